@@ -1,0 +1,184 @@
+"""The placement problem as arrays: the only thing the solvers, the bound and `verify` know of the world.
+
+Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, T slots.
+All money is USD over the horizon, all times are slots, all arrays are read-only.
+
+A *stream* is a workload, or the part of a serving workload that one user region sends. The plan chooses for every stream
+how many copies it has and where each copy goes: a *unit* is one copy. A *candidate* is a legal (stream, pool) pair. A
+*variant* says what one copy of a stream needs for a number of copies and a hardware speed. A unit is therefore the triple
+(candidate, variant, start slot), with the variant's speed equal to the candidate's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Counts = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+TOLERANCE = 1e-6
+"""Slack allowed when a replica is fitted into a machine (DESIGN 3, "fits have tolerance 1e-6")."""
+
+
+class Purchase(IntEnum):
+    """Ways to pay for a machine. OWNED and COMMITTED are paid in every slot, the others in the slots they run."""
+
+    OWNED = 0
+    COMMITTED = 1
+    ON_DEMAND = 2
+    SPOT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """`availability` [G] is the chance that a cluster is up; `egress_usd_per_gb` [G, G] is sender by receiver.
+
+    A cluster is one failure domain: copies of a stream lie in distinct clusters.
+    """
+
+    availability: Floats
+    egress_usd_per_gb: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """`cluster` [P], `room` [P, R] left for replicas on one machine, `max_machines` [P, T], `run_usd` [P, T].
+
+    `run_usd` is what a running machine costs in a slot beside its price (carbon).
+    """
+
+    cluster: Ints
+    room: Floats
+    max_machines: Counts
+    run_usd: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """Ways to buy machines, sorted by pool: `pool` [O], `purchase` [O], `owned` [O], `price_usd` [O, T], `max_machines` [O, T].
+
+    `price_usd` is for one machine and one slot. An owned or committed offer is paid in every slot for
+    max(owned, the most machines of it that run in any slot); on_demand and spot in the slots that run.
+    """
+
+    pool: Ints
+    purchase: Ints
+    owned: Ints
+    price_usd: Floats
+    max_machines: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Workloads:
+    """`weight` [W] in attainment; `droppable` [W]: may go unplaced in `min_cost`."""
+
+    weight: Floats
+    droppable: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """`workload` [S], `shape` [S], `preemptible` [S] (may run on spot), `availability` [S] (SLO, 0 where none).
+
+    Candidates of stream s are rows `candidate_first[s]:candidate_first[s + 1]`, its variants likewise ([S + 1] each).
+    """
+
+    workload: Ints
+    shape: Ints
+    preemptible: Bools
+    availability: Floats
+    candidate_first: Ints
+    variant_first: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Legal (stream, pool) pairs, sorted by stream, then pool; each array [N].
+
+    `speed` is the position of the pool's hardware in the stream's list of speeds; `cost_usd` is what one copy costs here
+    beside machines (data egress, storage, moves); `user_usd` is the egress to users, of which each of k copies pays 1/k;
+    `single` says that one copy alone meets the availability SLO here.
+    """
+
+    stream: Ints
+    pool: Ints
+    speed: Ints
+    cost_usd: Floats
+    user_usd: Floats
+    single: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """What one copy needs, by number of copies and speed; each array [V], sorted by stream, copies, speed.
+
+    A steady variant has `row` >= 0 and needs `rows[row]` replicas per slot; its only start is 0. A batch variant has
+    `row` = -1 and runs `level` replicas for `length` slots, `runs` times, `period` slots apart; its first run starts at
+    any slot from `earliest` to `latest`.
+    """
+
+    stream: Ints
+    copies: Ints
+    speed: Ints
+    row: Ints
+    level: Ints
+    length: Ints
+    period: Ints
+    runs: Ints
+    earliest: Ints
+    latest: Ints
+    rows: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Data from a stream's copy 0 to every copy of another stream: `sender` [F], `receiver` [F], `gb` [F] (horizon)."""
+
+    sender: Ints
+    receiver: Ints
+    gb: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """`min_cost`: least cost with attainment >= `sla_floor`. `max_sla`: most attainment with cost <= `budget_usd`."""
+
+    mode: Literal["min_cost", "max_sla"]
+    sla_floor: float = 1.0
+    budget_usd: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Everything a solver may know. `shapes` [C, R] are the resources one replica takes."""
+
+    slots: int
+    objective: Objective
+    shapes: Floats
+    clusters: Clusters
+    pools: Pools
+    offers: Offers
+    workloads: Workloads
+    streams: Streams
+    candidates: Candidates
+    variants: Variants
+    flows: Flows
+
+    def __post_init__(self) -> None:
+        for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
+                     self.variants, self.flows):
+            for field in fields(part):
+                getattr(part, field.name).setflags(write=False)
+        self.shapes.setflags(write=False)
+
+    @property
+    def slack(self) -> float:
+        """Weight that may go unplaced in `min_cost`: (1 - floor) of all, and nothing that is not droppable."""
+        return (1 - self.objective.sla_floor) * float(self.workloads.weight.sum()) + 1e-9

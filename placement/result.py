@@ -1,0 +1,66 @@
+"""What goes into a solver beside the problem, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from placement.problem import Counts, Ints
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Placed copies, sorted by stream, then copy; each array [U].
+
+    `candidate` and `variant` are rows of the problem's tables, `start` is the first slot (0 for a steady variant).
+    """
+
+    stream: Ints
+    copy: Ints
+    candidate: Ints
+    variant: Ints
+    start: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Where every unit is and how many machines of every offer run in every slot: `machines` [O, T]."""
+
+    units: Units
+    machines: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`time_limit_s` is wall time for the solver; `gap` is the relative gap at which it may stop; `threads` >= 1."""
+
+    seed: int = 0
+    time_limit_s: float = 60.0
+    gap: float = 1e-4
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer of a solver. `infeasible` is a proof, `unknown` is not; both come without a solution.
+
+    `bound` is a proven limit on the objective: a lower bound on cost (`min_cost`) or an upper bound on attainment
+    (`max_sla`). `method` says in words what proved it.
+    """
+
+    status: Status
+    solution: Solution | None
+    bound: float
+    method: str
+
+
+class Watch(Protocol):
+    """How a running solver talks to whoever started it."""
+
+    def report(self, phase: str, solution: Solution | None, objective: float, bound: float) -> None:
+        """Tell the best objective and bound so far; `solution` only when it is new (None: as told before)."""
+
+    def stopped(self) -> bool:
+        """True once the solver should return the best it has (time is up, or the user interrupted)."""
