@@ -1,0 +1,20 @@
+"""Compiled inner loops: one decorator, so that every kernel is compiled the same way and keeps its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def jit(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile `function` at its first call, cached on disk, free of Python's lock; type checkers keep its signature.
+
+    Kernels take arrays and numbers, never Python objects. A kernel of one file may call one of another, but the cache
+    on disk follows only its own file: delete `__pycache__` after mending a kernel that others call.
+    """
+    return cast(Callable[P, R], numba.njit(cache=True, nogil=True)(function))
