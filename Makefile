@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. Each makes its own .venv first; a second run reuses it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Two workers; the tests of one file stay together so that their fixtures are made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+# One thread per process: the solvers and tests already run side by side.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+
+.PHONY: help demo test lint format types imports examples check clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(STAMP)  ## plan the hybrid example; writes out/plan.json and out/plan.html
+	@mkdir -p out
+	$(BIN)/planner plan examples/hybrid -o out/plan.json --report out/plan.html
+
+test: $(STAMP)  ## run every test
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check .
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+examples: $(STAMP)  ## run every example
+	$(BIN)/python examples/run_all.py
+
+check: lint types imports examples test  ## all of the above
+
+clean:  ## remove what was made, .venv included
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}; try: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
