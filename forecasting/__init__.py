@@ -1,0 +1,23 @@
+"""Forecasts of demand with quantiles and sample paths: long frames in, frames and arrays out.
+
+`forecast` is the face of this library; it reads no files, keeps no state and knows nothing of workloads or machines.
+"""
+
+from forecasting.engine import Forecast, forecast, quantile_column
+from forecasting.history import History, TooShortError
+from forecasting.models import DEFAULT_MODELS, FORECASTERS
+from forecasting.validate import BadFrameError, Checked, Refusal, check
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "FORECASTERS",
+    "BadFrameError",
+    "Checked",
+    "Forecast",
+    "History",
+    "Refusal",
+    "TooShortError",
+    "check",
+    "forecast",
+    "quantile_column",
+]

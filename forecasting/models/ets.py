@@ -1,0 +1,45 @@
+"""Exponential smoothing in state space form (statsmodels): level, damped trend and season, each additive."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+from forecasting.history import Floats, History, TooShortError
+from forecasting.models.seasonal_naive import best_season
+
+MOST_ITERATIONS = 20
+
+MOST_SEASONS = 12
+"""Older seasons hardly move the smoothed state and cost time."""
+
+
+def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
+    """Sample paths [n_paths, horizon] simulated from the fitted states with its own past errors drawn again.
+
+    ETS(A, Ad, A) of Hyndman et al., "Forecasting with Exponential Smoothing" (2008); the season is the one that the
+    seasonal naive forecast does best with. Raises TooShortError where the state cannot be started.
+    """
+    if history.constant:
+        return np.full((n_paths, horizon), history.values[0])
+    season = best_season(history)
+    if len(history) < max(10, 2 * season + 5):
+        raise TooShortError(f"ets needs {max(10, 2 * season + 5)} points, there are {len(history)}")
+    values = history.values[-MOST_SEASONS * season :] if season > 1 else history.values
+    scale = float(values.mean())
+    paths = _simulate(values / scale, season, horizon, n_paths, seed)
+    return np.maximum(paths * scale, 0.0)
+
+
+def _simulate(values: Floats, season: int, horizon: int, n_paths: int, seed: int) -> Floats:
+    kind = {"seasonal": "add", "seasonal_periods": season} if season > 1 else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a search that stops early is judged by the back-test, not by a warning
+        model = ETSModel(values, error="add", trend="add", damped_trend=True, initialization_method="heuristic", **kind)
+        fitted = model.fit(disp=False, maxiter=MOST_ITERATIONS)
+        paths = fitted.simulate(
+            horizon, anchor="end", repetitions=n_paths, random_errors="bootstrap", rng=np.random.default_rng(seed)
+        )
+    return np.asarray(paths, np.float64).reshape(horizon, n_paths).T

@@ -1,0 +1,38 @@
+"""Prophet: piecewise linear trend with Fourier seasons. Slow to load; used only when asked for by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from prophet import Prophet
+
+from forecasting.history import Floats, History
+
+
+def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
+    """Sample paths [n_paths, horizon] drawn from the fitted model (Taylor and Letham 2018), cut off at 0."""
+    if history.constant:
+        return np.full((n_paths, horizon), history.values[0])
+    logging.getLogger("cmdstanpy").setLevel(logging.WARNING)
+    scale = float(history.values.mean())
+    model = Prophet(uncertainty_samples=n_paths)
+    model.fit(pd.DataFrame({"ds": history.times(), "y": history.values / scale}), seed=seed)
+    ahead = pd.DataFrame({"ds": history.times_ahead(horizon)})
+    with _global_seed(seed):
+        samples = model.predictive_samples(ahead)["yhat"]
+    return np.maximum(np.asarray(samples, np.float64).T * scale, 0.0)
+
+
+@contextmanager
+def _global_seed(seed: int) -> Iterator[None]:
+    """Prophet draws from numpy's global generator: seed it, and leave it as it was found."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,0 +1,143 @@
+"""The engine as its users see it: frame in; quantiles, paths, choices and refusals out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forecasting import History, forecast
+from forecasting.backtest import choose, rolling_origins
+from forecasting.metrics import mase, pinball, weighted_quantile_loss
+from forecasting.paths import bootstrap
+
+
+def series(name: str, values: np.ndarray, freq: str = "h") -> pd.DataFrame:
+    ds = pd.date_range("2026-10-01", periods=len(values), freq=freq, tz="UTC")
+    return pd.DataFrame({"unique_id": name, "ds": ds, "y": values})
+
+
+def wave(weeks: int, seed: int, noise: float = 4.0) -> np.ndarray:
+    hours = np.arange(168 * weeks)
+    shape = 60 + 30 * np.sin(2 * np.pi * hours / 24) + 12 * ((hours // 24) % 7 < 5)
+    return np.maximum(shape + np.random.default_rng(seed).normal(0, noise, hours.size), 0)
+
+
+FRAME = pd.concat([series("a", wave(4, 1)), series("b", wave(4, 2)), series("short", wave(4, 3)[:5])])
+
+
+def test_every_series_is_forecast_or_refused() -> None:
+    """Three series in: two are forecast from the step after their last, and one is refused with its reason."""
+    done = forecast(FRAME, 24, (0.5, 0.9))
+    assert list(done.quantiles.columns) == ["unique_id", "ds", "model", "q0.5", "q0.9"]
+    assert len(done.quantiles) == 48
+    assert done.quantiles["ds"].iloc[0] == pd.Timestamp("2026-10-29T00:00:00Z")
+    assert set(done.models) == set(done.paths) == {"a", "b"}
+    assert done.refused.to_dict("records") == [
+        {"unique_id": "short", "reason": "5 points of history; at least 48 are needed at 60 min"}
+    ]
+    assert set(done.backtest["model"]) == {"seasonal_naive", "ridge", "ets"}
+
+
+def test_order_of_rows_and_columns_does_not_matter() -> None:
+    """Shuffled rows and other columns give the same frames and paths to the last bit."""
+    shuffled = FRAME.sample(frac=1, random_state=7)[["y", "ds", "unique_id"]].assign(note="x")
+    one, two = forecast(FRAME, 24), forecast(shuffled, 24)
+    pd.testing.assert_frame_equal(one.quantiles, two.quantiles)
+    pd.testing.assert_frame_equal(one.backtest, two.backtest)
+    assert all(np.array_equal(one.paths[name], two.paths[name]) for name in one.paths)
+
+
+def test_input_frame_is_unchanged() -> None:
+    """Forecasting reads its frame and leaves it."""
+    before = FRAME.copy(deep=True)
+    forecast(FRAME, 12, models=("seasonal_naive",))
+    pd.testing.assert_frame_equal(FRAME, before)
+
+
+def test_choice_is_never_worse_than_the_floor_on_the_backtest() -> None:
+    """Whatever is chosen lost no more than the seasonal naive forecast did, and a tie goes to the simpler."""
+    for seed in range(3):
+        history = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), wave(3, seed, 10.0))
+        choice = choose(history, 24, ("seasonal_naive", "ridge", "ets"), seed=0)
+        chosen, floor = (
+            np.mean([s.wql for s in choice.scores if s.model == name]) for name in (choice.model, "seasonal_naive")
+        )
+        assert chosen <= floor
+    flat = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), np.full(24 * 14, 5.0))
+    assert choose(flat, 24, ("seasonal_naive", "ridge", "ets"), seed=0).model == "seasonal_naive"
+
+
+def test_a_single_model_is_used_as_asked() -> None:
+    """Asking for one model by name gives that one; a name that is not there is an error that lists those that are."""
+    assert forecast(FRAME, 24, models=("ridge",)).models["a"] == "ridge"
+    with pytest.raises(ValueError, match="model 'arima': there are seasonal_naive, ridge, ets, prophet"):
+        forecast(FRAME, 24, models=("arima",))
+    with pytest.raises(ValueError, match=r"quantiles \[1.5\]"):
+        forecast(FRAME, 24, (1.5,))
+
+
+def test_ninety_percent_quantile_covers_about_ninety_percent() -> None:
+    """On noise around a known shape, the share of steps under the 0.9 quantile is near 0.9 over many series."""
+    whole = [wave(6, seed) for seed in range(12)]
+    past = pd.concat([series(f"s{k}", values[:-24]) for k, values in enumerate(whole)])
+    done = forecast(past, 24, (0.9,), models=("seasonal_naive", "ridge"))
+    said = done.quantiles.set_index("unique_id")["q0.9"]
+    under = [(values[-24:] <= said[f"s{k}"].to_numpy()).mean() for k, values in enumerate(whole)]
+    assert 0.82 <= np.mean(under) <= 0.97
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(
+    st.lists(st.floats(0, 1e6), min_size=48, max_size=120),
+    st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5, unique=True),
+    st.integers(1, 40),
+)
+def test_quantiles_never_cross_nor_fall_below_zero(values: list[float], levels: list[float], horizon: int) -> None:
+    """For any demand that is not negative, quantiles rise with their level and stay at or above 0."""
+    done = forecast(series("s", np.array(values)), horizon, levels, models=("seasonal_naive",), n_paths=50)
+    table = done.quantiles.filter(like="q0").to_numpy()
+    assert (table >= 0).all()
+    assert (np.diff(table, axis=1) >= 0).all()
+
+
+def test_paths_keep_what_belongs_together_in_time() -> None:
+    """Errors that last a day last a day on the paths too: neighbouring hours of a path move together."""
+    days = np.repeat(np.random.default_rng(0).normal(0, 10, 42), 24)
+    paths = forecast(series("s", 100 + days), 24, models=("seasonal_naive",)).paths["s"]
+    assert np.corrcoef(paths[:, 3], paths[:, 20])[0, 1] > 0.9
+
+
+def test_paths_keep_what_belongs_together_across_series() -> None:
+    """Two series that always moved together move together path by path, so that their sum is right."""
+    common = np.random.default_rng(0).normal(0, 10, 24 * 42)
+    both = pd.concat([series("a", 100 + common), series("b", 200 + 2 * common)])
+    paths = forecast(both, 24, models=("seasonal_naive",)).paths
+    assert np.corrcoef(paths["a"][:, 5], paths["b"][:, 5])[0, 1] > 0.99
+
+
+def test_bootstrap_lays_whole_blocks_end_to_end() -> None:
+    """With one block of errors every path is the point forecast plus that block, repeated."""
+    point, block = np.full(5, 10.0), np.array([[1.0, -2.0]])
+    assert bootstrap(point, block, 2, 0).tolist() == [[11, 8, 11, 8, 11]] * 2
+
+
+def test_origins_hold_back_what_comes_after_them() -> None:
+    """Four origins of a day each lie on different days, at the phase of the real one, with history before the first."""
+    history = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), wave(4, 0))
+    length, origins = rolling_origins(history, 24)
+    assert length == 24
+    assert [(672 - origin) % 24 for origin in origins] == [0] * 4
+    assert [(672 - origin) // 24 for origin in origins] == [7, 5, 3, 1]
+    assert rolling_origins(history.head(48), 24) == (0, ())
+
+
+def test_metrics_by_hand() -> None:
+    """Losses of forecasts small enough to compute on paper."""
+    truth = np.array([10.0, 20.0])
+    assert pinball(truth, np.array([8.0, 24.0]), 0.9) == pytest.approx((0.9 * 2 + 0.1 * 4) / 2)
+    assert weighted_quantile_loss(truth, np.array([[8.0, 24.0]]), (0.9,)) == pytest.approx(2 * 1.1 / 15)
+    assert mase(truth, np.array([11.0, 19.0]), np.array([1.0, 2.0, 3.0, 5.0]), 1) == pytest.approx(1 / (4 / 3))
+    assert mase(truth, truth, np.ones(4), 1) == 0
