@@ -1,0 +1,10 @@
+"""Drift tests by name: one module each, one line here; tests/diagnostics holds every entry to the same claims."""
+
+from __future__ import annotations
+
+from diagnostics.drift import kl_monthly
+from diagnostics.drift.contract import DriftSettings, DriftTest, Verdict, Windows
+
+DRIFT_TESTS: dict[str, DriftTest] = {"kl_monthly": kl_monthly.test}
+
+__all__ = ["DRIFT_TESTS", "DriftSettings", "DriftTest", "Verdict", "Windows"]

@@ -1,0 +1,229 @@
+"""Recorded telemetry: read strictly from a long frame, kept as one regular grid of UTC steps."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:  # pandas is only loaded when a frame is really read
+    import pandas as pd
+
+COLUMNS = ("cluster", "hardware_class", "metric", "ts", "value")
+NAMES = COLUMNS[:3]
+MAX_CELLS = 20_000_000
+MINUTES_PER_DAY = 24 * 60
+
+_WITH_ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
+
+
+class TelemetryError(ValueError):
+    """The telemetry cannot be used; the message is one line: what was found, where, what is allowed."""
+
+
+class Series(NamedTuple):
+    """What one row of the grid measures."""
+
+    cluster: str
+    hardware_class: str
+    metric: str
+
+
+@dataclass(frozen=True, eq=False)
+class Telemetry:
+    """Telemetry on a regular grid.
+
+    `values` [series, steps] is float64 with NaN where nothing was recorded; `series` is sorted; column t covers
+    `step_minutes` from `start` + t steps (UTC). `merged_rows` counts rows that were sent again for a moment already
+    known; several values within one step count by their mean.
+    """
+
+    series: tuple[Series, ...]
+    values: npt.NDArray[np.float64]
+    start: np.datetime64
+    step_minutes: int
+    merged_rows: int = 0
+
+    @property
+    def steps_per_day(self) -> int:
+        """Steps in 24 hours."""
+        return MINUTES_PER_DAY // self.step_minutes
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Names of the clusters that sent anything, sorted."""
+        return tuple(sorted({series.cluster for series in self.series}))
+
+    def when(self, step: int) -> str:
+        """ISO-8601 UTC time at which a step begins."""
+        return f"{np.datetime_as_string(self.start + np.timedelta64(step * self.step_minutes, 'm'), unit='m')}Z"
+
+
+def read_telemetry(path: Path, step_minutes: int = 60) -> Telemetry:
+    """Read a CSV (also .csv.gz) or Parquet file with the columns cluster, hardware_class, metric, ts, value.
+
+    Raises:
+        TelemetryError: the file is not there, has another format, or breaks the contract of `from_frame`.
+
+    """
+    if not path.is_file():
+        raise TelemetryError(f"{path}: no such file; a CSV or Parquet file with the columns {', '.join(COLUMNS)}")
+    if not path.name.endswith((".parquet", ".csv", ".csv.gz")):
+        raise TelemetryError(f"{path}: '{path.suffix}' is not a telemetry format; .csv, .csv.gz or .parquet")
+    try:
+        return from_frame(_read_frame(path), step_minutes)
+    except TelemetryError as error:
+        raise TelemetryError(f"{path.name}: {error}") from None
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    """The file as it is, names and times as text."""
+    import pandas as pd  # takes half a second to load, and arrays need none of it
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype=dict.fromkeys((*NAMES, "ts"), "object"), float_precision="round_trip")
+    except (OSError, EOFError, ValueError) as error:  # what pandas and pyarrow raise for a broken file
+        raise TelemetryError(f"cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+
+
+def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
+    """Check a long frame and put it on the grid.
+
+    Names are strings, `ts` has a time zone, `value` is a finite number or missing. Rows may come in any order, with
+    gaps, late or twice; exact repeats count once.
+
+    Raises:
+        TelemetryError: naming the column, the row and the value.
+
+    """
+    if step_minutes < 1 or MINUTES_PER_DAY % step_minutes:
+        raise TelemetryError(f"step_minutes: {step_minutes}: a whole number of minutes that divides a day")
+    _check_columns([str(column) for column in frame.columns])
+    if len(frame) == 0:
+        raise TelemetryError("no rows: at least one measurement is needed")
+    names = [_names(frame[column], column) for column in NAMES]
+    minutes = _minutes(frame["ts"])
+    values = _values(frame["value"])
+
+    keys, codes = _series(names)
+    order = np.lexsort((values, minutes, codes))
+    codes, minutes, values = codes[order], minutes[order], values[order]
+    repeated = np.zeros(len(values), dtype=bool)
+    repeated[1:] = (np.diff(codes) == 0) & (np.diff(minutes) == 0)
+    same = repeated & (values == np.roll(values, 1))
+    return _grid(keys, codes[~same], minutes[~same], values[~same], step_minutes, int(repeated.sum()))
+
+
+def _check_columns(found: list[str]) -> None:
+    """Exactly the five columns, in any order."""
+    for column in COLUMNS:
+        if column not in found:
+            near = difflib.get_close_matches(column, found, n=1)
+            hint = f"; rename '{near[0]}'?" if near else ""
+            raise TelemetryError(f"column '{column}' is missing; found {', '.join(found) or 'none'}{hint}")
+    extra = [column for column in found if column not in COLUMNS]
+    if extra:
+        raise TelemetryError(f"column '{extra[0]}' is not known; the columns are {', '.join(COLUMNS)}")
+
+
+def _refuse(column: str, row: int, value: object, allowed: str) -> TelemetryError:
+    """One line that names the cell; rows are counted from 1, without the heading."""
+    found = repr(value) if isinstance(value, str) else str(value)
+    return TelemetryError(f"{column}: row {row + 1}: {found}: {allowed}")
+
+
+def _names(column: pd.Series[Any], name: str) -> npt.NDArray[np.object_]:
+    """A column of non-empty strings."""
+    cells = column.to_numpy(dtype=object)
+    for code, cell in _distinct(cells):
+        if not isinstance(cell, str) or not cell.strip():
+            raise _refuse(name, code, cell, "must be a name")
+    return cells
+
+
+def _distinct(cells: npt.NDArray[np.object_]) -> list[tuple[int, object]]:
+    """Each distinct cell with the first row it is in."""
+    first: dict[object, int] = {}
+    for row, cell in enumerate(cells.tolist()):
+        if cell not in first:
+            first[cell] = row
+    return [(row, cell) for cell, row in first.items()]
+
+
+def _minutes(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
+    """Time stamps as minutes since 1970, UTC."""
+    import pandas as pd  # loaded by now
+
+    allowed = "must be ISO-8601 with a time zone, such as 2026-11-02T00:00:00Z"
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        stamps = column
+    else:
+        cells = column.to_numpy(dtype=object)
+        for row, cell in enumerate(cells.tolist()):
+            if not (isinstance(cell, str) and _WITH_ZONE.search(cell)) and getattr(cell, "tzinfo", None) is None:
+                raise _refuse("ts", row, str(cell), allowed)
+        stamps = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    missing = stamps.isna().to_numpy()
+    if missing.any():
+        row = int(missing.argmax())
+        raise _refuse("ts", row, str(column.iloc[row]), allowed)
+    utc = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
+    minutes: npt.NDArray[np.int64] = utc.to_numpy(dtype="datetime64[m]").astype(np.int64)
+    return minutes
+
+
+def _values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """Finite numbers, NaN where missing."""
+    import pandas as pd  # loaded by now
+
+    allowed = "must be a finite number with a decimal point, or empty where nothing was measured"
+    if pd.api.types.is_bool_dtype(column.dtype):
+        raise _refuse("value", 0, column.iloc[0], allowed)
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.isinf(numbers) | (np.isnan(numbers) & column.notna().to_numpy())
+    if bad.any():
+        row = int(bad.argmax())
+        raise _refuse("value", row, column.iloc[row], allowed)
+    return numbers
+
+
+def _series(names: list[npt.NDArray[np.object_]]) -> tuple[tuple[Series, ...], npt.NDArray[np.int64]]:
+    """The distinct (cluster, hardware_class, metric), sorted, and the one each row belongs to."""
+    parts = [np.unique(column.astype(str), return_inverse=True) for column in names]
+    shape = tuple(len(distinct) for distinct, _ in parts)
+    joint = np.ravel_multi_index(tuple(inverse for _, inverse in parts), shape)
+    present, codes = np.unique(joint, return_inverse=True)
+    at = np.unravel_index(present, shape)
+    columns = [distinct[index].tolist() for (distinct, _), index in zip(parts, at, strict=True)]
+    return tuple(Series(*key) for key in zip(*columns, strict=True)), codes.astype(np.int64)
+
+
+def _grid(
+    keys: tuple[Series, ...],
+    codes: npt.NDArray[np.int64],
+    minutes: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    step_minutes: int,
+    merged_rows: int,
+) -> Telemetry:
+    """Means per series and step; the rows are sorted, so the sums do not depend on the order they came in."""
+    first = int(minutes.min()) // step_minutes
+    steps = int(minutes.max()) // step_minutes - first + 1
+    if steps * len(keys) > MAX_CELLS:
+        span = f"{np.datetime64(int(minutes.min()), 'm')} .. {np.datetime64(int(minutes.max()), 'm')}"
+        raise TelemetryError(f"ts: {span}: {len(keys)} series over that span are too many steps; look for a wrong date")
+    grid = np.full((len(keys), steps), np.nan)
+    known = ~np.isnan(values)
+    cells = codes[known] * steps + minutes[known] // step_minutes - first
+    if len(cells):
+        starts = np.flatnonzero(np.diff(cells, prepend=-1))
+        sums = np.add.reduceat(values[known], starts)
+        grid.ravel()[cells[starts]] = sums / np.diff(starts, append=len(cells))
+    return Telemetry(keys, grid, np.datetime64(first * step_minutes, "m"), step_minutes, merged_rows)

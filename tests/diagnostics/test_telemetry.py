@@ -1,0 +1,152 @@
+"""Telemetry is read strictly, and the order, repetition and gaps of its rows do not matter."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diagnostics.telemetry import Telemetry, TelemetryError, from_frame, read_telemetry
+
+HEADING = "cluster,hardware_class,metric,ts,value\n"
+
+
+def frame(rows: list[tuple[str, str, str, str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["cluster", "hardware_class", "metric", "ts", "value"])
+
+
+def same(one: Telemetry, other: Telemetry) -> bool:
+    return (
+        one.series == other.series
+        and one.start == other.start
+        and np.array_equal(one.values, other.values, equal_nan=True)
+    )
+
+
+def test_hourly_means_on_one_grid(tmp_path: Path) -> None:
+    """Values land in their UTC hour, several in an hour count by their mean, hours without any are NaN."""
+    file = tmp_path / "t.csv"
+    file.write_text(
+        HEADING
+        + "b,nvme,cpu,2026-11-02T02:00:00Z,4\n"
+        + "a,nvme,cpu,2026-11-02T00:10:00Z,1\n"
+        + "a,nvme,cpu,2026-11-02T01:50:00+01:00,2\n"
+        + "a,nvme,cpu,2026-11-02T01:00:00Z,\n"
+    )
+    telemetry = read_telemetry(file)
+    assert telemetry.series == (("a", "nvme", "cpu"), ("b", "nvme", "cpu"))
+    assert telemetry.when(0) == "2026-11-02T00:00Z"
+    np.testing.assert_array_equal(telemetry.values, [[1.5, np.nan, np.nan], [np.nan, np.nan, 4]])
+    assert telemetry.clusters == ("a", "b")
+
+
+def test_csv_and_parquet_agree(tmp_path: Path) -> None:
+    """The same rows read from CSV, compressed CSV and Parquet (also with categories) are the same telemetry."""
+    rows = frame([("a", "h", "m", f"2026-11-0{day}T0{hour}:00:00Z", day / 7 + hour)
+                  for day in range(1, 8) for hour in range(10)])  # fmt: skip
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    rows.to_csv(tmp_path / "t.csv.gz", index=False)
+    rows["ts"] = pd.to_datetime(rows["ts"], utc=True)
+    rows["cluster"] = rows["cluster"].astype("category")
+    rows.to_parquet(tmp_path / "t.parquet")
+    first, *others = (read_telemetry(tmp_path / name) for name in ("t.csv", "t.csv.gz", "t.parquet"))
+    assert all(same(first, other) for other in others)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.data())
+def test_order_and_repetition_do_not_matter(data: st.DataObject) -> None:
+    """Shuffled rows, some of them sent twice, are the same telemetry to the bit."""
+    rows = data.draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["a", "b"]), st.just("h"), st.sampled_from(["m", "n"]),
+                st.integers(0, 300).map(lambda minute: f"2026-11-02T{minute // 60:02}:{minute % 60:02}:00Z"),
+                st.floats(-1e6, 1e6),
+            ),
+            min_size=1, max_size=30,
+        )
+    )  # fmt: skip
+    again = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows), max_size=5))))
+    assert same(from_frame(frame(rows)), from_frame(frame(list(again))))
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("a,h,m,2026-11-02T00:00:00,1", "ts: row 2: '2026-11-02T00:00:00': must be ISO-8601 with a time zone"),
+        ("a,h,m,1793577600,1", "ts: row 2"),
+        ("a,h,m,,1", "ts: row 2"),
+        ("a,h,m,2026-13-02T00:00:00Z,1", "ts: row 2: '2026-13-02T00:00:00Z'"),
+        ('a,h,m,2026-11-02T00:00:00Z,"1,5"', "value: row 2: '1,5': must be a finite number"),
+        ("a,h,m,2026-11-02T00:00:00Z,inf", "value: row 2: inf"),
+        ("a,h,m,2026-11-02T00:00:00Z,high", "value: row 2: 'high'"),
+        (",h,m,2026-11-02T00:00:00Z,1", "cluster: row 2: nan: must be a name"),
+        ("a,h,  ,2026-11-02T00:00:00Z,1", "metric: row 2: '  ': must be a name"),
+        ("a,h,m,9999-12-31T00:00:00Z,1", "ts: row 2: '9999-12-31T00:00:00Z'"),
+    ],
+)
+def test_a_bad_cell_is_named(tmp_path: Path, row: str, says: str) -> None:
+    """A wrong cell is refused in one line with file, column, row, value and what is allowed."""
+    file = tmp_path / "t.csv"
+    file.write_text(HEADING + "a,h,m,2026-11-01T00:00:00Z,0\n" + row + "\n")
+    with pytest.raises(TelemetryError) as caught:
+        read_telemetry(file)
+    assert str(caught.value).startswith("t.csv: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("t.csv", b"", "cannot be read"),
+        ("t.csv", HEADING.encode(), "no rows"),
+        ("t.csv", b"cluster,hardware_class,metric,time,value\n", "column 'ts' is missing"),
+        ("t.csv", b"cluster,hardware_class,metrics,ts,value\n", "rename 'metrics'?"),
+        ("t.csv", b"cluster,hardware_class,metric,ts,value,unit\n", "column 'unit' is not known"),
+        ("t.csv", b"\xff\xfe\x00\x01", "cannot be read"),
+        ("t.csv.gz", b"no gzip", "cannot be read"),
+        ("t.parquet", b"no parquet", "cannot be read"),
+        ("t.xlsx", b"", "not a telemetry format"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    """Empty, cut, foreign and misnamed files are refused in one line."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TelemetryError, match=r"^.*t\.[a-z.]+: ") as caught:
+        read_telemetry(tmp_path / name)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A missing file and a folder are refused by name."""
+    with pytest.raises(TelemetryError, match="no such file"):
+        read_telemetry(tmp_path / "none.csv")
+    with pytest.raises(TelemetryError, match="no such file"):
+        read_telemetry(tmp_path)
+
+
+def test_naive_parquet_times_are_refused(tmp_path: Path) -> None:
+    """A Parquet column of times without a zone is refused, not taken for UTC."""
+    rows = frame([("a", "h", "m", "2026-11-02", 1.0)]).astype({"ts": "datetime64[ns]"})
+    rows.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(TelemetryError, match=r"ts: row 1: .*time zone"):
+        read_telemetry(tmp_path / "t.parquet")
+
+
+def test_a_wrong_year_does_not_fill_the_memory() -> None:
+    """A date centuries away is refused instead of making a grid of that length."""
+    rows = [(f"cluster-{number}", "h", "m", "2026-11-02T00:00:00Z", 1.0) for number in range(20)]
+    with pytest.raises(TelemetryError, match=r"ts: 2026-11-02T00:00 .. 2260-11-02T00:00: .*look for a wrong date"):
+        from_frame(frame([*rows, ("a", "h", "m", "2260-11-02T00:00:00Z", 1.0)]))
+
+
+@pytest.mark.parametrize("minutes", [0, -60, 7, 1441])
+def test_a_step_that_does_not_divide_a_day_is_refused(minutes: int) -> None:
+    """Steps divide a day, so that every day has the same ones."""
+    with pytest.raises(TelemetryError, match=f"step_minutes: {minutes}"):
+        from_frame(frame([("a", "h", "m", "2026-11-02T00:00:00Z", 1.0)]), minutes)
