@@ -1,0 +1,452 @@
+"""The scenario in people's words: frozen models with exactly the field names of the scenario format.
+
+Every model is strict (no text for numbers, no unknown keys, no NaN). Lists are tuples. What is not given is None, or
+the default written beside the field. Units are in the names; shares and availabilities are fractions; times are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PrivateAttr, Strict, Tag
+
+from planner.scenario.replica_rows import ReplicaRows
+
+Item = TypeVar("Item")
+Row = Annotated[tuple[Item, ...], Strict(strict=False)]
+Some = Annotated[tuple[Item, ...], Strict(strict=False), Field(min_length=1)]
+
+Kind = Literal["etl", "feature", "training", "serving", "diagnostics", "drift_monitor"]
+Purchase = Literal["owned", "on_demand", "spot", "committed"]
+Tier = Literal["iaas", "paas", "saas"]
+Survive = Literal["none", "cluster", "region", "provider"]
+Mode = Literal["min_cost", "max_sla"]
+Measure = Literal["machines", "vcpu", "gpu", "kw", "usd_per_hour"]
+
+YES_AND_NO = {"yes": True, "on": True, "no": False, "off": False}
+
+
+def _flag(value: object) -> object:
+    """Read the words that YAML 1.1 takes for true and false where a truth value is wanted."""
+    return YES_AND_NO.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _instant(value: object) -> object:
+    """Read an ISO 8601 time with a zone, as UTC; anything else is left for the strict check to refuse."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError(f"not a time: {error}") from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("no_zone")
+        return value.astimezone(UTC)
+    return value
+
+
+def _named_machine(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+AtLeastOne = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Amount = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Chance = Annotated[float, Field(gt=0, le=1)]
+Part = Annotated[float, Field(ge=0, lt=1)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+RegionKey = Annotated[str, Field(pattern=re.compile(r"^[^/\s]+/[^/\s]+$"))]
+Country = Annotated[str, Field(pattern=re.compile(r"^[A-Z]{2}$"))]
+
+
+class Model(BaseModel):
+    """Base of every part of a scenario: frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Period(Model):
+    """One window of a horizon made of several, and the days it stands for."""
+
+    start: Instant
+    slots: AtLeastOne
+    stands_for_days: Positive
+
+
+class Horizon(Model):
+    """Slots 0..slots-1 of `slot_minutes` each, from `start` (UTC)."""
+
+    start: Instant
+    slots: Annotated[int, Field(ge=1, le=100_000)]
+    slot_minutes: Annotated[int, Field(ge=1, le=10_080)]
+    periods: Row[Period] = ()
+
+    @property
+    def hours(self) -> float:
+        """Length of the horizon in hours."""
+        return self.slots * self.slot_minutes / 60
+
+    @property
+    def slot_hours(self) -> float:
+        """Length of one slot in hours."""
+        return self.slot_minutes / 60
+
+    @property
+    def days(self) -> float:
+        """Length of the horizon in days."""
+        return self.hours / 24
+
+
+class Objective(Model):
+    """`min_cost`: least cost with attainment >= `sla_floor` (1 when left out).
+
+    `max_sla`: most attainment with cost <= `budget_usd`.
+    """
+
+    mode: Mode
+    sla_floor: Share | None = None
+    budget_usd: Amount | None = None
+
+
+class Domain(Model):
+    """The availability of a provider (`aws`) or a region (`aws/sa-east-1`)."""
+
+    name: Name
+    availability: Chance
+
+
+class Limit(Model):
+    """A cap on a measure, summed over the pools that match, in every slot."""
+
+    name: Name
+    pools: Row[Name]
+    measure: Measure
+    max: Amount
+
+
+class Commitment(Model):
+    """A savings plan, or committed machines, shared by the pools that match."""
+
+    name: Name
+    covers: Row[Name]
+    unit: Literal["usd_per_hour", "machines"]
+    discount: Part
+    owned: Amount = 0.0
+    max_buy: Amount = 0.0
+    term_days: Positive | None = None
+
+
+class Link(Model):
+    """Round trip and egress price from one region (`provider/region`) to another; what is None comes from elsewhere."""
+
+    from_: RegionKey = Field(alias="from")
+    to: RegionKey
+    rtt_ms: Amount | None = None
+    egress_usd_per_gb: Amount | None = None
+
+
+class Machine(Model):
+    """A machine type. A bare name is a catalog name; fields given beside it win over the catalog's.
+
+    `vcpu` and `memory_gib` are 0 only until `resolve` has filled them in. `disk_gib` and `network_gbps` of None mean
+    that the machine sets no limit (a disk is attached as large as wanted). `watts` of None counts as no carbon.
+    """
+
+    name: Name
+    vcpu: Positive = 0.0
+    memory_gib: Positive = 0.0
+    gpu_model: Name | None = None
+    gpu_count: Count = 0
+    gpu_memory_gib: Amount | None = None
+    disk_gib: Amount | None = None
+    network_gbps: Amount | None = None
+    arch: Name = "x86_64"
+    watts: Amount | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the shape is there, given or resolved."""
+        return self.vcpu > 0 and self.memory_gib > 0
+
+
+class Offer(Model):
+    """A way to pay for machines of a pool. After `resolve`, the price, `max` and `assured_max` are numbers."""
+
+    purchase: Purchase
+    price_usd_per_hour: Amount | None = None
+    max: Count | None = None
+    owned: Count = 0
+    assured_max: Count | None = None
+    interruption_per_hour: Amount = 0.0
+    redo_hours: Amount = 0.0
+
+
+class Reserved(Model):
+    """What system daemons take from every machine of a pool, before headroom."""
+
+    vcpu: Amount = 0.0
+    memory_gib: Amount = 0.0
+    gpu: Count = 0
+    disk_gib: Amount = 0.0
+    network_gbps: Amount = 0.0
+
+
+class Pool(Model):
+    """Up to `max` machines of one type in one cluster. `headroom` is the share of vcpu and memory kept free."""
+
+    name: Name
+    machine: Annotated[Machine, BeforeValidator(_named_machine)]
+    max: Count
+    headroom: Part = 0.0
+    reserved: Reserved = Reserved()
+    lead_time_days: Amount = 0.0
+    offers: Row[Offer] = ()
+
+
+class Cluster(Model):
+    """Pools at one provider and region; one failure domain."""
+
+    name: Name
+    provider: Name
+    region: Name
+    country: Country | None = None
+    availability: Chance = 1.0
+    tier: Tier = "iaas"
+    hardware_class: Name | None = None
+    telemetry_opt_in: Flag = False
+    storage_usd_per_gb_month: Amount | None = None
+    grid_g_per_kwh: Amount | None = None
+    pue: Annotated[float, Field(ge=1, le=10)] | None = None
+    deploy_minutes: Amount | None = None
+    durability: Share | None = None
+    pools: Some[Pool]
+
+    @property
+    def region_key(self) -> str:
+        """`provider/region`, as links, users and data locations name it."""
+        return f"{self.provider}/{self.region}"
+
+
+class Runbook(Model):
+    """Whom to call and what to try when the workload fails."""
+
+    contact: str | None = None
+    steps: Row[str] = ()
+
+
+class Request(Model):
+    """Resources of one replica: the smallest piece that must fit one machine."""
+
+    vcpu: Amount
+    memory_gib: Amount
+    gpu: Count = 0
+    disk_gib: Amount = 0.0
+    network_gbps: Amount = 0.0
+
+
+class Hardware(Model):
+    """Which hardware will do, and how fast it is. `gpu_models` of None allows any model."""
+
+    gpu_models: Some[Name] | None = None
+    throughput: dict[Name, Positive] = {}
+    arch: Some[Name] = ("x86_64",)
+
+
+class History(Model):
+    """Past demand in a file; `per_replica` is how much of `metric` one replica does."""
+
+    file: Name
+    metric: Name | None = None
+    per_replica: Positive | None = None
+
+
+class Replicas(Model):
+    """Where replicas per slot come from: exactly one of a table, a history, a task's description, or sample paths."""
+
+    from_: Name | None = Field(default=None, alias="from")
+    history: History | None = None
+    task: dict[str, Any] | None = None
+    paths: Name | None = None
+    per_replica: Positive | None = None
+
+
+def _replica_form(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "source"
+
+
+ReplicaSource = Annotated[
+    Annotated[Row[Count], Tag("list")] | Annotated[Replicas, Tag("source")], Discriminator(_replica_form)
+]
+
+
+class Slo(Model):
+    """Service level objectives; None where none is asked for. `service_ms` is the time the service itself takes."""
+
+    availability: Share | None = None
+    latency_ms: Positive | None = None
+    service_ms: Amount = 0.0
+    min_throughput: Amount | None = None
+    deadline_slot: Count | None = None
+    deploy_minutes: Amount | None = None
+    durability: Share | None = None
+
+
+class Residency(Model):
+    """Countries (ISO 3166 alpha-2) where a workload may run; `allow` of None means all that are not denied."""
+
+    allow: Some[Country] | None = None
+    deny: Row[Country] = ()
+
+
+class User(Model):
+    """A region that users call from, its share of the load, and what is sent back to it."""
+
+    region: RegionKey
+    share: Chance = 1.0
+    gb_per_day: Amount = 0.0
+
+
+class After(Model):
+    """An upstream workload and the data that it hands on."""
+
+    workload: Name
+    gb_per_day: Amount = 0.0
+
+
+class Data(Model):
+    """Data that a workload reads from a region, and what it keeps where it runs."""
+
+    location: RegionKey | None = None
+    gb_per_day_in: Amount = 0.0
+    stored_gb: Amount = 0.0
+
+
+class Batch(Model):
+    """A run of `duration_slots` whose first start lies in earliest..latest, again every `every_slots`.
+
+    `latest_slot` of None is filled in by `resolve`: the last start that still ends within the horizon, or within the
+    first period of `every_slots`.
+    """
+
+    duration_slots: AtLeastOne
+    earliest_slot: Count = 0
+    latest_slot: Count | None = None
+    every_slots: AtLeastOne | None = None
+
+
+class ClusterRules(Model):
+    """Clusters by name pattern; `pin` is one cluster (`onprem-a`) or one pool of it (`onprem-a/gpu`)."""
+
+    allow: Some[Name] | None = None
+    deny: Row[Name] = ()
+    pin: Name | None = None
+
+
+class Incumbent(Model):
+    """Where the workload runs today, and what it costs to move one placed unit away."""
+
+    cluster: Name
+    pool: Name
+    move_cost_usd: Amount = 0.0
+
+
+class Workload(Model):
+    """A task with its needs, SLOs and rules. After profiling, `request` is given for all."""
+
+    name: Name
+    kind: Kind
+    pipeline: Name | None = None
+    description: str = ""
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    weight: Amount = 1.0
+    owner: Name | None = None
+    droppable: Flag = False
+    probability: Chance = 1.0
+    runbook: Runbook | None = None
+    max_parts: AtLeastOne = 1
+    survive: Survive | None = None
+    request: Request | None = None
+    hardware: Hardware = Hardware()
+    replicas: ReplicaSource
+    slo: Slo = Slo()
+    residency: Residency = Residency()
+    users: Row[User] = ()
+    after: Row[After] = ()
+    data: Data | None = None
+    batch: Batch | None = None
+    preemptible: Flag = False
+    clusters: ClusterRules = ClusterRules()
+    incumbent: Incumbent | None = None
+
+    @property
+    def per_replica(self) -> float | None:
+        """How much of its metric one replica does, where that is known."""
+        if isinstance(self.replicas, tuple):
+            return None
+        history = self.replicas.history
+        return self.replicas.per_replica or (history.per_replica if history else None)
+
+
+class Scenario(Model):
+    """A fleet, its workloads, and what is asked of the plan.
+
+    Beside the fields it carries, outside of dumps: `folder`, where relative paths start; `source_sha256`, the hash of
+    what was read; and the replicas that are given as numbers (`given_replicas`), as arrays.
+    """
+
+    name: Name
+    horizon: Horizon
+    objective: Objective
+    survive: Survive = "none"
+    survive_priority: Annotated[int, Field(ge=0, le=100)] = 50
+    sizing: Literal["each", "pooled"] = "each"
+    service_level: Level = 0.95
+    carbon_usd_per_tonne: Amount = 0.0
+    domains: Row[Domain] = ()
+    limits: Row[Limit] = ()
+    commitments: Row[Commitment] = ()
+    links: Row[Link] = ()
+    clusters: Some[Cluster]
+    workloads: Some[Workload]
+    interference: Name | None = None
+
+    _folder: Path = PrivateAttr(default=Path())
+    _source_sha256: str = PrivateAttr(default="")
+    _rows: ReplicaRows = PrivateAttr(default_factory=ReplicaRows.empty)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in the scenario start from."""
+        return self._folder
+
+    @property
+    def source_sha256(self) -> str:
+        """SHA-256 of the scenario's content: its fields, its replicas and its history files, not their layout."""
+        return self._source_sha256
+
+    @property
+    def given_replicas(self) -> ReplicaRows:
+        """Replicas per slot of the workloads that state them as numbers, in a list or in a table."""
+        return self._rows
+
+    def with_source(self, folder: Path, sha256: str, rows: ReplicaRows) -> Self:
+        """The same scenario with what it carries beside its fields."""
+        copy = self.model_copy()
+        object.__setattr__(copy, "__pydantic_private__", {"_folder": folder, "_source_sha256": sha256, "_rows": rows})
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Whether fields and given replicas are the same, wherever they were read from."""
+        if not isinstance(other, Scenario):
+            return NotImplemented
+        return self.__dict__ == other.__dict__ and self._rows == other._rows
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays

@@ -1,0 +1,47 @@
+"""Replicas per slot of many workloads, as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplicaRows:
+    """`counts` [N, T] are the replicas of N workloads in T slots; `row` maps a workload's name to its position."""
+
+    row: Mapping[str, int]
+    counts: Counts
+
+    def __post_init__(self) -> None:
+        if self.counts.ndim != 2 or self.counts.shape[0] != len(self.row):
+            raise ValueError(f"counts of shape {self.counts.shape} for {len(self.row)} workloads")
+        self.counts.setflags(write=False)
+
+    @classmethod
+    def empty(cls) -> ReplicaRows:
+        """No workload gives its replicas as numbers."""
+        return cls({}, np.zeros((0, 0), np.int32))
+
+    def __contains__(self, workload: str) -> bool:
+        return workload in self.row
+
+    def of(self, workload: str) -> Counts:
+        """Replicas [T] of a workload; KeyError when it does not state them as numbers."""
+        counts: Counts = self.counts[self.row[workload]]
+        return counts
+
+    def stack(self, workloads: Iterable[str]) -> Counts:
+        """Replicas [len(workloads), T] in the order asked for; KeyError when one does not state them as numbers."""
+        return self.counts[[self.row[name] for name in workloads]]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same workloads have the same replicas, in whatever order they are kept."""
+        if not isinstance(other, ReplicaRows):
+            return NotImplemented
+        return self.row.keys() == other.row.keys() and np.array_equal(self.counts, other.stack(self.row))
