@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from placement.problem import Counts, Floats, Ints
-from planner.scenario.model import Machine, Request, Scenario, Workload
+from planner.scenario.model import Machine, Request, Workload
 
 if TYPE_CHECKING:
     from planner.profiles import Profiles
@@ -35,15 +35,15 @@ class Demand:
     user_gb_per_day: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, profiles: Profiles) -> Demand:
+    def of(cls, profiles: Profiles) -> Demand:
         """One stream for every user region that a workload lists, or one."""
         table = [(w, user.region, user.share, user.gb_per_day) if user else (w, None, 1.0, 0.0)
-                 for w, workload in enumerate(scenario.workloads) for user in (workload.users or (None,))]
+                 for w, workload in enumerate(profiles.workloads) for user in (workload.users or (None,))]
         workload, region, share, gb = zip(*table, strict=True)
         named, regions = group(region)
         at = np.array([-1 if key is None else 0 for key in regions])
         at[at == 0] = np.arange(int((at == 0).sum()))
-        return cls(scenario.workloads, tuple(profiles.request), np.asarray(profiles.replicas),
+        return cls(profiles.workloads, tuple(profiles.request), np.asarray(profiles.replicas),
                    tuple(key for key in regions if key is not None), np.array(workload), np.array(share, float),
                    at[named], np.array(gb, float))
 

@@ -240,12 +240,13 @@ class Window:
     @classmethod
     def of(cls, batch: Batch, deadline_slot: int | None, slots: int, speed: Floats) -> Window:
         """The starts from which all runs end within the horizon, and the first by the deadline; never overlapping."""
-        if batch.latest_slot is None:
-            raise ValueError("batch.latest_slot is not filled in: resolve the scenario first")
         length = whole(batch.duration_slots / speed).astype(np.int64)
         period = batch.every_slots or 0
-        runs = max(1, 1 + (slots - batch.duration_slots - batch.latest_slot) // period) if period else 1
-        latest = np.minimum(batch.latest_slot, slots - (runs - 1) * period - length)
+        last = batch.latest_slot
+        if last is None:  # a predicted profile may leave it open
+            last = max(batch.earliest_slot, (period or slots) - batch.duration_slots)
+        runs = max(1, 1 + (slots - batch.duration_slots - last) // period) if period else 1
+        latest = np.minimum(last, slots - (runs - 1) * period - length)
         if deadline_slot is not None:
             latest = np.minimum(latest, deadline_slot + 1 - length)
         if runs > 1:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from planner.formulate import Formulation, formulate
-from planner.scenario.model import Request, Scenario
+from planner.scenario.model import Request, Scenario, Workload
 
 Fleet = Callable[..., dict[str, Any]]
 
@@ -59,6 +59,7 @@ def plain_fleet() -> dict[str, Any]:
 class GivenProfiles:
     """Replicas and requests exactly as the workloads state them."""
 
+    workloads: tuple[Workload, ...]
     replicas: NDArray[np.int32]
     request: tuple[Request, ...]
     why: tuple[str, ...]
@@ -66,7 +67,7 @@ class GivenProfiles:
 
 def stated(scenario: Scenario) -> GivenProfiles:
     """Profiles of a scenario whose workloads all list their replicas and requests."""
-    return GivenProfiles(np.array([w.replicas for w in scenario.workloads], np.int32),
+    return GivenProfiles(scenario.workloads, np.array([w.replicas for w in scenario.workloads], np.int32),
                          tuple(w.request for w in scenario.workloads if w.request),
                          ("given",) * len(scenario.workloads))
 

@@ -1,0 +1,235 @@
+"""The plan as people and other programs read it: `plan.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from planner.errors import InputError
+from planner.files import write_atomically
+
+Item = TypeVar("Item")
+Row = Annotated[tuple[Item, ...], Strict(strict=False)]
+
+Status = Literal["optimal", "feasible", "infeasible"]
+OPTIMAL_GAP = 1e-4
+"""The gap up to which a plan is called optimal."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class PlanHorizon(_Part):
+    """Slots 0..slots-1 of `slot_minutes` from `start`, as in the scenario; 0 slots where a plan does not say."""
+
+    start: Annotated[datetime, Strict(strict=False)] | None = None
+    slots: Annotated[int, Field(ge=0)] = 0
+    slot_minutes: Annotated[int, Field(ge=1)] = 60
+
+
+class Costs(_Part):
+    """USD over the horizon by part."""
+
+    machines: float = 0.0
+    egress: float = 0.0
+    storage: float = 0.0
+    moves: float = 0.0
+    carbon: float = 0.0
+
+
+class Assignment(_Part):
+    """One placed unit: a copy of a workload, or of the part of it that one user region sends."""
+
+    workload: str
+    user_region: str | None = None
+    copy_: Annotated[int, Field(ge=0)] = Field(default=0, alias="copy")
+    part: Annotated[int, Field(ge=0)] = 0
+    cap: int | None = None
+    cluster: str
+    pool: str
+    start_slot: int | None = None
+
+
+class MachineRow(_Part):
+    """Running machines of one offer, slot by slot."""
+
+    cluster: str
+    pool: str
+    purchase: Literal["owned", "on_demand", "spot", "committed"]
+    count: Row[Annotated[int, Field(ge=0, le=2**31 - 1)]]
+
+
+class Fallback(_Part):
+    """Where a unit goes when `lost` is lost."""
+
+    lost: str
+    workload: str
+    user_region: str | None = None
+    copy_: int = Field(default=0, alias="copy")
+    cluster: str
+    pool: str
+
+
+class Group(_Part):
+    """Workloads that share a pool's machines; see `planner.multiplex` for what the figures mean."""
+
+    cluster: str
+    pool: str
+    workloads: Row[str]
+    sum_of_peaks: int
+    peak_of_sum: int
+    saved_usd: float
+
+
+class Unplaced(_Part):
+    """A workload with a stream that is nowhere, and why."""
+
+    workload: str
+    reasons: Row[str]
+
+
+class Scarce(_Part):
+    """What limits the plan, and what one more of it would be worth."""
+
+    what: str
+    price_usd: float
+
+
+class Miss(_Part):
+    """The chance that a workload gets less than it needs."""
+
+    workload: str
+    chance: float
+
+
+class Relaxation(_Part):
+    """A rule that could be loosened, and what the plan would then cost."""
+
+    what: str
+    cost_usd: float
+
+
+class Reason(_Part):
+    """Why a workload is where it is, and the next best pool; `runner_up` is empty where there is no other."""
+
+    workload: str
+    why: str
+    runner_up: str = ""
+    runner_up_extra_usd: float = 0.0
+
+
+class Provenance(_Part):
+    """What the plan was made from, and by what."""
+
+    scenario_sha256: str = ""
+    catalog_as_of: str = ""
+    version: str = ""
+    solver: str = ""
+    seed: int = 0
+    versions: dict[str, str] = {}
+
+
+class Plan(_Part):
+    """A plan. Keys that a later version may add at this level are left out when a plan is read; parts are strict."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    name: str
+    plan_id: str = ""
+    parent: str | None = None
+    horizon: PlanHorizon = PlanHorizon()
+    valid_until: str = ""
+    status: Status
+    mode: Literal["min_cost", "max_sla"]
+    cost_usd: float
+    costs: Costs
+    sla_attainment: float
+    bound: float
+    gap: float
+    bound_method: str = ""
+    assignments: Row[Assignment]
+    costs_by_owner: dict[str, float] = {}
+    waves: Row[dict[str, Any]] = ()
+    machines: Row[MachineRow]
+    fallbacks: Row[Fallback] = ()
+    groups: Row[Group] = ()
+    unplaced: Row[Unplaced] = ()
+    scarce: Row[Scarce] = ()
+    misses: Row[Miss] = ()
+    conflict: Row[str] = ()
+    relaxations: Row[Relaxation] = ()
+    reasons: Row[Reason] = ()
+    provenance: Provenance = Provenance()
+    tables: dict[str, str] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as `plan.json` has it; `tables` only where there are any."""
+        content = self.model_dump(mode="json", by_alias=True)
+        if content["tables"] is None:
+            del content["tables"]
+        return content
+
+    def with_id(self) -> Plan:
+        """The same plan with its id."""
+        return self.model_copy(update={"plan_id": content_id(self.to_dict())})
+
+
+def content_id(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a plan's content: JSON with sorted keys and no spaces, without `plan_id` and `tables`.
+
+    Times of the run are not in a plan, and where its tables lie is not part of what it says.
+    """
+    said = {key: value for key, value in content.items() if key not in ("plan_id", "tables")}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return sha256(text.encode()).hexdigest()
+
+
+def plan_text(plan: Plan) -> str:
+    """The bytes of `plan.json`: one key a line, and of lists of objects one object a line."""
+    lines = [f"{json.dumps(key)}: {_value(value)}" for key, value in plan.to_dict().items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(_value(item) for item in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write `plan.json`: all of it or nothing. Raises OSError."""
+    write_atomically(path, plan_text(plan).encode())
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a `plan.json`. Raises InputError with one line for each mistake, and when there is no such file."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise InputError([f"{path}: {what}: name a plan.json that `planner plan -o` wrote"]) from None
+    try:
+        return Plan.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError([_problem(path, dict(mistake)) for mistake in error.errors(include_url=False)]) from None
+
+
+def _problem(path: Path, mistake: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in mistake["loc"])
+    if mistake["type"] == "json_invalid":
+        return f"{path}: not JSON: {mistake['ctx']['error']}"
+    found = "" if mistake["type"] in ("missing", "extra_forbidden") else f"{_short(mistake['input'])}: "
+    return f"{path}: {where}: {found}{mistake['msg']}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
