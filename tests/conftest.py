@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Return the folder with real prices and traces beside the project; skip where it is absent, unless it is required."""
+    """Return the folder with real prices and traces beside the project; skip where it is absent, unless required."""
     folder = ROOT.parent / "shared"
     if (folder / "data").is_dir():
         return folder

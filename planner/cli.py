@@ -1,0 +1,191 @@
+"""The command line. Heavy parts are imported inside the commands, so that `planner --help` answers at once.
+
+Exit status: 0 done; 1 the answer is no (infeasible, violated, drift found); 2 the input is wrong or the command is not
+available yet; 3 a fault of the planner itself; 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from planner import __version__
+from planner.errors import InputError
+
+DONE, NO, WRONG_INPUT, FAULT, STOPPED = 0, 1, 2, 3, 130
+
+NOT_YET = {
+    "explain": "why a workload is where it is, and what another place would cost",
+    "what-if": "what changes when a cluster, a demand or a price changes",
+    "replan": "a new plan after a cluster is lost, with few moves",
+    "pareto": "cost against SLA attainment",
+    "replay": "what a plan would have cost under recorded demand",
+    "capacity": "when room runs out, and what to buy or commit to",
+    "models": "versions of diagnostics models: compare and roll back",
+    "jobs": "jobs that run, wait or are stuck",
+    "host": "runs placed diagnostics and drift monitors on a cluster",
+    "import": "scenarios from other tools",
+}
+"""Commands that have their place but no code yet, with what they will answer."""
+
+
+class Mode(StrEnum):
+    """What the plan optimises."""
+
+    min_cost = "min_cost"
+    max_sla = "max_sla"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
+PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
+
+app = typer.Typer(
+    name="planner",
+    help="Decides what runs where, when and on what, over own clusters and several clouds, with a proven bound.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"planner {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.command("plan")
+def _plan(
+    scenario: ScenarioPath,
+    mode: Annotated[Mode | None, typer.Option(help="Overrides the scenario's objective.")] = None,
+    sla_floor: Annotated[float | None, typer.Option(help="Least SLA attainment, a fraction (min_cost).")] = None,
+    budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
+    time_limit: Annotated[float, typer.Option(help="Wall seconds from start to written file.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    solver: Annotated[str, typer.Option(help="Who solves: planner, highs, cp-sat, cbc, first-fit, brute.")] = "planner",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,
+    certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
+    with_diagnostics: Annotated[bool, typer.Option("--with-diagnostics", help="Not available yet.")] = False,
+    engine: Annotated[str, typer.Option(help="processes; ray is not available yet.")] = "processes",
+    as_json: Json = False,
+) -> int:
+    """Plan a scenario: what runs where, on how many machines, at what cost, with a proven bound."""
+    _refuse(**{"plan --certificate": certificate is not None, "plan --with-diagnostics": with_diagnostics,
+               f"plan --engine {engine}": engine != "processes"})
+    from planner import commands
+
+    asked = commands.Asked(mode and mode.value, sla_floor, budget, time_limit, seed, solver)
+    return commands.plan(scenario, asked, commands.Outputs(output, report, packings), as_json)
+
+
+@app.command("demo")
+def _demo(name: Annotated[str, typer.Argument(help="medical or hybrid.")] = "medical", as_json: Json = False) -> int:
+    """Plan an example that comes with the planner."""
+    from planner import commands
+
+    return commands.plan(commands.example(name), commands.Asked(), commands.Outputs(), as_json)
+
+
+@app.command("verify")
+def _verify(
+    scenario: ScenarioPath,
+    plan: PlanPath,
+    certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Check a plan against its scenario: every limit, every price, the bound."""
+    _refuse(**{"verify --certificate": certificate is not None})
+    from planner import commands
+
+    return commands.verify(scenario, plan, as_json)
+
+
+@app.command("serve")
+def _serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve plans over HTTP."""
+    # By name, because nothing in `planner` may import `api`.
+    import_module("api.serve").run(host=host, port=port)
+
+
+def _add_missing(name: str, what: str) -> None:
+    @app.command(name, help=f"Not available yet: {what}.",
+                 context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def refuse() -> None:
+        _refuse(**{f"planner {name}": True})
+
+
+for _name, _what in NOT_YET.items():
+    _add_missing(_name, _what)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status; an error is one line, never a traceback.
+
+    With PLANNER_DEBUG=1 the traceback of a fault is shown too.
+    """
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status."""
+    try:
+        status = app(arguments, prog_name="planner", standalone_mode=False)
+    except InputError as error:
+        return _fail(str(error), WRONG_INPUT)
+    except OSError as error:
+        return _fail(f"{error.filename or 'planner'}: {error.strerror or error}", WRONG_INPUT)
+    except KeyboardInterrupt:
+        return _fail("stopped", STOPPED)
+    except Exception as error:  # noqa: BLE001  # the last line of defence: people see one line, developers ask for more
+        return _unexpected(error)
+    return status if isinstance(status, int) else DONE
+
+
+class _UsageError(Protocol):
+    """What Typer raises for wrong arguments, without naming its private modules."""
+
+    exit_code: int
+
+    def format_message(self) -> str: ...
+
+
+def _unexpected(error: Exception) -> int:
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        usage: _UsageError = error
+        return _fail(usage.format_message() or "a command is missing; try: planner --help", usage.exit_code)
+    if os.environ.get("PLANNER_DEBUG") == "1":
+        traceback.print_exception(error)
+        return FAULT
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return _fail(f"a fault of the planner: {what} (PLANNER_DEBUG=1 shows where)", FAULT)
+
+
+def _fail(message: str, status: int) -> int:
+    typer.echo(message, err=True)
+    return status
+
+
+def _refuse(**asked: bool) -> None:
+    """Refuse by name what is asked for and not there."""
+    problems = [f"{what} is not available yet" for what, wanted in asked.items() if wanted]
+    if problems:
+        raise InputError(problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The HTML report: one page with its style, its charts and the library that draws them inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from planner.files import write_atomically
+from planner.report.figures import Figures
+from planner.terminal import monthly_usd, percent, running_machines, usd
+
+if TYPE_CHECKING:
+    from planner.plan import Plan
+
+SHOWN = 500
+"""Rows of a long table that the page shows."""
+
+
+class Headline(NamedTuple):
+    """One large number on top of the page."""
+
+    what: str
+    value: str
+    note: str
+
+
+class Assignment(NamedTuple):
+    """Where one workload runs, and why."""
+
+    workload: str
+    places: tuple[str, ...]
+    usd: float
+    why: str
+
+
+class ClusterCost(NamedTuple):
+    """Cost of one cluster by part, in USD."""
+
+    cluster: str
+    amounts: tuple[float, ...]
+    total: float
+
+
+def write_report(path: Path, plan: Plan, figures: Figures) -> None:
+    """Write the report to `path`, whole or not at all. Raises OSError when that is not possible."""
+    write_atomically(path, render(plan, figures).encode())
+
+
+def render(plan: Plan, figures: Figures) -> str:
+    """Return the page. The same plan gives the same bytes."""
+    library, charts = _text("vendor/echarts.min.js"), _text("templates/charts.js")
+    parts = tuple(name for name, amounts in figures.cluster_usd.items() if np.any(amounts))
+    return _environment().get_template("page.html.j2").render(
+        plan=plan, css=Markup(_text("templates/report.css")), usd=usd, shown=SHOWN,  # noqa: S704 (our own files)
+        echarts=Markup(library), charts=Markup(charts), data=_embedded(_data(plan, figures)),  # noqa: S704
+        script_hashes=" ".join(f"'{_hash(script)}'" for script in (library, charts)),
+        horizon=_horizon(plan), headlines=_headlines(plan), facts=_facts(plan),
+        pools=sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
+        parts=parts, cluster_costs=_cluster_costs(figures, parts),
+        assignments=_assignments(plan, figures.workload_usd)[:SHOWN],
+        workload_count=len({unit.workload for unit in plan.assignments}))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                       loader=FunctionLoader(lambda name: _text(f"templates/{name}")))
+
+
+def _text(name: str) -> str:
+    """A file of this package. Scripts must not end the element that holds them."""
+    text = files("planner.report").joinpath(name).read_text(encoding="utf-8")
+    if name.endswith(".js") and "</script" in text:
+        raise ValueError(f"{name}: holds </script, which would end the script in the page")
+    return text
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _embedded(value: object) -> Markup:
+    """JSON that cannot end the element that holds it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 (escaped)
+
+
+def _data(plan: Plan, figures: Figures) -> dict[str, Any]:
+    machines = [{"pool": f"{row.cluster}/{row.pool}", "purchase": row.purchase, "count": list(row.count)}
+                for row in plan.machines if max(row.count)]
+    busy = [g for g in range(len(figures.clusters)) if not np.isnan(figures.use[g]).all()]
+    values = [[t, y, round(100 * float(figures.use[g, t]))] for y, g in enumerate(busy)
+              for t in np.flatnonzero(~np.isnan(figures.use[g])).tolist()]
+    paid = [g for g in range(len(figures.clusters)) if any(amount[g] for amount in figures.cluster_usd.values())]
+    return {
+        "slots": _slots(plan), "machines": machines,
+        "heat": {"clusters": [figures.clusters[g] for g in busy], "values": values},
+        "cost": {"clusters": [figures.clusters[g] for g in paid],
+                 "parts": {name: [round(float(amount[g]), 2) for g in paid]
+                           for name, amount in figures.cluster_usd.items()}},
+    }
+
+
+def _slots(plan: Plan) -> list[str]:
+    """Labels of the slots; a plan that does not say when it starts counts them."""
+    return [_moment(plan, t, "%a %d %b %H:%M") for t in range(plan.horizon.slots)]
+
+
+def _horizon(plan: Plan) -> str:
+    form = "%Y-%m-%d %H:%M"
+    return f"{_moment(plan, 0, form)} to {_moment(plan, plan.horizon.slots, form)} UTC"
+
+
+def _moment(plan: Plan, slot: int, form: str) -> str:
+    if plan.horizon.start is None:
+        return f"slot {slot}"
+    return (plan.horizon.start + timedelta(minutes=slot * plan.horizon.slot_minutes)).strftime(form)
+
+
+def _headlines(plan: Plan) -> list[Headline]:
+    low, high = running_machines(plan)
+    bound = f"USD {usd(plan.bound)}" if plan.mode == "min_cost" else percent(plan.bound)
+    limit = "no plan costs less than" if plan.mode == "min_cost" else "no plan attains more than"
+    return [
+        Headline("SLA attainment", percent(plan.sla_attainment), "weight of workloads whose objectives hold"),
+        Headline("Machines", f"{low} – {high}", "quietest and busiest slot"),
+        Headline("Cost", f"USD {usd(plan.cost_usd)}", f"USD {usd(monthly_usd(plan))} a month"),
+        Headline("Proven gap", f"{100 * plan.gap:.2f} %", f"{limit} {bound}"),
+    ]
+
+
+def _cluster_costs(figures: Figures, parts: Sequence[str]) -> list[ClusterCost]:
+    rows = []
+    for g, cluster in enumerate(figures.clusters):
+        amounts = tuple(float(figures.cluster_usd[part][g]) for part in parts)
+        rows.append(ClusterCost(cluster, amounts, sum(amounts)))
+    return [row for row in rows if row.total]
+
+
+def _assignments(plan: Plan, workload_usd: Mapping[str, float]) -> list[Assignment]:
+    places: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for unit in plan.assignments:
+        start = "" if unit.start_slot is None else f", from slot {unit.start_slot}"
+        places[unit.workload][f"{unit.cluster} / {unit.pool}{start}"] += 1
+    why = {reason.workload: reason.why for reason in plan.reasons}
+    rows = [Assignment(name, tuple(f"{place} ×{count}" if count > 1 else place for place, count in sorted(at.items())),
+                       workload_usd.get(name, 0.0), why.get(name, "")) for name, at in places.items()]
+    return sorted(rows, key=lambda row: (-row.usd, row.workload))
+
+
+def _facts(plan: Plan) -> list[tuple[str, str]]:
+    origin = plan.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))
+    return [
+        ("Plan", plan.plan_id), ("Bound proven by", plan.bound_method),
+        ("Prices as of", origin.catalog_as_of or "the scenario's own"), ("Scenario SHA-256", origin.scenario_sha256),
+        ("Planner", f"{origin.version}, solver {origin.solver}, seed {origin.seed}"), ("Libraries", versions),
+    ]

@@ -1,0 +1,116 @@
+"use strict";
+// Draws the three charts from the data in the page, and again when colours or width change.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const colours = ["#4c78c9", "#e0803a", "#3a9d6a", "#c94c78", "#8a63c9", "#a88a2a", "#2fa3b5", "#7d8894",
+                   "#96b8f0", "#f0b890", "#92d3b2", "#e79bb6", "#b9b9b9"];
+  const colourOfPurchase = {owned: "#3a9d6a", committed: "#4c78c9", on_demand: "#e0803a", spot: "#8a63c9"};
+  const colourOfPart = {machines: "#4c78c9", egress: "#e0803a", storage: "#3a9d6a", moves: "#c94c78", carbon: "#7d8894"};
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const money = (usd) => usd.toLocaleString("en-US", {maximumFractionDigits: Math.abs(usd) < 100 ? 2 : 0});
+  const charts = [];
+
+  const base = () => ({
+    animation: false,
+    textStyle: {color: css("--ink"), fontFamily: "system-ui, sans-serif"},
+    tooltip: {renderMode: "richText", confine: true, backgroundColor: css("--card"), borderColor: css("--line"),
+              textStyle: {color: css("--ink"), fontSize: 12}},
+    legend: {type: "scroll", bottom: 0, textStyle: {color: css("--soft")}, pageTextStyle: {color: css("--soft")},
+             pageIconColor: css("--soft"), icon: "roundRect", itemWidth: 12, itemHeight: 12},
+  });
+  const axis = (more) => ({axisLine: {lineStyle: {color: css("--line")}}, axisLabel: {color: css("--soft"), hideOverlap: true},
+                           splitLine: {lineStyle: {color: css("--line")}}, ...more});
+  const time = () => axis({type: "category", data: data.slots, boundaryGap: true, axisTick: {show: false}});
+
+  function areas(rows) {
+    return rows.map((row, i) => ({
+      name: row.name, type: "line", stack: "machines", step: "end", symbol: "none", data: row.count,
+      lineStyle: {width: 0}, areaStyle: {opacity: 0.9}, color: row.colour || colours[i % colours.length],
+    }));
+  }
+
+  function added(rows) {
+    return rows.length ? rows[0].count.map((_, t) => rows.reduce((sum, row) => sum + row.count[t], 0)) : [];
+  }
+
+  function grouped(key) {
+    const groups = new Map();
+    for (const row of data.machines) {
+      groups.set(row[key], [...(groups.get(row[key]) || []), row]);
+    }
+    return [...groups].map(([name, rows]) => ({name, count: added(rows)}));
+  }
+
+  function byPool() {
+    const total = (row) => row.count.reduce((a, b) => a + b, 0);
+    const rows = grouped("pool").sort((a, b) => total(b) - total(a) || (a.name < b.name ? -1 : 1));
+    const rest = rows.slice(12);
+    return rest.length ? [...rows.slice(0, 12), {name: `${rest.length} more pools`, count: added(rest)}] : rows;
+  }
+
+  function byPurchase(rows) {
+    return rows.map((row) => ({...row, colour: colourOfPurchase[row.name]}));
+  }
+
+  function machineRows(view) {
+    if (view === "pools") return byPool();
+    if (view === "purchases") return byPurchase(grouped("purchase"));
+    return byPurchase(data.machines.filter((row) => row.pool === view).map((row) => ({...row, name: row.purchase})));
+  }
+
+  function machines() {
+    const view = document.getElementById("view").value;
+    return {...base(), tooltip: {...base().tooltip, trigger: "axis"},
+            grid: {left: 8, right: 12, top: 24, bottom: 40, containLabel: true},
+            xAxis: {...time(), boundaryGap: false}, yAxis: axis({type: "value", minInterval: 1, name: "machines",
+                                                                  nameTextStyle: {color: css("--soft")}}),
+            series: areas(machineRows(view))};
+  }
+
+  function heat() {
+    return {...base(), legend: {show: false},
+            tooltip: {...base().tooltip, formatter: (at) =>
+              `${data.heat.clusters[at.value[1]]}, ${data.slots[at.value[0]]}: ${at.value[2]} %`},
+            grid: {left: 8, right: 12, top: 8, bottom: 56, containLabel: true},
+            xAxis: time(), yAxis: axis({type: "category", data: data.heat.clusters, inverse: true, axisTick: {show: false}}),
+            visualMap: {min: 0, max: 100, calculable: false, orient: "horizontal", left: "center", bottom: 0, itemHeight: 140,
+                        itemWidth: 12, text: ["100 %", "0 %"], textStyle: {color: css("--soft")},
+                        inRange: {color: [css("--heat-0"), css("--heat-1"), css("--heat-2")]}},
+            series: [{type: "heatmap", data: data.heat.values, progressive: 0, emphasis: {itemStyle: {borderColor: css("--ink"),
+                      borderWidth: 1}}}]};
+  }
+
+  function costs() {
+    const parts = Object.entries(data.cost.parts).filter(([, usd]) => usd.some((x) => x > 0));
+    return {...base(), tooltip: {...base().tooltip, trigger: "axis", axisPointer: {type: "shadow"},
+                                 valueFormatter: (usd) => `USD ${money(usd)}`},
+            grid: {left: 8, right: 24, top: 8, bottom: 40, containLabel: true},
+            xAxis: axis({type: "value"}),
+            yAxis: axis({type: "category", data: data.cost.clusters, inverse: true, axisTick: {show: false}}),
+            series: parts.map(([name, usd]) => ({name, type: "bar", stack: "cost", data: usd, barMaxWidth: 22,
+                                                 color: colourOfPart[name]}))};
+  }
+
+  function draw(id, option) {
+    const element = document.getElementById(id);
+    if (!element) return;
+    const chart = echarts.init(element, null, {renderer: "canvas"});
+    const show = () => chart.setOption(option(), true);
+    show();
+    charts.push({chart, show});
+  }
+
+  draw("machines", machines);
+  draw("heat", heat);
+  draw("costs", costs);
+  const refresh = () => charts.forEach(({chart, show}) => { show(); chart.resize(); });
+  window.addEventListener("resize", refresh);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+  document.getElementById("view")?.addEventListener("change", refresh);
+  document.getElementById("filter")?.addEventListener("input", (event) => {
+    const wanted = event.target.value.toLowerCase();
+    for (const row of document.querySelectorAll("#assignments tbody tr")) {
+      row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    }
+  });
+})();

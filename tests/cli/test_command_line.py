@@ -1,0 +1,98 @@
+"""The command line itself: quick, and one line for every mistake."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from planner.cli import NOT_YET, run
+
+HEAVY = ("numpy", "pandas", "pydantic", "yaml", "numba", "scipy", "ortools", "highspy", "pulp", "sklearn",
+         "statsmodels", "prophet", "sqlalchemy", "fastapi", "jinja2", "pyarrow")
+
+
+def planner(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "planner.cli", *arguments], capture_output=True, text=True,
+                          timeout=120, check=False, **options)
+
+
+def test_help_answers_in_half_a_second() -> None:
+    """`planner --help` answers in under 0.5 s (the best of five runs, as the machine may be busy)."""
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert planner("--help").returncode == 0
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.5
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """The command line imports no solver, no frame library and no model at start."""
+    code = f"import sys, planner.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_command_of_the_design_is_in_help() -> None:
+    """All commands are listed, those that are not there yet as such."""
+    listed = {line.split()[0] for line in planner("--help").stdout.splitlines() if line.startswith("  ")}
+    wanted = {"demo", "plan", "verify", "explain", "what-if", "replan", "pareto", "replay", "forecast", "capacity",
+              "profile", "catalog", "diagnose", "models", "jobs", "host", "serve", "export", "import", "where", "runs"}
+    assert wanted <= listed
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_what_is_not_there_is_refused_by_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command without code says so in one line with exit status 2, whatever it is given."""
+    assert run([name, "a", "--b", "c"]) == 2
+    assert capsys.readouterr().err == f"planner {name} is not available yet\n"
+
+
+@pytest.mark.parametrize(("arguments", "named"), [
+    (["plan", "s", "--certificate", "c"], "plan --certificate"),
+    (["plan", "s", "--engine", "ray"], "plan --engine ray"),
+    (["plan", "s", "--with-diagnostics"], "plan --with-diagnostics"),
+    (["verify", "s", "p", "--certificate", "c"], "verify --certificate"),
+])
+def test_options_that_are_not_there_are_refused_by_name(arguments: list[str], named: str,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    """An option without code is refused rather than ignored."""
+    assert run(arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["pla"], ["plan"], ["plan", "s", "--sed", "1"], ["plan", "s", "--seed", "x"],
+                                       ["plan", "s", "--mode", "cheap"]])
+def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command, option or value is one line on standard error and exit status 2."""
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_fault_is_one_line_and_its_traceback_on_request() -> None:
+    """An unexpected error is one line and status 3; PLANNER_DEBUG=1 shows the traceback."""
+    code = ("import sys, planner.cli as c\n"
+            "@c.app.command('boom')\n"
+            "def boom() -> None: raise RuntimeError('two\\nlines')\n"
+            "sys.exit(c.run(['boom']))")
+    short = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert short.returncode == 3
+    assert short.stderr == "a fault of the planner: RuntimeError: two lines (PLANNER_DEBUG=1 shows where)\n"
+    long = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
+                          env={"PLANNER_DEBUG": "1", "PATH": "/usr/bin"})
+    assert long.returncode == 3
+    assert "Traceback" in long.stderr
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """`planner --version` names the version in pyproject.toml."""
+    import tomllib
+
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"planner {declared}\n"
