@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from diagnostics.detectors import DETECTORS, DetectorSettings, Scores
 from diagnostics.drift import DRIFT_TESTS, DriftSettings, Verdict, Windows
-from diagnostics.telemetry import Telemetry
+from diagnostics.telemetry import Series, Telemetry
 
 Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
 
@@ -203,23 +203,32 @@ def _alarm(telemetry: Telemetry, scores: Scores, row: int, steps: tuple[int, int
 
 def _drifts(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> list[Drift]:
     """One verdict a series on the last two months of whole days."""
-    day = telemetry.steps_per_day
-    whole = telemetry.values.shape[1] // day
+    day, steps = telemetry.steps_per_day, telemetry.values.shape[1]
+    whole = steps // day
     days = min(whole, 2 * MONTH_DAYS)
-    tail = telemetry.values[:, telemetry.values.shape[1] - days * day :].reshape(-1, days, day)
+    tail = telemetry.values[:, steps - days * day :].reshape(-1, days, day)
     recent = np.arange(days) >= MONTH_DAYS
-    found = []
-    for series, values in zip(telemetry.series, tail, strict=True):
-        if days < 2 * MONTH_DAYS or not _half_known(values, recent):
-            sentence = f"no verdict yet on {series.metric}: two months of {MONTH_DAYS} days are compared, " + (
-                f"{whole} days are here" if days < 2 * MONTH_DAYS else "one of them is less than half known"
-            )
-            found.append(Drift(*series, False, None, None, None, sentence))  # noqa: FBT003 - a field, in order
-            continue
-        budget = DriftSettings(settings.false_drifts_per_month / metrics[series.cluster], settings.seed)
-        verdict = DRIFT_TESTS[settings.drift_test](Windows(values, recent, np.arange(days) % 7), budget)
-        found.append(_drift(series, verdict, settings.drift_test))
-    return found
+    found: dict[int, Drift] = {}
+    parts: dict[int, list[int]] = {}
+    for row, series in enumerate(telemetry.series):
+        if days < 2 * MONTH_DAYS:
+            found[row] = _no_verdict(series, f"{whole} days are here")
+        elif not _half_known(tail[row], recent):
+            found[row] = _no_verdict(series, "one of them is less than half known")
+        else:
+            parts.setdefault(metrics[series.cluster], []).append(row)
+    for count, rows in parts.items():
+        budget = DriftSettings(settings.false_drifts_per_month / count, settings.seed)
+        verdicts = DRIFT_TESTS[settings.drift_test](Windows(tail[rows], recent, np.arange(days) % 7), budget)
+        for row, verdict in zip(rows, verdicts, strict=True):
+            found[row] = _drift(telemetry.series[row], verdict, settings.drift_test)
+    return [found[row] for row in range(len(telemetry.series))]
+
+
+def _no_verdict(series: Series, why: str) -> Drift:
+    """Say why a series has no verdict."""
+    sentence = f"no verdict yet on {series.metric}: two months of {MONTH_DAYS} days are compared, {why}"
+    return Drift(*series, drifted=False, statistic=None, threshold=None, p=None, sentence=sentence)
 
 
 def _half_known(days: npt.NDArray[np.float64], recent: npt.NDArray[np.bool_]) -> bool:
@@ -228,13 +237,12 @@ def _half_known(days: npt.NDArray[np.float64], recent: npt.NDArray[np.bool_]) ->
     return bool(known[recent].mean() >= 0.5 and known[~recent].mean() >= 0.5)
 
 
-def _drift(series: tuple[str, str, str], verdict: Verdict, test: str) -> Drift:
+def _drift(series: Series, verdict: Verdict, test: str) -> Drift:
     """A verdict in words."""
-    metric = series[2]
-    comparison = "at or above" if verdict.drifted else "below"
+    what, side = ("drifted", "at or above") if verdict.drifted else ("did not drift", "below")
     sentence = (
-        f"{metric} {'drifted' if verdict.drifted else 'did not drift'}: {test} {verdict.statistic:.3g} is {comparison}"
-        f" its threshold {verdict.threshold:.3g} (chance {verdict.p:.1g})"
+        f"{series.metric} {what}: {test} {verdict.statistic:.3g} is {side} its threshold"
+        f" {verdict.threshold:.3g} (chance {verdict.p:.1g})"
     )
     return Drift(*series, verdict.drifted, verdict.statistic, verdict.threshold, verdict.p, sentence)
 

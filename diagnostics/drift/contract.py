@@ -24,8 +24,8 @@ class DriftSettings:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Days to compare: `days` [days, steps of a day] with NaN for gaps, which of them are `recent` [days], and their
-    `weekday` [days]: days are only ever exchanged for days of the same weekday.
+    """Days to compare: `days` [series, days, steps of a day] with NaN for gaps, which of them are `recent` [days], and
+    their `weekday` [days]: days are only ever exchanged for days of the same weekday.
     """
 
     days: npt.NDArray[np.float64]
@@ -44,7 +44,9 @@ class Verdict:
 
 
 class DriftTest(Protocol):
-    """A test knows the two windows and nothing else; the same seed gives the same verdict."""
+    """A test knows the two windows and nothing else; a series' verdict depends on no other series, and the same seed
+    gives the same verdict.
+    """
 
-    def __call__(self, windows: Windows, settings: DriftSettings) -> Verdict:
-        """Compare the recent days with the others; the input stays as it is."""
+    def __call__(self, windows: Windows, settings: DriftSettings) -> tuple[Verdict, ...]:
+        """Compare the recent days of every series with its others; the input stays as it is."""

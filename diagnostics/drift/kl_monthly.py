@@ -20,38 +20,54 @@ BINS = 10
 SMALLEST_KL_NATS = 0.05
 
 _SMOOTHING = 0.5  # Krichevsky-Trofimov: half a value in every bin keeps the logarithm finite
-_PERMUTATIONS_PER_CHANCE = 20
+_FIRST_DRAWS = 999
+_DRAWS_PER_CHANCE = 20
 _TIE = 1e-12
 
 
-def test(windows: Windows, settings: DriftSettings) -> Verdict:
-    """Compare the recent days with the earlier ones."""
-    counts = _counts(windows.days)
-    observed = float(_divergence(counts, windows.recent[None, :])[0])
-    null = _divergence(counts, _exchanges(windows, settings))
+def test(windows: Windows, settings: DriftSettings) -> tuple[Verdict, ...]:
+    """Compare the recent days with the earlier ones, series by series.
+
+    Divergences too small to matter get their chance from 999 exchanges; the others from as many as it takes to see 20
+    at or above the threshold.
+    """
+    few = _exchanges(windows, settings.seed, _FIRST_DRAWS)
+    many: npt.NDArray[np.bool_] | None = None
+    verdicts = []
+    for days in windows.days:
+        counts = _counts(days)
+        observed = float(_divergence(counts, windows.recent[None, :])[0])
+        if observed >= SMALLEST_KL_NATS and many is None:
+            draws = max(_FIRST_DRAWS, int(np.ceil(_DRAWS_PER_CHANCE / settings.false_drift_chance)) - 1)
+            many = _exchanges(windows, settings.seed, draws)
+        null = _divergence(counts, few if observed < SMALLEST_KL_NATS or many is None else many)
+        verdicts.append(_verdict(observed, null, settings.false_drift_chance))
+    return tuple(verdicts)
+
+
+def _verdict(observed: float, null: Floats, chance: float) -> Verdict:
+    """Set an observed divergence against those of exchanged days."""
     p = (1 + int((null >= observed - _TIE).sum())) / (1 + len(null))
     # The k-th largest of the null, so that at most the stated share of calm months is at or above it.
-    allowed = max(1, int(settings.false_drift_chance * (1 + len(null))))
+    allowed = max(1, int(chance * (1 + len(null))))
     threshold = max(float(np.sort(null)[-allowed]), SMALLEST_KL_NATS)
-    return Verdict(observed, threshold, p, p <= settings.false_drift_chance and observed >= SMALLEST_KL_NATS)
+    return Verdict(observed, threshold, p, p <= chance and observed >= SMALLEST_KL_NATS)
 
 
 def _counts(days: Floats) -> Floats:
-    """How many values of each day are in each bin: [days, bins]."""
+    """How many values of each day are in each of ten bins of equal mass: [days, bins]."""
     known = np.isfinite(days)
-    if not known.any():
-        return np.zeros((len(days), 1))
-    edges = np.unique(np.quantile(days[known], np.arange(1, BINS) / BINS))
-    bins = len(edges) + 1
-    day = np.broadcast_to(np.arange(len(days))[:, None], days.shape)[known]
-    cell = day * bins + np.searchsorted(edges, days[known], side="right")
-    return np.bincount(cell, minlength=len(days) * bins).reshape(len(days), bins).astype(np.float64)
+    values = days[known]
+    if not len(values):
+        return np.zeros((len(days), BINS))
+    edges = np.quantile(values, np.arange(1, BINS) / BINS)
+    cell = np.nonzero(known)[0] * BINS + np.searchsorted(edges, values, side="right")
+    return np.bincount(cell, minlength=len(days) * BINS).reshape(len(days), BINS).astype(np.float64)
 
 
-def _exchanges(windows: Windows, settings: DriftSettings) -> npt.NDArray[np.bool_]:
-    """Other choices of the recent days, as many per weekday as there really are: [permutations, days]."""
-    draws = int(np.ceil(_PERMUTATIONS_PER_CHANCE / settings.false_drift_chance)) - 1
-    generator = np.random.default_rng(settings.seed)
+def _exchanges(windows: Windows, seed: int, draws: int) -> npt.NDArray[np.bool_]:
+    """Other choices of the recent days, as many per weekday as there really are: [draws, days]."""
+    generator = np.random.default_rng(seed)
     recent = np.zeros((draws, len(windows.recent)), dtype=bool)
     for weekday in np.unique(windows.weekday):
         members = np.flatnonzero(windows.weekday == weekday)
