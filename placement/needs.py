@@ -1,0 +1,63 @@
+"""What units need: replicas per slot, and per pool by shape and by whether spot machines may hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from placement.problem import Bools, Counts, Ints, Problem, Purchase
+from placement.result import Units
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Replicas in one pool: `shapes` [c] are rows of the problem's shapes, the others are replicas [c, T].
+
+    `firm` ones must lie on machines that are not spot. A pool without a spot offer holds only firm ones.
+    """
+
+    shapes: Ints
+    firm: Counts
+    flexible: Counts
+
+
+def unit_needs(problem: Problem, units: Units) -> Counts:
+    """Replicas that each unit needs in each slot [U, T]."""
+    variants, slots = problem.variants, problem.slots
+    needs = np.zeros((len(units.variant), slots), np.int32)
+    row = variants.row[units.variant]
+    steady = row >= 0
+    needs[steady] = variants.rows[row[steady]]
+    for u in np.flatnonzero(~steady):
+        v = units.variant[u]
+        for run in range(int(variants.runs[v])):
+            first = int(units.start[u] + run * variants.period[v])
+            needs[u, first: first + int(variants.length[v])] = variants.level[v]
+    return needs
+
+
+def has_spot(problem: Problem) -> Bools:
+    """[P] whether the pool has a spot offer: only there it matters which replicas are preemptible."""
+    spot = np.zeros(len(problem.pools.cluster), np.bool_)
+    spot[problem.offers.pool[problem.offers.purchase == Purchase.SPOT]] = True
+    return spot
+
+
+def pool_loads(problem: Problem, units: Units, needs: Counts | None = None) -> tuple[Load, ...]:
+    """One `Load` a pool; `needs` [U, T] are the units' if already known."""
+    needs = unit_needs(problem, units) if needs is None else needs
+    pool = problem.candidates.pool[units.candidate]
+    shape = problem.streams.shape[units.stream]
+    flexible = problem.streams.preemptible[units.stream] & has_spot(problem)[pool]
+    members = np.argsort(pool, kind="stable")
+    ends = np.searchsorted(pool[members], np.arange(len(problem.pools.cluster) + 1))
+    return tuple(_load(shape[own], flexible[own], needs[own])
+                 for own in (members[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)))
+
+
+def _load(shape: Ints, flexible: Bools, needs: Counts) -> Load:
+    shapes, place = np.unique(shape, return_inverse=True)
+    total = np.zeros((2, len(shapes), needs.shape[1]), np.int32)
+    np.add.at(total, (flexible.astype(np.int64), place), needs)
+    return Load(shapes, total[0], total[1])
