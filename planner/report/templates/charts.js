@@ -20,13 +20,14 @@
   });
   const axis = (more) => ({axisLine: {lineStyle: {color: css("--line")}}, axisLabel: {color: css("--soft"), hideOverlap: true},
                            splitLine: {lineStyle: {color: css("--line")}}, ...more});
-  const time = () => axis({type: "category", data: data.slots, boundaryGap: true, axisTick: {show: false}});
+  const days = data.slots.filter((slot) => slot.endsWith(" 00:00")).length > 2;
+  const byDay = {interval: (i, slot) => slot.endsWith(" 00:00"), formatter: (slot) => slot.slice(0, -6)};
+  const time = () => axis({type: "category", data: data.slots, axisTick: {show: false},
+                           axisLabel: {color: css("--soft"), hideOverlap: true, ...(days ? byDay : {})}});
 
-  function areas(rows) {
-    return rows.map((row, i) => ({
-      name: row.name, type: "line", stack: "machines", step: "end", symbol: "none", data: row.count,
-      lineStyle: {width: 0}, areaStyle: {opacity: 0.9}, color: row.colour || colours[i % colours.length],
-    }));
+  function stacked(rows) {
+    return rows.map((row, i) => ({name: row.name, type: "bar", stack: "machines", barCategoryGap: "0%", data: row.count,
+                                  color: row.colour || colours[i % colours.length]}));
   }
 
   function added(rows) {
@@ -62,9 +63,9 @@
     const view = document.getElementById("view").value;
     return {...base(), tooltip: {...base().tooltip, trigger: "axis"},
             grid: {left: 8, right: 12, top: 24, bottom: 40, containLabel: true},
-            xAxis: {...time(), boundaryGap: false}, yAxis: axis({type: "value", minInterval: 1, name: "machines",
+            xAxis: time(), yAxis: axis({type: "value", minInterval: 1, name: "machines",
                                                                   nameTextStyle: {color: css("--soft")}}),
-            series: areas(machineRows(view))};
+            series: stacked(machineRows(view))};
   }
 
   function heat() {
