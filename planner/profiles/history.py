@@ -1,0 +1,255 @@
+"""Past demand from files, forecast to the slots of the horizon: requests, rows or whatever is counted, per slot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.scenario.model import Horizon, Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecasting import Forecast
+
+Floats = NDArray[np.float64]
+
+ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
+CHUNK = 64
+"""Series forecast at a time, so that sample paths of many never lie in memory together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The demand wanted of one workload: a metric in a file; `metric` of None means the only one there."""
+
+    workload: str
+    path: Path
+    metric: str | None
+
+    @property
+    def where(self) -> str:
+        """Where a mistake in it is, for people."""
+        return f"{self.path.name}: workload {self.workload}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """`quantile` [T] of the demand in every slot, and how it was found, in words."""
+
+    quantile: Floats
+    why: str
+
+
+def wanted(workload: Workload, folder: Path) -> Wanted | None:
+    """What a workload wants forecast; None when its replicas do not come from a history."""
+    if isinstance(workload.replicas, tuple) or workload.replicas.history is None:
+        return None
+    history = workload.replicas.history
+    return Wanted(workload.name, folder / history.file, history.metric)
+
+
+def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: int) -> Mapping[str, Demand]:
+    """Demand of every workload at quantile `level` in every slot of the horizon, by workload.
+
+    Steps shorter than a slot: the busiest step of a slot counts, path by path. Longer ones: each of their slots has
+    their demand. Only what lies before the horizon is used. Raises InputError with a line for every series that cannot
+    be forecast: a history that ends before the horizon begins, is too short, has gaps, and so on.
+    """
+    import pandas as pd  # pandas takes half a second to load, and most scenarios have no history
+
+    from forecasting import check
+
+    if not wants:
+        return {}
+    tables = {path: read_history(path) for path in sorted({want.path for want in wants})}
+    chosen = [_select(tables[want.path], want) for want in wants]
+    frame = pd.concat(chosen, ignore_index=True)
+    frame = frame[frame["ds"] < pd.Timestamp(horizon.start)]
+    by_name = {want.workload: want for want in wants}
+    empty = sorted(set(by_name) - set(frame["unique_id"]))
+    checked = check(frame, 1)
+    problems = [_too_late(by_name[name], horizon) for name in empty]
+    problems += [f"{by_name[refusal.unique_id].where}: {refusal.reason}" for refusal in checked.refused]
+    steps: dict[np.timedelta64, list[str]] = {}
+    for series in checked.series:
+        problem = _misfit(series.times_ahead(1)[0], series.step, horizon)
+        if problem:
+            problems.append(f"{by_name[series.unique_id].where}: {problem}")
+        steps.setdefault(series.step, []).append(series.unique_id)
+    if problems:
+        raise InputError(problems)
+    found: dict[str, Demand] = {}
+    for step, names in steps.items():
+        for begin in range(0, len(names), CHUNK):
+            part = frame[frame["unique_id"].isin(names[begin : begin + CHUNK])]
+            found |= _forecast_part(part, step, by_name, horizon, level, seed)
+    return found
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """A history file as columns workload, metric (either may be None throughout), ds (UTC) and value.
+
+    Long: ts, value, and workload or metric or both. Wide: ts and a column for each workload (or metric). CSV or
+    Parquet. Raises InputError for a file that is not there, times without a zone, and values that are no numbers.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"ts": str})
+    except FileNotFoundError:
+        raise InputError([f"{path}: there is no such history file"]) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, ValueError) as error:
+        raise InputError(
+            [f"{path.name}: cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}"]
+        ) from None
+    if "ts" not in table.columns:
+        found = ", ".join(map(str, table.columns))
+        needed = "needed are ts, workload, metric, value, or ts and a column for each workload"
+        raise InputError([f"{path.name}: no column ts: found {found}; {needed}"])
+    ds = _times(table["ts"], path)
+    if "value" in table.columns:
+        names = {name: table[name].astype(str) if name in table.columns else None for name in ("workload", "metric")}
+        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path)})
+    wide = table.drop(columns="ts")
+    parts = [
+        pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": _numbers(wide[name], path)})
+        for name in wide.columns
+    ]
+    if not parts:
+        raise InputError([f"{path.name}: only a column ts: values are missing"])
+    return pd.concat(parts, ignore_index=True)
+
+
+def _times(ts: pd.Series, path: Path) -> pd.Series:
+    import pandas as pd
+
+    if isinstance(ts.dtype, pd.DatetimeTZDtype):
+        times: pd.Series = ts.dt.tz_convert("UTC")
+        return times
+    text = ts.astype(str)
+    naive = ~text.str.contains(ZONE)
+    if pd.api.types.is_datetime64_any_dtype(ts) or naive.any():
+        row = int(naive.to_numpy().argmax())
+        hint = "write times as 2026-11-02T00:00:00Z"
+        raise InputError([f"{path.name}: ts: row {row + 1}: {text.iloc[row]!r} has no time zone; {hint}"])
+    times = pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        raise InputError([f"{path.name}: ts: row {row + 1}: {text.iloc[row]!r} is no ISO 8601 time"])
+    return times
+
+
+def _numbers(values: pd.Series, path: Path) -> pd.Series:
+    import pandas as pd
+
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    wrong = numbers.isna() & values.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        hint = "; write a decimal point" if "," in str(values.iloc[row]) else ""
+        raise InputError([f"{path.name}: {values.name}: row {row + 1}: {values.iloc[row]!r} is no number{hint}"])
+    return numbers
+
+
+def _select(table: pd.DataFrame, want: Wanted) -> pd.DataFrame:
+    """The rows of one workload and metric as a long frame for forecasting."""
+    rows = table
+    wide = rows["workload"].equals(rows["metric"])
+    if wide:
+        name = want.workload if (rows["workload"] == want.workload).any() or not want.metric else want.metric
+        rows = _matching(rows, "workload", name, want)
+    else:
+        if rows["workload"].notna().any():
+            rows = _matching(rows, "workload", want.workload, want)
+        if rows["metric"].notna().any():
+            rows = _matching(rows, "metric", want.metric or _only_metric(rows, want), want)
+    return rows[["ds", "value"]].rename(columns={"value": "y"}).assign(unique_id=want.workload)
+
+
+def _matching(rows: pd.DataFrame, column: str, name: str, want: Wanted) -> pd.DataFrame:
+    matching = rows[rows[column] == name]
+    if matching.empty:
+        there = sorted(set(rows[column].dropna()))
+        near = get_close_matches(name, there, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(there[:10])}"
+        raise InputError([f"{want.path.name}: {column}: no rows for {name!r}; {hint}"])
+    return matching
+
+
+def _only_metric(rows: pd.DataFrame, want: Wanted) -> str:
+    metrics = sorted(set(rows["metric"]))
+    if len(metrics) > 1:
+        raise InputError([f"{want.where}: metric: not given, and there are {', '.join(metrics)}; name one"])
+    return str(metrics[0])
+
+
+def _too_late(want: Wanted, horizon: Horizon) -> str:
+    return f"{want.where}: no history before the horizon begins at {_iso(_start(horizon))}"
+
+
+def _start(horizon: Horizon) -> np.datetime64:
+    return np.datetime64(horizon.start.replace(tzinfo=None), "ns")  # a scenario's times are UTC
+
+
+def _misfit(end: np.datetime64, step: np.timedelta64, horizon: Horizon) -> str | None:
+    """Why a history that ends at `end` cannot serve the horizon, if it cannot."""
+    start = _start(horizon)
+    slot = np.timedelta64(horizon.slot_minutes, "m").astype("timedelta64[ns]")
+    if end < start:
+        return f"history ends at {_iso(end)}, before the horizon begins at {_iso(start)}; add what is missing"
+    minutes = int(step // np.timedelta64(1, "m"))
+    if min(step, slot) == np.timedelta64(0) or max(step, slot) % min(step, slot) != np.timedelta64(0):
+        return f"steps of {minutes} min and slots of {horizon.slot_minutes} min do not divide each other"
+    if end > start:
+        return f"steps of {minutes} min do not begin where the horizon begins, at {_iso(start)}"
+    return None
+
+
+def _forecast_part(
+    frame: pd.DataFrame, step: np.timedelta64, by_name: Mapping[str, Wanted], horizon: Horizon, level: float, seed: int
+) -> dict[str, Demand]:
+    from forecasting import forecast
+
+    slot = np.timedelta64(horizon.slot_minutes, "m").astype("timedelta64[ns]")
+    fine = max(1, int(slot // step))
+    coarse = max(1, int(step // slot))
+    steps = -(-horizon.slots * fine // coarse)
+    done = forecast(frame, steps, (level,), seed)
+    if len(done.refused):
+        refused = zip(done.refused["unique_id"], done.refused["reason"], strict=True)
+        raise InputError([f"{by_name[str(name)].where}: {reason}" for name, reason in refused])
+    return {
+        name: Demand(_slot_quantile(paths, fine, coarse, horizon.slots, level), _why(done, name, level))
+        for name, paths in done.paths.items()
+    }
+
+
+def _slot_quantile(paths: Floats, fine: int, coarse: int, slots: int, level: float) -> Floats:
+    """Quantile [T] over paths [n, steps] of the busiest of `fine` steps in a slot, each step lasting `coarse` slots."""
+    busiest = paths.reshape(paths.shape[0], -1, fine).max(axis=2) if fine > 1 else paths
+    quantile: Floats = np.quantile(busiest, level, axis=0)
+    return np.repeat(quantile, coarse)[:slots]
+
+
+def _why(done: Forecast, name: str, level: float) -> str:
+    model = done.models[name]
+    scores = done.backtest[done.backtest["unique_id"] == name].groupby("model")["wql"].mean()
+    if model not in scores:
+        return f"Demand is the {level:g} quantile of a {model} forecast; the history is too short for a back-test."
+    return (
+        f"Demand is the {level:g} quantile of a {model} forecast, whose loss in the back-test was {scores[model]:.3f} "
+        f"(seasonal naive {scores['seasonal_naive']:.3f})."
+    )
+
+
+def _iso(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]")) + "Z"

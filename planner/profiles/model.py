@@ -1,0 +1,121 @@
+"""What a workload needs: for every figure a value, an interval, how far it is to be trusted, and one sentence why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from planner.scenario.model import Batch, Hardware, Kind, Model, Request, Row, Scenario, Workload
+
+Counts = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A horizon seen as `count` slots of `minutes` each."""
+
+    count: int
+    minutes: int
+
+    @property
+    def hours(self) -> float:
+        """Length of one slot in hours."""
+        return self.minutes / 60
+
+
+class Figure(Model):
+    """One predicted quantity. `low`..`high` holds the truth with probability `confidence`; words have no interval."""
+
+    name: str
+    value: float | str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    confidence: float = Field(ge=0, le=1)
+    why: str
+
+
+class Dataset(Model):
+    """Data that one task hands to the next; None is not known."""
+
+    rows: float | None = None
+    columns: int | None = None
+    volume_gb: float
+
+
+class TrainedModel(Model):
+    """A model that a training task hands to serving; tree models have `trees` and `depth`, networks `parameters`."""
+
+    family: Literal["trees", "linear", "network"]
+    name: str
+    size_gb: float
+    columns: int
+    trees: int | None = None
+    depth: int | None = None
+    parameters: float | None = None
+
+
+class Profile(Model):
+    """The predicted needs of one task.
+
+    `request` is for one replica; `replicas` has one number a slot, at a nominal start where there is a `batch`;
+    `warehouse_dwu` (data warehouse units) likewise, empty where no warehouse is needed. `latency_ms` is the SLO read
+    from the description and `service_ms` the part of it that is left to the service, waiting included. `storage_kind`
+    says where data rest, `working_kind` where they are while worked on, `structure` whether they are tables. `figures`
+    explains each number.
+    """
+
+    kind: Kind
+    request: Request
+    hardware: Hardware
+    replicas: Row[int]
+    batch: Batch | None = None
+    latency_ms: float | None = None
+    service_ms: float | None = None
+    runtime: str | None = None
+    storage_gb: float
+    storage_kind: str
+    working_kind: str
+    structure: str
+    warehouse_dwu: Row[int] = ()
+    figures: Row[Figure]
+    produces: Dataset | TrainedModel | None = None
+
+    def figure(self, name: str) -> Figure:
+        """The figure of that name; KeyError when there is none."""
+        found = {figure.name: figure for figure in self.figures}
+        return found[name]
+
+    @property
+    def why(self) -> str:
+        """The reasons of all figures, in one text."""
+        return " ".join(figure.why for figure in self.figures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profiles:
+    """What all workloads of a scenario need, in its order.
+
+    `workloads` are those of the scenario with request, hardware, batch and latency filled in where a description was
+    all there was. `replicas` [W, T] is taken at the `quantile` of demand where it was forecast. `why` has a text for
+    each, `predicted` the whole profile of those that were described.
+    """
+
+    workloads: tuple[Workload, ...]
+    replicas: Counts
+    quantile: float
+    why: tuple[str, ...]
+    predicted: dict[str, Profile]
+
+    @property
+    def request(self) -> tuple[Request, ...]:
+        """Resources of one replica of every workload."""
+        return tuple(workload.request for workload in self.workloads if workload.request is not None)
+
+    def fill(self, scenario: Scenario) -> Scenario:
+        """The scenario with what was predicted of its workloads written into them."""
+        return scenario.model_copy(update={"workloads": self.workloads})
