@@ -34,12 +34,16 @@ class Solution:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`time_limit_s` is wall time for the solver; `gap` is the relative gap at which it may stop; `threads` >= 1."""
+    """`time_limit_s` is wall time for the solver; `gap` is the relative gap at which it may stop; `threads` >= 1.
+
+    `thorough`: go on until the time limit or the gap, instead of stopping where more search has ceased to pay.
+    """
 
     seed: int = 0
     time_limit_s: float = 60.0
     gap: float = 1e-4
     threads: int = 2
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""Raising the bound: rounds of column generation, new packing weights and finer time groups, in that order of need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from placement.bound import Choices, Pricer, Prices
+from placement.master import Master
+from placement.problem import Floats, Problem
+
+_ROUGH, _FINE = 1e-3, 2e-4
+"""Relative distance of master and bound at which columns suffice, before and after time groups have settled."""
+_INNER = 8
+_SLOTS_TRIED = 3
+_ART_FACTOR, _ART_USD = 30.0, 2000.0
+"""A stream left without a choice costs the master this many times its cheapest choice, and this much more."""
+
+
+class Bounding:
+    """The best bound of one problem and the prices that prove it; `advance` raises it, a round at a time.
+
+    `bound` is what `placement.bound` proves: a least cost (`min_cost`) or a least weight left out (`max_sla`).
+    """
+
+    def __init__(self, problem: Problem, seed: int, stopped: Callable[[], bool], deadline: float) -> None:
+        self._problem, self._stopped, self._deadline = problem, stopped, deadline
+        self._rng = np.random.default_rng(seed)
+        self.pricer = Pricer(problem)
+        self.master = Master(problem)
+        self.bound = 0.0
+        self.prices: Prices
+        self.choices: Choices
+        self.done = False
+        self.rounds = 0
+        self._splitting = self._fine = False
+        self._start()
+
+    @property
+    def settled(self) -> bool:
+        """Weights have settled and time groups are being split: the prices are good enough to guide a search."""
+        return self._splitting
+
+    def _start(self) -> None:
+        """First columns: the cheapest choices when every replica rents its share of the pool's cheapest machine."""
+        problem = self._problem
+        self.prices = Prices(_fluid_rent(problem), *np.zeros((2, *problem.pools.run_usd.shape)), 1.0,
+                             np.full(len(problem.workloads.weight), np.inf), 0.0)  # fmt: skip
+        self.choices = self.pricer.cheapest(self.prices)
+        finite = np.where(np.isfinite(self.choices.best), self.choices.best, 0.0)
+        self.master.art_usd = _ART_FACTOR * finite + _ART_USD
+        self.master.add_columns(self.choices, np.full(len(finite), np.inf), 4)
+        self.done = not self._solve()
+
+    def _seconds(self) -> float:
+        return max(0.05, self._deadline - time.monotonic())
+
+    def _solve(self) -> bool:
+        return not self._stopped() and self.master.solve(self._seconds())
+
+    def _price(self) -> int:
+        """Bound and new columns at the master's prices; returns how many columns are new."""
+        prices = self.master.prices()
+        choices = self.pricer.cheapest(prices)
+        bound = self.pricer.bound(prices, choices)
+        if bound >= self.bound or self.rounds == 0:
+            self.bound = max(self.bound, bound)
+        self.prices, self.choices = prices, choices
+        duals = self.master.stream_duals()
+        new = self.master.add_columns(choices, duals - 1e-7 * max(1.0, float(np.abs(duals).max(initial=0.0))), 2)
+        close = self.master.objective - bound < (_FINE if self._fine else _ROUGH) * abs(self.master.objective)
+        return 0 if close else new
+
+    def advance(self) -> None:
+        """One round: columns until master and bound meet, rows and weights the fractions break, finer groups."""
+        if self.done:
+            return
+        inner = 0
+        while self._price() and inner < _INNER:
+            inner += 1
+            if not self._solve():
+                self.done = True
+                return
+        loads = self.master.loads()
+        broken = self.master.add_violated(loads)
+        weights = self.master.new_weights(loads, self._rng, _SLOTS_TRIED)
+        broken += self.master.add_violated(loads) if weights else 0
+        splits = 0
+        pools = len(self._problem.pools.cluster)
+        if self._splitting or weights < max(2, pools // 6):
+            self._splitting = True
+            worth = 1e-6 * max(self.master.objective, 1.0) if self._problem.objective.mode == "min_cost" else 0.02
+            splits, loss = self.master.split(loads, worth)
+            self._fine = loss < 0.01 * abs(self.master.objective)
+        self.rounds += 1
+        self.done = self._splitting and not (broken or weights or splits)
+        self.master.purge()
+        if not self.done and not self._solve():
+            self.done = True
+
+
+def _fluid_rent(problem: Problem) -> Floats:
+    """[2, C, P, T]: the cheapest machine-slot of each pool, shared by as many replicas as one machine holds."""
+    offers, pools = problem.offers, problem.pools
+    rent = np.zeros((2, len(problem.shapes), len(pools.cluster), problem.slots))
+    for p in range(len(pools.cluster)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fit = np.where(problem.shapes > 0, pools.room[p] / problem.shapes, np.inf).min(axis=1)
+        cheapest = offers.price_usd[offers.pool == p].min(axis=0, initial=np.inf)
+        cheapest = np.where(np.isfinite(cheapest), cheapest, 0.0) + pools.run_usd[p]
+        rent[:, :, p, :] = cheapest / np.maximum(np.floor(fit + 1e-9), 1.0)[None, :, None]
+    return rent

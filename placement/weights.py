@@ -1,0 +1,198 @@
+"""Packing weights: linear proofs that replicas need machines.
+
+A weight vector w >= 0 over shapes is valid for a room when no legal pattern (whole replicas on one machine) weighs more
+than 1. Then sum(w[c] * replicas[c]) machines are needed at least, however the replicas are packed. The best such vector
+for given replicas is the dual of the configuration LP (Gilmore and Gomory, "A linear programming approach to the
+cutting-stock problem", Operations Research 9, 1961), found by pricing patterns with a bounded knapsack. Vectors are
+lifted afterwards: a shape without weight gets the most it may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from placement.jit import jit
+from placement.problem import TOLERANCE, Floats, Ints
+
+_LIMITS = np.array([[0.0, 3e3], [0.002, 3e3], [0.01, 6e3], [0.03, 1e4], [0.1, 2e4]])
+"""Knapsack tries: relative slack a node may be cut by, and the nodes allowed. A looser try costs a little of the bound."""
+_NEGLIGIBLE = 1e-9
+
+
+@jit
+def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nodes: int, pattern: Ints) -> float:
+    """Most value of whole items that fit one machine, by depth-first search; `pattern` [C] receives the best found.
+
+    Returns an upper bound that is exact to the relative `slack`, or -1 when the nodes run out.
+    """
+    n, resources = sizes.shape
+    density = np.zeros((n + 1, resources))
+    for i in range(n - 1, -1, -1):
+        for r in range(resources):
+            here = values[i] / sizes[i, r] if sizes[i, r] > 0 else np.inf
+            density[i, r] = max(density[i + 1, r], here)
+    taken = np.zeros(n, np.int64)
+    free = room.copy()
+    pattern[:] = 0
+    value = best = 0.0
+    depth = nodes = 0
+    while True:
+        while depth < n:
+            most = np.inf
+            for r in range(resources):
+                if density[depth, r] < np.inf:
+                    most = min(most, free[r] * density[depth, r])
+            if value + most <= best * (1 + slack) + 1e-10:
+                break
+            count = np.int64(1 << 40)
+            for r in range(resources):
+                if sizes[depth, r] > 0:
+                    count = min(count, np.int64(np.floor(free[r] / sizes[depth, r] + 1e-12)))
+            taken[depth] = count
+            value += count * values[depth]
+            for r in range(resources):
+                free[r] -= count * sizes[depth, r]
+            depth += 1
+            nodes += 1
+        if value > best + 1e-12:
+            best = value
+            pattern[:depth] = taken[:depth]
+            pattern[depth:] = 0
+        if nodes > max_nodes:
+            return -1.0
+        depth -= 1
+        while depth >= 0 and taken[depth] == 0:
+            depth -= 1
+        if depth < 0:
+            return best * (1 + slack) + 1e-10
+        taken[depth] -= 1
+        value -= values[depth]
+        for r in range(resources):
+            free[r] += sizes[depth, r]
+        depth += 1
+
+
+@jit
+def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints) -> float:
+    """Upper bound on what the heaviest pattern weighs; `pattern` [C] receives the heaviest found.
+
+    weights [C], sizes [C, R] with every positive-weight shape positive in some resource, room [R].
+    """
+    used = np.flatnonzero(weights > _NEGLIGIBLE)
+    pattern[:] = 0
+    if len(used) == 0:
+        return 0.0
+    share = np.zeros(len(used))
+    for i in range(len(used)):
+        for r in range(len(room)):
+            share[i] = max(share[i], sizes[used[i], r] / max(room[r], 1e-9))
+    order = used[np.argsort(-weights[used] / share)]
+    values = weights[order]
+    small = sizes[order]
+    part = np.zeros(len(order), np.int64)
+    for k in range(len(_LIMITS)):
+        bound = _knapsack(values, small, room, _LIMITS[k, 0], np.int64(_LIMITS[k, 1]), part)
+        if bound >= 0:
+            pattern[order] = part
+            return bound
+    pattern[order] = part
+    bound = np.inf
+    for r in range(len(room)):
+        density = 0.0
+        for i in range(len(order)):
+            density = max(density, values[i] / small[i, r] if small[i, r] > 0 else np.inf)
+        if density < np.inf:
+            bound = min(bound, room[r] * density)
+    return bound
+
+
+@jit
+def _lift(weights: Floats, sizes: Floats, room: Floats, order: Ints) -> None:
+    """Raise each weightless shape in `order` to the most that keeps the vector valid, in place."""
+    pattern = np.zeros(len(weights), np.int64)
+    for c in order:
+        if weights[c] > _NEGLIGIBLE:
+            continue
+        fit = np.int64(1 << 40)
+        for r in range(len(room)):
+            if sizes[c, r] > 0:
+                fit = min(fit, np.int64(np.floor(room[r] / sizes[c, r] + 1e-12)))
+        lift = 1.0
+        for count in range(1, fit + 1):
+            rest = heaviest_pattern(weights, sizes, room - count * sizes[c] + 1e-12, pattern)
+            lift = min(lift, (1.0 - rest) / count)
+            if lift <= _NEGLIGIBLE:
+                break
+        if fit > 0 and lift > _NEGLIGIBLE:
+            weights[c] = lift * (1 - 1e-12)
+
+
+class WeightFinder:
+    """Finds weight vectors for one kind of machine; patterns found are kept, so each call starts warm.
+
+    `sizes` [C, R] and `room` [R] in the resources' units, `legal` the shapes that may ever be on this machine.
+    """
+
+    def __init__(self, sizes: Floats, room: Floats, legal: Ints) -> None:
+        import highspy  # in here: it must never meet OR-Tools in one process, and costs 0.1 s
+
+        self._legal = legal
+        self._sizes = np.ascontiguousarray(sizes[legal])
+        self._room = room + TOLERANCE
+        self._shapes = len(sizes)
+        self._lp = highspy.Highs()
+        self._lp.silent()
+        self._lp.setOptionValue("threads", 1)
+        none = np.zeros(0, np.int32)
+        for _ in legal:
+            self._lp.addRow(0.0, highspy.kHighsInf, 0, none, none.astype(float))
+        for i in range(len(legal)):
+            positive = self._sizes[i] > 0
+            alone = np.zeros(len(legal), np.int64)
+            alone[i] = int(np.floor(min(self._room[positive] / self._sizes[i, positive])))
+            self._add(alone)
+
+    def resource_weights(self) -> Floats:
+        """The share of each resource a replica takes [resources in use, C]: valid weights without any search."""
+        shares = self._sizes / np.maximum(self._room, 1e-9)
+        found = np.zeros((self._room.size, self._shapes))
+        found[:, self._legal] = shares.T
+        return found[found.max(axis=1) > 0]
+
+    def find(self, replicas: Floats, lift_order: Ints | None = None) -> Floats:
+        """The valid weight vector [C] that proves most machines for `replicas` [C] (fractions allowed)."""
+        wanted = replicas[self._legal]
+        rows = np.arange(len(self._legal), dtype=np.int32)
+        self._lp.changeRowsBounds(len(rows), rows, wanted.astype(float), np.full(len(rows), np.inf))
+        pattern = np.zeros(len(self._legal), np.int64)
+        weights, heaviest = np.zeros(len(rows)), 0.0
+        for _ in range(300):
+            self._lp.run()
+            weights = np.maximum(np.asarray(self._lp.getSolution().row_dual), 0.0)
+            heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern)
+            if pattern @ weights <= 1 + 1e-7:
+                break
+            self._add(pattern)
+        weights = weights / max(heaviest, 1.0)
+        order = np.argsort(-wanted, kind="stable") if lift_order is None else lift_order
+        _lift(weights, self._sizes, self._room, order)
+        found = np.zeros(self._shapes)
+        found[self._legal] = weights
+        return found
+
+    def _add(self, pattern: Ints) -> None:
+        where = np.flatnonzero(pattern)
+        self._lp.addCol(1.0, 0.0, np.inf, len(where), where.astype(np.int32), pattern[where].astype(float))
+
+
+def is_valid(weights: Floats, sizes: Floats, room: Floats) -> bool:
+    """True when no pattern on a machine with `room` [R] weighs more than 1, to one part in 1e9: what a proof rests on."""
+    pattern = np.zeros(len(weights), np.int64)
+    return bool(heaviest_pattern(weights, sizes, room + TOLERANCE, pattern) <= 1 + 1e-9)
+
+
+def stack(vectors: Sequence[Floats], shapes: int) -> Floats:
+    """Weight vectors as one array [n, shapes] (n may be 0)."""
+    return np.array(vectors).reshape(-1, shapes)
