@@ -2,6 +2,7 @@
 
 from planner.profiles.build import predict_profile, profile, serving_replicas
 from planner.profiles.model import Dataset, Figure, Profile, Profiles, Slots, TrainedModel
+from planner.profiles.parts import Stated
 
 __all__ = [
     "Dataset",
@@ -9,6 +10,7 @@ __all__ = [
     "Profile",
     "Profiles",
     "Slots",
+    "Stated",
     "TrainedModel",
     "predict_profile",
     "profile",

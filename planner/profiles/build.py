@@ -12,6 +12,7 @@ from planner.profiles.constants import NETWORK_SHARE
 from planner.profiles.etl import etl_profile
 from planner.profiles.history import Demand, forecast_demand, wanted
 from planner.profiles.model import Counts, Dataset, Profile, Profiles, Slots, TrainedModel
+from planner.profiles.parts import Stated
 from planner.profiles.queueing import MOST_SERVERS, servers_needed
 from planner.profiles.serving import serving_profile
 from planner.profiles.tasks import EtlTask, ServingTask, Task, TrainingTask, read_task
@@ -54,17 +55,16 @@ def predict_profile(
     task: dict[str, Any],
     slots: Slots = WEEK_OF_HOURS,
     upstream: Profile | None = None,
-    slo: Slo | None = None,
-    words: str = "",
+    stated: Stated | None = None,
     level: float = DEFAULT_LEVEL,
     where: str = "task",
 ) -> Profile:
     """The needs of one described task of that kind: etl, feature, training or serving.
 
-    `upstream` is the profile of the task whose result it works on, `slo` and `words` are what the workload says of
-    itself beside the description. Raises InputError with a line for each mistake, each beginning with `where`.
+    `upstream` is the profile of the task whose result it works on, `stated` what the workload says of itself beside
+    the description. Raises InputError with a line for each mistake, each beginning with `where`.
     """
-    return _profile_of(read_task(kind, task, where), kind, slots, upstream, slo or Slo(), words, level, where)
+    return _profile_of(read_task(kind, task, where), kind, slots, upstream, stated or Stated(), level, where)
 
 
 def serving_replicas(
@@ -166,14 +166,13 @@ def _predict(workload: Workload, predicted: Mapping[str, Profile], scenario: Sce
         made = "trains no model" if wanted_result is TrainedModel else "makes no data"
         raise InputError([f"{where}.input_from: {task.input_from!r} {made}"])
     slots = Slots(scenario.horizon.slots, scenario.horizon.slot_minutes)
-    return _profile_of(
-        task, workload.kind, slots, feeding[0] if feeding else None, workload.slo, workload.description,
-        scenario.service_level, where,
-    )  # fmt: skip
+    stated = Stated(workload.slo, workload.hardware, workload.description)
+    source = feeding[0] if feeding else None
+    return _profile_of(task, workload.kind, slots, source, stated, scenario.service_level, where)
 
 
 def _profile_of(
-    task: Task, kind: str, slots: Slots, upstream: Profile | None, slo: Slo, words: str, level: float, where: str
+    task: Task, kind: str, slots: Slots, upstream: Profile | None, stated: Stated, level: float, where: str
 ) -> Profile:
     result = upstream.produces if upstream else None
     data = result if isinstance(result, Dataset) else None
@@ -181,8 +180,9 @@ def _profile_of(
         known: Kind = "feature" if kind == "feature" else "etl"
         return etl_profile(task, known, data, slots, where)
     if isinstance(task, TrainingTask):
-        return training_profile(task, data, slots, where)
-    return serving_profile(task, result if isinstance(result, TrainedModel) else None, slo, words, level, slots, where)
+        return training_profile(task, data, stated.hardware, slots, where)
+    model = result if isinstance(result, TrainedModel) else None
+    return serving_profile(task, model, stated, level, slots, where)
 
 
 def _filled(workload: Workload, predicted: Profile | None) -> Workload:

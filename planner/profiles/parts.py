@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from planner.errors import InputError
 from planner.profiles.constants import (
     CONFIDENCE_GUESSED,
     CONFIDENCE_KNOWN,
+    GPUS,
     ONCE_WINDOW_HOURS,
     SPREAD_GUESSED,
     SPREAD_KNOWN,
     WINDOW_SHARE,
+    Gpu,
 )
 from planner.profiles.model import Figure, Slots
-from planner.scenario.model import Batch
+from planner.scenario.model import Batch, Hardware, Slo
 
 DEFAULT_CADENCE_HOURS = 24.0
 """Estimate: a run whose cadence is not known happens daily."""
@@ -57,6 +59,15 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What a workload states of itself beside the description of its task."""
+
+    slo: Slo = field(default_factory=Slo)
+    hardware: Hardware = field(default_factory=Hardware)
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """How often a task runs (`every_hours`, infinite for once) and how long one run may take."""
 
@@ -73,6 +84,15 @@ def window_of(every_hours: float | None, hours: float | None) -> Window:
         return Window(every, hours, assumed)
     hours = ONCE_WINDOW_HOURS if math.isinf(every) else WINDOW_SHARE * every
     return Window(every, hours, (*assumed, f"a window of {hours:g} h for a run"))
+
+
+def allowed_gpus(hardware: Hardware, where: str) -> tuple[Gpu, ...]:
+    """The GPUs that a workload's `hardware` allows, the smallest first. Raises InputError where none is known."""
+    known = tuple(gpu for gpu in GPUS if hardware.gpu_models is None or gpu.name in hardware.gpu_models)
+    if not known:
+        models, sized = ", ".join(hardware.gpu_models or ()), ", ".join(gpu.name for gpu in GPUS)
+        raise InputError([f"{where}: hardware.gpu_models: {models}: tasks are sized for {sized}; allow one of them"])
+    return known
 
 
 def batch_of(run_hours: float, window: Window, slots: Slots, where: str) -> Batch:

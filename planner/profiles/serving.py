@@ -9,7 +9,7 @@ from typing import Literal
 from planner.errors import InputError
 from planner.profiles import constants as c
 from planner.profiles.model import Profile, Slots, TrainedModel
-from planner.profiles.parts import Evidence
+from planner.profiles.parts import Evidence, Stated, allowed_gpus
 from planner.profiles.queueing import servers_needed
 from planner.profiles.tasks import Hyperparameters, ServingTask, latency_of, runtime_of
 from planner.scenario.model import Hardware, Request, Slo
@@ -35,11 +35,11 @@ class _Server:
 
 
 def serving_profile(
-    task: ServingTask, model: TrainedModel | None, slo: Slo, words: str, level: float, slots: Slots, where: str
+    task: ServingTask, model: TrainedModel | None, own: Stated, level: float, slots: Slots, where: str
 ) -> Profile:
     """The needs of a task that serves `model`, or the one it describes, to the load it states.
 
-    The latency SLO is taken from the task, the workload's `slo`, or words (the task's, or `words`, the workload's
+    The latency SLO is taken from the task, the workload's `slo`, or words (the task's, or those of the workload's
     description). The time of one request follows from the size of the model. CPU cores are taken where that leaves half
     of the service's time for waiting, else the least GPU that does. The number of servers is that of an M/M/c queue in
     which `level` of requests wait no longer than is left (see `queueing`). Concurrent requests are turned into a rate
@@ -50,9 +50,10 @@ def serving_profile(
         neither = "not known, nor is concurrent_requests: not enough evidence; give one of them"
         raise InputError([f"{where}: requests_per_s: {neither}"])
     served, about_model = _model(task, model, where)
-    need, about_need = _need(task, slo, words)
+    need, about_need = _need(task, own.slo, own.words)
     evidence = Evidence(about_model + about_need)
-    server = _server(task, served, need, where)
+    gpus = allowed_gpus(own.hardware, where)
+    server = _server(task, served, need, gpus, where)
     servers = int(servers_needed(need.requests_per_s, 1000 / server.ms, need.service_ms - server.ms, level))
     replicas = max(c.FEWEST_REPLICAS, math.ceil(servers / server.per_replica))
     machine = f"NVIDIA {server.gpu.name}" if server.gpu else "CPU"
@@ -61,7 +62,7 @@ def serving_profile(
     return Profile(
         kind="serving",
         request=_request(server, served, network_gbps),
-        hardware=_hardware(server),
+        hardware=_hardware(server, gpus),
         replicas=(replicas,) * slots.count,
         latency_ms=need.latency_ms,
         service_ms=need.service_ms,
@@ -146,15 +147,15 @@ def _latency(task: ServingTask, slo: Slo, words: str) -> tuple[float, str, tuple
     return 1000.0, "No latency is asked for; people lose the thread after a second.", ("a latency of 1000 ms",)
 
 
-def _server(task: ServingTask, model: TrainedModel, need: _Need, where: str) -> _Server:
-    asked = next((gpu for gpu in c.GPUS if gpu.name.lower() in (task.machine or "").lower().split()), None)
+def _server(task: ServingTask, model: TrainedModel, need: _Need, gpus: tuple[c.Gpu, ...], where: str) -> _Server:
+    asked = next((gpu for gpu in gpus if gpu.name.lower() in (task.machine or "").lower().split()), None)
     if task.machine and not asked and not runtime_of(task.machine) and task.machine.upper() != "CPU":
-        known = ", ".join(gpu.name for gpu in c.GPUS)
+        known = ", ".join(gpu.name for gpu in gpus)
         raise InputError([f"{where}: machine: {task.machine!r}: CPU, one of {known}, or leave it out"])
     tokens = task.tokens_per_request or 1.0
     cpu = _Server(None, _cpu_ms(model, tokens), int(c.SERVING_VCPU))
-    gpus = [_Server(gpu, _gpu_ms(model, tokens, gpu), 1) for gpu in c.GPUS if _fits(model, gpu)]
-    choices = [server for server in gpus if server.gpu == asked] if asked else [cpu, *gpus]
+    on_gpus = [_Server(gpu, _gpu_ms(model, tokens, gpu), 1) for gpu in gpus if _fits(model, gpu)]
+    choices = [server for server in on_gpus if server.gpu == asked] if asked else [cpu, *on_gpus]
     quick = [server for server in choices if server.ms <= need.service_ms / 2]
     quick = quick or [server for server in choices if server.ms < need.service_ms]
     if not quick:
@@ -196,12 +197,12 @@ def _request(server: _Server, model: TrainedModel, network_gbps: float) -> Reque
     )  # fmt: skip
 
 
-def _hardware(server: _Server) -> Hardware:
+def _hardware(server: _Server, gpus: tuple[c.Gpu, ...]) -> Hardware:
     if server.gpu is None:
         return Hardware()
     least = server.gpu
     names = tuple(
-        gpu.name for gpu in c.GPUS
+        gpu.name for gpu in gpus
         if gpu.memory_gib >= least.memory_gib and gpu.bandwidth_gb_per_s >= least.bandwidth_gb_per_s
         and gpu.tflops >= least.tflops
     )  # fmt: skip

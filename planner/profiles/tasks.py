@@ -214,7 +214,9 @@ def _line(where: str, detail: Any, model: type[Task]) -> str:  # noqa: ANN401  #
     field = ".".join(str(part) for part in detail["loc"])
     found = detail["input"]
     message = str(detail["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(found, dict | list) or repr(found) in message else f" {found!r}:"
+    shown = (
+        "" if isinstance(found, dict | list) or (isinstance(found, str) and repr(found) in message) else f" {found!r}:"
+    )
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(str(detail["loc"][-1]), model.model_fields, n=1)
         return f"{where}: {field}: not a field of this task" + (f"; did you mean {near[0]}?" if near else "")

@@ -9,7 +9,7 @@ from typing import Literal
 from planner.errors import InputError
 from planner.profiles import constants as c
 from planner.profiles.model import Dataset, Figure, Profile, Slots, TrainedModel
-from planner.profiles.parts import Evidence, Window, batch_of, in_words, row_of, window_of
+from planner.profiles.parts import Evidence, Window, allowed_gpus, batch_of, in_words, row_of, window_of
 from planner.profiles.tasks import Hyperparameters, TrainingTask
 from planner.scenario.model import Hardware, Request
 
@@ -45,25 +45,26 @@ class _Machines:
     why: str
 
 
-def training_profile(task: TrainingTask, data: Dataset | None, slots: Slots, where: str) -> Profile:
+def training_profile(task: TrainingTask, data: Dataset | None, hardware: Hardware, slots: Slots, where: str) -> Profile:
     """The needs of a task that trains on `data`, or on what it states itself.
 
     Work is rows x columns x levels x trees for tree models, rows x columns x passes for linear ones, and 6 FLOP for
     each parameter and example for networks; over the rate of the hardware it gives hours. The least hardware that ends
     within the window is taken: up to 32 cores, then one GPU from the smallest class up, then as many of the largest as
-    it takes. Raises InputError where nothing is known of the data.
+    it takes; `hardware` says which GPUs may be taken. Raises InputError where nothing is known of the data.
     """
     window = window_of(task.cadence, task.window_hours)
     job = _job(task, data, where)
     evidence = Evidence(job.assumed + window.assumed)
-    machines = _machines(job, min(window.hours, window.every_hours))
+    gpus = allowed_gpus(hardware, where)
+    machines = _machines(job, gpus, min(window.hours, window.every_hours))
     batch = batch_of(machines.hours, window, slots, where)
     read_gb_per_s = job.data.volume_gb / (c.DATA_READ_SHARE * machines.hours * 3600)
     produced = _produced(job)
     return Profile(
         kind="training",
         request=_request(job, machines, read_gb_per_s),
-        hardware=_hardware(job, machines),
+        hardware=_hardware(job, gpus, machines),
         replicas=row_of(batch, machines.replicas, slots),
         batch=batch,
         storage_gb=job.data.volume_gb + produced.size_gb,
@@ -170,19 +171,19 @@ def _gpus_for_memory(job: _Job, gpu: c.Gpu) -> int:
     return next((count for count in (1, 2, 4) if count >= least), c.MOST_GPUS_PER_REPLICA)
 
 
-def _machines(job: _Job, window_hours: float) -> _Machines:
+def _machines(job: _Job, gpus: tuple[c.Gpu, ...], window_hours: float) -> _Machines:
     seconds = window_hours * 3600
     vcpu = math.ceil(job.work / _cpu_rate(job) / seconds)
     if vcpu <= c.CPU_TRAINING_MOST_VCPU:
         cores = float(max(2, vcpu))
         return _Machines(None, 0, cores, 1, job.work / _cpu_rate(job) / cores / 3600, f"{cores:g} cores end in time")
-    for gpu in c.GPUS:
+    for gpu in gpus:
         if _gpus_for_memory(job, gpu) == 1 and job.work / _gpu_rate(job, gpu) <= seconds:
             hours = job.work / _gpu_rate(job, gpu) / 3600
             return _Machines(
                 gpu, 1, c.HOST_VCPU_PER_GPU, 1, hours, f"one {gpu.name} is the least GPU that ends in time"
             )
-    largest = c.GPUS[-1]
+    largest = gpus[-1]
     each = _gpus_for_memory(job, largest)
     replicas = max(1, math.ceil(job.work / _gpu_rate(job, largest) / seconds / each - 1e-9))
     hours = job.work / _gpu_rate(job, largest) / (each * replicas) / 3600
@@ -201,11 +202,11 @@ def _request(job: _Job, machines: _Machines, read_gb_per_s: float) -> Request:
     )
 
 
-def _hardware(job: _Job, machines: _Machines) -> Hardware:
+def _hardware(job: _Job, gpus: tuple[c.Gpu, ...], machines: _Machines) -> Hardware:
     """The GPU that was sized for and the faster ones, with their speed relative to it."""
     if machines.gpu is None:
         return Hardware()
-    rates = {gpu.name: _gpu_rate(job, gpu) for gpu in c.GPUS if gpu.memory_gib >= machines.gpu.memory_gib}
+    rates = {gpu.name: _gpu_rate(job, gpu) for gpu in gpus if gpu.memory_gib >= machines.gpu.memory_gib}
     least = rates[machines.gpu.name]
     models = {name: round(rate / least, 3) for name, rate in rates.items() if rate >= least}
     return Hardware(gpu_models=tuple(models), throughput=models)
