@@ -45,6 +45,7 @@ class Mode(StrEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
+PlanOption = Annotated[Path, typer.Option("--plan", help="The plan.json to ask.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
 
 app = typer.Typer(
@@ -110,6 +111,54 @@ def _verify(
     from planner import commands
 
     return commands.verify(scenario, plan, as_json)
+
+
+@app.command("where")
+def _where(workload: Annotated[str, typer.Argument(metavar="WORKLOAD")], plan: PlanOption = Path("plan.json"),
+           as_json: Json = False) -> int:
+    """Show where a workload runs, by a plan."""
+    from planner import commands
+
+    return commands.where(workload, plan, as_json)
+
+
+@app.command("runs")
+def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: PlanOption = Path("plan.json"),
+          as_json: Json = False) -> int:
+    """Show what runs on a cluster, by a plan."""
+    from planner import commands
+
+    return commands.runs(cluster, plan, as_json)
+
+
+@app.command("forecast")
+def _forecast(
+    history: Annotated[Path, typer.Argument(metavar="HISTORY", help="CSV or Parquet: ts, workload, metric, value.")],
+    horizon: Annotated[str, typer.Option(help="How far ahead: 48h, 7d.")] = "48h",
+    quantiles: Annotated[str, typer.Option(help="Levels with commas between.")] = "0.5,0.9,0.99",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write them here (.parquet, .csv).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    backtest: Annotated[bool, typer.Option("--backtest", help="Show the scores on rolling origins.")] = False,
+    engine: Annotated[str, typer.Option(help="serial; processes and ray are not available yet.")] = "serial",
+    as_json: Json = False,
+) -> int:
+    """Forecast demand with quantiles; the model of each series is chosen by back-test."""
+    _refuse(**{f"forecast --engine {engine}": engine != "serial"})
+    from planner import commands
+
+    return commands.forecast(history, horizon, quantiles, output, seed, backtest, as_json)
+
+
+@app.command("diagnose")
+def _diagnose(
+    telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY",
+                                              help="CSV or Parquet: cluster, hardware_class, metric, ts, value.")],
+    as_json: Json = False,
+) -> int:
+    """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found."""
+    from planner import commands
+
+    return commands.diagnose(telemetry, as_json)
 
 
 @app.command("serve")

@@ -1,0 +1,148 @@
+"""What the commands do: read, call, show. Each returns the exit status of the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from planner.diagnose import run_diagnose
+from planner.errors import InputError
+from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
+from planner.outputs import check_outputs, writing
+from planner.plan import Assignment, MachineRow, read_plan
+from planner.terminal import console, plain
+
+DONE, NO = 0, 1
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def show_table(title: str, headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    """Print a table; numbers stand right."""
+    table = Table(title=Text(plain(title)), title_justify="left")
+    for heading, first in zip(headings, rows[0] if rows else headings, strict=True):
+        table.add_column(heading, justify="right" if isinstance(first, int | float) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(cell)) for cell in row))
+    console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
+    return plain(value)
+
+
+def unknown(what: str, name: str, known: list[str], source: Path) -> InputError:
+    """Return the error for a name that is not there, with the nearest one that is."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError([f"{source}: {what}: {name!r} is not in it{hint}"])
+
+
+def where(workload: str, path: Path, as_json: bool) -> int:
+    """Show where every unit of a workload is, by a plan."""
+    plan = read_plan(path)
+    units = [unit for unit in plan.assignments if unit.workload == workload]
+    lost = [row for row in plan.unplaced if row.workload == workload]
+    if not units and not lost:
+        known = {unit.workload for unit in plan.assignments} | {row.workload for row in plan.unplaced}
+        raise unknown("workload", workload, sorted(known), path)
+    if as_json:
+        print_json({"workload": workload, "assignments": _dumped(units),
+                    "unplaced": [reason for row in lost for reason in row.reasons]})
+    else:
+        _show_units(f"{workload} ({path})", units)
+        _show_lines(f"not placed: {reason}" for row in lost for reason in row.reasons)
+    return DONE if units and not lost else NO
+
+
+def runs(cluster: str, path: Path, as_json: bool) -> int:
+    """Show what runs on a cluster, by a plan."""
+    plan = read_plan(path)
+    units = [unit for unit in plan.assignments if unit.cluster == cluster]
+    machines = [row for row in plan.machines if row.cluster == cluster]
+    if not units and not machines:
+        known = {unit.cluster for unit in plan.assignments} | {row.cluster for row in plan.machines}
+        raise unknown("cluster", cluster, sorted(known), path)
+    if as_json:
+        print_json({"cluster": cluster, "assignments": _dumped(units), "machines": _dumped(machines)})
+        return DONE
+    _show_units(f"{cluster} ({path})", units)
+    show_table("Machines", ("Pool", "Purchase", "Least", "Most"),
+               [(row.pool, row.purchase, min(row.count), max(row.count)) for row in machines])
+    return DONE
+
+
+def _dumped(rows: Sequence[Assignment | MachineRow]) -> list[dict[str, object]]:
+    return [row.model_dump(mode="json", by_alias=True) for row in rows]
+
+
+def _show_units(title: str, units: list[Assignment]) -> None:
+    show_table(title, ("Workload", "Users in", "Copy", "Cluster", "Pool", "Start slot"),
+               [(unit.workload, unit.user_region or "", unit.copy_, unit.cluster, unit.pool,
+                 "" if unit.start_slot is None else unit.start_slot) for unit in units])
+
+
+def _show_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(plain(line))
+
+
+def forecast(history: Path, horizon: str, quantiles: str, output: Path | None, seed: int, backtest: bool,
+             as_json: bool) -> int:
+    """Forecast a history file; write quantiles, show models, back-test and what was refused."""
+    check_outputs({"-o": output})
+    outlook = look_ahead(history, horizon, parse_levels(quantiles), seed)
+    if output is not None:
+        with writing("-o", output):
+            write_outlook(outlook, output)
+    refused = dict(zip(outlook.refused["unique_id"].astype(str), outlook.refused["reason"].astype(str), strict=True))
+    scores = outlook.backtest.drop(columns=["origin", "note"], errors="ignore")
+    means = scores.groupby(["unique_id", "model"]).mean(numeric_only=True).reset_index() if len(scores) else scores
+    if as_json:
+        print_json({"models": outlook.models, "refused": refused, "output": str(output) if output else None,
+                    "backtest": json.loads(means.to_json(orient="records")) if backtest else None,
+                    "quantiles": json.loads(outlook.quantiles.to_json(orient="records", date_format="iso"))
+                    if output is None else None})
+        return DONE if outlook.models else NO
+    show_table(f"{history}: {horizon} ahead", ("Series", "Model", *(f"peak {name}" for name in _levels(outlook))),
+               [(name, model, *peaks) for name, model, peaks in _peaks(outlook)])
+    if backtest and len(means):
+        show_table("Back-test, mean over origins", tuple(means.columns), list(means.itertuples(index=False, name=None)))
+    _show_lines(f"refused: {name}: {reason}" for name, reason in refused.items())
+    return DONE if outlook.models else NO
+
+
+def _levels(outlook: Outlook) -> list[str]:
+    return [name for name in outlook.quantiles.columns if name.startswith("q")]
+
+
+def _peaks(outlook: Outlook) -> list[tuple[str, str, list[float]]]:
+    """The highest value of each quantile, by series."""
+    peaks = outlook.quantiles.groupby("unique_id")[_levels(outlook)].max()
+    return [(str(name), outlook.models[str(name)], [float(value) for value in row])
+            for name, row in zip(peaks.index, peaks.to_numpy(), strict=True)]
+
+
+def diagnose(telemetry: Path, as_json: bool) -> int:
+    """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
+    found = run_diagnose(telemetry)
+    if as_json:
+        print_json(found.to_dict())
+        return NO if found.found else DONE
+    show_table(f"{telemetry}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
+               [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
+    for cluster in found.clusters:
+        _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
+        _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
+    return NO if found.found else DONE

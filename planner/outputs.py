@@ -1,0 +1,43 @@
+"""Files that a command is asked to write: looked at before the work starts, so that hours of solving are not lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from planner.errors import InputError
+
+
+def check_outputs(outputs: Mapping[str, Path | None]) -> None:
+    """Raise InputError unless every file (by the option that names it) can be written and no two are the same."""
+    given = {option: path for option, path in outputs.items() if path is not None}
+    problems = [problem for option, path in given.items() if (problem := _problem(option, path))]
+    seen: dict[Path, str] = {}
+    for option, path in given.items():
+        first = seen.setdefault(path.resolve(), option)
+        if first != option:
+            problems.append(f"{option}: {path}: the same file as {first}; name another")
+    if problems:
+        raise InputError(problems)
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """Turn a failure to write (a full disk, say) into an InputError that names the option and the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError([f"{option}: {path}: not written: {error.strerror or error}"]) from error
+
+
+def _problem(option: str, path: Path) -> str | None:
+    folder = path.parent
+    if path.exists() and not path.is_file():
+        return f"{option}: {path}: is not a regular file; name a file to write"
+    if not folder.is_dir():
+        return f"{option}: {path}: there is no folder {folder}; make it first"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{option}: {path}: the folder {folder} is not writable"
+    return None

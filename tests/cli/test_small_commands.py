@@ -1,0 +1,118 @@
+"""Commands that need no solver: forecast, where, runs, diagnose, and the check of output files."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from planner.cli import run
+from planner.errors import InputError
+from planner.outputs import check_outputs, writing
+from planner.plan import Assignment, Costs, MachineRow, Plan, Unplaced, write_plan
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """Three weeks of hours of one workload, and five points of another."""
+    path = tmp_path / "history.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["ts", "workload", "value"])
+        for hour in range(21 * 24):
+            moment = f"2026-10-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z"
+            rows.writerow([moment, "web", round(100 + 50 * math.sin(hour * math.pi / 12) + hour % 7, 3)])
+            if hour < 5:
+                rows.writerow([moment, "young", 1])
+    return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """A plan of two workloads, one of which has no place."""
+    path = tmp_path / "plan.json"
+    write_plan(Plan(
+        name="p", status="feasible", mode="min_cost", cost_usd=1.0, costs=Costs(machines=1.0), sla_attainment=0.5,
+        bound=1.0, gap=0.0, assignments=(Assignment(workload="web", cluster="aws", pool="m6i"),),
+        machines=(MachineRow(cluster="aws", pool="m6i", purchase="on_demand", count=(1, 2)),),
+        unplaced=(Unplaced(workload="big", reasons=("fits no machine",)),)), path)
+    return path
+
+
+def test_forecast_writes_quantiles_and_refuses_by_name(history: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A forecast has a row for each step ahead; a series that is too short is named with the reason."""
+    output = history.parent / "out.csv"
+    options = ["--horizon", "1d", "--quantiles", "0.5,0.9", "-o", str(output), "--json"]
+    assert run(["forecast", str(history), *options]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert set(shown["models"]) == {"web"}
+    assert "5 points" in shown["refused"]["young"]
+    rows = list(csv.DictReader(output.open()))
+    assert [row["ds"] for row in (rows[0], rows[-1])] == ["2026-10-22T00:00:00Z", "2026-10-22T23:00:00Z"]
+    assert all(float(row["q0.5"]) <= float(row["q0.9"]) for row in rows)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--horizon", "soon"], "--horizon: 'soon'"), (["--horizon", "0h"], "--horizon: '0h'"),
+    (["--quantiles", "0.5,2"], "--quantiles: '0.5,2'"), (["--quantiles", "x"], "--quantiles: 'x'"),
+    (["-o", "/nowhere/out.csv"], "/nowhere"), (["--engine", "ray"], "forecast --engine ray is not available yet"),
+])
+def test_forecast_refuses_wrong_options_in_a_line(history: Path, arguments: list[str], words: str,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong option of forecast is one line and exit status 2."""
+    assert run(["forecast", str(history), *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_history_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing history is exit status 2 with its name."""
+    assert run(["forecast", "/nowhere/history.csv"]) == 2
+    assert "/nowhere/history.csv" in capsys.readouterr().err
+
+
+def test_where_a_workload_runs(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`where` shows the units of a workload; the answer for one without a place is no."""
+    assert run(["where", "web", "--plan", str(plan), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["assignments"][0]["pool"] == "m6i"
+    assert run(["where", "big", "--plan", str(plan)]) == 1
+    assert "fits no machine" in capsys.readouterr().out
+
+
+def test_what_runs_on_a_cluster(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`runs` shows units and machines of a cluster."""
+    assert run(["runs", "aws", "--plan", str(plan), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["machines"][0]["count"] == [1, 2]
+    assert run(["runs", "aws", "--plan", str(plan)]) == 0
+    assert "web" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "near"), [(["where", "wbe"], "web"), (["runs", "asw"], "aws")])
+def test_unknown_names_get_the_nearest(command: list[str], near: str, plan: Path,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is not in the plan is exit status 2 with the nearest one."""
+    assert run([*command, "--plan", str(plan)]) == 2
+    assert f"did you mean '{near}'?" in capsys.readouterr().err
+
+
+def test_outputs_are_looked_at_before_the_work(tmp_path: Path) -> None:
+    """A missing folder, a folder in place of a file, a device, and one file named twice are each refused."""
+    (tmp_path / "folder").mkdir()
+    same = tmp_path / "a.json"
+    with pytest.raises(InputError) as caught:
+        check_outputs({"-o": tmp_path / "no" / "a", "--report": tmp_path / "folder", "--table": Path("/dev/null"),
+                       "--x": same, "--y": same})
+    text = str(caught.value)
+    assert all(words in text for words in ("there is no folder", "not a regular file", "same file as --x"))
+    assert len(caught.value.problems) == 4
+    check_outputs({"-o": same, "--report": None})
+
+
+def test_a_full_disk_is_a_clear_error() -> None:
+    """What cannot be written names the option, the file and the reason."""
+    with pytest.raises(InputError, match=r"-o: plan\.json: not written: No space left"), \
+            writing("-o", Path("plan.json")), open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
+        full.write(b"x")
