@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from scipy.linalg import toeplitz
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from forecasting.history import Floats, History, TooShortError
@@ -34,12 +35,19 @@ def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
 
 
 def _simulate(values: Floats, season: int, horizon: int, n_paths: int, seed: int) -> Floats:
+    """The point forecast plus past errors e drawn again and carried on: y(h) = point(h) + e(h) + sum of c(j) e(h - j).
+
+    c(j) = alpha + beta (phi + ... + phi^j) + gamma [season divides j] (Hyndman et al. 2008, table 6.1, class 1).
+    """
     kind = {"seasonal": "add", "seasonal_periods": season} if season > 1 else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a search that stops early is judged by the back-test, not by a warning
         model = ETSModel(values, error="add", trend="add", damped_trend=True, initialization_method="heuristic", **kind)
         fitted = model.fit(disp=False, maxiter=MOST_ITERATIONS)
-        paths = fitted.simulate(
-            horizon, anchor="end", repetitions=n_paths, random_errors="bootstrap", rng=np.random.default_rng(seed)
-        )
-    return np.asarray(paths, np.float64).reshape(horizon, n_paths).T
+        point = np.asarray(fitted.forecast(horizon), np.float64)
+    ahead = np.arange(1, horizon)
+    carried = fitted.alpha + fitted.beta * np.cumsum(fitted.phi**ahead)
+    carried += fitted.gamma * (ahead % season == 0) if season > 1 else 0.0
+    past = np.asarray(fitted.resid, np.float64)
+    errors = past[np.random.default_rng(seed).integers(0, past.size, (n_paths, horizon))]
+    return point + errors @ toeplitz(np.eye(1, horizon)[0], np.concatenate(([1.0], carried)))
