@@ -164,11 +164,14 @@ def _diagnose(
 @app.command("serve")
 def _serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    data: Annotated[Path | None, typer.Option(help="Folder of the plans; $PLANNER_DATA when left out.")] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="Folder of scenarios that requests may name.")] = None,
+    telemetry: Annotated[Path | None, typer.Option(help="Recorded telemetry to diagnose.")] = None,
 ) -> None:
     """Serve plans over HTTP."""
     # By name, because nothing in `planner` may import `api`.
-    import_module("api.serve").run(host=host, port=port)
+    import_module("api.serve").run(host=host, port=port, data_dir=data, scenarios=scenarios, telemetry=telemetry)
 
 
 def _add_missing(name: str, what: str) -> None:

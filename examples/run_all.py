@@ -1,0 +1,45 @@
+"""Plan and verify every example: `python examples/run_all.py`.
+
+Fails when one does not run, does not verify, or is further from its bound than allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LARGEST_GAP = {"medical": 1e-4, "hybrid": 0.03}
+
+
+def run_planner(*arguments: str) -> float:
+    """Run one command of the planner and return the seconds it took; its errors are shown."""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "planner.cli", *arguments], stdout=subprocess.PIPE, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(f"planner {' '.join(arguments)}: exit status {done.returncode}")
+    return time.monotonic() - start
+
+
+def check(name: str, folder: Path) -> str:
+    """Plan one example into `folder` and verify the plan; return a line about it."""
+    scenario, plan, report = str(HERE / name), folder / f"{name}.json", folder / f"{name}.html"
+    seconds = run_planner("plan", scenario, "-o", str(plan), "--report", str(report))
+    run_planner("verify", scenario, str(plan))
+    found = json.loads(plan.read_text(encoding="utf-8"))
+    if found["gap"] > LARGEST_GAP[name]:
+        sys.exit(f"{name}: gap {found['gap']:.4f}: at most {LARGEST_GAP[name]} is allowed")
+    return f"{name}: USD {found['cost_usd']:,.2f}, gap {100 * found['gap']:.2f} %, {seconds:.1f} s, verified"
+
+
+if __name__ == "__main__":
+    names = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
+    if names != sorted(LARGEST_GAP):
+        sys.exit(f"examples are {', '.join(names)}: say in LARGEST_GAP how close to its bound each must be")
+    with tempfile.TemporaryDirectory() as temporary:
+        for example in names:
+            print(check(example, Path(temporary)))
