@@ -131,6 +131,18 @@ def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: Plan
     return commands.runs(cluster, plan, as_json)
 
 
+@app.command("profile")
+def _profile(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A scenario; with --kind, a described task.")],
+    kind: Annotated[str | None, typer.Option(help="The task is: etl, feature, training, serving.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Show what workloads need, and where each number comes from."""
+    from planner import commands
+
+    return commands.profile(path, kind, as_json)
+
+
 @app.command("forecast")
 def _forecast(
     history: Annotated[Path, typer.Argument(metavar="HISTORY", help="CSV or Parquet: ts, workload, metric, value.")],
