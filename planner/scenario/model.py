@@ -156,11 +156,11 @@ class Link(Model):
 class Machine(Model):
     """A machine type. A bare name is a catalog name; fields given beside it win over the catalog's.
 
-    `vcpu` and `memory_gib` are 0 only until `resolve` has filled them in. `disk_gib` and `network_gbps` of None mean
-    that the machine sets no limit (a disk is attached as large as wanted). `watts` of None counts as no carbon.
+    `vcpu` and `memory_gib` are 0 only until `resolve` has filled them in. A machine that does not state `disk_gib` or
+    `network_gbps` has none to offer; `watts` of None counts as no carbon.
     """
 
-    name: Name
+    name: str = ""
     vcpu: Positive = 0.0
     memory_gib: Positive = 0.0
     gpu_model: Name | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,16 @@ class ReplicaRows:
     def empty(cls) -> ReplicaRows:
         """No workload gives its replicas as numbers."""
         return cls({}, np.zeros((0, 0), np.int32))
+
+    @classmethod
+    def join(cls, parts: Sequence[ReplicaRows], order: Iterable[str]) -> ReplicaRows:
+        """Rows of several tables as one, in the order asked for; names that no part knows are left out."""
+        where = {name: (at, row) for at, part in enumerate(parts) for name, row in part.row.items()}
+        names = [name for name in order if name in where]
+        if not names:
+            return cls.empty()
+        counts = np.stack([parts[at].counts[row] for at, row in (where[name] for name in names)])
+        return cls({name: at for at, name in enumerate(names)}, counts)
 
     def __contains__(self, workload: str) -> bool:
         return workload in self.row

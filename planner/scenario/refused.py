@@ -1,0 +1,87 @@
+"""What the scenario format knows and the planner cannot do yet: refused by name, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from planner.scenario.fields import Path
+from planner.scenario.words import Places, field_name, shown
+from planner.scenario.yaml_file import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A field (`*` is every item of a list) that is not available when `when(value)`, and what to do instead."""
+
+    field: str
+    when: Callable[[Value], bool]
+    instead: str
+
+
+def _is_list(value: Value) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _some(value: Value) -> bool:
+    return bool(value)
+
+
+def _survival(value: Value) -> bool:
+    return value in ("cluster", "region", "provider")
+
+
+REFUSED = (
+    Refused("survive", _survival, "use none"),
+    Refused("sizing", lambda value: value == "pooled", "use each"),
+    Refused("domains", _some, "leave it out"),
+    Refused("limits", _some, "leave it out and use max of pools and offers"),
+    Refused("commitments", _some, "leave it out and use committed offers of pools"),
+    Refused("interference", _some, "leave it out"),
+    Refused("horizon.periods", _some, "give start and slots of one window"),
+    Refused("clusters.*.zones", _some, "leave it out: a cluster is one failure domain"),
+    Refused("clusters.*.grid_g_per_kwh", _is_list, "give one number"),
+    Refused("clusters.*.pools.*.zones", _some, "leave it out: a cluster is one failure domain"),
+    Refused("clusters.*.pools.*.max", _is_list, "give one number"),
+    Refused("clusters.*.pools.*.offers.*.max", _is_list, "give one number"),
+    Refused("clusters.*.pools.*.offers.*.owned", _is_list, "give one number"),
+    Refused("clusters.*.pools.*.offers.*.price_usd_per_hour", _is_list, "give one number"),
+    Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
+    Refused("workloads.*.survive", _survival, "use none"),
+    Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
+)
+"""Everything that is refused. A row goes when the planner can do it."""
+
+
+def refuse(raw: dict[str, Value], places: Places) -> list[str]:
+    """Lines for what is not available yet; what they name is taken out of `raw`, so that the rest can be checked."""
+    lines: list[str] = []
+    for rule in REFUSED:
+        parts = rule.field.split(".")
+        for path, owner in list(_owners(raw, parts[:-1], ())):
+            if parts[-1] in owner and rule.when(owner[parts[-1]]):
+                field = field_name((*path, parts[-1]), raw)
+                lines.append(places.line(field, shown(owner[parts[-1]]), "not available yet", rule.instead))
+                owner.pop(parts[-1])
+                owner.update(STAND_IN.get(rule.field, {}))
+    return lines
+
+
+STAND_IN: dict[str, dict[str, Value]] = {
+    "clusters.*.pools.*.max": {"max": 0},
+    "workloads.*.replicas.paths": {"task": {}},
+}
+"""What stands in for a refused field that must be given, while the rest is checked."""
+
+
+def _owners(raw: Value, parts: list[str], path: Path) -> Iterator[tuple[Path, dict[str, Value]]]:
+    """Mappings at a path with `*`, each with its own path."""
+    if not parts:
+        if isinstance(raw, dict):
+            yield path, raw
+        return
+    if parts[0] == "*":
+        for at, item in enumerate(raw if isinstance(raw, list) else ()):
+            yield from _owners(item, parts[1:], (*path, at))
+    elif isinstance(raw, dict) and parts[0] in raw:
+        yield from _owners(raw[parts[0]], parts[1:], (*path, parts[0]))
