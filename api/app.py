@@ -1,0 +1,37 @@
+"""The application: routes, errors, and what starts and ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from api import problems
+from api.context import running
+from api.gate import Gate
+from api.routes import fleet, health, plans
+from api.settings import Settings
+from planner import __version__
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service for one data folder. It takes plans from its queue from start to shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        context = running(settings)
+        app.state.service = await run_in_threadpool(context.__enter__)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(context.__exit__, None, None, None)
+
+    # The built-in pages for documentation fetch scripts from elsewhere; /openapi.json needs nothing.
+    app = FastAPI(title="planner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    problems.install(app)
+    for router in (plans.router, fleet.router, health.router):
+        app.include_router(router)
+    app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
+    return app

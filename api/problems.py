@@ -1,0 +1,129 @@
+"""Every error as RFC 9457 problem details, whoever raised it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from planner.errors import InputError
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_CHARACTERS = 80
+_UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+    """An answer that is not the one asked for. `errors` holds one line for each mistake in the input."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, errors: Sequence[str] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors, self.headers = status, detail, tuple(errors), headers
+
+
+def problem_body(status: int, detail: str, errors: Sequence[str] = (), **more: object) -> bytes:
+    """The JSON of a problem."""
+    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    body["detail"] = detail
+    if errors:
+        body["errors"] = list(errors)
+    return json.dumps(body | more, ensure_ascii=False).encode()
+
+
+def problem_response(
+    status: int, detail: str, errors: Sequence[str] = (), headers: Mapping[str, str] | None = None, **more: object
+) -> Response:
+    """A problem as a response."""
+    body = problem_body(status, detail, errors, **more)
+    return Response(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> Problem:
+    """404 for a name that is not known, with the nearest one that is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return Problem(HTTPStatus.NOT_FOUND, f"{what}: {name}: not known" + (f"; '{near[0]}'?" if near else ""))
+
+
+def install(app: FastAPI) -> None:
+    """Answer everything that is raised with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
+
+
+def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error.status, error.detail, error.errors, error.headers)
+
+
+def _input_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InputError)
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, error.problems[0], error.problems)
+
+
+def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    mistakes = error.errors()
+    if mistakes and mistakes[0]["type"] == "json_invalid":
+        where = f"body: character {mistakes[0]['loc'][-1]}"
+        return problem_response(HTTPStatus.BAD_REQUEST, f"{where}: not JSON: {mistakes[0]['ctx']['error']}")
+    lines = [_line(mistake) for mistake in mistakes]
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, lines[0], lines)
+
+
+def _line(mistake: Mapping[str, Any]) -> str:
+    """One mistake: where, what was found, what is allowed."""
+    where = ": ".join(str(part) for part in mistake["loc"])
+    if where == "body" and isinstance(mistake.get("input"), bytes):
+        return "body: not JSON: send it with Content-Type: application/json"
+    if mistake["type"] in ("missing", "extra_forbidden", "value_error"):
+        return f"{where}: {mistake['msg'].removeprefix('Value error, ')}"
+    found = json.dumps(mistake.get("input"), default=str, ensure_ascii=False)
+    return f"{where}: {found[:_SHOWN_CHARACTERS]}: {mistake['msg']}"
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _no_such_address(request)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(_methods(request))
+        detail = f"{request.method} {request.url.path}: allowed here: {allowed}"
+        return problem_response(error.status_code, detail, headers={"Allow": allowed})
+    detail = _UNREADABLE if error.status_code == HTTPStatus.BAD_REQUEST else error.detail
+    return problem_response(error.status_code, detail, headers=error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be done at the address of a request, sorted."""
+    return sorted(
+        method.upper()
+        for path, methods in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.url.path)
+        for method in methods
+    )
+
+
+def _no_such_address(request: Request) -> Response:
+    """404 with what there is: what the design promises for later is not answered with anything else."""
+    paths = list(request.app.openapi()["paths"])
+    near = difflib.get_close_matches(request.url.path, paths, n=1, cutoff=0.75)
+    detail = f"{request.url.path}: nothing is served here" + (f"; {near[0]}?" if near else "")
+    return problem_response(HTTPStatus.NOT_FOUND, detail, endpoints=paths)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the service; its log says more")

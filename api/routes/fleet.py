@@ -1,0 +1,78 @@
+"""What runs where, and how the clusters are."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from api.context import Service, ServiceDep
+from api.problems import Problem, unknown
+from api.views import ClusterRuns, Machines, Unit, Whereabouts
+
+router = APIRouter(prefix="/v1", tags=["fleet"])
+
+PlanId = Annotated[str | None, Query(description="a plan's id; the newest that is done when left out")]
+
+
+@router.get("/clusters/{name}/runs", response_model=ClusterRuns)
+def cluster_runs(name: str, service: ServiceDep, plan: PlanId = None) -> ClusterRuns:
+    """What a plan runs on a cluster, diagnostics models and drift monitors among it, and on how many machines."""
+    plan_id, clusters = _done_plan(service, plan)
+    if name not in clusters:
+        raise unknown("cluster", name, clusters)
+    return ClusterRuns(
+        cluster=name,
+        plan=plan_id,
+        runs=[Unit(**unit) for unit in service.store.assignments(plan_id, cluster=name)],
+        machines=[Machines(**row) for row in service.store.machines(plan_id, name)],
+    )
+
+
+@router.get("/where/{workload:path}", response_model=Whereabouts)
+def where(workload: str, service: ServiceDep, plan: PlanId = None) -> Whereabouts:
+    """Where a plan runs a workload."""
+    plan_id, _ = _done_plan(service, plan)
+    units = service.store.assignments(plan_id, workload=workload)
+    if not units:
+        raise unknown("placed workload", workload, service.store.workloads(plan_id))
+    return Whereabouts(workload=workload, plan=plan_id, units=[Unit(**unit) for unit in units])
+
+
+@router.get("/diagnostics/clusters")
+def diagnosed_clusters(service: ServiceDep) -> dict[str, Any]:
+    """The diagnosis of all clusters that send telemetry."""
+    return _diagnosis(service)
+
+
+@router.get("/diagnostics/clusters/{name}")
+def diagnosed_cluster(name: str, service: ServiceDep) -> dict[str, Any]:
+    """The diagnosis of one cluster: status, alarms with their chance, and drift of every metric."""
+    diagnosis = _diagnosis(service)
+    found: dict[str, dict[str, Any]] = {cluster["cluster"]: cluster for cluster in diagnosis.pop("clusters")}
+    if name not in found:
+        raise unknown("cluster with telemetry", name, found)
+    return diagnosis | found[name]
+
+
+def _done_plan(service: Service, plan_id: str | None) -> tuple[str, tuple[str, ...]]:
+    """The plan that is asked about, and the clusters of its scenario."""
+    chosen = plan_id or service.store.newest_done()
+    if chosen is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "no plan is done yet: POST /v1/plans asks for one")
+    clusters, row = service.store.clusters(chosen), service.store.plan(chosen)
+    if clusters is None or row is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"plan: {chosen}: not known; GET /v1/plans lists them")
+    if row.status != "done":
+        raise Problem(HTTPStatus.CONFLICT, f"plan: {chosen}: {row.status}: nothing runs by a plan that is not done")
+    return chosen, clusters
+
+
+def _diagnosis(service: Service) -> dict[str, Any]:
+    diagnosis = service.diagnoses.current()
+    if diagnosis is None:
+        detail = "no telemetry: start the service with a telemetry file"
+        raise Problem(HTTPStatus.NOT_FOUND, detail)
+    content: dict[str, Any] = diagnosis.to_dict()
+    return content

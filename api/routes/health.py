@@ -1,0 +1,32 @@
+"""Whether the service lives, and whether it can work."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.context import ServiceDep
+from api.problems import Problem
+from api.views import Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", response_model=Health)
+async def alive() -> Health:
+    """The process answers."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", response_model=Health)
+def ready(service: ServiceDep) -> Health:
+    """The store answers and plans are being taken from the queue."""
+    try:
+        service.store.check()
+    except SQLAlchemyError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"store: {error}".splitlines()[0]) from error
+    if not service.dispatcher.alive():
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no plans are taken from the queue: restart the service")
+    return Health(status="ok")

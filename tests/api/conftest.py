@@ -1,0 +1,161 @@
+"""A real service: its own process, a real port, a real SQLite file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Json = dict[str, Any]
+
+
+def tiny_scenario(slots: int = 4, replicas: int = 3, machines: int = 4) -> Json:
+    """Two clusters and three workloads, a drift monitor among them; solved at once."""
+
+    def cluster(name: str, region: str, price: float) -> Json:
+        offer = {"purchase": "on_demand", "price_usd_per_hour": price}
+        pool = {
+            "name": "general",
+            "machine": {"name": "m", "vcpu": 4, "memory_gib": 16},
+            "max": machines,
+            "offers": [offer],
+        }
+        return {"name": name, "provider": "aws", "region": region, "country": "IE", "pools": [pool]}
+
+    def workload(name: str, kind: str, count: int) -> Json:
+        return {"name": name, "kind": kind, "request": {"vcpu": 1, "memory_gib": 2}, "replicas": [count] * slots}
+
+    return {
+        "name": "tiny",
+        "horizon": {"start": "2026-11-02T00:00:00Z", "slots": slots, "slot_minutes": 60},
+        "objective": {"mode": "min_cost", "sla_floor": 1.0},
+        "clusters": [cluster("cheap", "eu-west-1", 1.0), cluster("dear", "eu-central-1", 2.0)],
+        "workloads": [
+            workload("claims-etl", "etl", replicas),
+            workload("front", "serving", 1) | {"clusters": {"pin": "dear"}},
+            workload("drift-monitor", "drift_monitor", 1),
+        ],
+    }
+
+
+@dataclass
+class Served:
+    """A running service and a client for it."""
+
+    process: subprocess.Popen[str]
+    http: httpx.Client = field(default_factory=httpx.Client)
+
+    def ask(self, body: Json | None = None, **headers: str) -> httpx.Response:
+        """POST /v1/plans."""
+        body = {"scenario": tiny_scenario(), "time_limit_s": 10} if body is None else body
+        return self.http.post("/v1/plans", json=body, headers=headers)
+
+    def wait(self, plan_id: str, until: Callable[[Json], bool], seconds: float = 60) -> Json:
+        """Poll a plan until something holds."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            state: Json = self.http.get(f"/v1/plans/{plan_id}").json()
+            if until(state):
+                return state
+            time.sleep(0.02)
+        raise AssertionError(f"still {json.dumps(state)[:300]}")
+
+    def ended(self, plan_id: str) -> Json:
+        """Wait until a plan is neither queued nor running."""
+        return self.wait(plan_id, lambda state: state["status"] not in ("queued", "running"))
+
+    def children(self) -> list[int]:
+        """Process ids of the planning processes."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+    def kill(self) -> None:
+        """Kill -9, as the machine would."""
+        self.process.kill()
+        self.process.wait()
+        self.http.close()
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        self.http.close()
+        return self.process.wait(20)
+
+
+Serve = Callable[..., Served]
+
+
+def start(data_dir: Path, **settings: Path) -> Served:
+    """Serve a data folder on a free port."""
+    arguments = ", ".join(f"{name}=Path({str(path)!r})" for name, path in settings.items())
+    imports = "from pathlib import Path; from api.serve import run"
+    code = f"{imports}; run(port=0, data_dir=Path({str(data_dir)!r}), {arguments})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environment()
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    if not line.startswith("planner serves http://"):
+        raise AssertionError(line + process.stderr.read())
+    served = Served(process, httpx.Client(base_url=line.split()[2], timeout=30))
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        try:
+            if served.http.get("/readyz").status_code == 200:
+                return served
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("not ready in 20 s")
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one good scenario, and beside it one that may not be reached."""
+    root = tmp_path_factory.mktemp("held")
+    for folder in (root / "scenarios" / "small", root / "secret"):
+        folder.mkdir(parents=True)
+        (folder / "scenario.yaml").write_text(json.dumps(tiny_scenario()))
+    (root / "scenarios" / "link").symlink_to(root / "secret")
+    return root / "scenarios"
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start services; they are killed after the test."""
+    running: list[Served] = []
+
+    def one(data_dir: Path = tmp_path / "data", **settings: Path) -> Served:
+        running.append(start(data_dir, **settings))
+        return running[-1]
+
+    yield one
+    for served in running:
+        served.kill()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, scenarios: Path) -> Iterator[Served]:
+    """One service for all tests that do not end it."""
+    telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
+    served = start(tmp_path_factory.mktemp("service"), scenarios=scenarios, telemetry=telemetry)
+    yield served
+    served.kill()
+
+
+@pytest.fixture
+def tiny() -> Json:
+    """A scenario that is solved at once."""
+    return tiny_scenario()
