@@ -27,6 +27,7 @@ EXACT = 1e-9
 class Rule:
     """Stream s may use pool p when `passes[row[s], p]`; `why(s, pools)` says what is wrong with pools that fail."""
 
+    name: str
     row: Ints
     passes: Bools
     why: Callable[[int, Ints], str]
@@ -49,6 +50,10 @@ class Legality:
                 sentences.append(f"{len(failed)} pool{'s' * (len(failed) > 1)}: {rule.why(stream, failed)}")
             left &= passes
         return tuple(sentences)
+
+    def limits(self, stream: int) -> tuple[str, ...]:
+        """Names of the rules that take pools from a stream."""
+        return tuple(dict.fromkeys(rule.name for rule in self.rules if not rule.passes[rule.row[stream]].all()))
 
     def reason(self, stream: int, pool: int) -> str | None:
         """The first rule that forbids a pair, in words; None when it is legal."""
@@ -76,7 +81,8 @@ def _fit(supply: Supply, demand: Demand) -> Iterator[Rule]:
     for column, name in enumerate(RESOURCES):
         amounts, row = np.unique([getattr(request, name) for request in demand.requests], return_inverse=True)
         room = supply.room[:, column]
-        yield Rule(row[demand.workload], amounts[:, None] <= room + TOLERANCE, _lacks(supply, demand, column, name))
+        passes = amounts[:, None] <= room + TOLERANCE
+        yield Rule("size", row[demand.workload], passes, _lacks(supply, demand, column, name))
 
 
 def _lacks(supply: Supply, demand: Demand, column: int, name: str) -> Callable[[int, Ints], str]:
@@ -97,7 +103,7 @@ def _gpu_models(supply: Supply, demand: Demand) -> Rule:
     def why(stream: int, pools: Ints) -> str:
         found = _some({supply.machines[p].gpu_model or "no GPU" for p in pools.tolist()})
         return f"GPU model is {found}; hardware.gpu_models allows {_some(_of(demand, stream).hardware.gpu_models)}"
-    return Rule(row[demand.workload], np.array(passes), why)
+    return Rule("GPU model", row[demand.workload], np.array(passes), why)
 
 
 def _arch(supply: Supply, demand: Demand) -> Rule:
@@ -107,7 +113,7 @@ def _arch(supply: Supply, demand: Demand) -> Rule:
     def why(stream: int, pools: Ints) -> str:
         found = _some({supply.machines[p].arch for p in pools.tolist()})
         return f"architecture is {found}; hardware.arch allows {_some(_of(demand, stream).hardware.arch)}"
-    return Rule(row[demand.workload], np.array(passes), why)
+    return Rule("architecture", row[demand.workload], np.array(passes), why)
 
 
 def _patterns(supply: Supply, demand: Demand) -> Rule:
@@ -121,7 +127,7 @@ def _patterns(supply: Supply, demand: Demand) -> Rule:
         parts = [f"clusters.allow is {_some(rules.allow)}"] if rules.allow is not None else []
         parts += [f"clusters.deny is {_some(rules.deny)}"] if rules.deny else []
         return f"{' and '.join(parts)}, which leaves out {_clusters(supply, pools)}"
-    return Rule(row[demand.workload], np.array(passes), why)
+    return Rule("cluster rules", row[demand.workload], np.array(passes), why)
 
 
 def _named(rules: ClusterRules, cluster: Cluster, pool: Pool) -> bool:
@@ -144,7 +150,7 @@ def _residency(supply: Supply, demand: Demand) -> Rule:
         found = _some({supply.pools[p][0].country or "an unstated country" for p in pools.tolist()})
         allowed = f"allows {_some(rule.allow)} only" if rule.allow is not None else f"denies {_some(rule.deny)}"
         return f"in {found}; residency {allowed}"
-    return Rule(row[demand.workload], np.array(passes)[:, supply.cluster], why)
+    return Rule("residency", row[demand.workload], np.array(passes)[:, supply.cluster], why)
 
 
 def _latency(supply: Supply, demand: Demand, links: Links) -> Rule:
@@ -170,14 +176,14 @@ def _latency(supply: Supply, demand: Demand, links: Links) -> Rule:
         service = f" + {slo.service_ms:g} ms of service" if slo.service_ms else ""
         return (f"from {demand.regions[region]} the nearest, {supply.pools[best][0].name}, takes {trip:g} ms{service}; "
                 f"slo.latency_ms is {slo.latency_ms:g}")
-    return Rule(row, passes[:, supply.cluster], why)
+    return Rule("latency", row, passes[:, supply.cluster], why)
 
 
 def _spot_only(supply: Supply, demand: Demand) -> Rule:
     firm = np.array([any(offer.purchase != "spot" for offer in pool.offers) for _, pool in supply.pools])
     some = np.array([bool(pool.offers) for _, pool in supply.pools])
     row = np.array([int(workload.preemptible) for workload in demand.workloads])
-    return Rule(row[demand.workload], np.vstack([firm, some]),
+    return Rule("spot", row[demand.workload], np.vstack([firm, some]),
                 lambda *_: "the only offers are spot, and the workload is not preemptible")
 
 
@@ -190,7 +196,7 @@ def _deploy(supply: Supply, demand: Demand) -> Rule:
         stated = [m for p in pools.tolist() if (m := supply.pools[p][0].deploy_minutes) is not None]
         best = f"takes {min(stated):g} minutes at best" if stated else "is not stated"
         return f"deployment {best}; slo.deploy_minutes is {_of(demand, stream).slo.deploy_minutes:g}"
-    return Rule(row[demand.workload], np.array(passes)[:, supply.cluster], why)
+    return Rule("deployment time", row[demand.workload], np.array(passes)[:, supply.cluster], why)
 
 
 def _durability(supply: Supply, demand: Demand) -> Rule:
@@ -202,7 +208,7 @@ def _durability(supply: Supply, demand: Demand) -> Rule:
         stated = [d for p in pools.tolist() if (d := supply.pools[p][0].durability) is not None]
         best = f"is {max(stated)!r} at best" if stated else "is not stated"
         return f"durability {best}; slo.durability is {_of(demand, stream).slo.durability!r}"
-    return Rule(row[demand.workload], np.array(passes)[:, supply.cluster], why)
+    return Rule("durability", row[demand.workload], np.array(passes)[:, supply.cluster], why)
 
 
 def _windows(demand: Demand, speeds: tuple[Ints, Floats]) -> Rule:
@@ -224,7 +230,7 @@ def _windows(demand: Demand, speeds: tuple[Ints, Floats]) -> Rule:
         every = f", it runs {window.runs} times every {workload.batch.every_slots}" if window.runs > 1 else ""
         return (f"a run takes at least {int(window.length.min())} slots there; earliest_slot is "
                 f"{workload.batch.earliest_slot}{by}{every}, the horizon has {slots} slots")
-    return Rule(row[demand.workload], passes, why)
+    return Rule("batch window", row[demand.workload], passes, why)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,7 +280,7 @@ def _min_throughput(supply: Supply, demand: Demand) -> Rule:
         replicas = int(demand.replicas[w, slot])
         return (f"slo.min_throughput is {workload.slo.min_throughput:g}; in slot {slot} {replicas} replicas x "
                 f"{workload.per_replica:g} give {replicas * workload.per_replica:g}")
-    return Rule(row[demand.workload], passes, why)
+    return Rule("throughput", row[demand.workload], passes, why)
 
 
 def _short_slot(workload: Workload, replicas: Ints) -> int | None:

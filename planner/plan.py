@@ -126,7 +126,7 @@ class Reason(_Part):
 
 
 class Provenance(_Part):
-    """What the plan was made from, and by what."""
+    """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another."""
 
     scenario_sha256: str = ""
     catalog_as_of: str = ""
@@ -134,6 +134,7 @@ class Provenance(_Part):
     solver: str = ""
     seed: int = 0
     versions: dict[str, str] = {}
+    objective: dict[str, Any] | None = None
 
 
 class Plan(_Part):

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from planner.formulate import Formulation, formulate
+from planner.plan import Assignment, Costs, MachineRow, Plan
 from planner.scenario.model import Request, Scenario, Workload
 
 Fleet = Callable[..., dict[str, Any]]
@@ -101,3 +102,18 @@ def new() -> Callable[..., dict[str, Any]]:
 def small() -> Callable[[], dict[str, Any]]:
     """The builder of the small fleet, for hypothesis tests, which may not use fresh fixtures."""
     return plain_fleet
+
+
+@pytest.fixture(scope="session")
+def plan_of() -> Callable[..., Plan]:
+    """Make a plan from places ("cluster/pool" by workload), machines (by place and purchase) and start slots."""
+    def make(places: dict[str, str], machines: dict[tuple[str, str], list[int]], **starts: int | None) -> Plan:
+        assignments = [Assignment(workload=name, cluster=place.split("/")[0], pool=place.split("/")[1],
+                                  start_slot=starts.get(name)) for name, place in places.items()]
+        rows = [MachineRow.model_validate({"cluster": place.split("/")[0], "pool": place.split("/")[1],
+                                           "purchase": purchase, "count": count})
+                for (place, purchase), count in machines.items()]
+        stated: dict[str, Any] = {"name": "small", "status": "feasible", "mode": "min_cost", "cost_usd": 0.0,
+                                  "costs": Costs(), "sla_attainment": 1.0, "bound": 0.0, "gap": 0.0}
+        return Plan(**stated, assignments=tuple(assignments), machines=tuple(rows))
+    return make

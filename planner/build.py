@@ -1,0 +1,160 @@
+"""From a verified solution to a plan in people's words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from math import ceil, floor
+
+import numpy as np
+
+from placement.problem import Purchase
+from placement.result import Solution
+from planner.bill import Bill, bill
+from planner.formulate import Formulation
+from planner.left_out import left_out
+from planner.multiplex import Sharing, sharing
+from planner.plan import (
+    OPTIMAL_GAP,
+    Assignment,
+    Costs,
+    Group,
+    MachineRow,
+    Plan,
+    PlanHorizon,
+    Provenance,
+    Unplaced,
+)
+from planner.reasons import reasons
+from planner.scenario.model import Scenario
+
+NO_OWNER = "(none)"
+"""Who pays, in `costs_by_owner`, for workloads without an owner."""
+IDLE = "(idle)"
+"""Who pays for machines that nobody uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a solver proved: a limit on the objective, and by what."""
+
+    bound: float
+    method: str
+
+
+def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution, proof: Proof, attainment: float,
+               provenance: Provenance) -> Plan:
+    """The plan that a feasible solution is; `attainment` comes from `placement.verify`."""
+    account = bill(formulation, solution)
+    groups = sharing(formulation.problem, solution)
+    mode = formulation.problem.objective.mode
+    cost, bound = usd(account.cost_usd), _outward(proof.bound, mode)
+    attained = round(attainment, 12)
+    gap = gap_of(mode, cost, attained, bound)
+    return Plan(
+        name=scenario.name, horizon=_horizon(scenario), valid_until=_end(scenario),
+        status="optimal" if gap <= OPTIMAL_GAP else "feasible", mode=mode, cost_usd=cost, costs=costs_of(account),
+        sla_attainment=attained, bound=bound, gap=gap, bound_method=proof.method,
+        assignments=_assignments(formulation, solution), costs_by_owner=_by_owner(formulation, solution, account),
+        machines=_machines(formulation, solution), groups=_groups(formulation, groups),
+        unplaced=_unplaced(formulation, solution, cost), reasons=reasons(formulation, solution, account, groups),
+        provenance=provenance).with_id()
+
+
+def refusal(scenario: Scenario, formulation: Formulation, unplaced: Sequence[Unplaced], method: str,
+            provenance: Provenance) -> Plan:
+    """The answer that there is no plan: nothing is placed and nothing is paid; `unplaced` says which cannot be."""
+    return Plan(
+        name=scenario.name, horizon=_horizon(scenario), valid_until=_end(scenario), status="infeasible",
+        mode=formulation.problem.objective.mode, cost_usd=0.0, costs=Costs(), sla_attainment=0.0, bound=0.0, gap=0.0,
+        bound_method=method, assignments=(), machines=(), unplaced=tuple(unplaced), provenance=provenance).with_id()
+
+
+def usd(amount: float) -> float:
+    """Dollars to a millionth, so that the last bit of a sum does not show."""
+    return round(float(amount), 6) + 0.0
+
+
+def _outward(bound: float, mode: str) -> float:
+    """A bound rounded so that it stays proven: costs down, attainment up (to 1 at most)."""
+    if mode == "min_cost":
+        return max(0.0, floor(bound * 1e6) / 1e6)
+    return min(1.0, ceil(bound * 1e12) / 1e12)
+
+
+def gap_of(mode: str, cost: float, attained: float, bound: float) -> float:
+    """(cost - bound) / cost for `min_cost`, (bound - attained) / bound for `max_sla`; 0 where the base is 0."""
+    distance, base = (cost - bound, cost) if mode == "min_cost" else (bound - attained, bound)
+    return round(max(0.0, distance) / base, 9) if base > 0 else 0.0
+
+
+def _horizon(scenario: Scenario) -> PlanHorizon:
+    horizon = scenario.horizon
+    return PlanHorizon(start=horizon.start, slots=horizon.slots, slot_minutes=horizon.slot_minutes)
+
+
+def _end(scenario: Scenario) -> str:
+    horizon = scenario.horizon
+    end = horizon.start + timedelta(minutes=horizon.slots * horizon.slot_minutes)
+    return end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def costs_of(account: Bill) -> Costs:
+    """The cost by part, rounded to a millionth of a dollar."""
+    return Costs(machines=usd(account.machines_usd), egress=usd(account.egress_usd), storage=usd(account.storage_usd),
+                 moves=usd(account.moves_usd), carbon=usd(account.carbon_usd))
+
+
+def _assignments(formulation: Formulation, solution: Solution) -> tuple[Assignment, ...]:
+    """Sorted by workload, user region, copy."""
+    problem, names, units = formulation.problem, formulation.names, solution.units
+    pools = problem.candidates.pool[units.candidate].tolist()
+    batch = (problem.variants.row[units.variant] < 0).tolist()
+    rows = zip(units.stream.tolist(), units.copy.tolist(), pools, units.start.tolist(), batch, strict=True)
+    found = [Assignment(workload=names.streams[s][0], user_region=names.streams[s][1], copy_=copy,
+                        cluster=names.pools[p][0], pool=names.pools[p][1], start_slot=start if window else None)
+             for s, copy, p, start, window in rows]
+    return tuple(sorted(found, key=lambda unit: (unit.workload, unit.user_region or "", unit.copy_)))
+
+
+def _machines(formulation: Formulation, solution: Solution) -> tuple[MachineRow, ...]:
+    """Offers of which a machine runs in some slot, sorted by cluster, pool, purchase."""
+    offers, names = formulation.problem.offers, formulation.names
+    rows = [MachineRow(cluster=names.pools[offers.pool[o]][0], pool=names.pools[offers.pool[o]][1],
+                       purchase=Purchase(offers.purchase[o]).name.lower(),  # type: ignore[arg-type]  # its four names
+                       count=tuple(solution.machines[o].tolist()))
+            for o in np.flatnonzero(solution.machines.any(axis=1)).tolist()]
+    return tuple(sorted(rows, key=lambda row: (row.cluster, row.pool, row.purchase)))
+
+
+def _groups(formulation: Formulation, groups: Sequence[Sharing]) -> tuple[Group, ...]:
+    names = formulation.names
+    rows = [Group(cluster=names.pools[group.pool][0], pool=names.pools[group.pool][1],
+                  workloads=tuple(sorted(names.workloads[w] for w in group.workloads.tolist())),
+                  sum_of_peaks=group.sum_of_peaks, peak_of_sum=group.peak_of_sum, saved_usd=usd(group.saved_usd))
+            for group in groups]
+    return tuple(sorted(rows, key=lambda row: (row.cluster, row.pool)))
+
+
+def _by_owner(formulation: Formulation, solution: Solution, account: Bill) -> dict[str, float]:
+    """The whole cost by owner: each workload's share of machines and all its other cost; idle machines apart."""
+    total: dict[str, float] = defaultdict(float)
+    for workload, amount in zip(formulation.demand.workloads,
+                                account.workload_usd(formulation.problem, solution.units).tolist(), strict=True):
+        total[workload.owner or NO_OWNER] += amount
+    if account.idle_usd > 0:
+        total[IDLE] += account.idle_usd
+    return {owner: usd(amount) for owner, amount in sorted(total.items()) if usd(amount)}
+
+
+def _unplaced(formulation: Formulation, solution: Solution, cost_usd: float) -> tuple[Unplaced, ...]:
+    """Workloads with a stream that has no unit, by name, and why."""
+    problem = formulation.problem
+    placed = np.zeros(len(problem.streams.workload), bool)
+    placed[solution.units.stream] = True
+    missing = np.unique(problem.streams.workload[~placed]).tolist()
+    rows = [Unplaced(workload=formulation.names.workloads[w], reasons=left_out(formulation, solution, w, cost_usd))
+            for w in missing]
+    return tuple(sorted(rows, key=lambda row: row.workload))

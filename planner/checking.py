@@ -1,0 +1,137 @@
+"""Whether a plan holds: every limit and every figure, from the scenario's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from placement.result import Solution
+from placement.verify import Verdict, verify
+from planner.bill import bill
+from planner.build import costs_of, gap_of
+from planner.catalog import Catalog, builtin_catalog
+from planner.errors import InputError
+from planner.formulate import Formulation, formulate
+from planner.interpret import copies_of, to_solution
+from planner.packings import read_packings
+from planner.plan import OPTIMAL_GAP, Plan, content_id, read_plan
+from planner.profiles import profile
+from planner.resolve import resolve
+from planner.scenario import read_scenario
+from planner.scenario.model import Objective, Scenario
+from planner.words import in_words, same_usd
+
+SHARE = 1e-6
+"""Shares (attainment, gap) agree within this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is wrong with a plan, in words (nothing: it holds), and the figures that were computed anew.
+
+    `cost_usd` and `attainment` are None where the plan names things that are not in the scenario.
+    """
+
+    violations: tuple[str, ...]
+    cost_usd: float | None = None
+    attainment: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.violations
+
+
+def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None) -> Check:
+    """Check a plan against its scenario, whoever made it.
+
+    The objective is the scenario's, unless the plan says that it was made with another. Raises InputError where
+    scenario or plan cannot be read at all.
+    """
+    given = read_scenario(source) if isinstance(source, Path) else source
+    beside = plan.parent if isinstance(plan, Path) else None
+    plan = read_plan(plan) if isinstance(plan, Path) else plan
+    scenario = resolve(given, catalog or builtin_catalog())
+    wrong = [*_identity(plan), *_horizon(scenario, plan)]
+    if plan.status == "infeasible":
+        return Check((*wrong, *_empty(plan)))
+    scenario = scenario.model_copy(update={"objective": _objective(scenario, plan)})
+    formulation = formulate(scenario, profile(scenario, plan.provenance.seed), copies_of(plan))
+    reading = to_solution(plan, formulation)
+    if reading.violations or wrong:
+        return Check((*wrong, *reading.violations))
+    solution = reading.solution
+    shown = (plan.tables or {}).get("packings")
+    rows = read_packings(beside / shown, solution, formulation) if beside is not None and shown is not None else None
+    verdict = verify(formulation.problem, solution, plan.bound, rows)
+    broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
+    figures = _figures(plan, formulation, solution, verdict)
+    return Check((*broken, *figures), verdict.costs.total_usd, verdict.attainment)
+
+
+def _identity(plan: Plan) -> Iterator[str]:
+    found = content_id(plan.to_dict())
+    if plan.plan_id and plan.plan_id != found:
+        yield f"plan_id is {plan.plan_id}, but the content's is {found}: the plan was changed after it was made"
+
+
+def _horizon(scenario: Scenario, plan: Plan) -> Iterator[str]:
+    said, horizon = plan.horizon, scenario.horizon
+    same = (said.start, said.slots, said.slot_minutes) == (horizon.start, horizon.slots, horizon.slot_minutes)
+    if said.slots and not same:
+        yield (f"horizon is {said.slots} slots of {said.slot_minutes} minutes from {said.start}; the scenario has "
+               f"{horizon.slots} of {horizon.slot_minutes} from {horizon.start}")
+
+
+def _empty(plan: Plan) -> Iterator[str]:
+    """An infeasible plan places and pays nothing."""
+    if plan.assignments or plan.machines or plan.cost_usd:
+        yield "status is infeasible, but the plan has assignments, machines or a cost"
+
+
+def _objective(scenario: Scenario, plan: Plan) -> Objective:
+    stated = plan.provenance.objective
+    if stated is None and plan.mode == scenario.objective.mode:
+        return scenario.objective
+    try:
+        objective = Objective.model_validate(stated or {"mode": plan.mode})
+    except ValidationError as error:
+        raise InputError([f"provenance.objective: {stated}: {error.errors()[0]['msg']}"]) from None
+    if objective.mode == "max_sla" and objective.budget_usd is None:
+        raise InputError(["provenance.objective: mode max_sla needs budget_usd"])
+    return objective
+
+
+def _figures(plan: Plan, formulation: Formulation, solution: Solution, verdict: Verdict) -> Iterator[str]:
+    """Every figure that the plan states, against the one computed here."""
+    parts = costs_of(bill(formulation, solution)).model_dump()
+    said = {"cost_usd": plan.cost_usd, **{f"costs.{name}": usd for name, usd in plan.costs.model_dump().items()}}
+    found = {"cost_usd": verdict.costs.total_usd, **{f"costs.{name}": usd for name, usd in parts.items()}}
+    if plan.costs_by_owner:
+        said["costs_by_owner, added up,"] = sum(plan.costs_by_owner.values())
+        found["costs_by_owner, added up,"] = verdict.costs.total_usd
+    for name, usd in said.items():
+        if not same_usd(usd, found[name]):
+            yield f"{name} is stated as {usd:.6f}; it is {found[name]:.6f}"
+    gap = gap_of(plan.mode, verdict.costs.total_usd, verdict.attainment, plan.bound)
+    for name, stated, true in (("sla_attainment", plan.sla_attainment, verdict.attainment), ("gap", plan.gap, gap)):
+        if abs(stated - true) > SHARE:
+            yield f"{name} is stated as {stated:.9g}; it is {true:.9g}"
+    if plan.status == "optimal" and gap > OPTIMAL_GAP + SHARE:
+        yield f"status is optimal, but the gap is {gap:.6g}; optimal needs {OPTIMAL_GAP:g} or less"
+    yield from _unplaced(plan, formulation, solution)
+
+
+def _unplaced(plan: Plan, formulation: Formulation, solution: Solution) -> Iterator[str]:
+    streams = formulation.problem.streams.workload
+    missing = np.unique(streams[~np.isin(np.arange(len(streams)), solution.units.stream)]).tolist()
+    true = {formulation.names.workloads[w] for w in missing}
+    said = {row.workload for row in plan.unplaced}
+    for name in sorted(true - said):
+        yield f"unplaced does not list {name}, which has a stream without a unit"
+    for name in sorted(said - true):
+        yield f"unplaced lists {name}, all of whose streams have units"

@@ -1,0 +1,174 @@
+"""From a plan in people's words back to arrays, with what is wrong with it in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from placement.problem import Counts, Ints, Problem
+from placement.result import Solution, Units
+from planner.formulate import Copies, Formulation
+from planner.plan import Assignment, MachineRow, Plan
+from planner.supply import PURCHASES
+
+Unit = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """`solution` holds what of the plan could be read; `violations` says what could not, and why."""
+
+    solution: Solution
+    violations: tuple[str, ...]
+
+
+class _Wrong(Exception):  # noqa: N818 (what is wrong is the message)
+    pass
+
+
+def copies_of(plan: Plan) -> Copies:
+    """Number of copies of every stream in a plan, which `formulate` must offer for the plan to be read."""
+    return Counter((unit.workload, unit.user_region) for unit in plan.assignments)
+
+
+def to_solution(plan: Plan, formulation: Formulation) -> Reading:
+    """Read a plan against a formulation made with `kept_copies=copies_of(plan)`."""
+    violations: list[str] = []
+    units = _units(plan, formulation, violations)
+    machines = _machines(plan, formulation, violations)
+    columns = np.array(sorted(units), np.int64).reshape(-1, 5).T
+    return Reading(Solution(Units(*(np.ascontiguousarray(column) for column in columns)), machines), tuple(violations))
+
+
+def _units(plan: Plan, formulation: Formulation, violations: list[str]) -> list[Unit]:
+    copies, seen, units = copies_of(plan), set[tuple[str, str | None, int]](), []
+    index = _Index(formulation)
+    for assignment in plan.assignments:
+        key = (assignment.workload, assignment.user_region, assignment.copy_)
+        if key in seen:
+            violations.append(f"{_who(assignment)}: assigned twice")
+            continue
+        seen.add(key)
+        try:
+            units.append(index.unit(assignment, copies[key[:2]]))
+        except _Wrong as wrong:
+            violations.append(str(wrong))
+    return _renumbered(units)
+
+
+def _renumbered(units: list[Unit]) -> list[Unit]:
+    """The same units with copies of a stream numbered from 0 in order."""
+    numbered, last, copy = [], -1, 0
+    for stream, _, candidate, variant, start in sorted(units):
+        copy = copy + 1 if stream == last else 0
+        last = stream
+        numbered.append((stream, copy, candidate, variant, start))
+    return numbered
+
+
+class _Index:
+    """Finds rows of a formulation's tables by name."""
+
+    def __init__(self, formulation: Formulation) -> None:
+        self.formulation = formulation
+        self.problem: Problem = formulation.problem
+        self.pools = len(formulation.names.pools)
+        self.keys: Ints = self.problem.candidates.stream * self.pools + self.problem.candidates.pool
+        self.clusters = set(formulation.names.clusters)
+        self.workloads = set(formulation.names.workloads)
+
+    def unit(self, assignment: Assignment, copies: int) -> Unit:
+        """stream, copy, candidate, variant, start of an assignment; raises _Wrong."""
+        stream, pool = self._stream(assignment), self._pool(assignment)
+        if assignment.part != 0 or assignment.cap is not None:
+            raise _Wrong(f"{_who(assignment)}: part {assignment.part}, cap {assignment.cap}: not available yet")
+        candidate = int(np.searchsorted(self.keys, stream * self.pools + pool))
+        if candidate == len(self.keys) or self.keys[candidate] != stream * self.pools + pool:
+            why = self.formulation.legality.reason(stream, pool)
+            raise _Wrong(f"{_who(assignment)}: may not run on {assignment.cluster}/{assignment.pool}: {why}")
+        variant = self._variant(stream, copies, int(self.problem.candidates.speed[candidate]))
+        return stream, assignment.copy_, candidate, variant, self._start(assignment, variant)
+
+    def _stream(self, assignment: Assignment) -> int:
+        stream = self.formulation.names.stream_row.get((assignment.workload, assignment.user_region))
+        if stream is None:
+            known = assignment.workload in self.workloads
+            what = f"no users in {assignment.user_region}" if known else "no such workload in the scenario"
+            if known and assignment.user_region is None:
+                what = "its user_region is missing"
+            raise _Wrong(f"{_who(assignment)}: {what}")
+        return stream
+
+    def _pool(self, assignment: Assignment) -> int:
+        pool = self.formulation.names.pool_row.get((assignment.cluster, assignment.pool))
+        if pool is None:
+            raise _Wrong(f"{_who(assignment)}: {_no_pool(assignment.cluster, assignment.pool, self.clusters)}")
+        return pool
+
+    def _variant(self, stream: int, copies: int, speed: int) -> int:
+        v = self.problem.variants
+        first, end = self.problem.streams.variant_first[stream:stream + 2]
+        found = first + np.flatnonzero((v.copies[first:end] == copies) & (v.speed[first:end] == speed))
+        if not len(found):
+            raise ValueError("formulate the scenario with kept_copies=copies_of(plan) to read a plan")
+        return int(found[0])
+
+    def _start(self, assignment: Assignment, variant: int) -> int:
+        v, start = self.problem.variants, assignment.start_slot
+        if v.row[variant] >= 0:
+            if start is not None:
+                raise _Wrong(f"{_who(assignment)}: start_slot {start}, but the workload has no batch window")
+            return 0
+        earliest, latest = int(v.earliest[variant]), int(v.latest[variant])
+        if start is None or not earliest <= start <= latest:
+            raise _Wrong(f"{_who(assignment)}: start_slot {start}: a run of {int(v.length[variant])} slots on "
+                         f"{assignment.cluster}/{assignment.pool} may start in {earliest}..{latest}")
+        return start
+
+
+def _who(assignment: Assignment) -> str:
+    users = f" for users in {assignment.user_region}" if assignment.user_region else ""
+    copy = f" copy {assignment.copy_}" if assignment.copy_ else ""
+    return f"{assignment.workload}{users}{copy}"
+
+
+def _no_pool(cluster: str, pool: str, clusters: set[str]) -> str:
+    return f"no pool {pool} in cluster {cluster}" if cluster in clusters else f"no cluster {cluster} in the scenario"
+
+
+def _machines(plan: Plan, formulation: Formulation, violations: list[str]) -> Counts:
+    offers = formulation.problem.offers
+    row = {pair: o for o, pair in enumerate(zip(offers.pool.tolist(), offers.purchase.tolist(), strict=True))}
+    counts = np.zeros((len(offers.pool), formulation.problem.slots), np.int32)
+    seen: set[int] = set()
+    for machines in plan.machines:
+        try:
+            offer = _offer(machines, formulation, row)
+        except _Wrong as wrong:
+            violations.append(str(wrong))
+            continue
+        if offer in seen:
+            violations.append(f"machines of {_what(machines)}: listed twice")
+        seen.add(offer)
+        counts[offer] = machines.count
+    return counts
+
+
+def _offer(machines: MachineRow, formulation: Formulation, row: dict[tuple[int, int], int]) -> int:
+    names, slots = formulation.names, formulation.problem.slots
+    pool = names.pool_row.get((machines.cluster, machines.pool))
+    if pool is None:
+        what = _no_pool(machines.cluster, machines.pool, set(names.clusters))
+        raise _Wrong(f"machines of {_what(machines)}: {what}")
+    if len(machines.count) != slots:
+        raise _Wrong(f"machines of {_what(machines)}: {len(machines.count)} counts for {slots} slots")
+    offer = row.get((pool, int(PURCHASES[machines.purchase])))
+    if offer is None:
+        raise _Wrong(f"machines of {_what(machines)}: the pool has no offer {machines.purchase}")
+    return offer
+
+
+def _what(machines: MachineRow) -> str:
+    return f"{machines.cluster}/{machines.pool} {machines.purchase}"

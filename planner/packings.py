@@ -1,0 +1,74 @@
+"""Which replicas lie on which machine: the proof that a plan's machines are enough, as a table of names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from placement.problem import Ints, Purchase
+from placement.result import Solution
+from placement.shown import PackingRows
+from planner.errors import InputError
+from planner.files import write_atomically
+from planner.formulate import Formulation
+from planner.supply import PURCHASES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXT = ("lost", "cluster", "pool", "purchase", "workload", "user_region")
+COLUMNS = ("lost", "cluster", "pool", "slot", "machine", "purchase", "workload", "user_region", "copy", "part",
+           "replicas")
+
+
+def packing_table(rows: PackingRows, solution: Solution, formulation: Formulation) -> pa.Table:
+    """Rows as a table with names; `lost` is null for the plan itself, machines count from 0 in every pool."""
+    import pyarrow as pa  # heavy, and wanted only where there is a table
+
+    names, units = formulation.names, solution.units
+    streams = [names.streams[s] for s in units.stream[rows.unit].tolist()]
+    pools = [names.pools[p] for p in rows.pool.tolist()]
+    count = len(rows.unit)
+    nothing: list[str | None] = [None] * count
+    columns: dict[str, Sequence[str | None] | Ints] = {
+        "lost": nothing, "cluster": [cluster for cluster, _ in pools], "pool": [pool for _, pool in pools],
+        "slot": rows.slot, "machine": rows.machine,
+        "purchase": [Purchase(kind).name.lower() for kind in rows.purchase.tolist()],
+        "workload": [workload for workload, _ in streams], "user_region": [region for _, region in streams],
+        "copy": units.copy[rows.unit], "part": np.zeros(count, np.int64), "replicas": rows.replicas}
+    return pa.table({name: pa.array(columns[name], pa.string() if name in TEXT else pa.int32()) for name in COLUMNS})
+
+
+def write_packings(table: pa.Table, path: Path) -> None:
+    """Write the table as Parquet: all of it or nothing. Raises OSError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def read_packings(path: Path, solution: Solution, formulation: Formulation) -> PackingRows:
+    """The rows of a table for the plan itself, as rows of the problem. Raises InputError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError([f"{path}: {' '.join(str(error).split())}: a Parquet table of packings is wanted"]) from None
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError([f"{path}: no column {missing[0]}: needed are {', '.join(COLUMNS)}"])
+    names, units = formulation.names, solution.units
+    unit = {(*names.streams[s], copy): u
+            for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
+    found = [(names.pool_row.get((row["cluster"], row["pool"]), -1), row["slot"], row["machine"],
+              int(PURCHASES.get(row["purchase"], -1)),
+              unit.get((row["workload"], row["user_region"], row["copy"]), -1), row["replicas"])
+             for row in table.to_pylist() if row["lost"] is None]
+    return PackingRows(*np.array(found, np.int64).reshape(-1, 6).T)

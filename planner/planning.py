@@ -1,0 +1,255 @@
+"""From a scenario to a plan that was checked, and from a plan back to whether it holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from placement.result import Result, Settings, Solution
+from placement.shown import packing_rows
+from placement.solvers import SOLVERS
+from placement.verify import Verdict, verify
+from placement.worker import Progress, Unsupported, solve
+from planner import __version__
+from planner.build import Proof, build_plan, refusal
+from planner.catalog import Catalog, builtin_catalog
+from planner.errors import InputError
+from planner.formulate import Formulation, formulate
+from planner.left_out import left_out
+from planner.packings import packing_table, write_packings
+from planner.plan import Plan, Provenance, Unplaced, write_plan
+from planner.profiles import Profiles, profile
+from planner.resolve import resolve
+from planner.scenario import read_scenario
+from planner.scenario.model import Objective, Scenario
+from planner.words import in_words, same_usd
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mode = Literal["min_cost", "max_sla"]
+PACKAGES = ("numpy", "numba", "scipy", "highspy", "ortools", "pulp", "pydantic", "pyarrow")
+"""Packages that a plan may depend on, whose versions it names."""
+ENOUGH_USD = 1e15
+"""A budget beyond any cost, to ask how much can be placed at all."""
+
+
+class NoPlanFound(Exception):  # noqa: N818 (says what happened)
+    """The time was over, or the user stopped, before there was a plan or a proof that there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What is asked for beside the scenario; None leaves what the scenario says.
+
+    `time_limit_s` is wall time from the start to the written file. `packings`: show which replica lies on which machine
+    in every slot, not only where simple orders do not find it. Raises InputError for values that cannot be.
+    """
+
+    mode: Mode | None = None
+    sla_floor: float | None = None
+    budget_usd: float | None = None
+    time_limit_s: float = 60.0
+    seed: int = 0
+    solver: str = "planner"
+    packings: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        problems = []
+        if self.mode not in (None, "min_cost", "max_sla"):
+            problems.append(f"mode: {self.mode!r}: allowed are min_cost and max_sla")
+        if self.sla_floor is not None and not 0 <= self.sla_floor <= 1:
+            hint = f"; did you mean {self.sla_floor / 100:g}?" if 1 < self.sla_floor <= 100 else ""
+            problems.append(f"sla_floor: {self.sla_floor:g}: a fraction from 0 to 1 is allowed{hint}")
+        if self.budget_usd is not None and not (isfinite(self.budget_usd) and self.budget_usd >= 0):
+            problems.append(f"budget_usd: {self.budget_usd:g}: USD over the horizon, 0 or more")
+        if not (isfinite(self.time_limit_s) and self.time_limit_s > 0):
+            problems.append(f"time_limit_s: {self.time_limit_s:g}: seconds, more than 0")
+        if not 0 <= self.seed < 2**32:
+            problems.append(f"seed: {self.seed}: a whole number from 0 to {2**32 - 1} is allowed")
+        if self.solver not in SOLVERS:
+            near = get_close_matches(self.solver, SOLVERS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(f"solver: {self.solver}: allowed are {', '.join(SOLVERS)}{hint}")
+        if problems:
+            raise InputError(problems)
+
+    def objective(self, stated: Objective) -> Objective:
+        """The scenario's objective with what this request changes. Raises InputError where they do not go together."""
+        mode = self.mode or stated.mode
+        same = stated if stated.mode == mode else Objective(mode=mode)
+        if mode == "min_cost":
+            if self.budget_usd is not None:
+                raise InputError([f"budget_usd: {self.budget_usd:g}: mode min_cost has none; ask for mode max_sla"])
+            return Objective(mode=mode, sla_floor=same.sla_floor if self.sla_floor is None else self.sla_floor)
+        if self.sla_floor is not None:
+            raise InputError([f"sla_floor: {self.sla_floor:g}: mode max_sla has none; ask for mode min_cost"])
+        budget = same.budget_usd if self.budget_usd is None else self.budget_usd
+        if budget is None:
+            raise InputError(["budget_usd: missing: mode max_sla needs it; give USD over the horizon"])
+        return Objective(mode=mode, budget_usd=budget)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """A plan, and what it was made from. `solution` and `verdict` are None where no plan is possible.
+
+    `scenario` is resolved; `packings` is None unless the plan shows packings.
+    """
+
+    plan: Plan
+    scenario: Scenario
+    profiles: Profiles
+    formulation: Formulation
+    solution: Solution | None = None
+    verdict: Verdict | None = None
+    packings: pa.Table | None = None
+
+    def write(self, path: Path) -> Plan:
+        """Write plan.json, and its packings beside it before that; return the plan as written. Raises OSError."""
+        plan = self.plan
+        if self.packings is not None:
+            beside = path.with_name(f"{path.stem}.packings.parquet")
+            write_packings(self.packings, beside)
+            plan = plan.model_copy(update={"tables": {"packings": beside.name}})
+        write_plan(plan, path)
+        return plan
+
+
+def _no_progress(_: Progress) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
+def make_plan(source: Path | Scenario, request: PlanRequest | None = None,
+              on_progress: Callable[[Progress], None] = _no_progress, interrupted: Callable[[], bool] = _never,
+              catalog: Catalog | None = None) -> Planned:
+    """Plan a scenario (a folder, a file, or read already).
+
+    The plan that comes back was checked by `placement.verify`, which also computed its cost. Raises InputError where
+    the input is wrong or the solver does not handle it, and NoPlanFound where time was too short.
+    """
+    started, request = time.monotonic(), request or PlanRequest()
+    job = _Job.of(source, request, catalog or builtin_catalog())
+    hopeless = _hopeless(job.formulation)
+    if hopeless is not None:
+        return job.refuse(hopeless, "every workload's rules, one pool at a time")
+    spent_s = time.monotonic() - started + _reserve_s(job.formulation, request)
+    left_s = max(0.1, request.time_limit_s - spent_s)
+    result = job.solve(left_s, on_progress, interrupted)
+    if result.status == "infeasible":
+        return job.refuse(job.most_that_fits(min(left_s, 10.0), interrupted), result.method)
+    if result.solution is None:
+        raise NoPlanFound(f"no plan found in {request.time_limit_s:g} s, nor proven that there is none "
+                          f"({result.method}): give more time, or another solver")
+    return job.finish(result.solution, _proof(result, job.formulation))
+
+
+def _proof(result: Result, formulation: Formulation) -> Proof:
+    """What the solver proved; where that is nothing, that a cost is at least 0 and an attainment at most 1."""
+    nothing = 0.0 if formulation.problem.objective.mode == "min_cost" else 1.0
+    return Proof(result.bound if isfinite(result.bound) else nothing, result.method)
+
+
+def _reserve_s(formulation: Formulation, request: PlanRequest) -> float:
+    """Time kept for checking, explaining and writing the plan, in seconds; never more than a fifth of the limit."""
+    cells = len(formulation.problem.streams.workload) * formulation.problem.slots
+    return min(0.2 * request.time_limit_s, 0.3 + 1e-5 * cells)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One scenario on its way to a plan."""
+
+    scenario: Scenario
+    profiles: Profiles
+    formulation: Formulation
+    request: PlanRequest
+    provenance: Provenance
+
+    @classmethod
+    def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> _Job:
+        given = read_scenario(source) if isinstance(source, Path) else source
+        objective = request.objective(given.objective)
+        scenario = resolve(given, catalog).model_copy(update={"objective": objective})
+        profiles = profile(scenario, request.seed)
+        provenance = Provenance(scenario_sha256=given.source_sha256, catalog_as_of=catalog.as_of, version=__version__,
+                                solver=request.solver, seed=request.seed, versions=_versions(),
+                                objective=objective.model_dump())
+        return cls(scenario, profiles, formulate(scenario, profiles), request, provenance)
+
+    def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
+              interrupted: Callable[[], bool]) -> Result:
+        settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s)
+        try:
+            return solve(self.formulation.problem, self.request.solver, settings, on_progress, interrupted)
+        except Unsupported as why:
+            raise InputError([f"solver: {self.request.solver}: {why}"]) from None
+
+    def finish(self, solution: Solution, proof: Proof) -> Planned:
+        """Check a solution and say it in words."""
+        problem = self.formulation.problem
+        verdict = verify(problem, solution, proof.bound)
+        if not verdict.holds:
+            what = in_words(verdict.violations[0].sentence, self.formulation)
+            raise RuntimeError(f"solver {self.request.solver} gave a plan that does not hold: {what}")
+        plan = build_plan(self.scenario, self.formulation, solution, proof, verdict.attainment, self.provenance)
+        if not same_usd(plan.cost_usd, verdict.costs.total_usd):
+            raise RuntimeError(f"the parts of the cost add up to {plan.cost_usd}, not {verdict.costs.total_usd}")
+        rows = packing_rows(problem, solution, hard_only=not self.request.packings)
+        table = packing_table(rows, solution, self.formulation) if len(rows.unit) else None
+        return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, table)
+
+    def refuse(self, unplaced: Mapping[str, tuple[str, ...]], method: str) -> Planned:
+        rows = [Unplaced(workload=name, reasons=reasons) for name, reasons in sorted(unplaced.items())]
+        plan = refusal(self.scenario, self.formulation, rows, method, self.provenance)
+        return Planned(plan, self.scenario, self.profiles, self.formulation)
+
+    def most_that_fits(self, time_limit_s: float, interrupted: Callable[[], bool]) -> Mapping[str, tuple[str, ...]]:
+        """Workloads that stay out when as many as possible are placed, whatever it costs, and why; a help, no proof."""
+        problem = self.formulation.problem
+        if problem.objective.mode == "max_sla":
+            return {}
+        objective = replace(problem.objective, mode="max_sla", budget_usd=ENOUGH_USD)
+        relaxed = replace(self, formulation=replace(self.formulation, problem=replace(problem, objective=objective)))
+        result = relaxed.solve(time_limit_s, _no_progress, interrupted)
+        if result.solution is None:
+            return {}
+        placed = np.isin(np.arange(len(problem.streams.workload)), result.solution.units.stream)
+        missing = np.unique(problem.streams.workload[~placed]).tolist()
+        return {self.formulation.names.workloads[w]: left_out(self.formulation, result.solution, w, 0.0)
+                for w in missing if not problem.workloads.droppable[w]}
+
+
+def _hopeless(formulation: Formulation) -> Mapping[str, tuple[str, ...]] | None:
+    """Workloads without any option, where that alone rules out every plan; None where it does not."""
+    problem, rejected = formulation.problem, formulation.rejections
+    row = {name: w for w, name in enumerate(formulation.names.workloads)}
+    if problem.objective.mode == "max_sla" or not rejected:
+        return None
+    rows = [row[name] for name in rejected]
+    if problem.workloads.droppable[rows].all() and problem.workloads.weight[rows].sum() <= problem.slack:
+        return None
+    return rejected
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # a solver that is not installed decided nothing
+            continue
+    return found
