@@ -27,6 +27,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, Protocol, cast
 
+from placement.gap import Mode, relative_gap
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Watch
 from placement.solvers import SOLVERS
@@ -39,8 +40,6 @@ _NOISE_KEPT_BYTES = 4096
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
                              "NUMBA_NUM_THREADS"), "1")
 _START = "from placement.worker import run_job; run_job()"
-
-Mode = Literal["min_cost", "max_sla"]
 
 
 class Unsupported(ValueError):  # noqa: N818 (says what happened)
@@ -91,13 +90,6 @@ class _Solver(Protocol):
     def supports(self, problem: Problem) -> str | None: ...
 
     def solve(self, problem: Problem, settings: Settings, watch: Watch) -> Result: ...
-
-
-def relative_gap(mode: Mode, objective: float, bound: float) -> float:
-    """(cost - bound) / cost in `min_cost`, (bound - attained) / bound in `max_sla`; 0 where the two meet."""
-    distance = objective - bound if mode == "min_cost" else bound - objective
-    base = objective if mode == "min_cost" else bound
-    return max(0.0, distance) / base if base > 0 else 0.0
 
 
 def grace_s(time_limit_s: float) -> float:

@@ -15,10 +15,11 @@ from typing import Literal, Protocol
 import numpy as np
 import pytest
 
+from placement.gap import relative_gap
 from placement.problem import Objective, Problem
 from placement.result import Result, Settings
 from placement.solvers import SOLVERS
-from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, grace_s, relative_gap, solve, solve_here
+from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, grace_s, solve, solve_here
 
 ROGUE = Path(__file__).parent / "rogue"
 Build = Callable[..., Problem]
@@ -79,9 +80,9 @@ def test_last_words_of_a_crash_are_told(rogue: Rogue) -> None:
 
 def test_an_exception_comes_back_with_its_trace(rogue: Rogue) -> None:
     """An exception in the child is raised in the parent in one line, with the child's traceback for developers."""
-    with pytest.raises(SolverFailed, match=r"^solver 'rogue' failed: RuntimeError: the third pool is cursed$") as caught:
+    with pytest.raises(SolverFailed, match=r"^solver 'rogue' failed: RuntimeError: the third pool is cursed$") as error:
         rogue("fail")
-    assert "rogue.py" in caught.value.trace
+    assert "rogue.py" in error.value.trace
 
 
 @pytest.mark.parametrize("way", ["ignore_the_stop", "hold_the_lock"])

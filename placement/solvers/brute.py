@@ -1,0 +1,249 @@
+"""Trying everything: the cheapest plan of a tiny problem by plain enumeration, to hold the real solvers against.
+
+Shares no code with the formulation, the packing or the purchase of the others, and no cleverness either: every choice
+of places for every stream, machines filled one replica at a time, every number of machines held.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from placement.problem import Problem, Purchase
+from placement.result import Result, Settings, Solution, Units, Watch
+
+MOST_PLANS = 300_000
+"""Largest number of plans that are tried."""
+
+Choice = tuple[tuple[int, int, int], ...]
+"""A stream's copies in order, each (candidate, variant, start); empty when it is not placed."""
+
+
+def supports(problem: Problem) -> str | None:
+    """Problems with few plans."""
+    plans = 1
+    for stream in range(len(problem.streams.workload)):
+        plans *= 1 + sum(1 for _ in itertools.islice(_choices(problem, stream), MOST_PLANS))
+        if plans > MOST_PLANS:
+            return f"more than {MOST_PLANS} plans to try"
+    return None
+
+
+def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa: ARG001 (there is nothing to set)
+    """Try every plan; stops unfinished when the watch says so, and then proves nothing."""
+    best, best_rank, finished = _try_all(problem, watch)
+    trivial = 0.0 if problem.objective.mode == "min_cost" else 1.0
+    if best is None:
+        return (Result("infeasible", None, trivial, "every plan was tried") if finished
+                else Result("unknown", None, trivial, "stopped before every plan was tried"))
+    value = best_rank[1] if problem.objective.mode == "min_cost" else -best_rank[0]
+    if not finished:
+        return Result("feasible", best, trivial, "stopped before every plan was tried")
+    return Result("optimal", best, value, "every plan was tried")
+
+
+def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[float, float], bool]:
+    """(best plan, its rank, whether all were tried); the rank is (-attainment in `max_sla`, cost)."""
+    shops = [_Shop(problem, pool) for pool in range(len(problem.pools.cluster))]
+    idle = sum(shop.buy(((),) * problem.slots)[0] for shop in shops)
+    streams = [[*_choices(problem, stream), ()] for stream in range(len(problem.streams.workload))]
+    best, best_rank = None, (float("inf"), float("inf"))
+    for count, plan in enumerate(itertools.product(*streams)):
+        if count % 1000 == 0 and watch.stopped():
+            return best, best_rank, False
+        if (share := _attained(problem, plan)) is None:
+            continue
+        usd = _place_usd(problem, plan)
+        least = usd + idle  # machines that are paid whether they run or not
+        first = 0.0 if problem.objective.mode == "min_cost" else -share
+        limit = problem.objective.budget_usd + 1e-9 if problem.objective.mode == "max_sla" else float("inf")
+        if (first, least) >= best_rank or least > limit:
+            continue
+        bought = [shop.buy(_demand(problem, plan, pool)) for pool, shop in enumerate(shops)]
+        usd += sum(price for price, _ in bought)
+        if (first, usd) < best_rank and usd <= limit and usd < float("inf"):
+            best, best_rank = _solution(problem, plan, [machines for _, machines in bought]), (first, usd)
+            cheapest = problem.objective.mode == "min_cost"
+            watch.report("brute", best, usd if cheapest else share, 0.0 if cheapest else 1.0)
+    return best, best_rank, True
+
+
+def _choices(problem: Problem, stream: int) -> Iterator[Choice]:
+    """Every legal way to place a stream: any number of copies, any places, any copy as copy 0 where it counts."""
+    variants, streams = problem.variants, problem.streams
+    mine = range(int(streams.variant_first[stream]), int(streams.variant_first[stream + 1]))
+    sends = stream in problem.flows.sender
+    for copies in sorted({int(variants.copies[v]) for v in mine}):
+        units = [unit for v in mine if variants.copies[v] == copies for unit in _units(problem, stream, v)]
+        for chosen in itertools.combinations(units, copies):
+            if _legal(problem, stream, chosen):
+                for first in chosen if sends else chosen[:1]:
+                    yield (first, *(unit for unit in chosen if unit is not first))
+
+
+def _units(problem: Problem, stream: int, variant: int) -> Iterator[tuple[int, int, int]]:
+    first, end = problem.streams.candidate_first[stream:stream + 2]
+    variants = problem.variants
+    batch = variants.row[variant] < 0
+    starts = range(int(variants.earliest[variant]), int(variants.latest[variant]) + 1) if batch else range(1)
+    for candidate in range(int(first), int(end)):
+        if problem.candidates.speed[candidate] == variants.speed[variant]:
+            yield from ((candidate, variant, start) for start in starts)
+
+
+def _legal(problem: Problem, stream: int, chosen: Choice) -> bool:
+    """Copies lie in distinct clusters, and at most one is down often enough."""
+    if len(chosen) == 1:
+        return bool(problem.candidates.single[chosen[0][0]])
+    clusters = [int(problem.pools.cluster[problem.candidates.pool[unit[0]]]) for unit in chosen]
+    if len(set(clusters)) < len(clusters):
+        return False
+    enough = 0.0
+    for states in itertools.product((True, False), repeat=len(clusters)):
+        chances = [problem.clusters.availability[g] if up else 1 - problem.clusters.availability[g]
+                   for g, up in zip(clusters, states, strict=True)]
+        enough += float(np.prod(chances)) if states.count(False) <= 1 else 0.0
+    return bool(enough >= problem.streams.availability[stream] - 1e-12)
+
+
+def _attained(problem: Problem, plan: tuple[Choice, ...]) -> float | None:
+    """The share of weight whose streams are all placed; None where the plan drops what it must not."""
+    weight = problem.workloads.weight
+    lost = sorted({int(problem.streams.workload[s]) for s, choice in enumerate(plan) if not choice})
+    lost_weight = float(sum(weight[w] for w in lost))
+    if problem.objective.mode == "min_cost" and (
+            lost_weight > problem.slack or not all(problem.workloads.droppable[w] for w in lost)):
+        return None
+    return 1 - lost_weight / float(weight.sum()) if weight.sum() > 0 else 1.0
+
+
+def _place_usd(problem: Problem, plan: tuple[Choice, ...]) -> float:
+    """What the copies and the flows between them cost."""
+    cluster = [[int(problem.pools.cluster[problem.candidates.pool[unit[0]]]) for unit in choice] for choice in plan]
+    usd = sum(problem.candidates.cost_usd[unit[0]] + problem.candidates.user_usd[unit[0]] / len(choice)
+              for choice in plan for unit in choice)
+    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
+        for source, target in itertools.product(cluster[sender][:1], cluster[receiver]):
+            usd += gb * problem.clusters.egress_usd_per_gb[source, target]
+    return float(usd)
+
+
+Items = tuple[tuple[int, bool], ...]
+"""Replicas in a slot: (shape, firm) of each, sorted."""
+Rooms = tuple[tuple[float, ...], ...]
+"""What is left of each resource on each machine."""
+
+
+def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int) -> tuple[Items, ...]:
+    """The replicas in a pool, slot by slot."""
+    slots: list[list[tuple[int, bool]]] = [[] for _ in range(problem.slots)]
+    for stream, choice in enumerate(plan):
+        item = (int(problem.streams.shape[stream]), not problem.streams.preemptible[stream])
+        for candidate, variant, start in choice:
+            if problem.candidates.pool[candidate] == pool:
+                for slot, count in _replicas(problem, variant, start):
+                    slots[slot].extend([item] * count)
+    return tuple(tuple(sorted(items)) for items in slots)
+
+
+def _replicas(problem: Problem, variant: int, start: int) -> Iterator[tuple[int, int]]:
+    v = problem.variants
+    if v.row[variant] >= 0:
+        yield from enumerate(v.rows[v.row[variant]].tolist())
+        return
+    for run in range(int(v.runs[variant])):
+        for slot in range(int(v.length[variant])):
+            yield start + run * int(v.period[variant]) + slot, int(v.level[variant])
+
+
+class _Shop:
+    """The cheapest machines of one pool for given replicas, remembered."""
+
+    def __init__(self, problem: Problem, pool: int) -> None:
+        o, mine = problem.offers, np.flatnonzero(problem.offers.pool == pool)
+        self.size: list[list[float]] = problem.shapes.tolist()
+        self.room = tuple((problem.pools.room[pool] + 1e-6).tolist())
+        self.most: list[int] = problem.pools.max_machines[pool].tolist()
+        self.spot = [kind == Purchase.SPOT for kind in o.purchase[mine].tolist()]
+        self.held_usd = [float(price.sum()) if kind <= Purchase.COMMITTED else None
+                         for kind, price in zip(o.purchase[mine].tolist(), o.price_usd[mine], strict=True)]
+        run = problem.pools.run_usd[pool]
+        self.run_usd: list[list[float]] = [(run if held is not None else run + price).tolist()
+                                           for held, price in zip(self.held_usd, o.price_usd[mine], strict=True)]
+        self.owned: list[int] = o.owned[mine].tolist()
+        self.max: list[list[int]] = o.max_machines[mine].tolist()
+        self.buy = lru_cache(maxsize=None)(self._buy)
+        self.run = lru_cache(maxsize=None)(self._run)
+        self.firm_needed = lru_cache(maxsize=None)(self._firm_needed)
+
+    def _buy(self, demand: tuple[Items, ...]) -> tuple[float, list[tuple[int, ...]]]:
+        """(USD, machines of each offer slot by slot): the cheapest over all numbers of machines held."""
+        levels: list[Sequence[int | None]] = [
+            [None] if held is None else range(owned, max(owned, *most) + 1)
+            for held, owned, most in zip(self.held_usd, self.owned, self.max, strict=True)]
+        best: tuple[float, list[tuple[int, ...]]] = (float("inf"), [(0,) * len(self.spot)] * len(demand))
+        for held in itertools.product(*levels):
+            usd = sum((each or 0.0) * (n or 0) for each, n in zip(self.held_usd, held, strict=True))
+            caps = [tuple(min(most[slot], len(items), len(items) if n is None else n)
+                          for most, n in zip(self.max, held, strict=True)) for slot, items in enumerate(demand)]
+            run = [self.run(slot, items, caps[slot]) for slot, items in enumerate(demand)]
+            usd += sum(price for price, _ in run)
+            if usd < best[0]:
+                best = (usd, [machines for _, machines in run])
+        return best
+
+    def _run(self, slot: int, items: Items, caps: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
+        """(USD, machines of each offer) in one slot, at most `caps` of each."""
+        best: tuple[float, tuple[int, ...]] = (float("inf"), ())
+        price = [usd[slot] for usd in self.run_usd]
+        for counts in itertools.product(*(range(cap + 1) for cap in caps)):
+            usd = sum(n * each for n, each in zip(counts, price, strict=True))
+            if usd >= best[0] or sum(counts) > self.most[slot]:
+                continue
+            spot = sum(n for n, is_spot in zip(counts, self.spot, strict=True) if is_spot)
+            if self.firm_needed(items, spot) <= sum(counts) - spot:
+                best = (usd, counts)
+        return best
+
+    def _firm_needed(self, items: Items, spot: int) -> int:
+        """The fewest machines that are not spot, beside so many spot machines, that hold these replicas."""
+        return next(firm for firm in range(len(items) + 1) if self._fits(items, firm, spot))
+
+    def _fits(self, items: Items, firm: int, spot: int) -> bool:
+        """Put the replicas into machines one by one, in every way; a state that failed is not tried again."""
+        failed: set[tuple[int, Rooms, Rooms]] = set()
+
+        def put(at: int, firm_left: Rooms, spot_left: Rooms) -> bool:
+            if at == len(items):
+                return True
+            if (at, firm_left, spot_left) in failed:
+                return False
+            shape, is_firm = items[at]
+            done = any(put(at + 1, left, spot_left) for left in self._with(shape, firm_left)) or (
+                not is_firm and any(put(at + 1, firm_left, left) for left in self._with(shape, spot_left)))
+            if not done:
+                failed.add((at, firm_left, spot_left))
+            return done
+
+        return put(0, (self.room,) * firm, (self.room,) * spot)
+
+    def _with(self, shape: int, rooms: Rooms) -> Iterator[Rooms]:
+        """The rooms left on machines after one of them took a replica, machines in order of their room."""
+        for room in sorted(set(rooms)):
+            left = tuple(have - take for have, take in zip(room, self.size[shape], strict=True))
+            if min(left) >= 0:
+                rest = list(rooms)
+                rest.remove(room)
+                yield tuple(sorted([*rest, left]))
+
+
+def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tuple[int, ...]]]) -> Solution:
+    rows = [(s, copy, *unit) for s, choice in enumerate(plan) for copy, unit in enumerate(choice)]
+    table = np.array(rows, np.int64).reshape(-1, 5).T
+    machines = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
+    for pool, slots in enumerate(bought):
+        machines[problem.offers.pool == pool] = np.array(slots, np.int32).reshape(problem.slots, -1).T
+    return Solution(Units(*(column.copy() for column in table)), machines)
