@@ -6,20 +6,25 @@ available yet; 3 a fault of the planner itself; 130 stopped by the user.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
+import time
 import traceback
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import typer
 
 from planner import __version__
 from planner.errors import InputError
 
-DONE, NO, WRONG_INPUT, FAULT, STOPPED = 0, 1, 2, 3, 130
+if TYPE_CHECKING:
+    from planner.planning import PlanRequest
+
+DONE, WRONG_INPUT, FAULT, STOPPED = 0, 2, 3, 130
+_STARTED = time.monotonic()
 
 NOT_YET = {
     "explain": "why a workload is where it is, and what another place would cost",
@@ -36,15 +41,10 @@ NOT_YET = {
 """Commands that have their place but no code yet, with what they will answer."""
 
 
-class Mode(StrEnum):
-    """What the plan optimises."""
-
-    min_cost = "min_cost"
-    max_sla = "max_sla"
-
-
+Mode = Literal["min_cost", "max_sla"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
+Diagnostics = Annotated[bool, typer.Option("--with-diagnostics", help="Add diagnostics and drift monitors.")]
 PlanOption = Annotated[Path, typer.Option("--plan", help="The plan.json to ask.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
 
@@ -78,25 +78,27 @@ def _plan(
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
-    with_diagnostics: Annotated[bool, typer.Option("--with-diagnostics", help="Not available yet.")] = False,
+    with_diagnostics: Diagnostics = False,
     engine: Annotated[str, typer.Option(help="processes; ray is not available yet.")] = "processes",
     as_json: Json = False,
 ) -> int:
     """Plan a scenario: what runs where, on how many machines, at what cost, with a proven bound."""
-    _refuse(**{"plan --certificate": certificate is not None, "plan --with-diagnostics": with_diagnostics,
-               f"plan --engine {engine}": engine != "processes"})
+    _refuse(**{"plan --certificate": certificate is not None, f"plan --engine {engine}": engine != "processes"})
     from planner import commands
+    from planner.planning import PlanRequest
 
-    asked = commands.Asked(mode and mode.value, sla_floor, budget, time_limit, seed, solver)
-    return commands.plan(scenario, asked, commands.Outputs(output, report, packings), as_json)
+    asked = PlanRequest(mode, sla_floor, budget, time_limit, seed, solver, packings)
+    source = commands.scenario_at(scenario, with_diagnostics)
+    return commands.plan(source, _in_time(asked), commands.Outputs(output, report), as_json)
 
 
 @app.command("demo")
 def _demo(name: Annotated[str, typer.Argument(help="medical or hybrid.")] = "medical", as_json: Json = False) -> int:
     """Plan an example that comes with the planner."""
     from planner import commands
+    from planner.planning import PlanRequest
 
-    return commands.plan(commands.example(name), commands.Asked(), commands.Outputs(), as_json)
+    return commands.plan(commands.example(name), PlanRequest(), commands.Outputs(), as_json)
 
 
 @app.command("verify")
@@ -104,13 +106,14 @@ def _verify(
     scenario: ScenarioPath,
     plan: PlanPath,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
+    with_diagnostics: Diagnostics = False,
     as_json: Json = False,
 ) -> int:
     """Check a plan against its scenario: every limit, every price, the bound."""
     _refuse(**{"verify --certificate": certificate is not None})
     from planner import commands
 
-    return commands.verify(scenario, plan, as_json)
+    return commands.verify(commands.scenario_at(scenario, with_diagnostics), plan, as_json)
 
 
 @app.command("where")
@@ -242,6 +245,12 @@ def _unexpected(error: Exception) -> int:
 def _fail(message: str, status: int) -> int:
     typer.echo(message, err=True)
     return status
+
+
+def _in_time(request: PlanRequest) -> PlanRequest:
+    """The same request with the time that is left of its limit, which counts from the start of the program."""
+    left_s = request.time_limit_s - (time.monotonic() - _STARTED)
+    return dataclasses.replace(request, time_limit_s=max(0.1, left_s))
 
 
 def _refuse(**asked: bool) -> None:

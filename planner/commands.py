@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,24 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from planner.catalog import builtin_catalog
+from planner.checking import verify_plan
 from planner.diagnose import run_diagnose
 from planner.errors import InputError
+from planner.hosting import with_diagnostics
 from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, writing
-from planner.plan import Assignment, MachineRow, read_plan
+from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
+from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 from planner.profiles import Profile, predict_profile
 from planner.profiles import profile as profile_scenario
-from planner.scenario import read_scenario
+from planner.report import Figures, figures_of, write_report
+from planner.resolve import resolve
+from planner.scenario import Scenario, read_scenario
 from planner.scenario.yaml_file import read_yaml
-from planner.terminal import console, plain
+from planner.terminal import Interrupt, ProgressLine, console, percent, plain, plan_view
 
-DONE, NO = 0, 1
+DONE, NO, STOPPED = 0, 1, 130
 
 
 def print_json(value: object) -> None:
@@ -52,6 +59,80 @@ def unknown(what: str, name: str, known: list[str], source: Path) -> InputError:
     near = get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InputError([f"{source}: {what}: {name!r} is not in it{hint}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Files to write beside what is shown."""
+
+    plan: Path | None = None
+    report: Path | None = None
+
+
+def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, as_json: bool) -> int:
+    """Plan a scenario, write what is asked for, show the plan. The answer is no when there is none."""
+    check_outputs({"-o": outputs.plan, "--report": outputs.report})
+    with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
+        try:
+            planned = make_plan(source, request, progress, interrupted)
+        except NoPlanFound as why:
+            typer.echo(str(why), err=True)
+            return STOPPED if interrupted() else NO
+    figures = figures_of(planned)
+    try:
+        written = _write(planned, figures, outputs)
+    except InputError:
+        _show_plan(planned.plan, figures, as_json)  # what was found must not be lost with the disk
+        raise
+    _show_plan(written, figures, as_json)
+    return NO if written.status == "infeasible" else DONE
+
+
+def _write(planned: Planned, figures: Figures, outputs: Outputs) -> Plan:
+    written = planned.plan
+    if outputs.plan is not None:
+        with writing("-o", outputs.plan):
+            written = planned.write(outputs.plan)
+    if outputs.report is not None:
+        with writing("--report", outputs.report):
+            write_report(outputs.report, written, figures)
+    return written
+
+
+def _show_plan(shown: Plan, figures: Figures, as_json: bool) -> None:
+    if as_json:
+        typer.echo(plan_text(shown), nl=False)
+    else:
+        console().print(plan_view(shown, figures.workload_usd))
+
+
+def verify(source: Path | Scenario, path: Path, as_json: bool) -> int:
+    """Check a plan against its scenario; the answer is no when anything in it does not hold."""
+    check = verify_plan(source, path)
+    if as_json:
+        print_json({"holds": check.holds, "violations": check.violations, "cost_usd": check.cost_usd,
+                    "sla_attainment": check.attainment})
+    elif check.cost_usd is None or check.attainment is None:
+        _show_lines(check.violations or ["holds: no plan, and nothing is placed or paid"])
+    else:
+        figures = f"USD {check.cost_usd:,.2f}, SLA attainment {percent(check.attainment)}"
+        _show_lines([*check.violations, f"holds: {figures}" if check.holds else f"does not hold: {figures}"])
+    return DONE if check.holds else NO
+
+
+def scenario_at(path: Path, diagnostics: bool) -> Path | Scenario:
+    """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads."""
+    return with_diagnostics(resolve(read_scenario(path), builtin_catalog())) if diagnostics else path
+
+
+def example(name: str) -> Path:
+    """The folder of an example: beside the package in a checkout, inside it where it was installed."""
+    package = Path(__file__).parent
+    places = [folder for folder in (package / "examples", package.parent / "examples") if folder.is_dir()]
+    known = sorted(path.parent.name for folder in places for path in folder.glob("*/scenario.yaml"))
+    if name not in known:
+        raise InputError([f"demo: {name!r}: allowed are {', '.join(known)}"])
+    return next(folder / name for folder in places if (folder / name / "scenario.yaml").is_file())
 
 
 def where(workload: str, path: Path, as_json: bool) -> int:

@@ -130,9 +130,9 @@ def _headlines(plan: Plan) -> list[Text]:
 
 def _proof(plan: Plan) -> list[Text]:
     bound = f"USD {usd(plan.bound)}" if plan.mode == "min_cost" else percent(plan.bound)
-    what = "cannot cost less than" if plan.mode == "min_cost" else "cannot attain more than"
+    what = "costs less than" if plan.mode == "min_cost" else "attains more than"
     return [
-        Text(f"{plan.status}: any plan {what} {bound}; gap {100 * plan.gap:.2f} % ({plain(plan.bound_method)})"),
+        Text(f"{plan.status}: no plan {what} {bound}; gap {100 * plan.gap:.2f} % ({plain(plan.bound_method)})"),
         Text(f"Prices as of {plain(plan.provenance.catalog_as_of or 'the scenario')}; plan {plain(plan.plan_id)}"),
     ]
 

@@ -12,6 +12,7 @@ from placement.problem import Counts, Floats, Ints, Problem
 from placement.result import Solution
 from planner.bill import Bill, bill
 from planner.formulate import Formulation
+from planner.planning import Planned
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,14 @@ class Figures:
     workload_usd: Mapping[str, float]
 
 
-def figures(formulation: Formulation, solution: Solution) -> Figures:
-    """Return the figures of a solution."""
+def figures_of(planned: Planned) -> Figures:
+    """Return the figures of a plan; without a solution there are none."""
+    if planned.solution is None:
+        return Figures((), np.zeros((0, planned.formulation.problem.slots)), {}, {})
+    return _figures(planned.formulation, planned.solution)
+
+
+def _figures(formulation: Formulation, solution: Solution) -> Figures:
     problem, names = formulation.problem, formulation.names
     account = bill(formulation, solution)
     by_workload = account.workload_usd(problem, solution.units).tolist()
