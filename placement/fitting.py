@@ -1,8 +1,8 @@
 """Whole replicas onto whole machines of one kind, in one slot: simple orders, diving, and exact search.
 
-A packing is a list of patterns with the number of machines filled alike: `patterns` [k, c], `times` [k]. Classes are equal
-replicas; those with `firm` [c] must lie on machines that are not spot, and stand before the others. Kernels only: the
-face is `placement.packing`.
+A packing is a list of patterns with the number of machines filled alike: `patterns` [k, c], `times` [k]. Classes are
+equal replicas; those with `firm` [c] must lie on machines that are not spot, and stand before the others. Kernels
+only: the face is `placement.packing`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from placement.jit import jit
-from placement.patterns import SLACK, best_pattern, configuration_lp, fitting
+from placement.patterns import GLANCE, SLACK, best_pattern, configuration_lp, descending, fitting
 from placement.problem import TOLERANCE, Bools, Floats, Ints
 
 
@@ -62,6 +62,22 @@ def machines_used(patterns: Ints, times: Ints, firm: Bools) -> tuple[int, int]:
 
 
 @jit
+def joined(patterns: Ints, times: Ints, more: Ints, more_times: Ints) -> tuple[Ints, Ints]:
+    """Two packings as one, without patterns that fill no machine."""
+    many = len(times) + len(more_times)
+    out, out_times = np.zeros((many, patterns.shape[1]), np.int64), np.zeros(many, np.int64)
+    used = 0
+    for k in range(len(out_times)):
+        row = patterns[k] if k < len(times) else more[k - len(times)]
+        often = times[k] if k < len(times) else more_times[k - len(times)]
+        if often > 0:
+            out[used] = row
+            out_times[used] = often
+            used += 1
+    return out[:used].copy(), out_times[:used].copy()
+
+
+@jit
 def bound_by(weights: Floats, counts: Ints) -> int:
     """Machines that weight vectors [k, c] prove necessary for `counts` [c]."""
     most = 0.0
@@ -78,7 +94,8 @@ def by_orders(counts: Ints, sizes: Floats, room: Floats, firm: Bools, weights: F
               orders: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """Every column of `counts` [U, c] by every order [k, c], until one meets the bounds that `weights` [n, c] prove.
 
-    Returns (firm machines, machines, order that reached them, least firm machines proven, least machines proven), [U] each.
+    Returns (firm machines, machines, order that reached them, least firm machines proven, least machines proven), [U]
+    each.
     """
     many = len(counts)
     firm_machines, machines = np.zeros(many, np.int64), np.full(many, 1 << 40)
@@ -107,20 +124,21 @@ def _first_left(left: Ints) -> int:
 @jit
 def _may_stand(left: Ints, space: Floats, sizes: Floats) -> bool:
     """True when the machine is full: no replica that is left fits into `space` [R]."""
-    for j in range(len(left)):
+    for j in range(len(left)):  # noqa: SIM110 -- no generators in compiled code
         if left[j] > 0 and fitting(sizes[j], space) > 0:
             return False
     return True
 
 
 @jit
-def search(counts: Ints, sizes: Floats, room: Floats, firm: Bools, weights: Floats, firm_machines: int, machines: int,
+def search(  # noqa: C901 -- one loop: compiled code has no stack of its own to recurse on
+    counts: Ints, sizes: Floats, room: Floats, firm: Bools, weights: Floats, firm_machines: int, machines: int,
            nodes: int) -> tuple[int, Ints]:
     """Pack into `machines` machines, firm classes onto at most `firm_machines` of them: depth-first bin completion.
 
-    Machine by machine: each takes at least one of the first class left, is filled until nothing fits (Martello and Toth's
-    dominance), and is no later in lexical order than the next one with the same first class. Returns (1, patterns
-    [machines, c]), (0, ...) when proven impossible, (-1, ...) when `nodes` were not enough.
+    Machine by machine: each takes at least one of the first class left, is filled until nothing fits (Martello and
+    Toth's dominance), and is no later in lexical order than the next one with the same first class. Returns (1,
+    patterns [machines, c]), (0, ...) when proven impossible, (-1, ...) when `nodes` were not enough.
     """
     classes = len(counts)
     take, left = np.zeros((machines + 1, classes), np.int64), counts.copy()
@@ -207,24 +225,26 @@ def _complete_pattern(pattern: Ints, left: Ints, sizes: Floats, room: Floats) ->
 
 
 @jit
-def dive(counts: Ints, sizes: Floats, room: Floats, weights: Floats, order: Ints, rounds: int,
-         nodes: int) -> tuple[Ints, Ints]:
+def dive(counts: Ints, sizes: Floats, room: Floats, firm: Bools, cheap: float, weights: Floats, order: Ints,
+         rounds: int, nodes: int) -> tuple[Ints, Ints]:
     """A good packing by the configuration LP: take whole uses, solve again for the rest, force one use when stuck.
 
-    Small rests are searched exactly with `nodes`. Returns (patterns [k, c], times [k]); never more machines than an order
+    A machine costs 1, or `cheap` when it holds no `firm` class. Where all cost the same, small rests are searched
+    exactly with `nodes`. Returns (patterns [k, c], times [k]); never more machines than an order
     alone would need for the last rest.
     """
     classes = len(counts)
     patterns, times = np.zeros((4 * classes + 64, classes), np.int64), np.zeros(4 * classes + 64, np.int64)
     left, used = counts.copy(), 0
-    none = np.zeros(classes, np.bool_)
     for _ in range(2 * classes + 20):
         here = np.flatnonzero(left > 0)
         if len(here) == 0 or used + len(here) + 1 > len(times):
             break
-        bound, _weights, columns, uses = configuration_lp(left[here], left[here], sizes[here], room, rounds)
+        bound, _weights, columns, uses = configuration_lp(left[here], sizes[here], room, firm[here], cheap, rounds)
         whole = False
-        for i in np.argsort(-uses, kind="mergesort"):
+        by_use = np.arange(len(uses))
+        descending(by_use, uses)
+        for i in by_use:
             if columns[i].sum() > 0 and uses[i] >= 1.0 - 1e-7:
                 patterns[used, here] = columns[i]
                 times[used] = _apply(patterns[used], int(np.floor(uses[i] + 1e-7)), left)
@@ -234,8 +254,8 @@ def dive(counts: Ints, sizes: Floats, room: Floats, weights: Floats, order: Ints
         if whole:
             continue
         target = int(np.ceil(bound - 1e-6))
-        if target <= 24 and used + target <= len(times):
-            done, found = search(left, sizes, room, none, weights, 0, target, nodes)
+        if cheap == 1.0 and target <= 24 and used + target <= len(times):
+            done, found = search(left, sizes, room, firm, weights, target, target, nodes)
             if done == 1:
                 patterns[used: used + target] = found
                 times[used: used + target] = 1
@@ -243,16 +263,16 @@ def dive(counts: Ints, sizes: Floats, room: Floats, weights: Floats, order: Ints
                 used += target
                 break
         chosen, widest = np.zeros(classes, np.int64), -1.0
-        for i in range(len(uses)):
-            if columns[i].sum() > 0 and uses[i] > widest + 1e-9:
-                widest = uses[i]
-                chosen[here] = columns[i]
+        for k in range(len(uses)):
+            if columns[k].sum() > 0 and uses[k] > widest + 1e-9:
+                widest = uses[k]
+                chosen[here] = columns[k]
         patterns[used] = _complete_pattern(chosen, left, sizes, room)
         times[used] = 1
         left -= patterns[used]
         used += 1
     rest, rest_times = first_fit(left, sizes, room, order)
-    return np.concatenate((patterns[:used], rest)), np.concatenate((times[:used], rest_times))
+    return joined(patterns[:used], times[:used], rest, rest_times)
 
 
 @jit
@@ -270,8 +290,7 @@ def reuse(counts: Ints, sizes: Floats, room: Floats, firm: Bools, orders: Ints, 
         rest, rest_times = first_fit(left, sizes, room, orders[k])
         if machines_used(rest, rest_times, firm)[::-1] < machines_used(best, best_times, firm)[::-1]:
             best, best_times = rest, rest_times
-    used = kept > 0
-    return np.concatenate((patterns[used], best)), np.concatenate((kept[used], best_times))
+    return joined(patterns, kept, best, best_times)
 
 
 @jit
@@ -289,7 +308,7 @@ def fill_gaps(patterns: Ints, times: Ints, counts: Ints, sizes: Floats, room: Fl
         for j in range(classes):
             space -= patterns[k, j] * sizes[j]
         while rest > 0 and used < most:
-            gift = best_pattern(worth, left, sizes, space, SLACK)[2]
+            gift = best_pattern(worth, left, sizes, space, SLACK, GLANCE)[2]
             alike = rest if gift.sum() == 0 or used == most - 1 else _apply(gift, rest, left)
             if used == most - 1:
                 gift[:] = 0

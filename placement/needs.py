@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def pool_loads(problem: Problem, units: Units, needs: Counts | None = None) -> t
     members = np.argsort(pool, kind="stable")
     ends = np.searchsorted(pool[members], np.arange(len(problem.pools.cluster) + 1))
     return tuple(_load(shape[own], flexible[own], needs[own])
-                 for own in (members[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)))
+                 for own in (members[a:b] for a, b in pairwise(ends)))
 
 
 def _load(shape: Ints, flexible: Bools, needs: Counts) -> Load:
@@ -61,3 +62,10 @@ def _load(shape: Ints, flexible: Bools, needs: Counts) -> Load:
     total = np.zeros((2, len(shapes), needs.shape[1]), np.int32)
     np.add.at(total, (flexible.astype(np.int64), place), needs)
     return Load(shapes, total[0], total[1])
+
+
+def machines_by_kind(problem: Problem, machines: Counts) -> Ints:
+    """Machines that run, by pool, purchase and slot [P, 4, T], from counts by offer [O, T]."""
+    counts = np.zeros((len(problem.pools.cluster), 4, problem.slots), np.int64)
+    np.add.at(counts, (problem.offers.pool, problem.offers.purchase), machines)
+    return counts

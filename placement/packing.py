@@ -7,20 +7,24 @@ packings from simple orders first, then from patterns seen in other slots, the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from placement.fitting import bound_by, by_orders, dive, fill_gaps, first_fit, machines_used, reuse, search
 from placement.needs import Load
-from placement.patterns import best_pattern, configuration_lp, simple_weights
+from placement.patterns import NODES as BRANCHES
+from placement.patterns import SLACK, best_pattern, configuration_lp, simple_weights
 from placement.problem import Bools, Floats, Ints
 
 ROUNDS = 300
 """Columns that the configuration LP may generate for one slot."""
 NODES = 3_000
-"""Branches of an exact search inside a dive."""
+"""Branches of one exact search."""
+SEARCHED = 80
+"""Most replicas in a slot for which better packings are searched exactly."""
+MIXES = (0.4, 0.75)
+"""Prices of a machine without firm replicas, as a share of others', for which packings of both kinds are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,94 +46,112 @@ class Packing:
         return int(self.times.sum())
 
 
+ORDERS = ("largest share", "sum of shares", "first resource", "second resource")
+"""First fit decreasing by: the largest share of a machine's room a replica takes, the sum of shares, one resource."""
+
+
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """Machines that one pool needs; [T] each.
+    """Machines that one pool needs in each slot: any of K pairs, `firm` of `machines` not being spot ([K, T] each).
 
-    `firm` are the fewest machines found that are not spot, `machines` the fewest found in all with so few firm ones;
-    `least` says that both are proven. `order` is the simple order that reaches them (a row of `ORDERS`), -1 where none
-    does. `low` machines are proven necessary. `fewer` holds, for a slot where more firm machines make fewer in all,
-    those (firm, machines) pairs. `packer` shows the packings.
+    More firm machines may make fewer in all; slots with fewer than K pairs repeat their first. `low_firm` and `low` [T]
+    are proven necessary, `least` [T] says that no better pair exists. `order` [T] is the simple order (row of `ORDERS`)
+    that reaches the first pair, -1 where none does. `packer` shows the packings.
     """
 
     firm: Ints
     machines: Ints
+    low_firm: Ints
+    low: Ints
     least: Bools
     order: Ints
-    low: Ints
-    fewer: dict[int, tuple[tuple[int, int], ...]]
     packer: Packer
-
-
-ORDERS = ("largest share", "sum of shares", "first resource", "second resource")
-"""First fit decreasing by: the largest share of a machine's room a replica takes, the sum of shares, one resource."""
 
 
 def needed(load: Load, shapes: Floats, room: Floats, *, effort: int = 2) -> Needed:
     """Machines that a pool's replicas need in every slot.
 
     `shapes` [C, R] are what one replica takes, `room` [R] what a machine has. `effort` 0 tries the simple orders only,
-    1 also patterns of the LP where orders leave a gap to the bound, 2 also exact search. Raises ValueError when a replica
-    that is wanted fits no machine.
+    1 also patterns of the LP where orders leave a gap to the bound, 2 also exact search. Raises ValueError when a
+    replica that is wanted fits no machine.
     """
     packer = Packer(load, shapes, room)
     packer.pack(effort)
+    pairs = [[packer.used(point) for point in packer.points(u)] for u in range(len(packer.counts))]
+    most = max(map(len, pairs))
+    table = np.array([pair + pair[:1] * (most - len(pair)) for pair in pairs], np.int64).transpose(2, 1, 0)
     which = packer.which
-    rows = [packer.fewer(int(u)) for u in which]
-    return Needed(packer.firm_machines[which], packer.machines[which], packer.least[which], packer.order[which],
-                  packer.low[which], {t: found for t, found in enumerate(rows) if found}, packer)
+    return Needed(table[0][:, which], table[1][:, which], packer.low_firm[which], packer.low[which],
+                  packer.least[which], np.array([packer.simple_order(u) for u in range(len(pairs))])[which], packer)
+
+
+Point = tuple[Ints, Ints]
+"""One packing of one slot: patterns [k, 2c] and how many machines each fills [k]."""
 
 
 class Packer:
-    """Packs one pool's replicas; equal slots are packed once. Columns are (firm classes, flexible classes), each [2c]."""
+    """Packs one pool's replicas; equal slots are packed once. Columns are (firm, flexible) classes, each [2c]."""
 
     def __init__(self, load: Load, shapes: Floats, room: Floats) -> None:
         counts = np.concatenate((load.firm, load.flexible)).T.astype(np.int64)
         self.counts, which = np.unique(counts, axis=0, return_inverse=True)
         self.which: Ints = which.reshape(-1)
         classes = len(load.shapes)
-        self.room = np.ascontiguousarray(room, np.float64)
+        self.room: Floats = np.array(room, np.float64)  # a writable copy: kernels are compiled once more for others
         self._own = np.ascontiguousarray(shapes[load.shapes], np.float64)
         self.sizes: Floats = np.concatenate((self._own, self._own))
         self.firm: Bools = np.arange(2 * classes) < classes
         self._refuse_misfits(load)
         self.orders = _orders(self.sizes, self.room, self.firm)
         self.weights: Floats = np.tile(simple_weights(self._own, self.room), 2)
-        many = len(self.counts)
-        self.firm_machines, self.machines = np.zeros(many, np.int64), np.zeros(many, np.int64)
-        self.order, self.low_firm, self.low = (np.zeros(many, np.int64) for _ in range(3))
-        self.least = np.zeros(many, np.bool_)
-        self._shown: dict[int, tuple[Ints, Ints]] = {}
-        self._fewer: dict[int, list[tuple[int, int, Ints, Ints]]] = {}
+        self._best, self._machines, self._order, self.low_firm, self.low = by_orders(
+            self.counts, self.sizes, self.room, self.firm, self.weights, self.orders)
+        self.least = (self._best == self.low_firm) & (self._machines == self.low)
+        self._found: dict[int, list[Point]] = {}
 
     def pack(self, effort: int) -> None:
-        """Find the fewest machines for every column, as hard as `effort` says."""
-        (self.firm_machines, self.machines, self.order, self.low_firm, self.low) = by_orders(
-            self.counts, self.sizes, self.room, self.firm, self.weights, self.orders)
-        self.least = (self.firm_machines == self.low_firm) & (self.machines == self.low)
+        """Find better packings of the columns that the orders leave open, as hard as `effort` says."""
         if effort > 0:
             for u in np.flatnonzero(~self.least):
                 self._improve(int(u))
         if effort > 1:
             for u in np.flatnonzero(~self.least):
-                self._close(int(u))
+                if self.counts[u].sum() <= SEARCHED:
+                    self._close(int(u))
 
-    def fewer(self, u: int) -> tuple[tuple[int, int], ...]:
-        """(firm machines, machines) of column u where more firm machines make fewer in all."""
-        return tuple((firm, machines) for firm, machines, _, _ in self._fewer.get(u, ()))
+    def points(self, u: int) -> list[Point]:
+        """Packings of column u, none of which another one beats; fewest machines in all first."""
+        return self._found.get(u) or [self._by_order(u)]
 
-    def packing(self, slot: int, firm_machines: int, machines: int, nodes: int = 200_000) -> Packing | None:
-        """A packing of `slot` into `machines`, `firm_machines` of them not spot; None when none is found.
+    def used(self, point: Point) -> tuple[int, int]:
+        """(machines that must not be spot, machines) of a packing."""
+        return machines_used(point[0], point[1], self.firm)
 
-        `impossible` tells whether that is a proof.
-        """
-        u = int(self.which[slot])
-        for patterns, times in self._known(u):
-            firm, total = machines_used(patterns, times, self.firm)
-            if firm <= firm_machines and total <= machines:
-                return self._as_packing(patterns, times)
-        found = self._search(u, min(firm_machines, machines), machines, nodes)
-        return self._as_packing(*found) if isinstance(found, tuple) else None
+    def simple_order(self, u: int) -> int:
+        """The order that reaches the first point of column u, -1 if none does."""
+        firm, machines = self.used(self.points(u)[0])
+        return int(self._order[u]) if (self._best[u], self._machines[u]) == (firm, machines) else -1
+
+    def packing(self, slot: int, firm_machines: int, machines: int, nodes: int = 50_000) -> Packing | None:
+        """A packing of `slot` into `machines`, `firm_machines` of them not spot; None when none is found."""
+        u, classes = int(self.which[slot]), len(self._own)
+        if self.impossible(slot, firm_machines, machines):
+            return None
+        searched = self._search(u, min(firm_machines, machines), machines, nodes)
+        for point in (*self.points(u), searched):
+            if isinstance(point, tuple):
+                needs_firm, needs = self.used(point)
+                if needs_firm <= firm_machines and needs <= machines:
+                    return Packing(point[0][:, :classes], point[0][:, classes:], point[1])
+        return None
+
+    def simply(self, firm_machines: Ints, machines: Ints, orders: int) -> Bools:
+        """[T] whether one of the first `orders` simple orders packs the slot into these machines [T] each."""
+        least = [self.used(first_fit(self.counts[u], self.sizes, self.room, self.orders[k]))
+                 for u in range(len(self.counts)) for k in range(orders)]
+        pairs = np.array(least, np.int64).reshape(len(self.counts), orders, 2)[self.which]
+        fits = (pairs[:, :, 0] <= firm_machines[:, None]) & (pairs[:, :, 1] <= machines[:, None])
+        return np.asarray(fits.any(axis=1), np.bool_)
 
     def impossible(self, slot: int, firm_machines: int, machines: int) -> bool:
         """True when the bounds prove that so few machines cannot hold the slot's replicas."""
@@ -144,117 +166,79 @@ class Packer:
             raise ValueError(f"a replica of shape {int(load.shapes[shape])} takes {self._own[shape].tolist()}, but a "
                              f"machine has room for {self.room.tolist()}; give it a pool whose machines hold it")
 
-    def _known(self, u: int) -> Iterator[tuple[Ints, Ints]]:
-        """Packings of column u found so far."""
-        yield self._pattern_rows(u)
-        for _, _, patterns, times in self._fewer.get(u, ()):
-            yield patterns, times
+    def _by_order(self, u: int) -> Point:
+        return first_fit(self.counts[u], self.sizes, self.room, self.orders[self._order[u]])
 
-    def _pattern_rows(self, u: int) -> tuple[Ints, Ints]:
-        if u in self._shown:
-            return self._shown[u]
-        return first_fit(self.counts[u], self.sizes, self.room, self.orders[self.order[u]])
+    def _add(self, u: int, *found: Point) -> None:
+        """Keep packings of column u that no other beats."""
+        points = sorted([*self.points(u), *found], key=lambda point: self.used(point)[::-1])
+        kept: list[Point] = []
+        for point in points:
+            if not kept or self.used(point)[0] < self.used(kept[-1])[0]:
+                kept.append(point)
+        self._found[u] = kept
+        self.least[u] = self.used(kept[0]) == (self.low_firm[u], self.low[u])
 
-    def _as_packing(self, patterns: Ints, times: Ints) -> Packing:
-        classes = len(self._own)
-        return Packing(patterns[:, :classes], patterns[:, classes:], times)
-
-    def _take(self, u: int, patterns: Ints, times: Ints) -> None:
-        """Keep a packing of column u if it needs fewer firm machines, or as many and fewer machines."""
-        firm, total = machines_used(patterns, times, self.firm)
-        if (firm, total) < (self.firm_machines[u], self.machines[u]):
-            self.firm_machines[u], self.machines[u], self.order[u] = firm, total, -1
-            self._shown[u] = (patterns, times)
-        self.least[u] = self.firm_machines[u] == self.low_firm[u] and self.machines[u] == self.low[u]
-
-    def _raise_bounds(self, u: int, counts: Ints, limit: Ints) -> None:
-        """Prove more machines for `counts` [c] by the configuration LP, and keep its weights for the other columns."""
+    def _raise_bounds(self, counts: Ints) -> int:
+        """Prove machines for `counts` [c] by the configuration LP, and keep its weights for the other columns."""
         here = np.flatnonzero(counts)
-        bound, weights, _, _ = configuration_lp(counts[here], counts[here], self._own[here], self.room, ROUNDS)
-        limit[u] = max(limit[u], int(np.ceil(bound - 1e-6)))
-        free = np.full(len(here), 1 << 20)
-        above = best_pattern(weights, free, self._own[here], self.room)[1]
+        same = np.zeros(len(here), np.bool_)
+        bound, weights, _, _ = configuration_lp(counts[here], self._own[here], self.room, same, 1.0, ROUNDS)
+        above = best_pattern(weights, np.full(len(here), 1 << 20), self._own[here], self.room, SLACK, BRANCHES)[1]
         row = np.zeros(len(self._own))
         row[here] = weights / max(above, 1e-12)
-        if float(row @ counts) > bound_by(self.weights, np.tile(counts, 2) * self.firm) - 1 + 1e-6:
-            self.weights = np.vstack((self.weights, np.tile(row, 2)))
-
-    def _by_weights(self, u: int) -> None:
-        """Bounds of column u by every weight vector found so far."""
-        self.low_firm[u] = max(self.low_firm[u], bound_by(self.weights, self.counts[u] * self.firm))
-        self.low[u] = max(self.low[u], bound_by(self.weights, self.counts[u]))
+        self.weights = np.vstack((self.weights, np.tile(row, 2)))
+        return int(np.ceil(bound - 1e-6))
 
     def _improve(self, u: int) -> None:
-        """Bounds by the LP, packings by neighbours' patterns and by diving."""
-        self._by_weights(u)
-        for near in (u - 1, u + 1):
-            if near in self._shown:
-                self._take(u, *reuse(self.counts[u], self.sizes, self.room, self.firm, self.orders, *self._shown[near]))
-        if self.least[u]:
-            return
+        """Bounds by the LP; packings by neighbours' patterns and by diving."""
         classes = len(self._own)
         firm, flexible = self.counts[u][:classes], self.counts[u][classes:]
-        self._raise_bounds(u, firm + flexible, self.low)
+        self.low_firm[u] = max(self.low_firm[u], bound_by(self.weights, self.counts[u] * self.firm))
+        self.low[u] = max(self.low[u], bound_by(self.weights, self.counts[u]))
+        near = [point for v in (u - 1, u + 1) for point in self._found.get(v, [])]
+        self._add(u, *(reuse(self.counts[u], self.sizes, self.room, self.firm, self.orders, *point) for point in near))
+        if self.least[u]:
+            return
+        self.low[u] = max(self.low[u], self._raise_bounds(firm + flexible))
         if firm.any() and flexible.any():
-            self._raise_bounds(u, firm, self.low_firm)
-        elif firm.any():
-            self.low_firm[u] = self.low[u]
-        self._take(u, *self._firm_first(u))
+            self.low_firm[u] = max(self.low_firm[u], self._raise_bounds(firm))
+            self._add(u, self._firm_first(u), *(self._dive(self.counts[u], cheap) for cheap in MIXES))
+        else:
+            self.low_firm[u] = self.low[u] if firm.any() else 0
+            self._add(u, self._dive(self.counts[u], 1.0))
 
-    def _firm_first(self, u: int) -> tuple[Ints, Ints]:
+    def _firm_first(self, u: int) -> Point:
         """Dive for the firm replicas, fill their machines' gaps with flexible ones, dive for the rest."""
-        patterns, times = self._dive(self.counts[u] * self.firm)
-        rest = self.counts[u] * ~self.firm
-        if rest.any() and len(times):
-            worth = self.weights[-1] * ~self.firm
-            patterns, times, rest = fill_gaps(patterns, times, rest, self.sizes, self.room, worth, 4 * len(times) + 64)
-        more, more_times = self._dive(rest)
+        patterns, times = self._dive(self.counts[u] * self.firm, 1.0)
+        worth = self.weights[-2] * ~self.firm
+        patterns, times, rest = fill_gaps(patterns, times, self.counts[u] * ~self.firm, self.sizes, self.room, worth,
+                                          4 * len(times) + 64)
+        more, more_times = self._dive(rest, 1.0)
         return np.concatenate((patterns, more)), np.concatenate((times, more_times))
 
-    def _dive(self, counts: Ints) -> tuple[Ints, Ints]:
-        return dive(counts, self.sizes, self.room, self.weights, self.orders[0], ROUNDS, NODES)
+    def _dive(self, counts: Ints, cheap: float) -> Point:
+        return dive(counts, self.sizes, self.room, self.firm, cheap, self.weights, self.orders[0], ROUNDS, NODES)
 
     def _close(self, u: int) -> None:
-        """Search exactly, fewer and fewer machines, until the bound is met, it is proven, or the branches run out."""
-        total, proven = int(self.counts[u].sum()), True
-        if total > 80:
-            return
-        while proven and self.firm_machines[u] > self.low_firm[u]:
-            wanted = int(self.firm_machines[u]) - 1
-            found = self._search(u, wanted, wanted + int((self.counts[u] * ~self.firm).sum()), 20_000)
-            if isinstance(found, tuple):
-                self._take(u, *found)
-            elif found == 0:
-                self.low_firm[u] = self.firm_machines[u]
-            proven = found != -1
-        self._close_total(u, proven)
-
-    def _close_total(self, u: int, proven: bool) -> None:
-        found: tuple[Ints, Ints] | int = 1
-        while self.machines[u] > self.low[u] and (found == 1 or isinstance(found, tuple)):
-            found = self._search(u, int(self.firm_machines[u]), int(self.machines[u]) - 1, 20_000)
-            if isinstance(found, tuple):
-                self._take(u, *found)
-        self.least[u] = proven and found != -1
-        if found == 0 and self.firm[self.counts[u] > 0].any() and not self.firm[self.counts[u] > 0].all():
-            self._trade(u)
-
-    def _trade(self, u: int) -> None:
-        """Packings of column u with more firm machines and fewer in all."""
-        best = int(self.machines[u])
-        for firm in range(int(self.firm_machines[u]) + 1, best):
-            while best > max(self.low[u], firm):
-                found = self._search(u, firm, best - 1, 20_000)
+        """Search for every pair better than what is known, until each is found, proven impossible or given up."""
+        self.least[u] = proven = True
+        machines = self.used(self.points(u)[-1])[1]
+        for total in range(int(self.low[u]), machines + int(self.counts[u].sum())):
+            known = min((pair[0] for pair in (self.used(point) for point in self.points(u))
+                         if pair[1] <= total), default=total + 1)
+            while known > self.low_firm[u]:
+                found = self._search(u, known - 1, total, NODES)
                 if not isinstance(found, tuple):
+                    proven = proven and found == 0
                     break
-                needs_firm, best = machines_used(*found, self.firm)
-                self._fewer.setdefault(u, []).append((needs_firm, best, *found))
-        if u not in self._fewer:
-            return
-        self._fewer[u] = [point for point in self._fewer[u]
-                          if not any(other[0] <= point[0] and other[1] < point[1] for other in self._fewer[u])]
+                self._add(u, found)
+                known = self.used(found)[0]
+            if known == self.low_firm[u] or not proven:
+                break
+        self.least[u] = proven
 
-    def _search(self, u: int, firm_machines: int, machines: int, nodes: int) -> tuple[Ints, Ints] | int:
+    def _search(self, u: int, firm_machines: int, machines: int, nodes: int) -> Point | int:
         """A packing, or 0 when proven impossible, or -1 when the branches run out."""
         by_size = self.orders[0]
         done, patterns = search(self.counts[u][by_size], self.sizes[by_size], self.room, self.firm[by_size],

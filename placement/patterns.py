@@ -1,7 +1,8 @@
 """Patterns: what one machine can hold. The best pattern for given worths, and the configuration LP built on it.
 
 Sizes: c classes of equal replicas, R resources. A pattern [c] says how many replicas of each class share a machine. All
-kernels take float64 `sizes` [c, R] and `room` [R], and treat a machine as `TOLERANCE` roomier than it is, as DESIGN 3 does.
+kernels take float64 `sizes` [c, R] and `room` [R], and treat a machine as `TOLERANCE` roomier than it is, as DESIGN 3
+does.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import numpy as np
 
 from placement.jit import jit
-from placement.problem import TOLERANCE, Floats, Ints
+from placement.problem import TOLERANCE, Bools, Floats, Ints
 
 NODES = 5_000
 """Branches after which `best_pattern` stops and answers with a bound that is valid, though not reached."""
+GLANCE = 200
+"""Branches that usually find a pattern good enough to go on with."""
 SLACK = 1e-3
 """Relative slack of patterns that only serve a bound: finding the very best takes many times longer."""
 
 
 @jit
 def fitting(size: Floats, left: Floats) -> int:
-    """How many replicas of `size` [R] fit into `left` [R] (which includes the tolerance); 2^30 when it takes nothing."""
+    """How many replicas of `size` [R] fit into `left` [R] (which includes the tolerance); 2^30 when it takes
+    nothing.
+    """
     most = 1 << 30
     for r in range(len(left)):
         if size[r] > 0.0:
@@ -41,26 +46,46 @@ def _fraction(j: int, order: Ints, worth: Floats, limits: Ints, share: Floats, s
 
 
 @jit
+def descending(order: Ints, keys: Floats) -> None:
+    """Sort `order` in place by falling keys[order], ties as they were (insertion: it is nearly sorted when reused)."""
+    for a in range(1, len(order)):
+        i, b = int(order[a]), a
+        while b > 0 and keys[order[b - 1]] < keys[i]:
+            order[b] = order[b - 1]
+            b -= 1
+        order[b] = i
+
+
+@jit
 def _surrogate(worth: Floats, limits: Ints, sizes: Floats, room: Floats) -> tuple[Ints, Floats, float]:
     """One row that stands for all resources: (classes by worth per share, share [c] each takes, share there is).
 
     Among single resources and mixtures of two, the one with the least fractional worth of a machine.
     """
     classes, resources = sizes.shape
-    wanted = int((worth > 1e-12).sum())
-    order, share, there, least = np.argsort(-worth, kind="mergesort")[:wanted], np.ones(classes), 1e18, np.inf
+    order, wanted = np.zeros(classes, np.int64), 0
+    for j in range(classes):
+        if worth[j] > 1e-12:
+            order[wanted] = j
+            wanted += 1
+    order = order[:wanted]
+    best_order, best_share, there, least = order.copy(), np.ones(classes), 1e18, np.inf
+    share, density = np.zeros(classes), np.zeros(classes)
     for r in range(resources):
         for other in range(r + 1):
-            for mix in (0.25, 0.5, 0.75):
-                row = mix * sizes[:, r] / max(room[r], TOLERANCE)
-                row = np.maximum(row + (1 - mix) * sizes[:, other] / max(room[other], TOLERANCE), 1e-12)
-                total = mix * (1 + TOLERANCE / max(room[r], TOLERANCE))
-                total += (1 - mix) * (1 + TOLERANCE / max(room[other], TOLERANCE))
-                by_density = np.argsort(-worth / row, kind="mergesort")[:wanted]
-                bound = _fraction(0, by_density, worth, limits, row, total)
+            for quarter in range(1, 4 if other < r else 2):
+                mix = quarter / 4
+                here, there_too = mix / max(room[r], TOLERANCE), (1 - mix) / max(room[other], TOLERANCE)
+                for i in order:
+                    share[i] = max(here * sizes[i, r] + there_too * sizes[i, other], 1e-12)
+                    density[i] = worth[i] / share[i]
+                total = 1.0 + TOLERANCE * (here + there_too)
+                descending(order, density)
+                bound = _fraction(0, order, worth, limits, share, total)
                 if bound < least:
-                    order, share, there, least = by_density, row, total, bound
-    return order, share, there
+                    best_order[:], best_share[:] = order, share
+                    there, least = total, bound
+    return best_order, best_share, there
 
 
 @jit
@@ -86,11 +111,11 @@ def _by_resource(rates: Floats, left: Floats) -> float:
 
 @jit
 def best_pattern(worth: Floats, limits: Ints, sizes: Floats, room: Floats,
-                 slack: float = 1e-9, nodes: int = NODES) -> tuple[float, float, Ints]:
+                 slack: float, nodes: int) -> tuple[float, float, Ints]:
     """The dearest content of one machine: a bounded knapsack in R resources, by depth-first branch and bound.
 
-    `limits` [c] are the most replicas of each class; branches that promise less than 1 + `slack` times the best are cut.
-    Returns (worth, upper bound, pattern [c]); the bound is valid whether or not `nodes` branches were enough.
+    `limits` [c] are the most replicas of each class; branches that promise less than 1 + `slack` times the best are
+    cut. Returns (worth, upper bound, pattern [c]); the bound is valid whether or not `nodes` branches were enough.
     """
     order, share, share_left = _surrogate(worth, limits, sizes, room)
     rates = _best_rates(order, worth, sizes)
@@ -166,35 +191,63 @@ def _pivot(inverse: Floats, use: Floats, direction: Floats) -> int:
 
 
 @jit
-def configuration_lp(counts: Ints, limits: Ints, sizes: Floats, room: Floats,
+def _price(dual: Floats, limits: Ints, sizes: Floats, room: Floats, firm: Bools,
+           cheap: float) -> tuple[float, Ints, float]:
+    """(how far the duals must shrink to be legal, the pattern that breaks them most, its cost).
+
+    The first is negative when no pattern breaks them. A quick look comes first: most rounds need no more.
+    """
+    worth, over, gain, cost, entering = dual.copy(), 0.0, 0.0, 1.0, np.zeros(len(dual), np.int64)
+    for kind in range(1 if cheap >= 1.0 else 2):
+        price = 1.0 if kind == 0 else cheap
+        if kind == 1:
+            for j in range(len(dual)):
+                worth[j] = 0.0 if firm[j] else dual[j]
+        value, above, pattern = 0.0, np.inf, entering
+        for nodes in (GLANCE, NODES):
+            if value <= price + 1e-7 and above > price * (1 + 2 * SLACK):
+                value, above, pattern = best_pattern(worth, limits, sizes, room, SLACK, nodes)
+        over = max(over, above / price)
+        if value / price > gain:
+            gain, entering, cost = value / price, pattern, price
+    return (over if gain > 1.0 + 1e-7 else -over), entering, cost
+
+
+@jit
+def configuration_lp(counts: Ints, sizes: Floats, room: Floats, firm: Bools, cheap: float,
                      rounds: int) -> tuple[float, Floats, Ints, Floats]:
     """Least fractional machines for `counts` [c] (all positive), by column generation (Gilmore and Gomory 1961).
 
-    A revised simplex on patterns of at most `limits` replicas a class. Returns (bound, weights [c], patterns [c, c], uses
-    [c]): no pattern within the limits weighs more than 1, so `bound` = weights . counts (Farley 1990) is proven whether or
-    not `rounds` were enough; row i of the patterns is used `uses[i]` times (a row of zeros is surplus).
+    A machine costs 1, or `cheap` when it holds no `firm` class. A revised simplex on patterns within the counts.
+    Returns (bound, weights [c], patterns [c, c], uses [c]): no such pattern weighs more than it costs, so `bound` =
+    weights . counts (Farley 1990) is proven whether or not `rounds` were enough; row i of the patterns is used
+    `uses[i]` times (a row of zeros is surplus).
     """
     many = len(counts)
-    columns, inverse = _first_basis(limits, sizes, room)
-    price, use = np.ones(many), inverse @ counts.astype(np.float64)
+    columns, inverse = _first_basis(counts, sizes, room)
+    price, use = np.full(many, cheap), inverse @ counts.astype(np.float64)
+    for j in range(many):
+        price[j] = 1.0 if firm[j] else cheap
     bound, weights = 0.0, np.zeros(many)
     for _ in range(rounds):
         dual = price @ inverse
         entering, cost = np.zeros(many, np.int64), 0.0
-        lowest = int(np.argmin(dual))
+        lowest = 0
+        for j in range(many):
+            lowest = j if dual[j] < dual[lowest] else lowest
         if dual[lowest] < -1e-9:
             entering[lowest] = -1
         else:
-            dual = np.maximum(dual, 0.0)
-            value, above, entering = best_pattern(dual, limits, sizes, room, SLACK)
+            for j in range(many):
+                dual[j] = max(dual[j], 0.0)
+            over, entering, cost = _price(dual, counts, sizes, room, firm, cheap)
             proven = 0.0
             for j in range(many):
                 proven += dual[j] * counts[j]
-            if proven / above > bound + 1e-12:
-                bound, weights = proven / above, dual / above
-            if value <= 1.0 + 1e-7:
+            if proven / abs(over) > bound + 1e-12:
+                bound, weights = proven / abs(over), dual / abs(over)
+            if over < 0.0:
                 break
-            cost = 1.0
         row = _pivot(inverse, use, inverse @ entering.astype(np.float64))
         if row < 0:
             break
@@ -206,44 +259,20 @@ def configuration_lp(counts: Ints, limits: Ints, sizes: Floats, room: Floats,
     return bound, weights, columns, use
 
 
-@jit
-def _raw_weights(sizes: Floats, room: Floats) -> Floats:
-    """Worths [k, c] worth trying as bounds: shares of each resource, of pairs, and dual feasible functions of shares."""
-    classes, resources = sizes.shape
-    share = np.zeros((resources + resources * (resources - 1) // 2, classes))
-    k = 0
-    for r in range(resources):
-        share[k] = sizes[:, r] / max(room[r], 1e-12)
-        k += 1
-    for r in range(resources):
-        for other in range(r):
-            share[k] = (share[r] + share[other]) / 2
-            k += 1
-    raw = np.zeros((len(share) * 6, classes))
-    raw[: len(share)] = share
-    k = len(share)
-    for row in share:
-        for parts in range(1, 6):  # floor((p + 1) x) / p is dual feasible (Fekete and Schepers 2001)
-            for j in range(classes):
-                scaled = (parts + 1) * row[j]
-                raw[k, j] = row[j] if abs(scaled - round(scaled)) < 1e-9 else np.floor(scaled) / parts
-            k += 1
-    return raw
-
-
-@jit
 def simple_weights(sizes: Floats, room: Floats) -> Floats:
-    """Weight vectors [k, c] such that no pattern weighs more than 1: each is a bound on the machines any counts need."""
-    raw = _raw_weights(sizes, room)
-    limits = np.full(sizes.shape[0], 1 << 20)
-    kept = 0
+    """Weight vectors [k, c] such that no pattern weighs more than 1: each is a bound on the machines any counts need.
+
+    Shares of each resource, means of two, and floor((p + 1) share) / p of both (dual feasible functions: Fekete and
+    Schepers 2001), each divided by what the heaviest pattern weighs.
+    """
+    share = sizes.T / np.maximum(room, 1e-12)[:, None]
+    pairs = [(share[r] + share[other]) / 2 for r in range(len(share)) for other in range(r)]
+    rows = [row for row in (*share, *pairs) if row.max(initial=0.0) > 0.0]
+    raw = [*rows, *(np.floor((parts + 1) * row + 1e-9) / parts for row in rows for parts in range(1, 6))]
+    limits, kept = np.full(len(sizes), 1 << 20), np.zeros((0, len(sizes)))
     for row in raw:
-        if row.max() <= 0.0:
-            continue
-        above = best_pattern(row, limits, sizes, room, SLACK)[1]
-        raw[kept] = row / above
-        fresh = True
-        for other in range(kept):
-            fresh = fresh and (raw[other] < raw[kept] - 1e-12).any()
-        kept += 1 if fresh else 0
-    return raw[:kept].copy()
+        row = np.ascontiguousarray(row)
+        weights = row / max(best_pattern(row, limits, sizes, room, SLACK, NODES)[1], 1e-12)
+        if (weights > kept + 1e-12).any(axis=1).all():
+            kept = np.vstack((kept, weights))
+    return kept

@@ -1,0 +1,366 @@
+"""The independent check of a solution: is every rule of the problem kept, what does it cost, what does it attain.
+
+Everything is recomputed in float64 from the problem and the solution; no optimiser uses this module. A packing is only
+believed after its own replicas, machines and sizes have been added up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from placement.needs import Load, has_spot, machines_by_kind, pool_loads, unit_needs
+from placement.packing import Packer
+from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
+from placement.result import Solution, Units
+from placement.shown import PackingRows
+
+RELATIVE = 1e-6
+"""Figures in USD agree within one part in a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that is broken: its `kind`, `where` (names of the problem's tables with rows), and in words.
+
+    `found` is the figure that breaks the rule, `allowed` the nearest that would not.
+    """
+
+    kind: str
+    where: Mapping[str, int]
+    found: float
+    allowed: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """USD over the horizon: machines by their offers, what running machines cost beside (carbon), units where they are
+    (data egress, storage, moves), egress to users, egress between streams.
+    """
+
+    machines_usd: float
+    running_usd: float
+    units_usd: float
+    users_usd: float
+    flows_usd: float
+
+    @property
+    def total_usd(self) -> float:
+        """All of it."""
+        return float(sum(getattr(self, part.name) for part in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`violations` (none: the solution holds), what it costs, the share of weight attained, and which workloads are
+    [W].
+    """
+
+    violations: tuple[Violation, ...]
+    costs: Costs
+    attainment: float
+    attained: Bools = field(repr=False)
+
+    @property
+    def holds(self) -> bool:
+        """True when no rule is broken."""
+        return not self.violations
+
+
+def verify(problem: Problem, solution: Solution, bound: float | None = None,
+           packings: PackingRows | None = None) -> Verdict:
+    """Check a solution and recompute its figures.
+
+    `bound` is a claimed limit on the objective; `packings` shows packings for slots where our own means may fail.
+    A solution whose rows do not exist in the problem gets a verdict with these violations alone, and costs of NaN.
+    """
+    malformed = tuple(_malformed(problem, solution))
+    if malformed:
+        nan = float("nan")
+        nothing = np.zeros(len(problem.workloads.weight), np.bool_)
+        return Verdict(malformed, Costs(nan, nan, nan, nan, nan), 0.0, nothing)
+    placed, available = _placed(problem, solution.units), _available(problem, solution.units)
+    attained = _whole(problem, placed & available)
+    weight = problem.workloads.weight
+    attainment = float(weight[attained].sum() / weight.sum()) if weight.sum() > 0 else 1.0
+    cost = costs(problem, solution)
+    violations = (*_legal_units(problem, solution.units), *_copies(problem, solution.units),
+                  *_unattained(problem, placed, available, attainment),
+                  *_limits(problem, solution.machines), *_room(problem, solution, packings),
+                  *_money(problem, cost.total_usd), *_bound(problem, bound, cost.total_usd, attainment))
+    return Verdict(violations, cost, attainment, attained)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _malformed(problem: Problem, solution: Solution) -> Iterator[Violation]:
+    units, shape = solution.units, (len(problem.offers.pool), problem.slots)
+    if solution.machines.shape != shape:
+        yield Violation("rows", {}, float(solution.machines.size), float(shape[0] * shape[1]),
+                        f"machine counts have shape {solution.machines.shape}; {shape} (offers, slots) is needed")
+    tables = {"stream": len(problem.streams.shape), "candidate": len(problem.candidates.pool),
+              "variant": len(problem.variants.stream)}
+    for name, rows in tables.items():
+        column: Ints = getattr(units, name)
+        for u in np.flatnonzero((column < 0) | (column >= rows)):
+            yield Violation("rows", {"unit": int(u)}, float(column[u]), rows - 1.0,
+                            f"unit {u} names {name} {column[u]}; there are {rows}, numbered from 0")
+
+
+def _legal_units(problem: Problem, units: Units) -> Iterator[Violation]:
+    """Every unit uses its own stream's candidate and variant, at the pool's speed, and starts inside its window."""
+    candidates, variants = problem.candidates, problem.variants
+    speed, needed_speed = variants.speed[units.variant], candidates.speed[units.candidate]
+    steady = variants.row[units.variant] >= 0
+    earliest = np.where(steady, 0, variants.earliest[units.variant])
+    latest = np.where(steady, 0, variants.latest[units.variant])
+    rules: tuple[tuple[str, Ints, Ints, Bools, str], ...] = (
+        ("candidate", candidates.stream[units.candidate], units.stream,
+         candidates.stream[units.candidate] != units.stream, "lies in a pool by a candidate of stream"),
+        ("variant", variants.stream[units.variant], units.stream,
+         variants.stream[units.variant] != units.stream, "needs what a variant says of stream"),
+        ("speed", speed, needed_speed, speed != needed_speed, "is sized for hardware of speed"),
+        ("window", units.start, earliest, units.start < earliest, "starts in slot"),
+        ("window", units.start, latest, units.start > latest, "starts in slot"))
+    for kind, found, allowed, broken, words in rules:
+        for u in np.flatnonzero(broken):
+            yield Violation(kind, {"unit": int(u), "stream": int(units.stream[u])}, float(found[u]), float(allowed[u]),
+                            f"unit {u} of stream {units.stream[u]} {words} {found[u]}; {allowed[u]} is allowed")
+
+
+def _copies(problem: Problem, units: Units) -> Iterator[Violation]:
+    """Copies of a stream are numbered 0..k-1, all sized for k copies, and lie in distinct clusters."""
+    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    copies = problem.variants.copies[units.variant]
+    for stream, own in _by_stream(problem, units):
+        where, count = {"stream": stream}, len(own)
+        if sorted(units.copy[own].tolist()) != list(range(count)):
+            yield Violation("copies", where, float(units.copy[own].max()), count - 1.0,
+                            f"stream {stream} has copies {sorted(units.copy[own].tolist())}; 0 to {count - 1}, each "
+                            f"once, are needed")
+        for u in own[copies[own] != count]:
+            yield Violation("copies", {**where, "unit": int(u)}, float(copies[u]), float(count),
+                            f"copy {units.copy[u]} of stream {stream} is sized for {copies[u]} copies; it has {count}")
+        if len(np.unique(cluster[own])) < count:
+            yield Violation("domain", where, float(len(np.unique(cluster[own]))), float(count),
+                            f"stream {stream} has {count} copies in {len(np.unique(cluster[own]))} clusters; each copy "
+                            f"needs its own")
+
+
+def _by_stream(problem: Problem, units: Units) -> Iterator[tuple[int, Ints]]:
+    """(stream, its units) for streams that have any."""
+    order = np.argsort(units.stream, kind="stable")
+    ends = np.searchsorted(units.stream[order], np.arange(len(problem.streams.shape) + 1))
+    for stream in np.flatnonzero(np.diff(ends)):
+        yield int(stream), order[ends[stream]: ends[stream + 1]]
+
+
+# ---------------------------------------------------------------- service level
+
+
+def _placed(problem: Problem, units: Units) -> Bools:
+    """[S] whether the stream has a unit."""
+    placed = np.zeros(len(problem.streams.shape), np.bool_)
+    placed[units.stream] = True
+    return placed
+
+
+def _available(problem: Problem, units: Units) -> Bools:
+    """[S] whether the stream's copies meet its availability (True where it has none to check)."""
+    available = np.ones(len(problem.streams.shape), np.bool_)
+    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    for stream, own in _by_stream(problem, units):
+        if len(own) == 1:
+            available[stream] = problem.candidates.single[units.candidate[own[0]]]
+        else:
+            up = problem.clusters.availability[cluster[own]]
+            available[stream] = at_most_one_down(up) >= problem.streams.availability[stream] - 1e-12
+    return available
+
+
+def at_most_one_down(up: Floats) -> float:
+    """Chance that at most one of independent copies, up with chances `up` [k], is down."""
+    one_down = sum((1 - up[i]) * np.delete(up, i).prod() for i in range(len(up)))
+    return float(up.prod() + one_down)
+
+
+def _whole(problem: Problem, good: Bools) -> Bools:
+    """[W] workloads all of whose streams are good [S]."""
+    bad = np.zeros(len(problem.workloads.weight), np.bool_)
+    bad[problem.streams.workload[~good]] = True
+    return ~bad
+
+
+def _unattained(problem: Problem, placed: Bools, available: Bools, attainment: float) -> Iterator[Violation]:
+    """In `min_cost` only droppable workloads go unattained, and together no more than the floor allows."""
+    if problem.objective.mode != "min_cost":
+        return
+    for kind, good, words in (("unplaced", placed, "has a stream without a unit"),
+                              ("availability", available, "has copies that miss its availability")):
+        for w in np.flatnonzero(~_whole(problem, good) & ~problem.workloads.droppable):
+            stream = int(np.flatnonzero(~good & (problem.streams.workload == w))[0])
+            yield Violation(kind, {"workload": int(w), "stream": stream}, 0.0, 1.0,
+                            f"workload {w} {words} (stream {stream}); it is not droppable")
+    if attainment < problem.objective.sla_floor - 1e-9:
+        yield Violation("floor", {}, attainment, problem.objective.sla_floor,
+                        f"attainment is {attainment:.6f}; at least {problem.objective.sla_floor} is asked for")
+
+
+# ---------------------------------------------------------------- machines
+
+
+def _limits(problem: Problem, machines: Counts) -> Iterator[Violation]:
+    """Counts are not negative and within every offer's and every pool's maximum."""
+    in_pool = machines_by_kind(problem, machines).sum(axis=1)
+    for kind, name, counts, most in (("offer", "offer", machines, problem.offers.max_machines),
+                                     ("pool", "pool", in_pool, problem.pools.max_machines)):
+        over = counts.astype(np.int64) - most
+        for row in np.flatnonzero((over > 0).any(axis=1)):
+            t = int(over[row].argmax())
+            yield Violation(kind, {name: int(row), "slot": t}, float(counts[row, t]), float(most[row, t]),
+                            f"{name} {row} runs {counts[row, t]} machines in slot {t}; its maximum is {most[row, t]} "
+                            f"(too many in {(over[row] > 0).sum()} slots)")
+    for row in np.flatnonzero((machines < 0).any(axis=1)):
+        t = int(machines[row].argmin())
+        yield Violation("offer", {"offer": int(row), "slot": t}, float(machines[row, t]), 0.0,
+                        f"offer {row} runs {machines[row, t]} machines in slot {t}; 0 is the least")
+
+
+def _room(problem: Problem, solution: Solution, packings: PackingRows | None) -> Iterator[Violation]:
+    """In every pool and slot the machines that run hold all replicas: firm ones off spot, each one whole."""
+    kinds = machines_by_kind(problem, solution.machines)
+    needs = unit_needs(problem, solution.units)
+    shown = _Shown(problem, solution.units, needs, kinds, packings)
+    for pool, load in enumerate(pool_loads(problem, solution.units, needs)):
+        misfit = ((load.firm + load.flexible).any(axis=1)
+                  & (problem.shapes[load.shapes] > problem.pools.room[pool] + TOLERANCE).any(axis=1))
+        for shape in load.shapes[misfit]:
+            yield Violation("misfit", {"pool": pool, "shape": int(shape)}, 1.0, 0.0,
+                            f"a replica of shape {shape} fits no machine of pool {pool}")
+        if not misfit.any():
+            yield from _pool_room(problem, pool, load, kinds[pool], shown)
+
+
+def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: _Shown) -> Iterator[Violation]:
+    packer = Packer(load, problem.shapes, problem.pools.room[pool])
+    firm, total = kinds[: Purchase.SPOT].sum(axis=0), kinds.sum(axis=0)
+    proven = _proven(problem, pool, load, packer, firm, total)
+    if not proven.all():
+        packer.pack(2)
+        proven |= _proven(problem, pool, load, packer, firm, total)
+    open_slots = [int(t) for t in np.flatnonzero(~proven) if not shown.packs(pool, int(t))]
+    for kind in ("room", "unproven"):
+        slots = [t for t in open_slots if packer.impossible(t, int(firm[t]), int(total[t])) == (kind == "room")]
+        if not slots:
+            continue
+        t, u = slots[0], packer.which[slots[0]]
+        of_firm = kind == "room" and packer.low[u] <= total[t]
+        found, allowed = (firm[t], packer.low_firm[u]) if of_firm else (total[t], packer.low[u])
+        words = "" if kind == "room" else "; no packing was found, nor is it proven that there is none"
+        yield Violation(kind, {"pool": pool, "slot": t}, float(found), float(allowed),
+                        f"pool {pool} runs {found} machines{' that are not spot' if of_firm else ''} in slot {t}; at "
+                        f"least {allowed} are needed{words} ({len(slots)} such slots)")
+
+
+def _proven(problem: Problem, pool: int, load: Load, packer: Packer, firm: Ints, total: Ints) -> Bools:
+    """[T] slots for which a packing known to the packer holds when added up here."""
+    sizes, room = problem.shapes[load.shapes], problem.pools.room[pool] + TOLERANCE
+    proven = np.zeros(problem.slots, np.bool_)
+    for u in range(len(packer.counts)):
+        slots = np.flatnonzero(packer.which == u)
+        for patterns, times in packer.points(u):
+            parts = patterns[:, : len(sizes)], patterns[:, len(sizes):]
+            whole = all((part.T @ times == want[:, slots[0]]).all()
+                        for part, want in zip(parts, (load.firm, load.flexible), strict=True))
+            if whole and (patterns >= 0).all() and (sum(parts) @ sizes <= room).all():
+                needs_firm = times[parts[0].any(axis=1)].sum()
+                proven[slots] |= (needs_firm <= firm[slots]) & (times.sum() <= total[slots])
+    return proven
+
+
+class _Shown:
+    """Packings that came with the solution, checked row by row."""
+
+    def __init__(self, problem: Problem, units: Units, needs: Counts, kinds: Ints, rows: PackingRows | None) -> None:
+        self._problem, self._units, self._needs, self._kinds, self._rows = problem, units, needs, kinds, rows
+
+    def packs(self, pool: int, slot: int) -> bool:
+        """True when the rows for this pool and slot show all replicas whole on the machines that run."""
+        if self._rows is None:
+            return False
+        here = (self._rows.pool == pool) & (self._rows.slot == slot)
+        columns = (self._rows.machine, self._rows.purchase, self._rows.unit, self._rows.replicas)
+        table = np.column_stack([column[here] for column in columns])
+        if not len(table) or (table < 0).any() or (table[:, 2] >= len(self._units.stream)).any():
+            return False
+        return self._all_there(pool, slot, table) and self._fit(pool, slot, table)
+
+    def _all_there(self, pool: int, slot: int, table: Ints) -> bool:
+        placed = np.zeros(len(self._units.stream), np.int64)
+        np.add.at(placed, table[:, 2], table[:, 3])
+        in_pool = self._problem.candidates.pool[self._units.candidate] == pool
+        return bool((placed == np.where(in_pool, self._needs[:, slot], 0)).all())
+
+    def _fit(self, pool: int, slot: int, table: Ints) -> bool:
+        machines, place = np.unique(table[:, :2], axis=0, return_inverse=True)
+        stream = self._units.stream[table[:, 2]]
+        used = np.zeros((len(machines), self._problem.shapes.shape[1]))
+        np.add.at(used, place.reshape(-1), self._problem.shapes[self._problem.streams.shape[stream]] * table[:, 3:])
+        spot = table[:, 1] == Purchase.SPOT
+        flexible = self._problem.streams.preemptible[stream] & has_spot(self._problem)[pool]
+        bought = np.bincount(machines[:, 1], minlength=4)
+        return bool(len(bought) == 4 and (bought <= self._kinds[pool, :, slot]).all()
+                    and len(np.unique(machines[:, 0])) == len(machines) and not (spot & ~flexible).any()
+                    and (used <= self._problem.pools.room[pool] + TOLERANCE).all())
+
+
+# ---------------------------------------------------------------- money
+
+
+def costs(problem: Problem, solution: Solution) -> Costs:
+    """What a solution costs, by part; its rows must exist in the problem."""
+    offers, units, machines = problem.offers, solution.units, solution.machines.astype(np.float64)
+    held = np.maximum(offers.owned, machines.max(axis=1, initial=0.0))[:, None]
+    fixed = (offers.purchase <= Purchase.COMMITTED)[:, None]
+    running = problem.pools.run_usd[offers.pool] * machines
+    copies = problem.variants.copies[units.variant]
+    return Costs(float((np.where(fixed, held, machines) * offers.price_usd).sum()), float(running.sum()),
+                 float(problem.candidates.cost_usd[units.candidate].sum()),
+                 float((problem.candidates.user_usd[units.candidate] / copies).sum()), _flows_usd(problem, units))
+
+
+def _flows_usd(problem: Problem, units: Units) -> float:
+    """Egress of every flow from the sender's copy 0 to each of the receiver's copies."""
+    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    first = np.full(len(problem.streams.shape), -1)
+    first[units.stream[units.copy == 0]] = cluster[units.copy == 0]
+    usd = 0.0
+    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
+        if first[sender] >= 0:
+            to = cluster[units.stream == receiver]
+            usd += float((gb * problem.clusters.egress_usd_per_gb[first[sender], to]).sum())
+    return usd
+
+
+def _money(problem: Problem, cost_usd: float) -> Iterator[Violation]:
+    budget = problem.objective.budget_usd
+    if problem.objective.mode == "max_sla" and cost_usd > budget + RELATIVE * max(1.0, abs(budget)):
+        yield Violation("budget", {}, cost_usd, budget,
+                        f"the plan costs {cost_usd:.2f} USD; {budget:.2f} is the budget")
+
+
+def _bound(problem: Problem, bound: float | None, cost_usd: float, attainment: float) -> Iterator[Violation]:
+    """A lower bound on cost is not above the cost; an upper bound on attainment is not below what is attained."""
+    if bound is None:
+        return
+    if problem.objective.mode == "min_cost":
+        broken, reached, words = not bound <= cost_usd + RELATIVE * max(1.0, abs(cost_usd)), cost_usd, "cost of"
+    else:
+        broken, reached, words = not bound >= attainment - RELATIVE, attainment, "attainment of"
+    if broken:
+        yield Violation("bound", {}, bound, reached,
+                        f"the bound {bound:.6g} contradicts the plan's {words} {reached:.6g}")
