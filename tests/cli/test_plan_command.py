@@ -1,0 +1,170 @@
+"""`planner plan` and `planner verify`: what they write, show and answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from planner.cli import run
+
+SCENARIO = """
+name: tiny
+horizon: {start: 2026-11-02T00:00:00Z, slots: 4, slot_minutes: 60}
+objective: {mode: min_cost}
+clusters:
+  - name: here
+    provider: own
+    region: here
+    country: DE
+    pools:
+      - {name: small, machine: {name: s, vcpu: 4, memory_gib: 16}, max: 9,
+         offers: [{purchase: on_demand, price_usd_per_hour: 1.0}]}
+workloads:
+  - {name: web, kind: serving, request: {vcpu: 2, memory_gib: 4}, replicas: [1, 2, 3, 2]}
+"""
+
+PLAN = ["plan", "--solver", "highs"]
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """One pool and one workload: two replicas a machine, so 1 + 1 + 2 + 1 machine hours at 1 USD."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "scenario.yaml").write_text(SCENARIO)
+    return folder
+
+
+def change(scenario: Path, old: str, new: str) -> Path:
+    """Replace a part of the scenario."""
+    file = scenario / "scenario.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    return scenario
+
+
+def test_plan_writes_shows_and_verifies(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan of 5 USD is shown, written with a report, printed as the same JSON, and verified."""
+    output, report = scenario / "plan.json", scenario / "plan.html"
+    assert run([*PLAN, str(scenario), "-o", str(output), "--report", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("web", "here", "small", "5.00", "SLA attainment 100 %", "gap 0.00 %"))
+    assert json.loads(output.read_text())["cost_usd"] == pytest.approx(5.0)
+    assert report.read_text().startswith("<!doctype html>")
+    assert run([*PLAN, str(scenario), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan_id"] == json.loads(output.read_text())["plan_id"]
+    assert run(["verify", str(scenario), str(output)]) == 0
+    assert "holds: USD 5.00" in capsys.readouterr().out
+
+
+def test_a_broken_plan_does_not_verify(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan with a machine too few is exit status 1 with the reason."""
+    output = scenario / "plan.json"
+    assert run([*PLAN, str(scenario), "-o", str(output), "--json"]) == 0
+    plan = json.loads(output.read_text())
+    plan["machines"][0]["count"][2] = 1
+    plan["plan_id"] = ""
+    output.write_text(json.dumps(plan))
+    capsys.readouterr()
+    assert run(["verify", str(scenario), str(output), "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["holds"] is False
+    assert any("here/small" in sentence for sentence in shown["violations"])
+
+
+def test_no_plan_is_the_answer_no(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A replica that fits no machine: exit status 1, status infeasible, the workload and the reason; also written."""
+    change(scenario, "vcpu: 2, memory_gib: 4", "vcpu: 64, memory_gib: 4")
+    output = scenario / "plan.json"
+    assert run(["plan", str(scenario), "-o", str(output), "--report", str(scenario / "plan.html")]) == 1
+    shown = capsys.readouterr().out
+    assert "no plan is possible" in shown
+    assert "web" in shown
+    assert json.loads(output.read_text())["status"] == "infeasible"
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("mode: min_cost", "mode: max_sla"), ("mode: min_cost", "mode: min_cost, budget_usd: 5, sla_floor: 0.9"),
+    ("region: here", "region: here\n    availability: 99.9"), ("name: web", "name: web\n\t"),
+    ("replicas: [1, 2, 3, 2]", "replicas: [1, 2, .nan, 2]"), ("replicas: [1, 2, 3, 2]", "replicas: [1, -2, 3, 2]"),
+    ("00:00:00Z", "00:00:00"), ("kind: serving", "kind: serving, after: [{workload: web}]"),
+    ("max: 9", "max: 9, zones: 3"), ("slot_minutes: 60}", "slot_minutes: 60}\nsurvive: cluster"),
+    ("name: small", "name: 5"),
+])
+def test_a_mistake_is_a_line_and_nothing_is_written(scenario: Path, old: str, new: str,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong input: exit status 2, words that name the file, no traceback and no half a file."""
+    change(scenario, old, new)
+    assert run(["plan", str(scenario), "-o", str(scenario / "plan.json")]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "scenario.yaml" in shown.err or "objective" in shown.err
+    assert "Traceback" not in shown.err
+    assert not (scenario / "plan.json").exists()
+
+
+def test_where_to_write_is_looked_at_first(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there is refused before anything is planned."""
+    assert run(["plan", str(scenario), "-o", str(scenario / "no" / "plan.json"), "--report", "/dev/null"]) == 2
+    shown = capsys.readouterr().err
+    assert "there is no folder" in shown
+    assert "not a regular file" in shown
+
+
+@pytest.mark.parametrize("options", [["--sla-floor", "99"], ["--budget", "5"], ["--time-limit", "0"], ["--seed", "-1"],
+                                     ["--solver", "higs"], ["--mode", "max_sla"]])
+def test_options_that_cannot_be_are_refused(scenario: Path, options: list[str],
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong value of an option is one line and exit status 2."""
+    assert run(["plan", str(scenario), *options]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_names_cannot_paint_the_terminal(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences and markup in a name are shown, not obeyed."""
+    change(scenario, "name: web", 'name: "[red]w\\e[2J"')
+    assert run([*PLAN, str(scenario)]) in (0, 2)
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+
+
+def test_demo_names_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    """An example that is not there is refused with those that are."""
+    assert run(["demo", "nope"]) == 2
+    assert "hybrid, medical" in capsys.readouterr().err
+
+
+def test_control_c_gives_the_best_plan_so_far(tmp_path: Path) -> None:
+    """One Ctrl-C while solving: exit status 0 and a written plan that verifies."""
+    folder = tmp_path / "busy"
+    folder.mkdir()
+    (folder / "scenario.yaml").write_text(busy_scenario())
+    output = folder / "plan.json"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "planner.cli", "plan", str(folder), "--solver", "cp-sat", "--time-limit", "120", "-o",
+         str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "160"})
+    time.sleep(8)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert "stopping with the best plan so far" in err
+    assert "no plan costs less than" in out
+    assert run(["verify", str(folder), str(output)]) == 0
+
+
+def busy_scenario(workloads: int = 40) -> str:
+    """A scenario that no solver proves optimal in seconds."""
+    pools = "\n".join(
+        f"      - {{name: p{i}, machine: {{name: m{i}, vcpu: {7 + 3 * i}, memory_gib: {29 + 17 * i}}}, max: 30,\n"
+        f"         offers: [{{purchase: on_demand, price_usd_per_hour: {0.37 + 0.13 * i:.2f}}}]}}" for i in range(4))
+    head, _, _ = SCENARIO.replace("slots: 4", "slots: 24").partition("      - {name: small")
+    rows = "\n".join(
+        f"  - {{name: w{i}, kind: serving, request: {{vcpu: {1 + i % 5}, memory_gib: {2 + 3 * (i % 7)}}},\n"
+        f"     replicas: {[1 + (i * t + i) % 9 for t in range(24)]}}}" for i in range(workloads))
+    return f"{head}{pools}\nworkloads:\n{rows}\n"
