@@ -1,0 +1,76 @@
+"""What a plan costs, part by part, in USD over the horizon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oracle_world import Stream, Unit, World
+
+Row = dict[str, Any]
+Placed = dict[Stream, list[Unit]]
+Counts = dict[tuple[tuple[str, str], str], list[int]]  # ((cluster, pool), purchase) -> machines that run in each slot
+PAID_ALWAYS = ("owned", "committed")
+
+
+def bill(world: World, placed: Placed, counts: Counts) -> dict[str, float]:
+    """Cost by part."""
+    units = [unit for copies in placed.values() for unit in copies]
+    return {
+        "machines": sum(offer_cost(world, pool, offer, counts.get((pool, offer["purchase"]), [0]))
+                        for pool, row in world.pools.items() for offer in row["offers"]),
+        "egress": sum(egress(world, unit, placed) for unit in units),
+        "storage": sum(storage(world, unit) for unit in units),
+        "moves": sum(move(world, unit) for unit in units),
+        "carbon": sum(carbon_per_machine_slot(world, pool) * sum(count) for (pool, _), count in counts.items()),
+    }
+
+
+def offer_cost(world: World, pool: tuple[str, str], offer: Row, count: list[int]) -> float:
+    """Owned and committed: the larger of what is owned and the peak, in every slot. Others: the slots they run."""
+    price = offer["price_usd_per_hour"] * world.slot_hours
+    if offer["purchase"] in PAID_ALWAYS:
+        return float(price * max(offer.get("owned", 0), *count, 0) * world.slots)
+    if offer["purchase"] == "spot":
+        price *= 1 + offer.get("interruption_per_hour", 0) * offer.get("redo_hours", 0)
+    return float(price * sum(count))
+
+
+def egress(world: World, unit: Unit, placed: Placed) -> float:
+    """gb_per_day x days x share, at the sender's price: from the data, from the upstream's first copy, to the users."""
+    row, share = world.workloads[unit.stream.workload], unit.stream.share
+    here, total = world.place(unit.pool[0]), 0.0
+    data = row.get("data") or {}
+    if data.get("gb_per_day_in"):
+        total += data["gb_per_day_in"] * world.days * share * world.egress_usd_per_gb(data["location"], here)
+    for before in row.get("after") or []:
+        for upstream in world.streams_of(before["workload"]):
+            if placed.get(upstream) and before.get("gb_per_day"):
+                sender = min(placed[upstream], key=lambda sent: sent.copy)
+                price = world.egress_usd_per_gb(world.place(sender.pool[0]), here)
+                total += before["gb_per_day"] * world.days * share * upstream.share * price
+    for user in row.get("users") or []:
+        if user["region"] == unit.stream.region and user.get("gb_per_day"):
+            total += user["gb_per_day"] * world.days * share * world.egress_usd_per_gb(here, user["region"])
+    return float(total)
+
+
+def storage(world: World, unit: Unit) -> float:
+    """The stream's share of what is stored, kept where the unit is."""
+    stored = (world.workloads[unit.stream.workload].get("data") or {}).get("stored_gb", 0)
+    price = world.clusters[unit.pool[0]].get("storage_usd_per_gb_month", 0)
+    return float(stored * unit.stream.share * price * world.hours / 730)
+
+
+def move(world: World, unit: Unit) -> float:
+    """The move's price when the unit is not where its incumbent says."""
+    incumbent = world.workloads[unit.stream.workload].get("incumbent") or {}
+    stays = all(incumbent.get(key, here) == here for key, here in zip(("cluster", "pool"), unit.pool, strict=True))
+    return 0.0 if not incumbent or stays else float(incumbent.get("move_cost_usd", 0))
+
+
+def carbon_per_machine_slot(world: World, pool: tuple[str, str]) -> float:
+    """Power drawn in a slot, with what the building adds, as the grid's carbon at its price."""
+    cluster, watts = world.clusters[pool[0]], world.pools[pool]["machine"].get("watts", 0)
+    kwh = watts / 1000 * world.slot_hours * cluster.get("pue", 1.0)
+    tonnes = kwh * cluster.get("grid_g_per_kwh", 0) / 1e6
+    return float(tonnes * world.scenario.get("carbon_usd_per_tonne", 0))

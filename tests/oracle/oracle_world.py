@@ -1,0 +1,247 @@
+"""What a scenario means, worked out one question at a time: streams, legal options, needs, prices, promises."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache, cached_property
+from typing import Any
+
+from oracle_packing import TOLERANCE, Request
+
+Row = dict[str, Any]
+RESOURCES = ("vcpu", "memory_gib", "gpu", "disk_gib", "network_gbps")
+SHAPE_FIELD = {"gpu": "gpu_count"}
+
+
+def ceil(x: float) -> int:
+    """Rounded up, except that a billionth above a whole number counts as that number."""
+    return math.ceil(x - 1e-9)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A workload, or what one of its user regions sends (`region`), with its share of the load."""
+
+    workload: str
+    region: str | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One placed copy of a stream: `pool` is (cluster, pool), `start` the first slot of a batch run."""
+
+    stream: Stream
+    copy: int
+    pool: tuple[str, str]
+    start: int | None
+
+
+class World:
+    """A scenario that answers questions. Raises LookupError for a link that is needed and not given."""
+
+    def __init__(self, scenario: Row) -> None:
+        self.scenario = scenario
+        horizon = scenario["horizon"]
+        self.slots: int = horizon["slots"]
+        self.slot_minutes: float = horizon.get("slot_minutes", 60)
+        self.slot_hours = self.slot_minutes / 60
+        self.hours = self.slots * self.slot_hours
+        self.days = self.hours / 24
+        self.clusters: dict[str, Row] = {c["name"]: c for c in scenario["clusters"]}
+        self.pools: dict[tuple[str, str], Row] = {(c["name"], p["name"]): p
+                                                  for c in scenario["clusters"] for p in c["pools"]}
+        self.workloads: dict[str, Row] = {w["name"]: w for w in scenario["workloads"]}
+        self.links: dict[tuple[str, str], Row] = {(k["from"], k["to"]): k for k in scenario.get("links", [])}
+
+    # ------------------------------------------------------------ who is to be placed
+
+    @cached_property
+    def streams(self) -> dict[tuple[str, str | None], Stream]:
+        """Every stream by (workload, user region)."""
+        found = [stream for workload in self.workloads for stream in self.streams_of(workload)]
+        return {(stream.workload, stream.region): stream for stream in found}
+
+    def streams_of(self, workload: str) -> list[Stream]:
+        """One stream per user region; one with the whole load when no users are listed."""
+        users = self.workloads[workload].get("users") or []
+        if not users:
+            return [Stream(workload, None, 1.0)]
+        return [Stream(workload, user["region"], user.get("share", 1.0)) for user in users]
+
+    # ------------------------------------------------------------ distances and transfer prices
+
+    def place(self, cluster: str) -> str:
+        """The region key of a cluster."""
+        return f"{self.clusters[cluster]['provider']}/{self.clusters[cluster]['region']}"
+
+    def rtt_ms(self, a: str, b: str) -> float:
+        """Round trip between two regions: the link's, else the reverse link's, else 0 within a region."""
+        for pair in ((a, b), (b, a)):
+            if "rtt_ms" in self.links.get(pair, {}):
+                return float(self.links[pair]["rtt_ms"])
+        if a == b:
+            return 0.0
+        raise LookupError(f"no round trip between {a} and {b}")
+
+    def egress_usd_per_gb(self, sender: str, receiver: str) -> float:
+        """What the sender's link charges; nothing within a region unless a link says so."""
+        if "egress_usd_per_gb" in self.links.get((sender, receiver), {}):
+            return float(self.links[sender, receiver]["egress_usd_per_gb"])
+        if sender == receiver:
+            return 0.0
+        raise LookupError(f"no egress price from {sender} to {receiver}")
+
+    # ------------------------------------------------------------ legal options
+
+    @cache  # noqa: B019 - a World lives as long as one check
+    def room(self, pool: tuple[str, str]) -> Request:
+        """What one machine of the pool offers: (shape - reserved) x (1 - headroom), headroom on vcpu and memory."""
+        machine, reserved = self.pools[pool]["machine"], self.pools[pool].get("reserved") or {}
+        keep = 1 - self.pools[pool].get("headroom", 0)
+        left = {r: machine.get(SHAPE_FIELD.get(r, r), 0) - reserved.get(r, 0) for r in RESOURCES}
+        return tuple(have * keep if r in ("vcpu", "memory_gib") else have for r, have in left.items())
+
+    @cache  # noqa: B019
+    def request(self, workload: str) -> Request:
+        """What one replica takes."""
+        wants = self.workloads[workload]["request"]
+        return tuple(float(wants.get(r, 0)) for r in RESOURCES)
+
+    def whynot(self, stream: Stream, pool: tuple[str, str]) -> list[str]:
+        """Why the stream may not run in the pool; empty when it may."""
+        workload, cluster = self.workloads[stream.workload], self.clusters[pool[0]]
+        reasons, wants = self._hardware(workload, pool), self.request(stream.workload)
+        if any(want > have + TOLERANCE for want, have in zip(wants, self.room(pool), strict=True)):
+            reasons.append("fit: a replica is larger than a machine")
+        rule = workload.get("residency") or {}
+        if not _allowed(cluster.get("country"), rule.get("allow"), rule.get("deny")):
+            reasons.append(f"residency: {cluster.get('country')} is not allowed")
+        rule = workload.get("clusters") or {}
+        if not _matches(pool[0], rule.get("allow"), rule.get("deny")) or rule.get("pin", pool[0]) != pool[0]:
+            reasons.append(f"clusters: {pool[0]} is not allowed")
+        limit = (workload.get("slo") or {}).get("latency_ms")
+        if stream.region and limit is not None and self.latency_ms(stream, pool[0]) > limit + 1e-9:
+            reasons.append(f"latency: {self.latency_ms(stream, pool[0])} ms is over {limit} ms")
+        return reasons
+
+    def latency_ms(self, stream: Stream, cluster: str) -> float:
+        """Round trip from the users to the cluster plus the service time; 0 for work without users."""
+        if stream.region is None:
+            return 0.0
+        service_ms = (self.workloads[stream.workload].get("slo") or {}).get("service_ms", 0)
+        return self.rtt_ms(stream.region, self.place(cluster)) + service_ms
+
+    def _hardware(self, workload: Row, pool: tuple[str, str]) -> list[str]:
+        hardware, machine = workload.get("hardware") or {}, self.pools[pool]["machine"]
+        reasons = []
+        models = hardware.get("gpu_models")
+        if models is not None and machine.get("gpu_model") not in models:
+            reasons.append(f"hardware: {machine.get('gpu_model')} is not among {models}")
+        if machine.get("arch", "x86_64") not in hardware.get("arch", ["x86_64"]):
+            reasons.append(f"hardware: {machine.get('arch')} is not allowed")
+        return reasons
+
+    # ------------------------------------------------------------ needs
+
+    @cache  # noqa: B019
+    def throughput(self, workload: str, pool: tuple[str, str]) -> float:
+        """Speed on this hardware: by GPU model for work with GPUs, else by the first matching machine pattern."""
+        table = (self.workloads[workload].get("hardware") or {}).get("throughput") or {}
+        machine = self.pools[pool]["machine"]
+        if self.workloads[workload]["request"].get("gpu", 0) > 0:
+            return float(table.get(machine.get("gpu_model"), 1.0))
+        name = machine.get("name", "")
+        return float(next((factor for pattern, factor in table.items() if fnmatchcase(name, pattern)), 1.0))
+
+    def batch_window(self, workload: str, pool: tuple[str, str]) -> tuple[int, int, int, int, int]:
+        """(length, earliest, latest, runs, period) in slots of a workload with `batch` on this pool's hardware."""
+        batch = self.workloads[workload]["batch"]
+        duration, every = batch["duration_slots"], batch.get("every_slots")
+        latest = batch.get("latest_slot", self.slots - duration)
+        runs = max(1, 1 + math.floor((self.slots - duration - latest) / every)) if every else 1
+        length = ceil(duration / self.throughput(workload, pool))
+        return length, batch.get("earliest_slot", 0), latest, runs, every or 0
+
+    def whynot_start(self, workload: str, pool: tuple[str, str], start: int | None) -> list[str]:
+        """Why the work may not start in this slot; empty when it may."""
+        if not self.workloads[workload].get("batch"):
+            return [] if start is None else [f"start: {workload} has no batch window, yet start_slot is {start}"]
+        if start is None:
+            return [f"start: {workload} has a batch window, yet no start_slot"]
+        length, earliest, latest, runs, period = self.batch_window(workload, pool)
+        reasons = []
+        if not earliest <= start <= latest:
+            reasons.append(f"start: slot {start} is outside {earliest}..{latest}")
+        if runs > 1 and length > period:
+            reasons.append(f"start: runs of {length} slots every {period} overlap")
+        if start + (runs - 1) * period + length > self.slots:
+            reasons.append(f"start: from slot {start} the last run ends after the horizon")
+        return reasons
+
+    @cache  # noqa: B019
+    def need(self, unit: Unit, copies: int) -> tuple[int, ...]:
+        """Replicas of one of `copies` copies in every slot."""
+        name = unit.stream.workload
+        rows, part = self.workloads[name]["replicas"], unit.stream.share / max(1, copies - 1)
+        if not self.workloads[name].get("batch"):
+            speed = self.throughput(name, unit.pool)
+            return tuple(ceil(r * part / speed) for r in rows)
+        length, _, _, runs, period = self.batch_window(name, unit.pool)
+        out = [0] * self.slots
+        for run in range(runs):
+            first = (unit.start or 0) + run * period
+            for t in range(max(0, first), min(self.slots, first + length)):
+                out[t] = ceil(max(rows) * part)
+        return tuple(out)
+
+    # ------------------------------------------------------------ promises
+
+    def broken_promises(self, workload: str, placed: dict[Stream, list[Unit]]) -> list[str]:
+        """Which of its SLOs a workload misses; `placed` are its units by stream."""
+        slo = self.workloads[workload].get("slo") or {}
+        units = [unit for stream in self.streams_of(workload) for unit in placed.get(stream, [])]
+        missed = ["placement" for stream in self.streams_of(workload) if not placed.get(stream)]
+        missed += ["availability" for stream in self.streams_of(workload) if placed.get(stream)
+                   and self.availability(placed[stream]) < slo.get("availability", 0) - 1e-12]
+        missed += ["deadline" for unit in units if self._late(unit, slo.get("deadline_slot"))]
+        for promise, sign in (("deploy_minutes", 1), ("durability", -1)):
+            stated = [self.clusters[unit.pool[0]].get(promise) for unit in units]
+            if promise in slo:
+                missed += [promise for has in stated if has is None or sign * has > sign * slo[promise]]
+        if slo.get("min_throughput", 0) > 0 and self._least_throughput(workload) < slo["min_throughput"] - 1e-9:
+            missed.append("min_throughput")
+        return missed
+
+    def availability(self, units: list[Unit]) -> float:
+        """The chance that at most one copy is down; for a single copy that it is up."""
+        up = [self.clusters[unit.pool[0]].get("availability", 1.0) for unit in units]
+        if len(up) == 1:
+            return float(up[0])
+        return float(math.prod(up) + sum((1 - up[i]) * math.prod(up[:i] + up[i + 1:]) for i in range(len(up))))
+
+    def _late(self, unit: Unit, deadline: int | None) -> bool:
+        name = unit.stream.workload
+        if deadline is None or not self.workloads[name].get("batch") or unit.start is None:
+            return False
+        return unit.start + self.batch_window(name, unit.pool)[0] - 1 > deadline
+
+    def _least_throughput(self, workload: str) -> float:
+        row = self.workloads[workload]
+        busy = [r for r in row["replicas"] if r > 0]
+        if not busy:
+            return math.inf
+        least = max(busy) if row.get("batch") else min(busy)
+        return least * (row.get("per_replica") or 0.0)
+
+
+def _allowed(value: str | None, allow: list[str] | None, deny: list[str] | None) -> bool:
+    return (allow is None or value in allow) and value not in (deny or [])
+
+
+def _matches(value: str, allow: list[str] | None, deny: list[str] | None) -> bool:
+    def hit(patterns: list[str]) -> bool:
+        return any(fnmatchcase(value, pattern) for pattern in patterns)
+    return (allow is None or hit(allow)) and not hit(deny or [])
