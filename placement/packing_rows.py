@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.options import Options
-from placement.patterns import configuration_lp, simple_weights
+from placement.patterns import simple_weights
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
 
 MAX_PATTERNS = 80
 """Most maximal patterns of a pool that is packed exactly."""
 _TRIES = 20_000
-_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +102,9 @@ def packing_weights(work: PoolWork) -> Floats:
         return weights
     size, most = np.ascontiguousarray(work.size[needed]), work.most[needed]
     simple = simple_weights(size, work.room)
-    mean = np.bincount(work.of_class, work.needs.mean(axis=1), len(work.most))[needed]
-    average = np.minimum(np.maximum(1, mean), most).astype(np.int64)
-    tuned = [configuration_lp(counts, most, size, work.room, _ROUNDS)[1] for counts in (most, average)]
-    best = np.unique(np.concatenate([simple.argmax(axis=0), [int((simple @ most).argmax())]])) if len(simple) else []
-    rows = np.unique(np.round(np.vstack([simple[best], *tuned]), 12), axis=0)
-    weights = np.zeros((len(rows), len(work.most)))
-    weights[:, needed] = rows * (1 - 1e-9)
+    if not len(simple):
+        return weights
+    best = simple[np.unique([*simple.argmax(axis=0), int((simple @ most).argmax())])]
+    weights = np.zeros((len(best), len(work.most)))
+    weights[:, needed] = best
     return weights

@@ -88,9 +88,11 @@ def _add_rows(program: cp_model.CpModel, columns: list[cp_model.IntVar], model: 
             continue
         scale = _scale(value, upper[at])
         if np.isfinite(high):
-            _add_row(program, terms, _down(value * scale).astype(np.int64), -np.inf, _down(np.array([high * scale])).item())
+            most = _down(np.array([high * scale])).item()
+            _add_row(program, terms, _down(value * scale).astype(np.int64), -np.inf, most)
         if np.isfinite(low):
-            _add_row(program, terms, _up(value * scale).astype(np.int64), _up(np.array([low * scale])).item(), np.inf)
+            least = _up(np.array([low * scale])).item()
+            _add_row(program, terms, _up(value * scale).astype(np.int64), least, np.inf)
 
 
 def _add_row(program: cp_model.CpModel, terms: list[cp_model.IntVar], value: Ints, low: float, high: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import highspy
@@ -15,6 +17,10 @@ from placement.solvers.exact import Follower, Outcome, Start, solve_with
 
 if TYPE_CHECKING:
     from highspy.highs import HighsCallbackEvent
+
+FAULTY_PRESOLVE = 1 << 16
+"""The presolve rule that enumerates solutions. HiGHS 1.13 to 1.15 lose equality rows in it and call feasible models
+infeasible (https://github.com/ERGO-Code/HiGHS/issues/3216)."""
 
 _PROVEN: dict[highspy.HighsModelStatus, Status] = {
     highspy.HighsModelStatus.kOptimal: "optimal",
@@ -40,11 +46,21 @@ def solve_exact(problem: Problem, settings: Settings, watch: Watch, start: Solut
 
 
 def run(model: Model, settings: Settings, follower: Follower, start: Start | None) -> Outcome:
-    """Run one model."""
+    """Run one model; that it is infeasible is only believed when it also is without presolve."""
+    begin = time.monotonic()
+    outcome = _run(model, settings, follower, start, presolve="choose")
+    if outcome.status != "infeasible":
+        return outcome
+    left = replace(settings, time_limit_s=max(0.0, settings.time_limit_s - (time.monotonic() - begin)))
+    return _run(model, left, follower, start, presolve="off")
+
+
+def _run(model: Model, settings: Settings, follower: Follower, start: Start | None, presolve: str) -> Outcome:
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     highs.resetGlobalScheduler(True)  # noqa: FBT003 (blocking; else an earlier model's threads stay)
     for option, value in {"output_flag": False, "threads": settings.threads, "random_seed": settings.seed,
-                          "time_limit": settings.time_limit_s, "mip_rel_gap": settings.gap}.items():
+                          "time_limit": settings.time_limit_s, "mip_rel_gap": settings.gap, "presolve": presolve,
+                          "presolve_rule_off": FAULTY_PRESOLVE}.items():
         highs.setOptionValue(option, value)
     _pass(highs, model)
     if start is not None:
