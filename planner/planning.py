@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Mode = Literal["min_cost", "max_sla"]
 PACKAGES = ("numpy", "numba", "scipy", "highspy", "ortools", "pulp", "pydantic", "pyarrow")
 """Packages that a plan may depend on, whose versions it names."""
+SMALL = 30_000
+"""Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
 ENOUGH_USD = 1e15
 """A budget beyond any cost, to ask how much can be placed at all."""
 
@@ -165,8 +167,11 @@ def _proof(result: Result, formulation: Formulation) -> Proof:
 
 def _reserve_s(formulation: Formulation, request: PlanRequest) -> float:
     """Time kept for checking, explaining and writing the plan, in seconds; never more than a fifth of the limit."""
-    cells = len(formulation.problem.streams.workload) * formulation.problem.slots
-    return min(0.2 * request.time_limit_s, 0.3 + 1e-5 * cells)
+    return min(0.2 * request.time_limit_s, 0.3 + 3e-5 * _cells(formulation))
+
+
+def _cells(formulation: Formulation) -> int:
+    return len(formulation.problem.streams.workload) * formulation.problem.slots
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,9 +213,16 @@ class _Job:
         plan = build_plan(self.scenario, self.formulation, solution, proof, verdict.attainment, self.provenance)
         if not same_usd(plan.cost_usd, verdict.costs.total_usd):
             raise RuntimeError(f"the parts of the cost add up to {plan.cost_usd}, not {verdict.costs.total_usd}")
+        packings = self._packings(solution)
+        return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, packings)
+
+    def _packings(self, solution: Solution) -> pa.Table | None:
+        """All slots where they are asked for; else, where simple orders fail in any, those (of a small plan, all)."""
+        problem = self.formulation.problem
         rows = packing_rows(problem, solution, hard_only=not self.request.packings)
-        table = packing_table(rows, solution, self.formulation) if len(rows.unit) else None
-        return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, table)
+        if len(rows.unit) and not self.request.packings and _cells(self.formulation) <= SMALL:
+            rows = packing_rows(problem, solution)
+        return packing_table(rows, solution, self.formulation) if len(rows.unit) else None
 
     def refuse(self, unplaced: Mapping[str, tuple[str, ...]], method: str) -> Planned:
         rows = [Unplaced(workload=name, reasons=reasons) for name, reasons in sorted(unplaced.items())]
