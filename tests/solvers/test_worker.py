@@ -21,7 +21,7 @@ from placement.result import Result, Settings
 from placement.solvers import SOLVERS
 from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, grace_s, solve, solve_here
 
-ROGUE = Path(__file__).parent / "rogue"
+ROGUE = Path(__file__).parent / "processes"
 Build = Callable[..., Problem]
 Outcome = tuple[Result, list[Progress], float]
 
