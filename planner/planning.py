@@ -167,7 +167,7 @@ def _proof(result: Result, formulation: Formulation) -> Proof:
 
 def _reserve_s(formulation: Formulation, request: PlanRequest) -> float:
     """Time kept for checking, explaining and writing the plan, in seconds; never more than a fifth of the limit."""
-    return min(0.2 * request.time_limit_s, 0.3 + 3e-5 * _cells(formulation))
+    return min(0.2 * request.time_limit_s, 0.3 + 8e-5 * _cells(formulation))
 
 
 def _cells(formulation: Formulation) -> int:
