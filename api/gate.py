@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import problem_response
 from api.settings import is_loopback
 
+_DRAINED = 4
+
 
 class Gate:
     """ASGI middleware. The service has no keys yet, so only this machine may ask, under its own name: a page of another
@@ -29,6 +31,7 @@ class Gate:
             return
         refusal = self._refusal(Headers(scope=scope))
         if refusal:
+            await self._drain(receive)
             await problem_response(*refusal, headers={"Connection": "close"})(scope, receive, send)
             return
         await self.app(scope, self._limited(receive), send)
@@ -57,10 +60,21 @@ class Gate:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.max_body_bytes:
+                if message.get("more_body", False):
+                    await self._drain(receive)
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large())
             return message
 
         return counted
+
+    async def _drain(self, receive: Receive) -> None:
+        """Drop what still arrives, within reason: a client that is sending does not hear an answer."""
+        dropped = 0
+        while dropped < _DRAINED * self.max_body_bytes:
+            message = await receive()
+            dropped += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
 
     def _too_large(self) -> str:
         return f"body: more than {self.max_body_bytes} bytes: put the scenario in a folder and plan it by name"

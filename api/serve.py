@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -48,7 +49,8 @@ def run(
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data_dir}\n")
     config = uvicorn.Config(create_app(settings), log_level="warning", proxy_headers=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end, which is what was asked for
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -95,8 +95,9 @@ class Health(BaseModel):
 
 def plan_state(row: PlanRow) -> PlanState:
     """A row of the store as the service shows it."""
-    started = row.seconds is not None
-    progress = Progress(seconds=row.seconds, objective=row.objective, bound=row.bound, gap=row.gap, phase=row.phase)
+    progress = None
+    if row.seconds is not None:
+        progress = Progress(seconds=row.seconds, objective=row.objective, bound=row.bound, gap=row.gap, phase=row.phase)
     return PlanState(
         id=row.id,
         name=row.name,
@@ -106,7 +107,7 @@ def plan_state(row: PlanRow) -> PlanState:
         started_at=row.started_at,
         finished_at=row.finished_at,
         settings=json.loads(row.request),
-        progress=progress if started else None,
+        progress=progress,
         errors=json.loads(row.errors),
     )
 

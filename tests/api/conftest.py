@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
+
+QUICK: Json = {"solver": "highs", "time_limit_s": 30}
+"""Settings that prove a tiny plan optimal as soon as the processes have started."""
 
 
 def tiny_scenario(slots: int = 4, replicas: int = 3, machines: int = 4) -> Json:
@@ -41,7 +45,7 @@ def tiny_scenario(slots: int = 4, replicas: int = 3, machines: int = 4) -> Json:
         "clusters": [cluster("cheap", "eu-west-1", 1.0), cluster("dear", "eu-central-1", 2.0)],
         "workloads": [
             workload("claims-etl", "etl", replicas),
-            workload("front", "serving", 1) | {"clusters": {"pin": "dear"}},
+            workload("front", "serving", 1) | {"clusters": {"pin": "dear"}, "request": {"vcpu": 4, "memory_gib": 2}},
             workload("drift-monitor", "drift_monitor", 1),
         ],
     }
@@ -51,13 +55,13 @@ def tiny_scenario(slots: int = 4, replicas: int = 3, machines: int = 4) -> Json:
 class Served:
     """A running service and a client for it."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     http: httpx.Client = field(default_factory=httpx.Client)
 
     def ask(self, body: Json | None = None, **headers: str) -> httpx.Response:
         """POST /v1/plans."""
-        body = {"scenario": tiny_scenario(), "time_limit_s": 10} if body is None else body
-        return self.http.post("/v1/plans", json=body, headers=headers)
+        body = {"scenario": tiny_scenario()} if body is None else body
+        return self.http.post("/v1/plans", json=QUICK | body, headers=headers)
 
     def wait(self, plan_id: str, until: Callable[[Json], bool], seconds: float = 60) -> Json:
         """Poll a plan until something holds."""
@@ -99,14 +103,10 @@ def start(data_dir: Path, **settings: Path) -> Served:
     arguments = ", ".join(f"{name}=Path({str(path)!r})" for name, path in settings.items())
     imports = "from pathlib import Path; from api.serve import run"
     code = f"{imports}; run(port=0, data_dir=Path({str(data_dir)!r}), {arguments})"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=_environment()
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    if not line.startswith("planner serves http://"):
-        raise AssertionError(line + process.stderr.read())
-    served = Served(process, httpx.Client(base_url=line.split()[2], timeout=30))
+    log = data_dir.with_name(f"{data_dir.name}.log")
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=file, env=_environment())
+    served = Served(process, httpx.Client(base_url=_address(process, log), timeout=30))
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
         try:
@@ -115,6 +115,17 @@ def start(data_dir: Path, **settings: Path) -> Served:
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError("not ready in 20 s")
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where the service says that it serves."""
+    give_up = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < give_up:
+        found = re.match(r"planner serves (\S+) ", log.read_text())
+        if found:
+            return found[1]
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
 
 
 def _environment() -> dict[str, str]:

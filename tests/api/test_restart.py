@@ -1,0 +1,108 @@
+"""What was accepted is not lost: not by an orderly stop, not by kill -9, and never twice."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.serve import run
+from planner.errors import InputError
+
+
+def gone(pids: list[int], seconds: float = 10) -> bool:
+    """Whether all processes end within some time."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        if not any(_lives(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_kill_9_in_the_middle(serve: Any) -> None:
+    """After kill -9 the planning process ends by itself; the next start makes the running and the waiting plan."""
+    first = serve()
+    running, waiting = first.ask().json()["id"], first.ask().json()["id"]
+    first.wait(running, lambda state: state["status"] == "running")
+    children = first.children()
+    first.kill()
+    assert gone(children)
+    second = serve()
+    states = [second.ended(plan_id) for plan_id in (running, waiting)]
+    assert [state["status"] for state in states] == ["done", "done"]
+    assert [state["attempts"] for state in states] == [2, 1]
+    assert len(second.http.get("/v1/plans").json()["plans"]) == 2
+
+
+def test_an_orderly_stop(serve: Any) -> None:
+    """Ctrl-C ends the service and its planning process; the plan is made after the next start, as if begun then."""
+    first = serve()
+    plan_id = first.ask().json()["id"]
+    first.wait(plan_id, lambda state: state["status"] == "running")
+    children = first.children()
+    assert first.stop() == 0
+    assert gone(children)
+    state = serve().ended(plan_id)
+    assert (state["status"], state["attempts"]) == ("done", 1)
+
+
+def test_plans_outlive_the_service(serve: Any) -> None:
+    """What is done stays to be read after a restart."""
+    first = serve()
+    before = first.ended(first.ask().json()["id"])
+    first.kill()
+    second = serve()
+    assert second.http.get(f"/v1/plans/{before['id']}").json() == before
+    assert second.http.get("/v1/where/front").json()["plan"] == before["id"]
+
+
+def test_two_services_on_one_folder(serve: Any, tmp_path: Path) -> None:
+    """A second service on the same data is refused in one line, so that no plan is made twice."""
+    serve()
+    code = (
+        f"from pathlib import Path; from api.serve import run; run(port=0, data_dir=Path({str(tmp_path / 'data')!r}))"
+    )
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode != 0
+    assert "another planner serves from it" in second.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "planner.example", ""])
+def test_only_this_machine(host: str, tmp_path: Path) -> None:
+    """Other addresses are refused by name before anything is opened."""
+    with pytest.raises(InputError, match="--host"):
+        run(host=host, port=0, data_dir=tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_in_use(serve: Any, tmp_path: Path) -> None:
+    """A port that is taken is refused in one line."""
+    port = int(str(serve().http.base_url).rstrip("/").rsplit(":", 1)[1])
+    with pytest.raises(InputError, match=f"--port: {port}: Address already in use"):
+        run(port=port, data_dir=tmp_path / "other")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """A data folder without leave to write is refused in one line."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="data folder"):
+        run(port=0, data_dir=tmp_path / "data")
+
+
+def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    """A file in the place of the data folder is refused in one line."""
+    (tmp_path / "data").write_text("")
+    with pytest.raises(InputError, match="data folder"):
+        run(port=0, data_dir=tmp_path / "data")
