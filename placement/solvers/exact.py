@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _search(backend: Backend, plans: _Plans, options: Options, settings: Setting
         formulation = formulate(plans.problem, options, tried)
         stop_at = time.monotonic() + (FIRST_SHARE if not formulation.exact else 1.0) * left
         follower = Follower(formulation, plans, stop_at, bounds=bounds and room == 1)
-        limited = Settings(settings.seed, max(0.0, end - time.monotonic()), settings.gap, settings.threads)
+        limited = replace(settings, time_limit_s=max(0.0, end - time.monotonic()))
         known = formulation.start(plans.solution) if plans.solution is not None else None
         outcome = backend(formulation.model, limited, follower, known)
         if outcome.values is not None:

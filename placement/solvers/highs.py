@@ -58,9 +58,10 @@ def run(model: Model, settings: Settings, follower: Follower, start: Start | Non
 def _run(model: Model, settings: Settings, follower: Follower, start: Start | None, presolve: str) -> Outcome:
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     highs.resetGlobalScheduler(True)  # noqa: FBT003 (blocking; else an earlier model's threads stay)
-    for option, value in {"output_flag": False, "threads": settings.threads, "random_seed": settings.seed,
-                          "time_limit": settings.time_limit_s, "mip_rel_gap": settings.gap, "presolve": presolve,
-                          "presolve_rule_off": FAULTY_PRESOLVE}.items():
+    options: dict[str, bool | int | float | str] = {
+        "output_flag": False, "threads": settings.threads, "random_seed": settings.seed, "presolve": presolve,
+        "time_limit": settings.time_limit_s, "mip_rel_gap": settings.gap, "presolve_rule_off": FAULTY_PRESOLVE}
+    for option, value in options.items():
         highs.setOptionValue(option, value)
     _pass(highs, model)
     if start is not None:
