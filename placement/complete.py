@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement.needs import pool_loads
-from placement.packing import needed
+from placement.needs import Load, pool_loads
+from placement.packing import Needed, needed
 from placement.problem import Ints, Problem
 from placement.purchase import buy, terms
 from placement.result import Solution, Units
+
+
+_KEPT = 3
+"""Packings kept a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +29,41 @@ class Shortfall:
     lacking: Ints
 
 
-def complete(problem: Problem, units: Units, *, effort: int = 2) -> Solution | Shortfall:
+class Packings:
+    """Packings of a problem's pools, kept while the same replicas come again: a search changes few pools at a time.
+
+    `effort` as in `placement.packing.needed`.
+    """
+
+    def __init__(self, problem: Problem, effort: int) -> None:
+        self._problem, self._effort = problem, effort
+        self._known: dict[tuple[int, bytes], Needed] = {}
+
+    def needed(self, pool: int, load: Load) -> Needed:
+        """Machines that `load` needs in `pool`. Raises ValueError when a replica fits no machine there."""
+        key = (pool, load.shapes.tobytes() + load.firm.tobytes() + load.flexible.tobytes())
+        found = self._known.pop(key, None)
+        if found is None:
+            found = needed(load, self._problem.shapes, self._problem.pools.room[pool], effort=self._effort)
+        self._known[key] = found  # the last used is last
+        while len(self._known) > _KEPT * len(self._problem.pools.cluster):
+            del self._known[next(iter(self._known))]
+        return found
+
+
+def complete(
+    problem: Problem, units: Units, *, effort: int = 2, packings: Packings | None = None
+) -> Solution | Shortfall:
     """The cheapest machines for these units, or the pools and slots that lack room.
 
-    `effort` as in `placement.packing.needed`. Raises ValueError when a unit's replica fits no machine of its pool.
+    `packings` are those seen before (else new ones of `effort`). Raises ValueError when a unit's replica fits no
+    machine of its pool.
     """
+    packings = packings or Packings(problem, effort)
     offered, machines = terms(problem), np.zeros((len(problem.offers.pool), problem.slots), np.int32)
     lacking = np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
     for pool, load in enumerate(pool_loads(problem, units)):
-        need = needed(load, problem.shapes, problem.pools.room[pool], effort=effort)
+        need = packings.needed(pool, load)
         bought = buy(pool, offered, need.firm, need.machines)
         lacking[pool] = bought.lacking
         here = offered.offer[pool] >= 0

@@ -94,8 +94,10 @@ class Packer:
 
     def __init__(self, load: Load, shapes: Floats, room: Floats) -> None:
         counts = np.concatenate((load.firm, load.flexible)).T.astype(np.int64)
-        self.counts, which = np.unique(counts, axis=0, return_inverse=True)
-        self.which: Ints = which.reshape(-1)
+        _, first, which = np.unique(counts, axis=0, return_index=True, return_inverse=True)
+        in_time = np.argsort(first)  # neighbours in time are alike, and serve each other's packings
+        self.counts: Ints = counts[first[in_time]]
+        self.which: Ints = np.argsort(in_time)[which.reshape(-1)]
         classes = len(load.shapes)
         self.room: Floats = np.array(room, np.float64)  # a writable copy: kernels are compiled once more for others
         self._own = np.ascontiguousarray(shapes[load.shapes], np.float64)
@@ -137,13 +139,10 @@ class Packer:
         u, classes = int(self.which[slot]), len(self._own)
         if self.impossible(slot, firm_machines, machines):
             return None
-        searched = self._search(u, min(firm_machines, machines), machines, nodes)
-        for point in (*self.points(u), searched):
-            if isinstance(point, tuple):
-                needs_firm, needs = self.used(point)
-                if needs_firm <= firm_machines and needs <= machines:
-                    return Packing(point[0][:, :classes], point[0][:, classes:], point[1])
-        return None
+        fits = [point for point in self.points(u)
+                if self.used(point)[0] <= firm_machines and self.used(point)[1] <= machines]
+        found = fits[0] if fits else self._search(u, min(firm_machines, machines), machines, nodes)
+        return Packing(found[0][:, :classes], found[0][:, classes:], found[1]) if isinstance(found, tuple) else None
 
     def simply(self, firm_machines: Ints, machines: Ints, orders: int) -> Bools:
         """[T] whether one of the first `orders` simple orders packs the slot into these machines [T] each."""
@@ -196,22 +195,22 @@ class Packer:
         firm, flexible = self.counts[u][:classes], self.counts[u][classes:]
         self.low_firm[u] = max(self.low_firm[u], bound_by(self.weights, self.counts[u] * self.firm))
         self.low[u] = max(self.low[u], bound_by(self.weights, self.counts[u]))
-        near = [point for v in (u - 1, u + 1) for point in self._found.get(v, [])]
+        near = [point for v in (u - 2, u - 1) for point in self._found.get(v, [])]
         self._add(u, *(reuse(self.counts[u], self.sizes, self.room, self.firm, self.orders, *point) for point in near))
         if self.least[u]:
             return
+        both = bool(firm.any() and flexible.any())
         self.low[u] = max(self.low[u], self._raise_bounds(firm + flexible))
-        if firm.any() and flexible.any():
-            self.low_firm[u] = max(self.low_firm[u], self._raise_bounds(firm))
-            self._add(u, self._firm_first(u), *(self._dive(self.counts[u], cheap) for cheap in MIXES))
-        else:
-            self.low_firm[u] = self.low[u] if firm.any() else 0
-            self._add(u, self._dive(self.counts[u], 1.0))
+        self.low_firm[u] = max(self.low_firm[u], self._raise_bounds(firm)) if both else self.low[u] * firm.any()
+        self._add(u)
+        if not self.least[u]:
+            self._add(u, *([self._firm_first(u), *(self._dive(self.counts[u], cheap) for cheap in MIXES)] if both
+                           else [self._dive(self.counts[u], 1.0)]))
 
     def _firm_first(self, u: int) -> Point:
         """Dive for the firm replicas, fill their machines' gaps with flexible ones, dive for the rest."""
         patterns, times = self._dive(self.counts[u] * self.firm, 1.0)
-        worth = self.weights[-2] * ~self.firm
+        worth = self.weights[-2] * ~self.firm  # those of the LP on all replicas
         patterns, times, rest = fill_gaps(patterns, times, self.counts[u] * ~self.firm, self.sizes, self.room, worth,
                                           4 * len(times) + 64)
         more, more_times = self._dive(rest, 1.0)

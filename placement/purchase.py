@@ -20,7 +20,7 @@ from placement.jit import jit
 from placement.problem import Floats, Ints, Problem, Purchase
 
 OWNED, COMMITTED, ON_DEMAND, SPOT = (int(kind) for kind in Purchase)
-TRIES = 30_000_000
+TRIES = 10_000_000
 """Most (levels x slots x needs) that are tried one by one; beyond, the search over levels is by bisection."""
 
 
