@@ -1,0 +1,218 @@
+"""Biggest first, each into the cheapest legal pool with room: what a careful script would do, as a yardstick.
+
+Workloads are taken by what they would cost where they are cheapest, in `max_sla` by their weight for that cost. Each
+stream takes the fewest copies that its availability allows, in the pools where its shares of machines cost least, and
+the first start with room. Room is judged by packing: what the pool holds with the newcomer must fit the machines that
+can be bought there. Nothing placed is ever moved, and nothing is proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations, islice
+
+import numpy as np
+
+from placement.complete import Shortfall, complete
+from placement.formulation import cost_usd
+from placement.needs import Load, pool_loads
+from placement.options import needs_of
+from placement.packing import needed
+from placement.problem import TOLERANCE, Floats, Ints, Problem, Purchase
+from placement.purchase import buy, terms
+from placement.result import Result, Settings, Solution, Units, Watch
+
+METHOD = "no bound: first fit proves nothing"
+_MOST_SETS = 5000
+"""Sets of pools that are looked at for a stream's copies."""
+
+Unit = tuple[int, int, int]
+"""(candidate, variant, start)."""
+
+
+def supports(problem: Problem) -> str | None:
+    """None, or why this problem is refused: a pool with two offers of one purchase."""
+    pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        return "a pool has two offers of one purchase; one of each is supported"
+    return None
+
+
+def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa: ARG001 (there is nothing to set)
+    """Place workload after workload; a workload whose streams do not all find room is left out whole."""
+    trivial = 0.0 if problem.objective.mode == "min_cost" else 1.0
+    shelf = _Shelf(problem)
+    best = shelf.solution()
+    for workload in _order(problem, shelf):
+        if watch.stopped():
+            return Result("unknown", None, trivial, "stopped before every workload was tried")
+        before = dict(shelf.placed)
+        if not all(shelf.place(int(s)) for s in np.flatnonzero(problem.streams.workload == workload)):
+            shelf.restore(before)
+        elif problem.objective.mode == "max_sla":
+            solution = shelf.solution()
+            if solution is None or cost_usd(problem, solution) > problem.objective.budget_usd:
+                shelf.restore(before)
+            else:
+                best = solution
+    if problem.objective.mode == "min_cost":
+        best = shelf.solution()
+    if best is None or not _allowed(problem, best):
+        return Result("unknown", None, trivial, "not everything that must be placed found room")
+    return Result("feasible", best, trivial, METHOD)
+
+
+def _order(problem: Problem, shelf: _Shelf) -> Ints:
+    """Workloads, the dearest first; in `max_sla` those with the most weight for their cost."""
+    usd = np.zeros(len(problem.workloads.weight))
+    for stream, workload in enumerate(problem.streams.workload):
+        choices = shelf.choices(stream)
+        usd[workload] += min((price for _, price in choices), default=0.0)
+    if problem.objective.mode == "min_cost":
+        return np.argsort(-usd, kind="stable")
+    return np.argsort(-problem.workloads.weight / np.maximum(usd, 1e-9), kind="stable")
+
+
+def _allowed(problem: Problem, solution: Solution) -> bool:
+    """Whether what is left out may be: droppable and within the floor, or, in `max_sla`, whether the budget is kept."""
+    if problem.objective.mode == "max_sla":
+        return cost_usd(problem, solution) <= problem.objective.budget_usd
+    missing = np.setdiff1d(np.arange(len(problem.streams.workload)), solution.units.stream)
+    lost = np.unique(problem.streams.workload[missing])
+    return bool(problem.workloads.droppable[lost].all() and problem.workloads.weight[lost].sum() <= problem.slack)
+
+
+@dataclass
+class _Shelf:
+    """What is placed so far: each stream's units."""
+
+    problem: Problem
+    placed: dict[int, tuple[Unit, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problem = self.problem
+        self._offered = terms(problem)
+        self._members: list[dict[tuple[int, int], Unit]] = [{} for _ in problem.pools.cluster]
+        self._share_usd = _share_usd(problem)
+        self._ranked: dict[int, list[tuple[Unit, float]]] = {}
+
+    def restore(self, before: dict[int, tuple[Unit, ...]]) -> None:
+        """Go back to an earlier state."""
+        for stream in self.placed.keys() - before.keys():
+            for copy, unit in enumerate(self.placed.pop(stream)):
+                del self._members[self._pool(unit)][stream, copy]
+
+    def solution(self) -> Solution | None:
+        """The plan so far with the cheapest machines; None when they cannot be had."""
+        made = complete(self.problem, _units(self.placed), effort=0)
+        return None if isinstance(made, Shortfall) else made
+
+    def place(self, stream: int) -> bool:
+        """Put the stream's copies where they are cheapest and have room; False when there is no such place."""
+        variants = self.problem.variants
+        for copies in sorted({int(variants.copies[unit[1]]) for unit, _ in self.choices(stream)}):
+            for units in self._sets(stream, copies):
+                found = tuple(fitting for copy, unit in enumerate(units)
+                              if (fitting := self._first_start(stream, copy, unit)) is not None)
+                if len(found) == copies:
+                    self.placed[stream] = found
+                    for copy, unit in enumerate(found):
+                        self._members[self._pool(unit)][stream, copy] = unit
+                    return True
+        return False
+
+    def choices(self, stream: int) -> list[tuple[Unit, float]]:
+        """The stream's legal units at their earliest start with what they would cost there, cheapest first."""
+        if stream not in self._ranked:
+            problem = self.problem
+            first, end = problem.streams.variant_first[stream:stream + 2]
+            found = [(unit, self._estimate_usd(stream, unit)) for v in range(int(first), int(end))
+                     for unit in _units_of(problem, stream, v)]
+            self._ranked[stream] = sorted(found, key=lambda choice: choice[1])
+        return self._ranked[stream]
+
+    def _sets(self, stream: int, copies: int) -> Iterator[tuple[Unit, ...]]:
+        """Units of `copies` copies in distinct clusters that are up often enough, cheap ones first."""
+        ranked = [unit for unit, _ in self.choices(stream) if self.problem.variants.copies[unit[1]] == copies]
+        for units in islice(combinations(ranked, copies), _MOST_SETS):
+            clusters = self.problem.pools.cluster[[self._pool(unit) for unit in units]]
+            if len(np.unique(clusters)) == copies and self._up(stream, units, clusters):
+                yield units
+
+    def _up(self, stream: int, units: tuple[Unit, ...], clusters: Ints) -> bool:
+        if len(units) == 1:
+            return bool(self.problem.candidates.single[units[0][0]])
+        up = self.problem.clusters.availability[clusters]
+        one_down = sum((1 - up[i]) * np.delete(up, i).prod() for i in range(len(up)))
+        return bool(up.prod() + one_down >= self.problem.streams.availability[stream] - 1e-12)
+
+    def _pool(self, unit: Unit) -> int:
+        return int(self.problem.candidates.pool[unit[0]])
+
+    def _estimate_usd(self, stream: int, unit: Unit) -> float:
+        """Shares of machines at the pool's lowest price the stream may use, and what the copy costs beside."""
+        candidates, (candidate, variant, _) = self.problem.candidates, unit
+        copies = int(self.problem.variants.copies[variant])
+        rate = self._share_usd[int(self.problem.streams.preemptible[stream])][
+            self.problem.streams.shape[stream], self._pool(unit)]
+        machines = float((needs_of(self.problem, variant)[0] * rate).sum())
+        return copies * machines + float(copies * candidates.cost_usd[candidate] + candidates.user_usd[candidate])
+
+    def _first_start(self, stream: int, copy: int, unit: Unit) -> Unit | None:
+        """The unit at the first start that leaves room for everything in its pool."""
+        candidate, variant, _ = unit
+        batch = self.problem.variants.row[variant] < 0
+        starts = range(self.problem.variants.earliest[variant], self.problem.variants.latest[variant] + 1)
+        return next(((candidate, variant, int(start)) for start in (starts if batch else (0,))
+                     if self._has_room(stream, copy, (candidate, variant, int(start)))), None)
+
+    def _has_room(self, stream: int, copy: int, unit: Unit) -> bool:
+        pool = self._pool(unit)
+        together = {**self._members[pool], (stream, copy): unit}
+        load = pool_loads(self.problem, _rows([(s, c, *u) for (s, c), u in sorted(together.items())]))[pool]
+        if self._too_much(pool, load):
+            return False
+        need = needed(load, self.problem.shapes, self.problem.pools.room[pool], effort=0)
+        return not buy(pool, self._offered, need.firm, need.machines).lacking.any()
+
+    def _too_much(self, pool: int, load: Load) -> bool:
+        """Whether the sum of what is wanted is already more than all machines have."""
+        wanted = (load.firm + load.flexible).T @ self.problem.shapes[load.shapes]
+        have = self._offered.pool_most[pool][:, None] * (self.problem.pools.room[pool] + TOLERANCE)
+        return bool((wanted > have + 1e-9).any())
+
+
+def _units_of(problem: Problem, stream: int, variant: int) -> Iterator[Unit]:
+    """A variant's units at its earliest start."""
+    first, end = problem.streams.candidate_first[stream:stream + 2]
+    start = int(problem.variants.earliest[variant]) if problem.variants.row[variant] < 0 else 0
+    for candidate in range(int(first), int(end)):
+        if problem.candidates.speed[candidate] == problem.variants.speed[variant]:
+            yield candidate, variant, start
+
+
+def _share_usd(problem: Problem) -> tuple[Floats, Floats]:
+    """USD of one replica's share of a machine in each slot, [C, P, T], for firm and for preemptible work."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sizes = problem.shapes[:, None]
+        holds = np.where(sizes > 0, (problem.pools.room + TOLERANCE) / sizes, np.inf)
+    share = 1 / np.maximum(np.floor(holds.min(axis=2) + 1e-9), 1e-9)
+    lowest = np.full((2, len(problem.pools.cluster), problem.slots), np.inf)
+    offers = problem.offers
+    for pool, purchase, price in zip(offers.pool, offers.purchase, offers.price_usd, strict=True):
+        lowest[1, pool] = np.minimum(lowest[1, pool], price)
+        if purchase != Purchase.SPOT:
+            lowest[0, pool] = np.minimum(lowest[0, pool], price)
+    lowest += problem.pools.run_usd
+    lowest[np.isinf(lowest)] = 1e9  # nothing to buy: judged by room, and last in any order
+    return share[:, :, None] * lowest[0], share[:, :, None] * lowest[1]
+
+
+def _units(placed: dict[int, tuple[Unit, ...]]) -> Units:
+    return _rows([(stream, copy, *unit) for stream, units in sorted(placed.items()) for copy, unit in enumerate(units)])
+
+
+def _rows(rows: list[tuple[int, int, int, int, int]]) -> Units:
+    table = np.array(rows, np.int64).reshape(-1, 5).T
+    return Units(*(column.copy() for column in table))
