@@ -1,0 +1,228 @@
+"""The true optimum of a tiny scenario: every assignment is tried, and for each the cheapest machines of every pool.
+
+Two steps are skipped because they cannot help when no price is negative: a workload that misses a promise need not be
+placed at all, and an assignment whose first units already cost more than the best plan known need not be completed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, permutations, product
+from math import inf
+from typing import Any
+
+from oracle import agree, as_items
+from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot
+from oracle_packing import packs
+from oracle_world import Stream, Unit, World
+
+Row = dict[str, Any]
+Choice = tuple[Unit, ...]  # all units of one workload; empty: it is not placed
+Pool = tuple[str, str]
+
+
+class TooManyError(Exception):
+    """There are more assignments than anyone would try."""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best plan's cost, attainment, and the plan itself in the plan format (None: there is none)."""
+
+    cost_usd: float
+    attainment: float
+    plan: Row | None
+
+
+def optimum(world: World, limit: int = 20_000) -> Optimum:
+    """The best plan of all. Raises TooManyError when more than `limit` assignments would have to be looked at."""
+    return Enumeration(world, limit).best()
+
+
+class Enumeration:
+    """Workload by workload, every choice, cutting branches that cannot win."""
+
+    def __init__(self, world: World, limit: int) -> None:
+        self.world, self.limit, self.looked = world, limit, 0
+        self.goal = world.scenario["objective"]
+        self.names = list(world.workloads)
+        self.weights = [row.get("weight", 1) for row in world.workloads.values()]
+        self.choices = [self._choices(name) for name in self.names]
+        self.found: tuple[float, float, list[Choice]] | None = None  # (attained weight, cost, choices)
+        self.machines = cache(lambda pool, units: cheapest_machines(world, pool, dict(units)))
+
+    def best(self) -> Optimum:
+        """Run through everything."""
+        self._extend([], 0.0)
+        if self.found is None:
+            return Optimum(inf, 0.0, None)
+        attained, cost, chosen = self.found
+        total = sum(self.weights)
+        return Optimum(cost, attained / total if total else 1.0, self._plan(chosen, cost, attained / total if total else 1.0))
+
+    # ------------------------------------------------------------ what may be chosen
+
+    def _choices(self, name: str) -> list[Choice]:
+        per_stream = [self._copies(stream) for stream in self.world.streams_of(name)]
+        if any(len(options) > self.limit for options in per_stream):
+            raise TooManyError
+        whole = []
+        for parts in product(*per_stream):
+            placed = {part[0].stream: list(part) for part in parts}
+            if not self.world.broken_promises(name, placed):
+                whole.append(tuple(unit for part in parts for unit in part))
+        may_go = self.goal["mode"] == "max_sla" or self.world.workloads[name].get("droppable", False)
+        return whole + [()] * may_go
+
+    def _copies(self, stream: Stream) -> list[Choice]:
+        spots = [(pool, start) for pool in self.world.pools if not self.world.whynot(stream, pool)
+                 for start in self._starts(stream, pool)]
+        sends = any(before["workload"] == stream.workload for row in self.world.workloads.values()
+                    for before in row.get("after", []))
+        options = []
+        for k in range(1, len(self.world.clusters) + 1):
+            for chosen in (permutations if sends else combinations)(spots, k):
+                if len({pool[0] for pool, _ in chosen}) == k:
+                    options.append(tuple(Unit(stream, i, pool, start) for i, (pool, start) in enumerate(chosen)))
+        return options
+
+    def _starts(self, stream: Stream, pool: Pool) -> list[int | None]:
+        every: list[int | None] = [None, *range(self.world.slots)]
+        return [start for start in every if not self.world.whynot_start(stream.workload, pool, start)]
+
+    # ------------------------------------------------------------ search
+
+    def _extend(self, chosen: list[Choice], attained: float) -> None:
+        self.looked += 1
+        if self.looked > self.limit:
+            raise TooManyError
+        cost = self._cost(chosen)
+        if not self._may_win(cost, attained + sum(self.weights[len(chosen):])):
+            return
+        if len(chosen) == len(self.names):
+            self.found = (attained, cost, list(chosen))
+            return
+        for choice in self.choices[len(chosen)]:
+            self._extend([*chosen, choice], attained + (self.weights[len(chosen)] if choice else 0.0))
+
+    def _may_win(self, cost: float, reach: float) -> bool:
+        """Whether a plan of at least this cost and at most this attained weight would be legal and better."""
+        if cost == inf:
+            return False
+        if self.goal["mode"] == "min_cost":
+            enough = reach >= self.goal.get("sla_floor", 1.0) * sum(self.weights) - 1e-9
+            return enough and (self.found is None or cost < self.found[1] - 1e-9)
+        if cost > self.goal["budget_usd"] + 1e-9:
+            return False
+        if self.found is None or reach > self.found[0] + 1e-9:
+            return True
+        return reach > self.found[0] - 1e-9 and cost < self.found[1] - 1e-9
+
+    def _cost(self, chosen: list[Choice]) -> float:
+        placed = as_placed(chosen)
+        total = sum(bill(self.world, placed, {})[part] for part in ("egress", "storage", "moves"))
+        for pool in self.world.pools:
+            total += self.machines(pool, units_in(placed, pool))[0]
+        return total
+
+    def _plan(self, chosen: list[Choice], cost: float, attainment: float) -> Row:
+        placed, counts = as_placed(chosen), {}
+        for pool in self.world.pools:
+            counts |= self.machines(pool, units_in(placed, pool))[1]
+        costs = bill(self.world, placed, counts)
+        assert agree(sum(costs.values()), cost)
+        return as_plan(self.world, placed, counts, costs, attainment)
+
+
+def as_placed(chosen: list[Choice]) -> Placed:
+    """Units by stream."""
+    placed: Placed = {}
+    for choice in chosen:
+        for unit in choice:
+            placed.setdefault(unit.stream, []).append(unit)
+    return placed
+
+
+def units_in(placed: Placed, pool: Pool) -> tuple[tuple[Unit, int], ...]:
+    """The units in a pool, each with the number of copies its stream has."""
+    return tuple((unit, len(units)) for units in placed.values() for unit in units if unit.pool == pool)
+
+
+# ---------------------------------------------------------------- machines of one pool
+
+
+def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple[float, Counts]:
+    """The least cost of machines (carbon included) that hold these units, and the counts; infinite when none do."""
+    offers = {offer["purchase"]: offer for offer in world.pools[pool]["offers"]}
+    loads = pool_loads_of(world, pool, units)
+    held = [purchase for purchase in ("owned", "committed") if purchase in offers]
+    best: tuple[float, Counts] = (inf, {})
+    for levels in product(*(range(offers[p].get("owned", 0), most(world, pool, offers[p]) + 1) for p in held)):
+        paid = sum(level * price(world, offers[p]) * world.slots for p, level in zip(held, levels, strict=True))
+        slots = [one_slot(world, pool, offers, dict(zip(held, levels, strict=True)), t, load) for t, load in enumerate(loads)]
+        cost = paid + sum(slot[0] for slot in slots)
+        if cost < best[0]:
+            best = (cost, {(pool, p): [slot[1].get(p, 0) for slot in slots] for p in offers})
+    return best
+
+
+def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tuple]:
+    """Items to pack in each slot."""
+    totals: list[dict[str, int]] = [{} for _ in range(world.slots)]
+    for unit, copies in units.items():
+        for t, replicas in enumerate(world.need(unit, copies)):
+            if replicas:
+                totals[t][unit.stream.workload] = totals[t].get(unit.stream.workload, 0) + replicas
+    return [as_items(world, total) for total in totals]
+
+
+def most(world: World, pool: Pool, offer: Row) -> int:
+    """The most machines of an offer."""
+    return min(world.pools[pool]["max"], offer.get("max", world.pools[pool]["max"]))
+
+
+def price(world: World, offer: Row) -> float:
+    """USD for one machine and one slot, with the work that interruptions repeat."""
+    redo = offer.get("interruption_per_hour", 0) * offer.get("redo_hours", 0) if offer["purchase"] == "spot" else 0
+    return float(offer["price_usd_per_hour"] * world.slot_hours * (1 + redo))
+
+
+def one_slot(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str, int], t: int,
+             items: tuple) -> tuple[float, dict[str, int]]:
+    """Cheapest counts in one slot when `levels` of held machines are paid already."""
+    come = t * world.slot_minutes / 1440 >= world.pools[pool].get("lead_time_days", 0) - 1e-9
+    can = {p: most(world, pool, offer) if come or p == "owned" else min(most(world, pool, offer), offer.get("owned", 0))
+           for p, offer in offers.items()}
+    can |= {p: min(can[p], level) for p, level in levels.items()}
+    carbon = carbon_per_machine_slot(world, pool)
+    best: tuple[float, dict[str, int]] = (inf, {})
+    for counts in product(*(range(n + 1) for n in can.values())):
+        run = dict(zip(can, counts, strict=True))
+        if sum(counts) > world.pools[pool]["max"]:
+            continue
+        cost = carbon * sum(counts) + sum(n * price(world, offers[p]) for p, n in run.items() if p not in levels)
+        if cost < best[0] and packs(items, world.room(pool), sum(counts) - run.get("spot", 0), run.get("spot", 0)):
+            best = (cost, run)
+    return best
+
+
+# ---------------------------------------------------------------- as a plan
+
+
+def as_plan(world: World, placed: Placed, counts: Counts, costs: dict[str, float], attainment: float) -> Row:
+    """The choices in the plan format, called optimal, with its own value as the bound."""
+    goal, cost = world.scenario["objective"], sum(costs.values())
+    missing = sorted({stream.workload for stream in world.streams.values() if stream not in placed})
+    return {
+        "schema": 1, "status": "optimal", "mode": goal["mode"], "cost_usd": cost, "costs": costs,
+        "sla_attainment": attainment, "bound": cost if goal["mode"] == "min_cost" else attainment, "gap": 0.0,
+        "assignments": [{"workload": unit.stream.workload, "user_region": unit.stream.region, "copy": unit.copy, "part": 0,
+                         "cap": None, "cluster": unit.pool[0], "pool": unit.pool[1], "start_slot": unit.start}
+                        for units in placed.values() for unit in units],
+        "machines": [{"cluster": pool[0], "pool": pool[1], "purchase": purchase, "count": count}
+                     for (pool, purchase), count in counts.items()],
+        "groups": [], "unplaced": [{"workload": name, "reasons": []} for name in missing],
+    }
+
+

@@ -1,0 +1,181 @@
+"""Random scenarios of a few workloads, clusters and slots, with every rule that is planned today sprinkled in."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Row = dict[str, Any]
+REGIONS = ("aws/north", "aws/south", "gcp/east", "own/hall")
+COUNTRIES = {"aws/north": "DE", "aws/south": "BR", "gcp/east": "US", "own/hall": "DE"}
+SHAPES = (("m7i.large", 4, 16), ("m7i.xlarge", 8, 32), ("c6g.xlarge", 8, 16))
+
+
+def tiny_scenario(seed: int) -> Row:
+    """A scenario as it would be written by hand, fully resolved."""
+    return Maker(random.Random(seed)).scenario(seed)
+
+
+def write(folder: Path, scenario: Row) -> Path:
+    """Put the scenario into a folder of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+class Maker:
+    """Draws one scenario; numbers are round so that a reader can follow them."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.slots = rng.choice([2, 3, 4])
+        self.places = rng.sample(REGIONS, rng.choice([2, 2, 3]))
+
+    def chance(self, p: float) -> bool:
+        """True with probability p."""
+        return self.rng.random() < p
+
+    def scenario(self, seed: int) -> Row:
+        """All of it."""
+        workloads = [self.workload(i) for i in range(self.rng.choice([1, 2, 3, 3]))]
+        self._chain(workloads)
+        goal = {"mode": "min_cost", "sla_floor": self.rng.choice([0.0, 0.4, 1.0])}
+        if self.chance(0.35):
+            goal = {"mode": "max_sla", "budget_usd": float(self.rng.choice([20, 100, 400]))}
+        return {"name": f"tiny-{seed}",
+                "horizon": {"start": "2026-11-02T00:00:00Z", "slots": self.slots,
+                            "slot_minutes": self.rng.choice([60, 180, 720])},
+                "objective": goal, "carbon_usd_per_tonne": self.rng.choice([0, 0, 200]),
+                "links": self.links(), "clusters": [self.cluster(i) for i in range(len(self.places))],
+                "workloads": workloads}
+
+    def links(self) -> list[Row]:
+        """Every ordered pair of regions; some round trips must be taken from the reverse link."""
+        rows = []
+        for i, a in enumerate(REGIONS):
+            for b in REGIONS[i + 1:]:
+                there = {"from": a, "to": b, "rtt_ms": self.rng.choice([10, 40, 90])}
+                back = {"from": b, "to": a} | ({"rtt_ms": self.rng.choice([10, 40, 90])} if self.chance(0.5) else {})
+                rows += [link | {"egress_usd_per_gb": self.rng.choice([0.0, 0.02, 0.1])} for link in (there, back)]
+        return rows + ([{"from": REGIONS[0], "to": REGIONS[0], "rtt_ms": 2, "egress_usd_per_gb": 0.01}]
+                       if self.chance(0.3) else [])
+
+    def cluster(self, i: int) -> Row:
+        """A cluster of one or two pools; a neighbour may share its region."""
+        place = self.places[0] if i == 1 and self.chance(0.2) else self.places[i]
+        provider, region = place.split("/")
+        row: Row = {"name": f"{provider}-{i}", "provider": provider, "region": region, "country": COUNTRIES[place],
+                    "availability": self.rng.choice([0.95, 0.99, 0.999]), "pue": 1.25, "grid_g_per_kwh": 400,
+                    "pools": [self.pool(j) for j in range(self.rng.choice([1, 1, 2]))]}
+        if self.chance(0.7):
+            row |= {"deploy_minutes": self.rng.choice([5, 8, 30]), "durability": self.rng.choice([0.999, 0.9999])}
+        if self.chance(0.4):
+            row["storage_usd_per_gb_month"] = 0.1
+        return row
+
+    def pool(self, j: int) -> Row:
+        """Machines of one type with one to three ways to buy them."""
+        name, vcpu, memory_gib = self.rng.choice(SHAPES)
+        machine: Row = {"name": name, "vcpu": vcpu, "memory_gib": memory_gib, "disk_gib": 100, "network_gbps": 10,
+                        "watts": self.rng.choice([0, 300])}
+        if name.startswith("c6g"):
+            machine["arch"] = "arm64"
+        elif self.chance(0.6):
+            machine |= {"gpu_model": self.rng.choice(["A100", "T4"]), "gpu_count": self.rng.choice([1, 2])}
+        most = self.rng.choice([1, 2, 3, 4])
+        row: Row = {"name": f"p{j}", "machine": machine, "max": most, "offers": self.offers(most)}
+        if self.chance(0.3):
+            row["headroom"] = 0.1
+        if self.chance(0.3):
+            row["reserved"] = {"vcpu": 0.5, "memory_gib": 1}
+        if self.chance(0.1):
+            row["lead_time_days"] = self.rng.choice([0.1, 1])
+        return row
+
+    def offers(self, most: int) -> list[Row]:
+        """A random choice of the four ways to pay, at least one."""
+        price = self.rng.choice([1.0, 2.0, 3.5])
+        rows: list[Row] = [
+            {"purchase": "on_demand", "price_usd_per_hour": price},
+            {"purchase": "committed", "price_usd_per_hour": price * 0.6},
+            {"purchase": "spot", "price_usd_per_hour": price * 0.3, "interruption_per_hour": 0.1, "redo_hours": 0.5},
+            {"purchase": "owned", "price_usd_per_hour": price * 0.4}]
+        chosen = [row for row, p in zip(rows, (0.85, 0.4, 0.4, 0.25), strict=True) if self.chance(p)] or [rows[0]]
+        for row in chosen:
+            if row["purchase"] in ("committed", "owned") and self.chance(0.5):
+                row["owned"] = 1
+            if self.chance(0.3):
+                row["max"] = self.rng.randint(1, most)
+        return chosen
+
+    def workload(self, i: int) -> Row:
+        """A workload with a handful of rules."""
+        rng = self.rng
+        request: Row = {"vcpu": rng.choice([1, 1.5, 2, 3]), "memory_gib": rng.choice([2, 4, 7])}
+        row: Row = {"name": f"w{i}", "kind": rng.choice(["etl", "training", "serving"]), "weight": rng.choice([1, 2, 0.5]),
+                    "owner": rng.choice(["red", "blue"]), "request": request,
+                    "replicas": [rng.choice([0, 1, 1, 2, 3]) for _ in range(self.slots)],
+                    "droppable": self.chance(0.2), "preemptible": self.chance(0.4), "slo": {}, "hardware": {}}
+        if self.chance(0.25):
+            request["gpu"] = 1
+            row["hardware"] = {"gpu_models": rng.choice([["A100"], ["A100", "T4"]]), "throughput": {"A100": 1.0, "T4": 0.5}}
+        elif self.chance(0.3):
+            row["hardware"]["throughput"] = {"m7i.*": rng.choice([0.7, 1.5])}
+        if self.chance(0.3):
+            row["hardware"]["arch"] = ["x86_64", "arm64"]
+        if self.chance(0.35):
+            self._batch(row)
+        elif self.chance(0.4):
+            self._users(row)
+        self._promises(row)
+        self._rules(row)
+        self._data(row)
+        return row
+
+    def _batch(self, row: Row) -> None:
+        duration = self.rng.choice([1, 1, 2])
+        latest = self.rng.randint(0, self.slots - duration)
+        row["batch"] = {"duration_slots": duration, "earliest_slot": self.rng.randint(0, latest), "latest_slot": latest}
+        if self.chance(0.3):
+            row["batch"]["every_slots"] = 2
+        if self.chance(0.3):
+            row["slo"]["deadline_slot"] = self.rng.randint(latest, self.slots - 1)
+
+    def _users(self, row: Row) -> None:
+        count = self.rng.choice([1, 2])
+        row["users"] = [{"region": region, "share": share} for region, share in
+                        zip(self.rng.sample(REGIONS, count), [1.0] if count == 1 else [0.7, 0.3], strict=True)]
+        row["slo"] |= {"latency_ms": self.rng.choice([60, 100, 200]), "service_ms": 5}
+        if self.chance(0.4):
+            row["users"][0]["gb_per_day"] = 20
+
+    def _promises(self, row: Row) -> None:
+        if self.chance(0.4):
+            row["slo"]["availability"] = self.rng.choice([0.9, 0.98, 0.998])
+        if self.chance(0.1):
+            row["slo"]["deploy_minutes"] = 10
+        if self.chance(0.1):
+            row["slo"]["durability"] = 0.999
+
+    def _rules(self, row: Row) -> None:
+        if self.chance(0.2):
+            row["residency"] = self.rng.choice([{"allow": ["DE", "US"]}, {"deny": ["BR"]}])
+        if self.chance(0.2):
+            row["clusters"] = self.rng.choice([{"allow": ["aws-*", "own-*"]}, {"deny": ["*-1"]}])
+        if self.chance(0.25):
+            provider = self.places[0].split("/")[0]
+            row["incumbent"] = {"cluster": f"{provider}-0", "pool": "p0", "move_cost_usd": 1.5}
+
+    def _data(self, row: Row) -> None:
+        if self.chance(0.4):
+            row["data"] = {"location": self.rng.choice(REGIONS), "gb_per_day_in": self.rng.choice([0, 100])}
+            if self.chance(0.5):
+                row["data"]["stored_gb"] = 500
+
+    def _chain(self, workloads: list[Row]) -> None:
+        for before, row in zip(workloads, workloads[1:], strict=False):
+            if self.chance(0.35):
+                row["after"] = [{"workload": before["name"], "gb_per_day": 50}]
