@@ -15,7 +15,6 @@ from placement.problem import Ints, Problem
 from placement.purchase import buy, terms
 from placement.result import Solution, Units
 
-
 _KEPT = 3
 """Packings kept a pool."""
 
