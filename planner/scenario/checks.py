@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
@@ -230,8 +229,8 @@ def _rules(scenario: Scenario, names: Names) -> Iterator[Finding]:
     for workload in scenario.workloads:
         rules, field = workload.clusters, f"workloads.{workload.name}.clusters"
         for pattern in rules.allow or ():
-            if pattern not in matches:
-                matches[pattern] = any(fnmatchcase(cluster, pattern) for cluster in clusters)
+            if pattern not in matches:  # a wildcard may be meant for clusters of other fleets
+                matches[pattern] = any(c in pattern for c in "*?[") or pattern in clusters
             if not matches[pattern]:
                 yield f"{field}.allow", pattern, "matches no cluster", did_you_mean(pattern, clusters)
         if rules.pin is not None and rules.pin not in names.both:
