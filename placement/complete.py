@@ -40,14 +40,24 @@ class Packings:
 
     def needed(self, pool: int, load: Load) -> Needed:
         """Machines that `load` needs in `pool`. Raises ValueError when a replica fits no machine there."""
-        key = (pool, load.shapes.tobytes() + load.firm.tobytes() + load.flexible.tobytes())
-        found = self._known.pop(key, None)
-        if found is None:
-            found = needed(load, self._problem.shapes, self._problem.pools.room[pool], effort=self._effort)
-        self._known[key] = found  # the last used is last
+        found = self._known.get(_key(pool, load))
+        return self._keep(pool, load, self._effort) if found is None else found
+
+    def tighten(self, pool: int, load: Load, effort: int) -> Needed:
+        """Pack `load` again, harder; `needed` answers with that from now on."""
+        return self._keep(pool, load, effort)
+
+    def _keep(self, pool: int, load: Load, effort: int) -> Needed:
+        found = needed(load, self._problem.shapes, self._problem.pools.room[pool], effort=effort)
+        self._known.pop(_key(pool, load), None)
+        self._known[_key(pool, load)] = found
         while len(self._known) > _KEPT * len(self._problem.pools.cluster):
             del self._known[next(iter(self._known))]
         return found
+
+
+def _key(pool: int, load: Load) -> tuple[int, bytes]:
+    return pool, load.shapes.tobytes() + load.firm.tobytes() + load.flexible.tobytes()
 
 
 def complete(

@@ -253,20 +253,26 @@ def _move_unit(
 
 
 @jit
-def _flow_usd(state: State, units: Shortlist, links: Links, stream: int, cluster: int, first: bool) -> float:
-    """Egress between one copy of a stream in `cluster` and its neighbours as they are placed now."""
+def _received_usd(state: State, units: Shortlist, links: Links, stream: int, cluster: int) -> float:
+    """Egress of what one copy of a stream in `cluster` receives from senders as they are placed now."""
     total = 0.0
     for i in range(links.in_first[stream], links.in_first[stream + 1]):
         sender = links.in_stream[i]
         if state.copies[sender] > 0:
             source = links.pool_cluster[units.pool[state.placed[sender, 0]]]
             total += links.in_gb[i] * links.egress[source, cluster]
-    if first:
-        for i in range(links.out_first[stream], links.out_first[stream + 1]):
-            receiver = links.out_stream[i]
-            for c in range(state.copies[receiver]):
-                target = links.pool_cluster[units.pool[state.placed[receiver, c]]]
-                total += links.out_gb[i] * links.egress[cluster, target]
+    return total
+
+
+@jit
+def _sent_usd(state: State, units: Shortlist, links: Links, stream: int, cluster: int) -> float:
+    """Egress of what a stream sends from `cluster` to all copies of its receivers as they are placed now."""
+    total = 0.0
+    for i in range(links.out_first[stream], links.out_first[stream + 1]):
+        receiver = links.out_stream[i]
+        for c in range(state.copies[receiver]):
+            target = links.pool_cluster[units.pool[state.placed[receiver, c]]]
+            total += links.out_gb[i] * links.egress[cluster, target]
     return total
 
 
@@ -282,54 +288,85 @@ def _survives(up: Floats, clusters: Ints, k: int, target: float) -> bool:
 
 
 @jit
+def _choose_clusters(usd: Floats, up: Floats, k: int, target: float, chosen: Ints) -> float:
+    """The k cheapest clusters [G] that survive together, into `chosen` [k]; their USD, infinite where there are none.
+
+    When the cheapest do not meet the availability `target`, the least available is given up for the next cheapest.
+    """
+    order = np.argsort(usd)
+    if k > len(order) or usd[order[k - 1]] == np.inf:
+        return np.inf
+    total = 0.0
+    for i in range(k):
+        chosen[i] = order[i]
+        total += usd[order[i]]
+    following = k
+    while k > 1 and not _survives(up, chosen, k, target):
+        if following >= len(order) or usd[order[following]] == np.inf:
+            return np.inf
+        weakest = 0
+        for i in range(1, k):
+            if up[chosen[i]] < up[chosen[weakest]]:
+                weakest = i
+        if up[order[following]] > up[chosen[weakest]]:
+            total += usd[order[following]] - usd[chosen[weakest]]
+            chosen[weakest] = order[following]
+        following += 1
+    return total
+
+
+@jit
 def _insert(
     state: State, units: Shortlist, rules: Rules, purse: Purse, links: Links, weights: Floats, counts: Ints,
-    stream: int, noise: float, every: Ints, firm_every: Ints, chosen: Ints, trial: Ints,
+    stream: int, noise: float, every: Ints, firm_every: Ints, chosen: Ints,
 ) -> float:  # fmt: skip
-    """Choose the cheapest copies for a stream that is out; `chosen` [K + 1] receives k and the units. USD it adds."""
+    """Choose the cheapest copies for a stream that is out; `chosen` [K + 1] receives k and the units. USD it adds.
+
+    Copies lie in distinct clusters, so in distinct pools: what each costs does not depend on the others. The copy from
+    which the stream's data leave cheapest is copy 0.
+    """
     shape, firm = rules.shape[stream], rules.firm[stream]
+    clusters = len(rules.up)
+    usd, at = np.empty(clusters), np.empty(clusters, np.int64)
+    received, sent = np.full(clusters, -1.0), np.full(clusters, -1.0)
+    picked = np.empty(len(chosen), np.int64)
     best = _MISSING_USD
     chosen[0] = 0
-    clusters = np.empty(len(trial), np.int64)
     for block in range(units.stream_first[stream], units.stream_first[stream + 1]):
         k = units.block_copies[block]
-        total = 0.0
-        complete = True
+        usd[:] = np.inf
+        for u in range(units.block_first[block], units.block_first[block + 1]):
+            if noise > 0 and np.random.random() < noise:
+                continue
+            p = units.pool[u]
+            g = links.pool_cluster[p]
+            if received[g] < 0:
+                received[g] = _received_usd(state, units, links, stream, g)
+            cost = units.usd[u] + received[g]
+            if cost >= usd[g] or cost >= best:
+                continue
+            if _with_unit(state, units, weights, counts[p], u, shape, firm, every, firm_every):
+                paid, _ = _pool_cost(purse, p, state.level[p], firm_every, every)
+                cost += paid - state.pool_usd[p]
+            if cost < usd[g]:
+                usd[g], at[g] = cost, u
+        total = _choose_clusters(usd, rules.up, k, rules.target[stream], picked)
+        if total >= best:
+            continue
+        first = 0
         for c in range(k):
-            cheapest, at = best - total, -1
-            for u in range(units.block_first[block], units.block_first[block + 1]):
-                if units.usd[u] >= cheapest or (noise > 0 and np.random.random() < noise):
-                    continue
-                p = units.pool[u]
-                g = links.pool_cluster[p]
-                taken = False
-                for other in range(c):
-                    if clusters[other] == g:
-                        taken = True
-                if taken:
-                    continue
-                clusters[c] = g
-                if c == k - 1 and k > 1 and not _survives(rules.up, clusters, k, rules.target[stream]):
-                    continue
-                usd = units.usd[u] + _flow_usd(state, units, links, stream, g, c == 0)
-                if usd >= cheapest:
-                    continue
-                if _with_unit(state, units, weights, counts[p], u, shape, firm, every, firm_every):
-                    paid, _ = _pool_cost(purse, p, state.level[p], firm_every, every)
-                    usd += paid - state.pool_usd[p]
-                if usd < cheapest:
-                    cheapest, at = usd, u
-            if at < 0:
-                complete = False
-                break
-            trial[c] = at
-            clusters[c] = links.pool_cluster[units.pool[at]]
-            total += cheapest
-        if complete and total < best:
+            g = picked[c]
+            if sent[g] < 0:
+                sent[g] = _sent_usd(state, units, links, stream, g)
+            if sent[g] < sent[picked[first]]:
+                first = c
+        total += sent[picked[first]]
+        if total < best:
             best = total
+            picked[0], picked[first] = picked[first], picked[0]
             chosen[0] = k
             for c in range(k):
-                chosen[1 + c] = trial[c]
+                chosen[1 + c] = at[picked[c]]
     return best
 
 
@@ -342,9 +379,10 @@ def _put(
     for c in range(state.copies[stream]):
         u = state.placed[stream, c]
         p = units.pool[u]
-        state.totals[0] += sign * (
-            units.usd[u] + _flow_usd(state, units, links, stream, links.pool_cluster[p], c == 0)
-        )
+        g = links.pool_cluster[p]
+        state.totals[0] += sign * (units.usd[u] + _received_usd(state, units, links, stream, g))
+        if c == 0:
+            state.totals[0] += sign * _sent_usd(state, units, links, stream, g)
         _move_unit(state, units, weights, counts[p], u, rules.shape[stream], rules.firm[stream], sign)
         usd, level = _pool_cost(purse, p, state.level[p], state.firm_machines[p], state.machines[p])
         state.totals[0] += usd - state.pool_usd[p]
@@ -416,7 +454,7 @@ def improve(
     slots = state.machines.shape[1]
     streams, pools = len(state.copies), len(state.pool_usd)
     every, firm_every = np.empty(slots, np.int64), np.empty(slots, np.int64)
-    chosen, trial = np.empty(state.placed.shape[1] + 1, np.int64), np.empty(state.placed.shape[1] + 1, np.int64)
+    chosen = np.empty(state.placed.shape[1] + 1, np.int64)
     picked, together = np.empty(streams + most, np.int64), np.empty(streams, np.int64)
     old_placed, old_copies = np.empty_like(state.placed), np.empty_like(state.copies)
     touched, saved = np.zeros(pools, np.bool_), np.empty(pools, np.int64)
@@ -497,7 +535,7 @@ def improve(
             s = picked[i]
             if not legal or state.dropped[rules.workload[s]]:
                 continue
-            _insert(state, units, rules, purse, links, weights, counts, s, noise, every, firm_every, chosen, trial)
+            _insert(state, units, rules, purse, links, weights, counts, s, noise, every, firm_every, chosen)
             if chosen[0] == 0:
                 missing += 1
                 continue

@@ -8,9 +8,9 @@ from placement.jit import jit
 from placement.master import Column, UnitTable
 from placement.problem import Floats, Ints, Problem
 from placement.result import Units
-from placement.search import Links, Purse, Rules, State, _flow_usd, _move_unit, _pool_cost, improve, purse
+from placement.search import Links, Purse, Rules, State, _move_unit, _pool_cost, _received_usd, improve, purse
 from placement.shortlist import Shortlist
-from placement.weights import stack
+from placement.weights import stack, undominated
 
 
 @jit
@@ -32,7 +32,7 @@ def _book_all(
     for s in range(len(state.copies)):
         for c in range(state.copies[s]):
             g = links.pool_cluster[units.pool[state.placed[s, c]]]
-            state.totals[0] += _flow_usd(state, units, links, s, g, False)
+            state.totals[0] += _received_usd(state, units, links, s, g)
     for p in range(len(state.pool_usd)):
         usd, level = _pool_cost(purse, p, state.level[p], state.firm_machines[p], state.machines[p])
         state.pool_usd[p], state.level[p] = usd, level
@@ -92,10 +92,11 @@ class Searcher:
     def teach(self, weights: list[list[Floats]]) -> None:
         """Count machines by these weight vectors from now on."""
         shapes = len(self.problem.shapes)
-        self._counts = np.array([len(w) for w in weights], np.int64)
+        kept = [undominated(stack(vectors, shapes)) for vectors in weights]
+        self._counts = np.array([len(w) for w in kept], np.int64)
         self._weights = np.zeros((len(weights), shapes, int(self._counts.max(initial=1))))
-        for p, vectors in enumerate(weights):
-            self._weights[p, :, : len(vectors)] = stack(vectors, shapes).T
+        for p, vectors in enumerate(kept):
+            self._weights[p, :, : len(vectors)] = vectors.T
         self._state = self._fresh()
         self.book()
 
@@ -121,6 +122,18 @@ class Searcher:
     def machines(self) -> tuple[Ints, Ints]:
         """Machines that must not be spot, and all machines, as the weights count them: [P, T] each."""
         return self._state.firm_machines, self._state.machines
+
+    def squeeze(self, pool: Ints, slot: Ints, lacking: Ints) -> None:
+        """Do with fewer machines from now on: `lacking` [k] fewer in `pool` [k] and `slot` [k] than are used there now."""
+        used = self.machines[1][pool, slot]
+        limit = np.minimum(self.purse.pool_max[pool, slot], used)
+        self.purse.pool_max[pool, slot] = np.maximum(limit - lacking, 0)
+        self.book()
+
+    def relax(self) -> None:
+        """Forget what `squeeze` took away."""
+        self.purse = purse(self.problem)
+        self.book()
 
     def clear(self) -> None:
         """Take everything out; workloads that cannot be placed at all stay left out."""

@@ -187,12 +187,15 @@ class WeightFinder:
         self._lp.addCol(1.0, 0.0, np.inf, len(where), where.astype(np.int32), pattern[where].astype(float))
 
 
-def is_valid(weights: Floats, sizes: Floats, room: Floats) -> bool:
-    """True when no pattern on a machine with `room` [R] weighs more than 1, to one part in 1e9: what a proof rests on."""
-    pattern = np.zeros(len(weights), np.int64)
-    return bool(heaviest_pattern(weights, sizes, room + TOLERANCE, pattern) <= 1 + 1e-9)
-
-
 def stack(vectors: Sequence[Floats], shapes: int) -> Floats:
     """Weight vectors as one array [n, shapes] (n may be 0)."""
     return np.array(vectors).reshape(-1, shapes)
+
+
+def undominated(weights: Floats) -> Floats:
+    """The rows of `weights` [n, C] that no other row equals or exceeds everywhere, in their order."""
+    rows = weights[np.sort(np.unique(np.round(weights, 9), axis=0, return_index=True)[1])]
+    below = (rows[:, None, :] <= rows[None, :, :] + 1e-12).all(axis=2)
+    np.fill_diagonal(below, False)
+    below &= ~(below.T & (np.arange(len(rows))[:, None] < np.arange(len(rows))[None, :]))  # of near-equals keep the first
+    return rows[~below.any(axis=1)]

@@ -1,0 +1,388 @@
+"""The planner's own method: prices from packing rows, then ruin and recreate guided by them, then exact packing.
+
+First the bound is raised by column generation until packing weights and time groups settle. Its prices say which units
+are worth trying, its fractions where to start. Searches then run side by side, each in a thread (kernels hold no lock);
+after every stretch the plan is packed exactly, and where packing needs more machines than the weights say the search is
+taught a heavier weight. A bound that time cut short goes on rising in one of the threads. Work is counted in rounds, not
+in seconds: the same input and seed give the same plan unless the time limit cuts in.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from placement.bounding import Bounding
+from placement.complete import Packings, Shortfall, complete
+from placement.gap import OPTIMAL_GAP, relative_gap
+from placement.master import Column
+from placement.needs import Load, pool_loads
+from placement.packing import needed
+from placement.problem import Floats, Ints, Objective, Problem
+from placement.result import Result, Settings, Solution, Status, Watch
+from placement.searcher import Searcher, placeable
+from placement.shortlist import shortlist
+from placement.weights import WeightFinder
+
+METHOD = "Lagrangian bound on packing rows (column generation)"
+_BOUND_SHARE = 0.4
+"""Share of the time the bound may take alone before searches start beside it."""
+_STRETCHES = 24
+"""Stretches of rounds in one cooling of the search."""
+_COOLINGS = 6
+_WORTH = 2e-4
+"""A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
+_ROUNDS, _ROUNDS_SIZE = 3000, 3072
+"""Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
+_HEAVIER = 1.06
+"""A weight is not made heavier by more than this factor to account for one machine that packing needs."""
+_TAUGHT_SLOTS = 4
+_LARGE = 50_000
+"""Streams x slots from which plans are packed by simple orders while searching, and stretches cool with the clock."""
+_POLISH_SHARE = 0.1
+"""Share of the time kept for packing a large plan harder at the end."""
+_FIRST_TRIES = 6
+_LEARN_EVERY = 6
+_WEIGHT_USD = 1e4
+"""What the search pays in `max_sla` for the smallest weight left out, at least, in multiples of a stream's mean cost."""
+
+
+def supports(problem: Problem) -> str | None:
+    """None, or why this problem is refused: a pool with two offers of one purchase."""
+    pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        return "a pool has two offers of one purchase; one of each is supported"
+    return None
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best packed plan so far: what it costs, what it leaves out, and the objective it is judged by."""
+
+    solution: Solution | None = None
+    usd: float = np.inf
+    left_out: float = np.inf
+
+    def better(self, usd: float, left_out: float, by_cost: bool) -> bool:
+        mine, other = (usd, left_out), (self.usd, self.left_out)
+        return mine < other if by_cost else mine[::-1] < other[::-1]
+
+
+class _Run:
+    """One solve: the bound, the best plan, and the way both are told."""
+
+    def __init__(self, problem: Problem, settings: Settings, watch: Watch) -> None:
+        self.problem, self.settings, self.watch = problem, settings, watch
+        self.by_cost = problem.objective.mode == "min_cost"
+        self.total = float(problem.workloads.weight.sum())
+        began = time.monotonic()
+        self.deadline = began + settings.time_limit_s
+        self.bound_until = began + _BOUND_SHARE * settings.time_limit_s
+        self.best = _Best()
+        self.packing_s = 0.0
+        self.large = len(problem.streams.shape) * problem.slots >= _LARGE
+        self.bounding: Bounding
+
+    def stopped(self) -> bool:
+        """True once only packing what is there still fits into the time."""
+        reserve = max(1.5 * self.packing_s, _POLISH_SHARE * self.settings.time_limit_s if self.large else 0.0)
+        return self.watch.stopped() or time.monotonic() > self.deadline - reserve
+
+    @property
+    def bound(self) -> float:
+        """As the objective reads: a least cost, or a most attainment."""
+        if self.by_cost:
+            return self.bounding.bound
+        return 1.0 if self.total <= 0 else min(1.0, 1.0 - self.bounding.bound / self.total)
+
+    @property
+    def objective(self) -> float:
+        if self.best.solution is None:
+            return float("nan")
+        return self.best.usd if self.by_cost else 1.0 - self.best.left_out / max(self.total, 1e-12)
+
+    @property
+    def gap(self) -> float:
+        if self.best.solution is None:
+            return np.inf
+        return relative_gap(self.problem.objective.mode, self.objective, self.bound)
+
+    @property
+    def closed(self) -> bool:
+        return self.gap <= self.settings.gap and (self.by_cost or self.best.usd < np.inf)
+
+    def tell(self, phase: str, solution: Solution | None = None) -> None:
+        self.watch.report(phase, solution, self.objective, self.bound)
+
+    def offer(self, searcher: Searcher, packings: Packings, phase: str) -> None:
+        """Pack the searcher's plan; keep and report it when it is complete and the best so far.
+
+        Where room lacks the searcher is told to do with fewer machines there.
+        """
+        if searcher.missing:
+            return
+        left_out = float(self.problem.workloads.weight[searcher.dropped].sum())
+        if not self.best.better(searcher.book(), left_out, self.by_cost):
+            return
+        began = time.monotonic()
+        solution = complete(self.problem, searcher.plan(), packings=packings)
+        self.packing_s = max(self.packing_s, time.monotonic() - began)
+        if isinstance(solution, Shortfall):
+            searcher.squeeze(solution.pool, solution.slot, solution.lacking)
+            return
+        usd = _cost(self.problem, solution)
+        over = not self.by_cost and usd > self.problem.objective.budget_usd + 1e-9
+        if not over and self.best.better(usd, left_out, self.by_cost):
+            self.best = _Best(solution, usd, left_out)
+            self.tell(phase, solution)
+
+
+def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
+    """Plan `problem`; see the module for how, `placement.result.Result` for what comes back."""
+    must = ~problem.workloads.droppable & (problem.workloads.weight > -1)
+    if problem.objective.mode == "min_cost" and bool((must & ~placeable(problem)).any()):
+        return Result("infeasible", None, np.inf, "a workload that must be placed has no legal place")
+    run = _Run(problem, settings, watch)
+    run.bounding = Bounding(problem, settings.seed, run.stopped, run.deadline)
+    while not run.bounding.done and not run.stopped() and not (run.large and run.bounding.settled):
+        if time.monotonic() > run.bound_until:
+            break
+        run.bounding.advance()
+        run.tell("bound")
+    _search(run)
+    _polish(run)
+    if run.best.solution is None:
+        return _without_plan(run)
+    status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
+    return Result(status, run.best.solution, run.bound, METHOD)
+
+
+def _without_plan(run: _Run) -> Result:
+    """No plan was found: say whether that is a proof."""
+    if run.by_cost and not run.stopped() and _impossible(run.problem, run.settings):
+        return Result("infeasible", None, run.bound, "Lagrangian bound: not all that must be placed has room")
+    return Result("unknown", None, run.bound, "no complete plan was found; that none exists is not proven")
+
+
+def _impossible(problem: Problem, settings: Settings) -> bool:
+    """True when the bound proves that room or the SLA floor does not allow any complete plan.
+
+    As much as possible is placed at any price: first only what must be placed counts, then everything by its weight.
+    """
+    weight, droppable = problem.workloads.weight, problem.workloads.droppable
+    for value, most in ((np.where(droppable, 0.0, 1.0), 0.0), (weight, problem.slack)):
+        relaxed = replace(
+            problem, objective=Objective("max_sla"), workloads=replace(problem.workloads, weight=value.copy())
+        )
+        deadline = time.monotonic() + settings.time_limit_s
+        bounding = Bounding(relaxed, settings.seed, lambda until=deadline: time.monotonic() > until, deadline)  # type: ignore[misc]
+        while not bounding.done:
+            bounding.advance()
+            if bounding.bound > most + 1e-6:
+                return True
+    return False
+
+
+def _cost(problem: Problem, solution: Solution) -> float:
+    """USD of a packed plan, as the search compares plans; `placement.verify` recounts it for the books."""
+    offers, units, c = problem.offers, solution.units, problem.candidates
+    fixed = offers.purchase <= 1
+    paid = np.maximum(solution.machines.max(axis=1), offers.owned)
+    total = float((offers.price_usd.sum(axis=1) * paid)[fixed].sum())
+    total += float((offers.price_usd * solution.machines)[~fixed].sum())
+    total += float((problem.pools.run_usd[offers.pool] * solution.machines).sum())
+    copies = problem.variants.copies[units.variant]
+    total += float((c.cost_usd[units.candidate] + c.user_usd[units.candidate] / copies).sum())
+    cluster = problem.pools.cluster[c.pool[units.candidate]]
+    first = np.full(len(problem.streams.shape), -1)
+    first[units.stream[units.copy == 0]] = cluster[units.copy == 0]
+    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
+        if first[sender] >= 0:
+            targets = cluster[units.stream == receiver]
+            total += float(gb * problem.clusters.egress_usd_per_gb[first[sender], targets].sum())
+    return total
+
+
+# ---------------------------------------------------------------- searching
+
+
+@dataclass(slots=True)
+class _Thread:
+    """One search with its own random numbers, weights and packings seen."""
+
+    searcher: Searcher
+    weights: list[list[Floats]]
+    rng: np.random.Generator
+    packings: Packings
+    finders: list[WeightFinder]
+    columns: list[Column]
+    fraction: Floats
+
+
+def _search(run: _Run) -> None:
+    """Coolings side by side until they cease to pay, the gap is closed or time is up."""
+    problem, settings = run.problem, run.settings
+    count = max(1, settings.threads)
+    bounds_on = not run.bounding.done
+    searchers = max(1, count - bounds_on)
+    threads = [_new_thread(run, settings.seed * 1000 + i) for i in range(searchers)]
+    seconds = run.deadline - time.monotonic()
+    with ThreadPoolExecutor(count) as pool:
+        raising = pool.submit(_raise_bound, run) if bounds_on and count > 1 else None
+        cooling = 0
+        while not run.stopped() and not run.closed and (settings.thorough or cooling < _COOLINGS):
+            before = run.best.usd, run.best.left_out
+            work = [pool.submit(_cool, run, thread, cooling, i, seconds) for i, thread in enumerate(threads)]
+            for job in work:
+                job.result()
+            cooling += 1
+            paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
+            if not settings.thorough and not paid and run.best.solution is not None:
+                break
+        if raising is not None:
+            run.bounding.done = run.bounding.done or run.stopped() or not settings.thorough
+            raising.result()
+
+
+def _raise_bound(run: _Run) -> None:
+    while not run.bounding.done and not run.stopped() and not run.closed:
+        run.bounding.advance()
+        run.tell("search and bound")
+
+
+def _new_thread(run: _Run, seed: int) -> _Thread:
+    """A search over the units that the bound's prices find worth trying."""
+    bounding, problem = run.bounding, run.problem
+    master = bounding.master
+    units = shortlist(problem, bounding.prices, bounding.choices, master.columns, master.fraction, master.units)
+    weights = [list(vectors) for vectors in master.weights]
+    finders = [WeightFinder(problem.shapes, room, master.legal[p]) for p, room in enumerate(problem.pools.room)]
+    return _Thread(Searcher(problem, units, weights, _drop_usd(run)), weights, np.random.default_rng(seed),
+                   Packings(problem, 0 if run.large else 2), finders, list(master.columns), master.fraction)  # fmt: skip
+
+
+def _drop_usd(run: _Run) -> Floats:
+    """What the search pays for leaving a workload out: nothing where slack rules (`min_cost`), else dear by weight."""
+    weight = run.problem.workloads.weight
+    if run.by_cost:
+        return np.zeros(len(weight))
+    best = run.bounding.choices.best
+    usual = float(np.mean(best[np.isfinite(best)])) if np.isfinite(best).any() else 1.0
+    return weight / max(float(weight[weight > 0].min(initial=1.0)), 1e-9) * max(usual, 1.0) * _WEIGHT_USD / 1e4
+
+
+def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) -> None:
+    """One cooling: from the master's fractions or from the plan held, hot to cold, packing on the way."""
+    problem, searcher = run.problem, thread.searcher
+    streams = max(1, len(problem.streams.shape))
+    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / (streams * problem.slots)), 50, _ROUNDS))
+    if cooling == 0 or (cooling + place) % 2:
+        searcher.round_columns(thread.columns, thread.fraction, run.bounding.master.units, thread.rng)
+    if cooling == 0 and place == 0:
+        _first_plan(run, thread)
+    began = time.monotonic()
+    share = seconds if run.large else np.inf
+    stretch = 0
+    while stretch < _STRETCHES and not run.stopped():
+        cooled = max(stretch / _STRETCHES, (time.monotonic() - began) / share)
+        usual = min(searcher.book() / streams, 300.0)
+        heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
+        most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
+        searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
+        stretch += 1
+        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= _STRETCHES // 2
+        if late or run.stopped():
+            _learn(run, thread)
+            run.offer(searcher, thread.packings, "search")
+
+
+def _first_plan(run: _Run, thread: _Thread) -> None:
+    """A plan to have at any time: cold improvement of the rounded start until simple orders pack it."""
+    streams = len(run.problem.streams.shape)
+    simple = Packings(run.problem, 0)
+    for _ in range(_FIRST_TRIES):
+        if run.stopped() or run.best.solution is not None:
+            break
+        thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), 1e-3, 1e-3, 8, 0.1)
+        run.offer(thread.searcher, simple, "first plan")
+    thread.searcher.relax()
+
+
+def _learn(run: _Run, thread: _Thread) -> None:
+    """Pack the plan; teach the search a heavier weight wherever packing needs more machines than it counts."""
+    problem, searcher = run.problem, thread.searcher
+    firm, every = searcher.machines
+    taught = 0
+    for p, load in enumerate(pool_loads(problem, searcher.plan())):
+        if not len(load.shapes):
+            continue
+        packed = thread.packings.needed(p, load)
+        short = np.maximum(packed.machines.min(axis=0) - every[p], packed.firm.min(axis=0) - firm[p])
+        slots = _worst(short, load)
+        if run.large and slots:  # simple orders so far: see what those slots really need
+            some = Load(load.shapes, load.firm[:, slots], load.flexible[:, slots])
+            packed = needed(some, problem.shapes, problem.pools.room[p], effort=1)
+        at = range(len(slots)) if run.large else slots
+        for i, t in zip(at, slots, strict=True):
+            machines, firm_machines = int(packed.machines[:, i].min()), int(packed.firm[:, i].min())
+            if machines > every[p, t]:
+                taught += _teach(run, thread, p, load, t, True, machines)
+            elif firm_machines > firm[p, t]:
+                taught += _teach(run, thread, p, load, t, False, firm_machines)
+    if taught:
+        searcher.teach(thread.weights)
+
+
+def _polish(run: _Run) -> None:
+    """Pack a large plan's pools harder, those first where most may be saved, while there is time."""
+    problem, best = run.problem, run.best.solution
+    if best is None or not run.large:
+        return
+    packings = Packings(problem, 0)
+    loads = pool_loads(problem, best.units)
+    usd = np.array([problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))])
+    loose = [float((packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low).sum())
+             for p, load in enumerate(loads)]  # fmt: skip
+    for p in np.argsort(-usd * loose, kind="stable"):
+        if time.monotonic() > run.deadline or run.watch.stopped():
+            break
+        if loose[p] > 0:
+            packings.tighten(int(p), loads[p], 1)
+    solution = complete(problem, best.units, packings=packings)
+    if isinstance(solution, Solution) and _cost(problem, solution) < run.best.usd:
+        run.best = _Best(solution, _cost(problem, solution), run.best.left_out)
+        run.tell("packing", solution)
+
+
+def _worst(short: Ints, load: Load) -> list[int]:
+    """A few slots where packing needs most more than was counted (`short` [T]), no two with the same replicas."""
+    slots = np.argsort(-short, kind="stable")
+    slots = slots[: int((short > 0).sum())]
+    _, first = np.unique(load.firm[:, slots], axis=1, return_index=True)
+    return [int(t) for t in slots[np.sort(first)][:_TAUGHT_SLOTS]]
+
+
+def _teach(run: _Run, thread: _Thread, p: int, load: Load, slot: int, all_work: bool, machines: int) -> int:
+    """A weight that counts `machines` for what pool p holds in `slot`: a valid one if there is, else a heavier one.
+
+    Returns 1 when a weight was added. A heavier one is a guess for the search alone; the bound never sees it.
+    """
+    replicas = np.zeros(len(run.problem.shapes))
+    replicas[load.shapes] = load.firm[:, slot] + (load.flexible[:, slot] if all_work else 0)
+    valid = thread.finders[p].find(replicas)
+    if np.ceil(valid @ replicas - 1e-5) >= machines:
+        thread.weights[p].append(valid)
+        return 1
+    known = np.array([*thread.weights[p], valid]) @ replicas
+    best = int(known.argmax())
+    factor = (np.ceil(known[best] - 1e-5) + 0.02) / max(float(known[best]), 1e-9)
+    if factor > _HEAVIER:
+        return 0
+    thread.weights[p].append([*thread.weights[p], valid][best] * factor)
+    return 1
+
+
+__all__ = ["METHOD", "solve", "supports"]
