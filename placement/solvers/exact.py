@@ -23,7 +23,7 @@ from placement.result import Result, Settings, Solution, Status, Watch
 ROOM = (1.0, 0.93, 0.85)
 """Shares of the pools' machines tried in turn while a relaxed model's units do not pack."""
 FIRST_SHARE = 0.6
-"""Share of the time after which a search is cut that has no plan yet, so that another can be tried."""
+"""Share of the time after which a search is cut whose incumbents do not pack, so that less room can be tried."""
 _BUDGET_TOLERANCE = 1e-6
 
 Start = tuple[Ints, Floats]
@@ -92,6 +92,7 @@ class Follower:
 
     def __init__(self, formulation: Formulation, plans: _Plans, stop_at: float, *, bounds: bool) -> None:
         self.formulation, self.plans, self.stop_at, self.bounds = formulation, plans, stop_at, bounds
+        self.unpacked = False
         self.error: Exception | None = None
 
     def found(self, values: Floats) -> None:
@@ -101,6 +102,7 @@ class Follower:
             plan = solution or complete(self.plans.problem, self.formulation.units(values))
             if isinstance(plan, Solution):
                 self.plans.take(plan)
+            self.unpacked = self.plans.solution is None
         except Exception as error:  # noqa: BLE001 (raised again by `_search`)
             self.error = error
 
@@ -113,7 +115,7 @@ class Follower:
 
     def stopped(self) -> bool:
         """Whether the back end should return the best it has."""
-        late = self.plans.solution is None and time.monotonic() > self.stop_at
+        late = self.unpacked and time.monotonic() > self.stop_at
         return late or self.error is not None or self.plans.watch.stopped()
 
 

@@ -110,3 +110,21 @@ def test_a_relaxed_packing_still_gives_packed_plans_under_valid_bounds(solve_wit
         for other in results:
             assert other.solution is not None
             assert verify(problem, other.solution, result.bound).violations == ()
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=seeds, kind=st.sampled_from(({}, {"tight": True}, {"sla_floor": 0.5})))
+def test_the_optimum_lies_between_the_search_and_its_bound(solve_with: Solve, tiny_problem: Build, seed: int,
+                                                           kind: dict[str, Any]) -> None:
+    """The planner's own bound is never above the proven least cost, and no plan of the quick solvers is below it."""
+    problem = tiny_problem(seed, **TINY, **kind)
+    optimum = solve_with("highs", problem, EXACT)[0]
+    for solver in ("planner", "first-fit"):
+        result = solve_with(solver, problem, replace(EXACT, time_limit_s=2))[0]
+        if optimum.status == "infeasible":
+            assert result.solution is None
+            continue
+        assert result.status != "infeasible"
+        assert result.bound <= optimum.bound + 1e-4
+        if result.solution is not None:
+            assert value(problem, result)[2] >= optimum.bound - 1e-4
