@@ -83,8 +83,8 @@ SERVICES = {
     "gateway": Service(1, 2, 64, "evening", 100, 0.99995, markets=("eu", "us")),
     "adverts": Service(2, 8, 48, "evening", 120, 0.99, markets=("eu", "us", "latam")),
     "basket": Service(2, 16, 40, "evening", 120, 0.99),
-    "recommend": Service(4, 16, 24, "evening", 200, 0.99, 60, 1, GPU_SERVING, ("eu", "us", "latam")),
-    "assistant": Service(6, 24, 20, "office", 600, 0.99, 250, 1, GPU_SERVING),
+    "recommend": Service(3, 12, 24, "evening", 200, 0.99, 60, 1, GPU_SERVING, ("eu", "us", "latam")),
+    "assistant": Service(3, 12, 20, "office", 600, 0.99, 250, 1, GPU_SERVING),
 }
 """Serving. Work follows each market's local clock, so that markets are busy at different times."""
 
@@ -107,7 +107,7 @@ TRAINING = {
 }
 """Training in each of Europe and the US: the features it follows, GPUs while it runs, hours it takes on an A100."""
 
-GPU_TRAINING = {"A100": 1.0, "H100": 2.2, "L40S": 0.6, "A10G": 0.35}
+GPU_TRAINING = {"A100": 1.0, "H100": 2.2, "L40S": 0.6}
 
 BATCH = {
     "simulation": (8, 16, 40), "rendering": (4, 8, 64), "backfill": (4, 16, 48), "reports": (2, 8, 40),
@@ -180,10 +180,10 @@ def services(demand: Demand) -> None:
             demand.steady(row, service.peak * market.size * local_shape(service.shape, market.utc_offset_h))
 
 
-def nightly(market: Market, hours: int) -> Row:
-    """A window that opens at 23:00 local time and leaves room for seven hours of starts, every day."""
-    opens = (23 - market.utc_offset_h) % 24
-    return {"duration_slots": hours, "earliest_slot": opens, "latest_slot": opens + 7, "every_slots": 24}
+def nightly(market: Market, opens_h: int, starts: int, hours: int) -> Row:
+    """A run of some hours every day that starts at `opens_h` local time or up to `starts` hours later."""
+    opens = (opens_h - market.utc_offset_h) % 24
+    return {"duration_slots": hours, "earliest_slot": opens, "latest_slot": opens + starts, "every_slots": 24}
 
 
 def feeds(demand: Demand) -> None:
@@ -196,7 +196,7 @@ def feeds(demand: Demand) -> None:
                 "pipeline": f"{name}-{market_name}", "description": f"Nightly load of {name} of {market_name}",
                 "request": _request(4, 16), "residency": {"allow": list(market.countries)},
                 "data": {"location": market.home, "gb_per_day_in": gb_per_day, "stored_gb": 20 * gb_per_day},
-                "batch": nightly(market, hours),
+                "batch": nightly(market, 23, 5, hours),
             }, replicas * market.size)
 
 
@@ -224,7 +224,7 @@ def training(demand: Demand) -> None:
                 "request": _request(6, 48, 1), "preemptible": position % 2 == 0,
                 "hardware": {"gpu_models": list(GPU_TRAINING), "throughput": dict(GPU_TRAINING)},
                 "after": [{"workload": f"features-{feature}-{market_name}", "gb_per_day": 40}],
-                "batch": {"duration_slots": hours, "earliest_slot": 0, "latest_slot": 23, "every_slots": 24},
+                "batch": nightly(market, 18, 6, hours),
             }, gpus * market.size / 2)
 
 
