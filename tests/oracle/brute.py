@@ -58,8 +58,8 @@ class Enumeration:
         if self.found is None:
             return Optimum(inf, 0.0, None)
         attained, cost, chosen = self.found
-        total = sum(self.weights)
-        return Optimum(cost, attained / total if total else 1.0, self._plan(chosen, cost, attained / total if total else 1.0))
+        attainment = attained / sum(self.weights) if sum(self.weights) else 1.0
+        return Optimum(cost, attainment, self._plan(chosen, cost, attainment))
 
     # ------------------------------------------------------------ what may be chosen
 
@@ -80,11 +80,11 @@ class Enumeration:
                  for start in self._starts(stream, pool)]
         sends = any(before["workload"] == stream.workload for row in self.world.workloads.values()
                     for before in row.get("after", []))
-        options = []
+        options: list[Choice] = []
         for k in range(1, len(self.world.clusters) + 1):
-            for chosen in (permutations if sends else combinations)(spots, k):
-                if len({pool[0] for pool, _ in chosen}) == k:
-                    options.append(tuple(Unit(stream, i, pool, start) for i, (pool, start) in enumerate(chosen)))
+            options += [tuple(Unit(stream, i, pool, start) for i, (pool, start) in enumerate(chosen))
+                        for chosen in (permutations if sends else combinations)(spots, k)
+                        if len({pool[0] for pool, _ in chosen}) == k]
         return options
 
     def _starts(self, stream: Stream, pool: Pool) -> list[int | None]:
@@ -159,8 +159,9 @@ def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple
     held = [purchase for purchase in ("owned", "committed") if purchase in offers]
     best: tuple[float, Counts] = (inf, {})
     for levels in product(*(range(offers[p].get("owned", 0), most(world, pool, offers[p]) + 1) for p in held)):
-        paid = sum(level * price(world, offers[p]) * world.slots for p, level in zip(held, levels, strict=True))
-        slots = [one_slot(world, pool, offers, dict(zip(held, levels, strict=True)), t, load) for t, load in enumerate(loads)]
+        level = dict(zip(held, levels, strict=True))
+        paid = sum(n * price(world, offers[p]) * world.slots for p, n in level.items())
+        slots = [one_slot(world, pool, offers, level, t, load) for t, load in enumerate(loads)]
         cost = paid + sum(slot[0] for slot in slots)
         if cost < best[0]:
             best = (cost, {(pool, p): [slot[1].get(p, 0) for slot in slots] for p in offers})
@@ -217,8 +218,9 @@ def as_plan(world: World, placed: Placed, counts: Counts, costs: dict[str, float
     return {
         "schema": 1, "status": "optimal", "mode": goal["mode"], "cost_usd": cost, "costs": costs,
         "sla_attainment": attainment, "bound": cost if goal["mode"] == "min_cost" else attainment, "gap": 0.0,
-        "assignments": [{"workload": unit.stream.workload, "user_region": unit.stream.region, "copy": unit.copy, "part": 0,
-                         "cap": None, "cluster": unit.pool[0], "pool": unit.pool[1], "start_slot": unit.start}
+        "assignments": [{"workload": unit.stream.workload, "user_region": unit.stream.region, "copy": unit.copy,
+                         "part": 0, "cap": None, "cluster": unit.pool[0], "pool": unit.pool[1],
+                         "start_slot": unit.start}
                         for units in placed.values() for unit in units],
         "machines": [{"cluster": pool[0], "pool": pool[1], "purchase": purchase, "count": count}
                      for (pool, purchase), count in counts.items()],

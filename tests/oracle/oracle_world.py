@@ -120,7 +120,8 @@ class World:
         if not _allowed(cluster.get("country"), rule.get("allow"), rule.get("deny")):
             reasons.append(f"residency: {cluster.get('country')} is not allowed")
         rule = workload.get("clusters") or {}
-        if not _matches(pool[0], rule.get("allow"), rule.get("deny")) or rule.get("pin", pool[0]) != pool[0]:
+        pinned = rule.get("pin") in (None, pool[0], "/".join(pool))
+        if not pinned or not _matches(pool[0], rule.get("allow"), rule.get("deny")):
             reasons.append(f"clusters: {pool[0]} is not allowed")
         limit = (workload.get("slo") or {}).get("latency_ms")
         if stream.region and limit is not None and self.latency_ms(stream, pool[0]) > limit + 1e-9:

@@ -63,8 +63,8 @@ SCENARIO: Row = {
     ],
 }
 
-# web has two streams, each of half the load: 1, 2, 1, 0 replicas. At cloud, users in aws/west wait 1 + 40 = 41 ms, those
-# in own/hall 30 (from the reverse link) + 40 = 70 ms: just within the limit.
+# web has two streams, each of half the load: 1, 2, 1, 0 replicas. At cloud, users in aws/west wait 1 + 40 = 41 ms,
+# those in own/hall 30 (from the reverse link) + 40 = 70 ms: just within the limit.
 
 # Machines, cloud/m: web needs 2, 4, 2, 0 firm machines; sweep (2 replicas at double speed = 1) takes the 1.6 vCPU left
 # beside a web replica? No: 1.8 > 1.6, so it needs one more in every slot, on spot.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ COUNTRIES = {"aws/north": "DE", "aws/south": "BR", "gcp/east": "US", "own/hall":
 SHAPES = (("m7i.large", 4, 16), ("m7i.xlarge", 8, 32), ("c6g.xlarge", 8, 16))
 
 
-def tiny_scenario(seed: int) -> Row:
-    """A scenario as it would be written by hand, fully resolved."""
-    return Maker(random.Random(seed)).scenario(seed)
+def tiny_scenario(seed: int, *, to_users: bool = True) -> Row:
+    """A scenario as it would be written by hand, fully resolved; `to_users`: some users are sent data."""
+    return Maker(random.Random(seed), to_users=to_users).scenario(seed)
 
 
 def write(folder: Path, scenario: Row) -> Path:
@@ -29,8 +30,8 @@ def write(folder: Path, scenario: Row) -> Path:
 class Maker:
     """Draws one scenario; numbers are round so that a reader can follow them."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: random.Random, *, to_users: bool) -> None:
+        self.rng, self.to_users = rng, to_users
         self.slots = rng.choice([2, 3, 4])
         self.places = rng.sample(REGIONS, rng.choice([2, 2, 3]))
 
@@ -115,13 +116,14 @@ class Maker:
         """A workload with a handful of rules."""
         rng = self.rng
         request: Row = {"vcpu": rng.choice([1, 1.5, 2, 3]), "memory_gib": rng.choice([2, 4, 7])}
-        row: Row = {"name": f"w{i}", "kind": rng.choice(["etl", "training", "serving"]), "weight": rng.choice([1, 2, 0.5]),
-                    "owner": rng.choice(["red", "blue"]), "request": request,
+        row: Row = {"name": f"w{i}", "kind": rng.choice(["etl", "training"]), "request": request,
+                    "weight": rng.choice([1, 2, 0.5]), "owner": rng.choice(["red", "blue"]),
                     "replicas": [rng.choice([0, 1, 1, 2, 3]) for _ in range(self.slots)],
                     "droppable": self.chance(0.2), "preemptible": self.chance(0.4), "slo": {}, "hardware": {}}
         if self.chance(0.25):
             request["gpu"] = 1
-            row["hardware"] = {"gpu_models": rng.choice([["A100"], ["A100", "T4"]]), "throughput": {"A100": 1.0, "T4": 0.5}}
+            row["hardware"] = {"gpu_models": rng.choice([["A100"], ["A100", "T4"]]),
+                               "throughput": {"A100": 1.0, "T4": 0.5}}
         elif self.chance(0.3):
             row["hardware"]["throughput"] = {"m7i.*": rng.choice([0.7, 1.5])}
         if self.chance(0.3):
@@ -146,10 +148,11 @@ class Maker:
 
     def _users(self, row: Row) -> None:
         count = self.rng.choice([1, 2])
+        row["kind"] = "serving"
         row["users"] = [{"region": region, "share": share} for region, share in
                         zip(self.rng.sample(REGIONS, count), [1.0] if count == 1 else [0.7, 0.3], strict=True)]
         row["slo"] |= {"latency_ms": self.rng.choice([60, 100, 200]), "service_ms": 5}
-        if self.chance(0.4):
+        if self.chance(0.4) and self.to_users:
             row["users"][0]["gb_per_day"] = 20
 
     def _promises(self, row: Row) -> None:
@@ -164,7 +167,9 @@ class Maker:
         if self.chance(0.2):
             row["residency"] = self.rng.choice([{"allow": ["DE", "US"]}, {"deny": ["BR"]}])
         if self.chance(0.2):
-            row["clusters"] = self.rng.choice([{"allow": ["aws-*", "own-*"]}, {"deny": ["*-1"]}])
+            first = self.places[0].split("/")[0]
+            row["clusters"] = self.rng.choice([{"allow": [f"{first}-*"]}, {"deny": ["*-1"]}, {"pin": f"{first}-0"},
+                                               {"pin": f"{first}-0/p0"}])
         if self.chance(0.25):
             provider = self.places[0].split("/")[0]
             row["incumbent"] = {"cluster": f"{provider}-0", "pool": "p0", "move_cost_usd": 1.5}
@@ -176,6 +181,6 @@ class Maker:
                 row["data"]["stored_gb"] = 500
 
     def _chain(self, workloads: list[Row]) -> None:
-        for before, row in zip(workloads, workloads[1:], strict=False):
+        for before, row in pairwise(workloads):
             if self.chance(0.35):
                 row["after"] = [{"workload": before["name"], "gb_per_day": 50}]

@@ -1,0 +1,212 @@
+"""The planner against a second, independent reading of the same files, on random tiny scenarios.
+
+One misreading cannot pass both: needs, legality, packing, costs and attainment are worked out here by code that knows
+nothing of the planner's, and the optimum by trying every assignment.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brute import Optimum, TooManyError, optimum
+from oracle import Verdict, check, check_plan
+from oracle_reading import read_plan, read_scenario
+from oracle_world import World
+from tiny import tiny_scenario, write
+
+import planner.planning
+from placement.problem import Problem
+from placement.result import Result, Settings
+from placement.worker import Stopwatch, solve_here
+from planner.checking import verify_plan
+from planner.plan import read_plan as read_as_planner
+from planner.planning import NoPlanFound, PlanRequest, make_plan
+
+Row = dict[str, Any]
+BLOCK = 20
+BLOCKS = 10
+
+
+@pytest.fixture(scope="module")
+def in_this_process() -> Iterator[None]:
+    """The same solver without a process of its own, which for hundreds of scenarios would take minutes to start."""
+    def here(problem: Problem, solver: str, settings: Settings, *_: object) -> Result:
+        return solve_here(problem, solver, settings, Stopwatch(settings.time_limit_s))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner.planning, "solve", here)
+        yield
+
+
+def cases(first: int, count: int, folder: Path) -> Iterator[tuple[int, Path, World, Optimum]]:
+    """Scenarios on disk with their optimum; those with too many assignments are left out."""
+    for seed in range(first, first + count):
+        scenario = write(folder / str(seed), tiny_scenario(seed, to_users=False))
+        world = World(read_scenario(scenario))
+        try:
+            yield seed, scenario, world, optimum(world, limit=5_000)
+        except TooManyError:
+            continue
+
+
+def planned(scenario: Path, solver: str, seconds: float = 20) -> tuple[Row, Verdict]:
+    """The plan as written to disk, and the second reading's verdict on it."""
+    file = scenario / "plan.json"
+    make_plan(scenario, PlanRequest(solver=solver, time_limit_s=seconds)).write(file)
+    return read_plan(file), check(scenario, file)
+
+
+def disagreement(plan: Row, verdict: Verdict, best: Optimum) -> str | None:
+    """What is wrong with a plan that was made for a scenario with this optimum; None when nothing is."""
+    if verdict.violations:
+        return str(verdict.violations)
+    if (plan["status"] == "infeasible") != (best.plan is None):
+        return f"status {plan['status']}, though the best plan costs {best.cost_usd}"
+    if best.plan is None:
+        return None
+    by_cost = plan["mode"] == "min_cost"
+    value, true = (plan["cost_usd"], best.cost_usd) if by_cost else (plan["sla_attainment"], best.attainment)
+    sign = 1 if by_cost else -1
+    if sign * value < sign * true - 0.01 * (by_cost or 1e-4) or sign * plan["bound"] > sign * true + 0.01:
+        return f"value {value} or bound {plan['bound']} is better than possible: {true}"
+    if plan["status"] == "optimal" and abs(value - true) > max(0.01 if by_cost else 1e-6, 1.1e-4 * abs(true)):
+        return f"called optimal at {value}; the optimum is {true}"
+    return None
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.usefixtures("in_this_process")
+def test_two_readings_agree_on_the_optimum(block: int, tmp_path: Path) -> None:
+    """Exact plans pass the second reading, and cost what the best of all assignments costs, to the cent."""
+    wrong = {}
+    for seed, scenario, _, best in cases(block * BLOCK, BLOCK, tmp_path):
+        plan, verdict = planned(scenario, "brute")
+        wrong[seed] = disagreement(plan, verdict, best)
+        if best.plan is not None and wrong[seed] is None and abs(plan["cost_usd"] - best.cost_usd) > 0.01:
+            wrong[seed] = f"costs {plan['cost_usd']}, the best costs {best.cost_usd}"
+    assert {seed: why for seed, why in wrong.items() if why} == {}
+
+
+def test_the_default_solver_keeps_to_the_second_reading(tmp_path: Path) -> None:
+    """The planner's own method, in its own process: legal plans, honest bounds, and "optimal" only at the optimum."""
+    wrong = {}
+    for seed, scenario, _, best in cases(1000, 5, tmp_path):
+        try:
+            wrong[seed] = disagreement(*planned(scenario, "planner", 5), best)
+        except NoPlanFound:
+            continue  # it says so, which is honest
+    assert {seed: why for seed, why in wrong.items() if why} == {}
+
+
+# ---------------------------------------------------------------- plans that were tampered with
+
+
+def _pick(rng: random.Random, rows: list[Row]) -> Row:
+    return rng.choice(rows) if rows else {}
+
+
+def _move(plan: Row, scenario: Row, rng: random.Random) -> None:
+    cluster = rng.choice(scenario["clusters"])
+    _pick(rng, plan["assignments"]).update(cluster=cluster["name"], pool=rng.choice(cluster["pools"])["name"])
+
+
+def _shift(plan: Row, _: Row, rng: random.Random) -> None:
+    row = _pick(rng, plan["assignments"])
+    row["start_slot"] = rng.choice([None, 0, 1, 2, 5])
+
+
+def _forget(plan: Row, _: Row, rng: random.Random) -> None:
+    if plan["assignments"]:
+        plan["assignments"].remove(rng.choice(plan["assignments"]))
+
+
+def _copy(plan: Row, scenario: Row, rng: random.Random) -> None:
+    if plan["assignments"]:
+        row = dict(rng.choice(plan["assignments"]))
+        cluster = rng.choice(scenario["clusters"])
+        row |= {"copy": rng.choice([0, 1, 2]), "cluster": cluster["name"], "pool": cluster["pools"][0]["name"]}
+        plan["assignments"].append(row)
+
+
+def _fewer(plan: Row, _: Row, rng: random.Random) -> None:
+    _machines(plan, rng, -1)
+
+
+def _more(plan: Row, _: Row, rng: random.Random) -> None:
+    _machines(plan, rng, 1)
+
+
+def _machines(plan: Row, rng: random.Random, by: int) -> None:
+    if plan["machines"]:
+        count = rng.choice(plan["machines"])["count"]
+        slot = rng.randrange(len(count))
+        count[slot] = max(0, count[slot] + by)
+
+
+def _swap(plan: Row, _: Row, rng: random.Random) -> None:
+    _pick(rng, plan["machines"])["purchase"] = rng.choice(["on_demand", "spot", "owned", "committed"])
+
+
+def _list(plan: Row, scenario: Row, rng: random.Random) -> None:
+    plan["unplaced"] = [{"workload": rng.choice(scenario["workloads"])["name"], "reasons": []}]
+
+
+def _cost(plan: Row, _: Row, rng: random.Random) -> None:
+    plan[rng.choice(["cost_usd", "bound", "sla_attainment", "gap"])] += rng.choice([-0.5, 0.5, 0.02])
+
+
+def _status(plan: Row, _: Row, rng: random.Random) -> None:
+    plan["status"] = "optimal"
+    plan["bound"] *= rng.choice([0.5, 0.9])
+
+
+TAMPERINGS: list[Callable[[Row, Row, random.Random], None]] = [
+    _move, _shift, _forget, _copy, _fewer, _more, _swap, _list, _cost, _status]
+
+
+def _as_stated_anew(plan: Row, world: World) -> None:
+    """Give the plan the figures that its assignments and machines have, so that only rules can be broken."""
+    verdict = check_plan(world, plan)
+    plan.update(costs=verdict.costs, cost_usd=verdict.cost_usd, sla_attainment=verdict.attainment, groups=[],
+                costs_by_owner={}, status="feasible")
+    if plan["mode"] == "min_cost":
+        plan["gap"] = (verdict.cost_usd - plan["bound"]) / verdict.cost_usd if verdict.cost_usd else 0.0
+    else:
+        plan["gap"] = (plan["bound"] - verdict.attainment) / plan["bound"] if plan["bound"] else 0.0
+
+
+def _stated(plan: Row, file: Path) -> None:
+    """Write the plan with the id that belongs to its content, so that the id alone does not give it away."""
+    file.write_text(json.dumps(plan | {"plan_id": ""}), encoding="utf-8")
+    plan["plan_id"] = read_as_planner(file).with_id().plan_id
+    file.write_text(json.dumps(plan), encoding="utf-8")
+
+
+@pytest.mark.parametrize("restate", [False, True], ids=["as it is", "figures restated"])
+@pytest.mark.parametrize("block", range(2))
+@pytest.mark.usefixtures("in_this_process")
+def test_both_readings_judge_tampered_plans_alike(block: int, restate: bool, tmp_path: Path) -> None:
+    """`planner verify` and the second reading call the same plans broken, whatever was done to them."""
+    rng, wrong, judged = random.Random(block), [], [0, 0]
+    for seed, scenario, world, best in cases(500 + block * 12, 12, tmp_path):
+        if best.plan is None:
+            continue
+        plan, _ = planned(scenario, "brute")
+        for tamper in TAMPERINGS:
+            broken = json.loads(json.dumps(plan))
+            tamper(broken, world.scenario, rng)
+            if restate:
+                _as_stated_anew(broken, world)
+            file = scenario / "tampered.json"
+            _stated(broken, file)
+            ours, theirs = check(scenario, file), verify_plan(scenario, file)
+            judged[theirs.holds] += 1
+            if theirs.holds == bool(ours.violations):
+                wrong.append((seed, tamper.__name__, ours.violations, theirs.violations))
+    assert wrong == []
+    assert judged[0] > 10
