@@ -36,7 +36,10 @@ def offer_cost(world: World, pool: tuple[str, str], offer: Row, count: list[int]
 
 
 def egress(world: World, unit: Unit, placed: Placed) -> float:
-    """gb_per_day x days x share, at the sender's price: from the data, from the upstream's first copy, to the users."""
+    """gb_per_day x days x share, at the sender's price: from the data, from the upstream's first copy, to the users.
+
+    Every copy needs the stream's whole share of data; what users are sent is sent once, by each copy its part.
+    """
     row, share = world.workloads[unit.stream.workload], unit.stream.share
     here, total = world.place(unit.pool[0]), 0.0
     data = row.get("data") or {}
@@ -50,7 +53,8 @@ def egress(world: World, unit: Unit, placed: Placed) -> float:
                 total += before["gb_per_day"] * world.days * share * upstream.share * price
     for user in row.get("users") or []:
         if user["region"] == unit.stream.region and user.get("gb_per_day"):
-            total += user["gb_per_day"] * world.days * share * world.egress_usd_per_gb(here, user["region"])
+            sent_gb = user["gb_per_day"] * world.days / len(placed[unit.stream])
+            total += sent_gb * world.egress_usd_per_gb(here, user["region"])
     return float(total)
 
 

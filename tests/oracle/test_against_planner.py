@@ -32,7 +32,7 @@ BLOCK = 20
 BLOCKS = 10
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def in_this_process() -> Iterator[None]:
     """The same solver without a process of its own, which for hundreds of scenarios would take minutes to start."""
     def here(problem: Problem, solver: str, settings: Settings, *_: object) -> Result:
@@ -46,7 +46,7 @@ def in_this_process() -> Iterator[None]:
 def cases(first: int, count: int, folder: Path) -> Iterator[tuple[int, Path, World, Optimum]]:
     """Scenarios on disk with their optimum; those with too many assignments are left out."""
     for seed in range(first, first + count):
-        scenario = write(folder / str(seed), tiny_scenario(seed, to_users=False))
+        scenario = write(folder / str(seed), tiny_scenario(seed))
         world = World(read_scenario(scenario))
         try:
             yield seed, scenario, world, optimum(world, limit=5_000)

@@ -15,9 +15,9 @@ COUNTRIES = {"aws/north": "DE", "aws/south": "BR", "gcp/east": "US", "own/hall":
 SHAPES = (("m7i.large", 4, 16), ("m7i.xlarge", 8, 32), ("c6g.xlarge", 8, 16))
 
 
-def tiny_scenario(seed: int, *, to_users: bool = True) -> Row:
-    """A scenario as it would be written by hand, fully resolved; `to_users`: some users are sent data."""
-    return Maker(random.Random(seed), to_users=to_users).scenario(seed)
+def tiny_scenario(seed: int) -> Row:
+    """A scenario as it would be written by hand, fully resolved."""
+    return Maker(random.Random(seed)).scenario(seed)
 
 
 def write(folder: Path, scenario: Row) -> Path:
@@ -30,8 +30,8 @@ def write(folder: Path, scenario: Row) -> Path:
 class Maker:
     """Draws one scenario; numbers are round so that a reader can follow them."""
 
-    def __init__(self, rng: random.Random, *, to_users: bool) -> None:
-        self.rng, self.to_users = rng, to_users
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
         self.slots = rng.choice([2, 3, 4])
         self.places = rng.sample(REGIONS, rng.choice([2, 2, 3]))
 
@@ -152,7 +152,7 @@ class Maker:
         row["users"] = [{"region": region, "share": share} for region, share in
                         zip(self.rng.sample(REGIONS, count), [1.0] if count == 1 else [0.7, 0.3], strict=True)]
         row["slo"] |= {"latency_ms": self.rng.choice([60, 100, 200]), "service_ms": 5}
-        if self.chance(0.4) and self.to_users:
+        if self.chance(0.4):
             row["users"][0]["gb_per_day"] = 20
 
     def _promises(self, row: Row) -> None:
