@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.jit import jit
-from placement.problem import Counts, Floats, Ints, Problem, Purchase
+from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
 
 @dataclass(frozen=True, slots=True)
 class Prices:
@@ -91,8 +91,8 @@ def _price_rows(
     q_variant: Ints,
     q_first: Ints,
     streams: tuple[Ints, Ints, Ints],
-    candidates: tuple[Ints, Ints, Floats, Floats, Ints],
-    variants: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints],
+    candidates: tuple[Ints, Ints, Floats, Floats, Ints, Ints],
+    variants: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints],
     rows: Counts,
     pool_cluster: Ints,
     clusters: int,
@@ -106,8 +106,8 @@ def _price_rows(
 ) -> None:
     """Fill the arrays of `Choices`; `q_variant` [Q + 1] are the rows of variants of each (stream, copies)."""
     shape, kind, candidate_first = streams
-    pool, speed, own_usd, user_usd, single = candidates
-    v_copies, v_speed, v_row, v_level, v_length, v_period, v_runs, v_earliest, v_latest = variants
+    pool, speed, own_usd, user_usd, single, most = candidates
+    v_copies, v_speed, v_row, v_level, v_length, v_period, v_runs, v_earliest, v_latest, v_peak = variants
     cheapest = np.empty(clusters)
     at = np.empty((clusters, 3), np.int64)
     for q in range(len(q_stream)):
@@ -122,7 +122,7 @@ def _price_rows(
             if fixed >= cheapest[g]:
                 continue
             for u in range(q_variant[q], q_variant[q + 1]):
-                if v_speed[u] != speed[n]:
+                if v_speed[u] != speed[n] or v_peak[u] > most[n]:
                     continue
                 paid, first = rent(
                     v_row[u], v_level[u], v_length[u], v_period[u], v_runs[u], v_earliest[u], v_latest[u], rows,
@@ -153,8 +153,10 @@ class Pricer:
         self._problem = problem
         s, c, v = problem.streams, problem.candidates, problem.variants
         self._streams = (s.shape, s.preemptible.astype(np.int64), s.candidate_first)
-        self._candidates = (c.pool, c.speed, c.cost_usd, c.user_usd, c.single.astype(np.int64))
-        self._variants = (v.copies, v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest)
+        self._candidates = (c.pool, c.speed, c.cost_usd, c.user_usd, c.single.astype(np.int64), most_replicas(problem))
+        self._variants = (
+            v.copies, v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest, peaks(problem),
+        )  # fmt: skip
         new = np.ones(len(v.stream), bool)
         new[1:] = (np.diff(v.stream) != 0) | (np.diff(v.copies) != 0)
         begin = np.flatnonzero(new)
@@ -280,3 +282,32 @@ def _best_pool(
         level += 1
         base += fixed_usd[i]
     return best
+
+
+def peaks(problem: Problem) -> Ints:
+    """The most replicas that one copy of each variant [V] runs in any slot."""
+    v = problem.variants
+    steady = v.row >= 0
+    result = v.level.copy()
+    result[steady] = v.rows.max(axis=1, initial=0)[v.row[steady]]
+    return result
+
+
+def most_replicas(problem: Problem) -> Ints:
+    """For each candidate [N] the most replicas its pool can ever hold, were it empty: machines at most x what one holds.
+
+    A copy that needs more can never be there, though a fraction of it could: leaving such choices out lifts the bound.
+    """
+    offers, pools, c = problem.offers, problem.pools, problem.candidates
+    count = len(pools.cluster)
+    firm, every = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    most = np.maximum(offers.max_machines.max(axis=1, initial=0), 0).astype(np.int64)
+    np.add.at(every, offers.pool, most)
+    np.add.at(firm, offers.pool[offers.purchase != Purchase.SPOT], most[offers.purchase != Purchase.SPOT])
+    limit = pools.max_machines.max(axis=1, initial=0).astype(np.int64)
+    shape = problem.streams.shape[c.stream]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fit = np.where(problem.shapes[:, None, :] > 0, (pools.room + TOLERANCE) / problem.shapes[:, None, :], np.inf)
+    fit = np.floor(np.minimum(fit.min(axis=2), 1e9)).astype(np.int64)
+    machines = np.where(problem.streams.preemptible[c.stream], np.minimum(limit, every)[c.pool], np.minimum(limit, firm)[c.pool])
+    return fit[shape, c.pool] * machines

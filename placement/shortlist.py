@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.bound import Choices, Prices
+from placement.bound import Choices, Prices, most_replicas, peaks
 from placement.jit import jit
 from placement.master import Column, UnitTable, unit_needs
 from placement.problem import Counts, Floats, Ints, Problem
@@ -49,8 +49,8 @@ def _cheapest_units(
     q_stream: Ints,
     q_variant: Ints,
     streams: tuple[Ints, Ints, Ints],
-    candidates: tuple[Ints, Ints, Floats, Floats, Ints],
-    variants: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints],
+    candidates: tuple[Ints, Ints, Floats, Floats, Ints, Ints],
+    variants: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints],
     rows: Counts,
     replica_usd: Floats,
     most: int,
@@ -61,8 +61,8 @@ def _cheapest_units(
 ) -> Ints:
     """For every wanted row q the cheapest units, `out` [Q, most, 3] (candidate, variant, start); returns how many [Q]."""
     shape, kind, candidate_first = streams
-    pool, speed, own_usd, user_usd, single = candidates
-    v_copies, v_speed, v_row, v_level, v_length, v_period, v_runs, v_earliest, v_latest = variants
+    pool, speed, own_usd, user_usd, single, limit = candidates
+    v_copies, v_speed, v_row, v_level, v_length, v_period, v_runs, v_earliest, v_latest, v_peak = variants
     slots = replica_usd.shape[3]
     found = np.zeros(len(q_stream), np.int64)
     sums = np.zeros(slots + 1)
@@ -84,7 +84,7 @@ def _cheapest_units(
             price = replica_usd[kind[s], shape[s], pool[n]]
             fixed = own_usd[n] + user_usd[n] / k
             for u in range(q_variant[q], q_variant[q + 1]):
-                if v_speed[u] != speed[n]:
+                if v_speed[u] != speed[n] or v_peak[u] > limit[n]:
                     continue
                 if v_row[u] >= 0:
                     total = fixed
@@ -138,8 +138,8 @@ def shortlist(
     out_cost = np.zeros((len(choices.stream), most))
     found = _cheapest_units(
         choices.stream, q_variant, (s.shape, s.preemptible.astype(np.int64), s.candidate_first),
-        (c.pool, c.speed, c.cost_usd, c.user_usd, c.single.astype(np.int64)),
-        (v.copies, v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest), v.rows,
+        (c.pool, c.speed, c.cost_usd, c.user_usd, c.single.astype(np.int64), most_replicas(problem)),
+        (v.copies, v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest, peaks(problem)), v.rows,
         prices.replica_usd, most, _STARTS_KEPT, wanted.astype(np.int64), out, out_cost,
     )  # fmt: skip
     return _table(problem, choices, wanted, out, found, used)
