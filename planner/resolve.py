@@ -66,9 +66,8 @@ def _cluster(cluster: Cluster, catalog: Catalog, problems: list[str]) -> Cluster
     pools = tuple(_Pools(cluster, catalog, f"{where}.pools", found).fill(pool) for pool in cluster.pools)
     if region is None and cluster.provider in catalog.providers and (found or cluster.country is None):
         known = sorted(one.region for one in catalog.regions.values() if one.provider == cluster.provider)
-        mend = did_you_mean(cluster.region, known)
-        found = [f"{where}.region: {cluster.region}: not a region of {cluster.provider} in the catalog: {mend} "
-                 f"(or give country, machines and prices yourself)"]
+        mend = f"{did_you_mean(cluster.region, known)} (or give country, machines and prices yourself)"
+        found = [f"{where}.region: {cluster.region}: not a region of {cluster.provider} in the catalog: {mend}"]
     problems += found
     if region is None:
         return cluster.model_copy(update={"pools": pools})
@@ -185,11 +184,13 @@ class _Links:
     def collect(self, scenario: Scenario) -> None:
         """Look up every link that a workload needs: round trips from users, egress from data, upstream, to users."""
         places = _places(scenario)
+        everywhere = tuple(dict.fromkeys(cluster.region_key for cluster in scenario.clusters))
         for workload in scenario.workloads:
             here, at = places[workload.name], f"workloads.{workload.name}"
             for user in workload.users:
                 if workload.slo.latency_ms is not None:
                     self._need(self._rtt, (user.region,), here, f"{at}.slo.latency_ms")
+                self._welcome(user.region, everywhere)
                 if user.gb_per_day:
                     self._need(self._egress, here, (user.region,), f"{at}.users.{user.region}.gb_per_day")
             if workload.data is not None and workload.data.location is not None and workload.data.gb_per_day_in:
@@ -207,6 +208,14 @@ class _Links:
             for receiver in receivers:
                 if sender != receiver and not look_up(sender, receiver):
                     self._missing(sender, receiver, "rtt_ms" if look_up == self._rtt else "egress_usd_per_gb", why)
+
+    def _welcome(self, sender: str, receivers: tuple[str, ...]) -> None:
+        """Fill in round trips that a predicted latency may need, or the reason why a cluster is out of reach."""
+        if (self._rtt, (sender,), ()) not in self.done:
+            self.done.add((self._rtt, (sender,), ()))
+            for receiver in receivers:
+                if sender != receiver:
+                    self._rtt(sender, receiver)
 
     def _rtt(self, sender: str, receiver: str) -> bool:
         """Whether a round trip is known, filling it in where it is."""

@@ -180,7 +180,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"nan|NaN|{DECIMAL.pattern}"),
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:[nN]a[nN]|{DECIMAL.pattern})$"),
                               list("+-.0123456789nN"))
 
 
