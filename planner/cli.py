@@ -57,6 +57,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+export_app = typer.Typer(help="Write things out for others to read.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(export_app, name="export")
+
 
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -114,6 +117,31 @@ def _verify(
     from planner import commands
 
     return commands.verify(commands.scenario_at(scenario, with_diagnostics), plan, as_json)
+
+
+@app.command("catalog")
+def _catalog(
+    pattern: Annotated[str, typer.Argument(metavar="MACHINE", help="A name or a pattern, as m6i.*")] = "*",
+    region: Annotated[str | None, typer.Option(help="Prices there: provider/region.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Show machine types and prices that the planner knows."""
+    from planner import commands
+
+    return commands.catalog(pattern, region, as_json)
+
+
+@export_app.command("scenario")
+def _export_scenario(
+    scenario: ScenarioPath,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")],
+    with_diagnostics: Diagnostics = False,
+    as_json: Json = False,
+) -> int:
+    """Write a scenario with every default, price, shape, link and replica written out: it gives the same plan."""
+    from planner import commands
+
+    return commands.export(scenario, output, with_diagnostics, as_json)
 
 
 @app.command("where")

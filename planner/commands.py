@@ -17,6 +17,7 @@ from planner.catalog import builtin_catalog
 from planner.checking import verify_plan
 from planner.diagnose import run_diagnose
 from planner.errors import InputError
+from planner.export import export_scenario
 from planner.hosting import with_diagnostics
 from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, writing
@@ -28,6 +29,7 @@ from planner.report import Figures, figures_of, write_report
 from planner.resolve import resolve
 from planner.scenario import Scenario, read_scenario
 from planner.scenario.yaml_file import read_yaml
+from planner.shelf import machine_rows, price_rows
 from planner.terminal import Interrupt, ProgressLine, console, percent, plain, plan_view
 
 DONE, NO, STOPPED = 0, 1, 130
@@ -50,7 +52,7 @@ def show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obje
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
+        return f"{value:,.0f}" if value.is_integer() else f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
     return plain(value)
 
 
@@ -271,3 +273,27 @@ def _show_predicted(found: Profile, path: Path, as_json: bool) -> int:
 
 def _figure(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:,.4g}"
+
+
+def catalog(pattern: str, region: str | None, as_json: bool) -> int:
+    """Show machine types and prices of the built-in catalog."""
+    found = builtin_catalog()
+    rows = machine_rows(found, pattern) if region is None else price_rows(found, pattern, region)
+    if as_json:
+        print_json({"as_of": found.as_of, "rows": [row._asdict() for row in rows]})
+    else:
+        show_table(f"Catalog, no price older than {found.as_of}", rows[0]._fields,
+                   [["" if cell is None else cell for cell in row] for row in rows])
+    return DONE
+
+
+def export(path: Path, folder: Path, diagnostics: bool, as_json: bool) -> int:
+    """Write a scenario with every default, price, shape, link and replica written out."""
+    given = scenario_at(path, diagnostics)
+    scenario = resolve(read_scenario(given), builtin_catalog()) if isinstance(given, Path) else given
+    export_scenario(scenario, profile_scenario(scenario), folder)
+    if as_json:
+        print_json({"folder": str(folder), "name": scenario.name})
+    else:
+        _show_lines([f"{scenario.name} is written to {folder}"])
+    return DONE
