@@ -114,7 +114,17 @@ class Catalog:
 
     def over(self, base: Catalog) -> Catalog:
         """One catalog with what it lacks taken from another. Prices of the providers it knows are its own alone."""
+        machines = {**base.machines, **{key: _filled(machine, base.machines.get(key))
+                                        for key, machine in self.machines.items()}}
         prices = {key: price for key, price in base.prices.items() if key[0] not in self.providers}
-        return replace(self, machines={**base.machines, **self.machines}, prices={**prices, **self.prices},
+        return replace(self, machines=machines, prices={**prices, **self.prices},
                        regions={**base.regions, **self.regions}, round_trips={**base.round_trips, **self.round_trips},
                        egress={**base.egress, **self.egress})
+
+
+def _filled(machine: Machine, base: Machine | None) -> Machine:
+    """A machine with what it does not state taken from the same machine elsewhere."""
+    if base is None:
+        return machine
+    unstated = [name for name in type(machine).model_fields if getattr(machine, name) is None]
+    return machine.model_copy(update={name: getattr(base, name) for name in unstated})
