@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from placement.jit import jit
 from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
@@ -98,6 +99,8 @@ def _price_rows(
     clusters: int,
     replica_usd: Floats,
     cost_scale: float,
+    allowed: Ints,
+    must: Ints,
     cost: Floats,
     unit_cost: Floats,
     candidate: Ints,
@@ -113,37 +116,68 @@ def _price_rows(
     for q in range(len(q_stream)):
         s, k = q_stream[q], v_copies[q_variant[q]]
         cheapest[:] = np.inf
+        first = q_first[q]
+        for i in range(k + 1):
+            candidate[first + i] = -1
+            unit_cost[first + i] = np.inf
+        cost[q] = np.inf
+        if allowed[q] == 0:
+            continue
         for n in range(candidate_first[s], candidate_first[s + 1]):
             if k == 1 and single[n] == 0:
                 continue
             p = pool[n]
             g = pool_cluster[p]
+            if must[s, g] < 0:
+                continue
             fixed = cost_scale * (own_usd[n] + user_usd[n] / k)
             if fixed >= cheapest[g]:
                 continue
             for u in range(q_variant[q], q_variant[q + 1]):
                 if v_speed[u] != speed[n] or v_peak[u] > most[n]:
                     continue
-                paid, first = rent(
+                paid, begin = rent(
                     v_row[u], v_level[u], v_length[u], v_period[u], v_runs[u], v_earliest[u], v_latest[u], rows,
                     replica_usd[kind[s], shape[s], p],
                 )  # fmt: skip
                 if fixed + paid < cheapest[g]:
                     cheapest[g] = fixed + paid
-                    at[g, 0], at[g, 1], at[g, 2] = n, u, first
-        order = np.argsort(cheapest)
+                    at[g, 0], at[g, 1], at[g, 2] = n, u, begin
+        rank = cheapest.copy()
+        complete = True
+        for g in range(clusters):
+            if must[s, g] > 0:
+                rank[g] = -np.inf  # taken whatever it costs
+                complete = complete and cheapest[g] < np.inf
+        order = np.argsort(rank)
         total = 0.0
-        for i in range(k + 1):
-            place = q_first[q] + i
-            candidate[place] = -1
-            unit_cost[place] = np.inf
-            if i < clusters and cheapest[order[i]] < np.inf:
-                g = order[i]
-                candidate[place], variant[place], start[place] = at[g]
-                unit_cost[place] = cheapest[g]
-            if i < k:
-                total += unit_cost[place]
-        cost[q] = total
+        for i in range(min(k + 1, clusters)):
+            g = order[i]
+            if cheapest[g] < np.inf:
+                candidate[first + i], variant[first + i], start[first + i] = at[g]
+                unit_cost[first + i] = cheapest[g]
+        for i in range(k):
+            total += unit_cost[first + i]
+            complete = complete and (i < clusters)
+        for i in range(k, clusters):
+            complete = complete and must[s, order[i]] <= 0
+        if complete:
+            cost[q] = total
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What a branch fixes: `copies` [S, K + 1] numbers of copies allowed, `clusters` [S, G] 1 must, -1 must not, 0 may."""
+
+    copies: NDArray[np.bool_]
+    clusters: Ints
+
+
+def free(problem: Problem) -> Fixed:
+    """Nothing fixed."""
+    streams, most = len(problem.streams.shape), int(problem.variants.copies.max(initial=1))
+    clusters = np.zeros((streams, len(problem.clusters.availability)), np.int64)
+    return Fixed(np.ones((streams, most + 1), bool), clusters)
 
 
 class Pricer:
@@ -164,15 +198,18 @@ class Pricer:
         self._q_stream, self._q_copies = v.stream[begin], v.copies[begin]
         self._q_first = np.append(0, np.cumsum(self._q_copies + 1)).astype(np.int64)
 
-    def cheapest(self, prices: Prices) -> Choices:
-        """The cheapest choice of every stream and number of copies at `prices`."""
+    def cheapest(self, prices: Prices, fixed: Fixed | None = None) -> Choices:
+        """The cheapest choice of every stream and number of copies at `prices`, within what is `fixed`."""
+        fixed = fixed or free(self._problem)
+        row = np.clip(self._q_copies, 0, fixed.copies.shape[1] - 1)
+        allowed = fixed.copies[self._q_stream, row].astype(np.int64)
         places = int(self._q_first[-1])
         cost, unit_cost = np.full(len(self._q_stream), np.inf), np.full(places, np.inf)
         candidate, variant, start = (np.full(places, -1, np.int64) for _ in range(3))
         _price_rows(
             self._q_stream, self._q_variant, self._q_first, self._streams, self._candidates, self._variants,
             self._problem.variants.rows, self._problem.pools.cluster, len(self._problem.clusters.availability),
-            prices.replica_usd, prices.cost_scale, cost, unit_cost, candidate, variant, start,
+            prices.replica_usd, prices.cost_scale, allowed, fixed.clusters, cost, unit_cost, candidate, variant, start,
         )  # fmt: skip
         best = np.full(len(self._problem.streams.shape), np.inf)
         np.minimum.at(best, self._q_stream, cost)

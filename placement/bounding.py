@@ -52,12 +52,13 @@ class Bounding:
         finite = np.where(np.isfinite(self.choices.best), self.choices.best, 0.0)
         self.master.art_usd = _ART_FACTOR * finite + _ART_USD
         self.master.add_columns(self.choices, np.full(len(finite), np.inf), 4)
-        self.done = not self._solve()
+        self.done = not self.solve()
 
     def _seconds(self) -> float:
         return max(0.05, self._deadline - time.monotonic())
 
-    def _solve(self) -> bool:
+    def solve(self) -> bool:
+        """Solve the master in the time left; False when time ran out."""
         return not self._stopped() and self.master.solve(self._seconds())
 
     def _price(self) -> int:
@@ -80,7 +81,7 @@ class Bounding:
         inner = 0
         while self._price() and inner < _INNER:
             inner += 1
-            if not self._solve():
+            if not self.solve():
                 self.done = True
                 return
         loads = self.master.loads()
@@ -97,7 +98,7 @@ class Bounding:
         self.rounds += 1
         self.done = self._splitting and not (broken or weights or splits)
         self.master.purge()
-        if not self.done and not self._solve():
+        if not self.done and not self.solve():
             self.done = True
 
 

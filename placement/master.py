@@ -8,7 +8,7 @@ fractional solution guides the search. Column generation: Desaulniers, Desrosier
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,6 +174,7 @@ class Master:
         self.units = UnitTable(problem)
         self.columns: list[Column] = []
         self._known: set[tuple[int, tuple[int, ...]]] = set()
+        self.forbidden: Callable[[Column], bool] = lambda _: False
         self.art_usd = np.full(len(problem.streams.shape), 1e7)
         pools = range(len(problem.pools.cluster))
         shape_of = problem.streams.shape[problem.candidates.stream]
@@ -293,7 +294,7 @@ class Master:
             elif by_cost:
                 lp.entries.append((streams[s], lp.col(("missing", s), float(self.art_usd[s]), 0.0, np.inf), 1.0))
         for column in self.columns:
-            lp.col((column.stream, column.units), scale * column.usd, 0.0, np.inf)
+            lp.col((column.stream, column.units), scale * column.usd, 0.0, 0.0 if self.forbidden(column) else np.inf)
         if not by_cost:
             self._budget_row(lp)
         return lp

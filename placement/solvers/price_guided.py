@@ -16,18 +16,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from placement.bounding import Bounding
+from placement.branching import Branching
 from placement.complete import Packings, Shortfall, complete
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.master import Column
 from placement.needs import Load, pool_loads
 from placement.packing import needed
 from placement.problem import Floats, Ints, Objective, Problem
-from placement.result import Result, Settings, Solution, Status, Watch
+from placement.result import Result, Settings, Solution, Status, Units, Watch
 from placement.searcher import Searcher, placeable
+from placement.options import too_large
 from placement.shortlist import shortlist
+from placement.solvers.highs import solve_exact
 from placement.weights import WeightFinder
 
-METHOD = "Lagrangian bound on packing rows (column generation)"
+METHOD = "Lagrangian bound on packing rows (column generation, branching)"
 _BOUND_SHARE = 0.4
 """Share of the time the bound may take alone before searches start beside it."""
 _STRETCHES = 24
@@ -42,8 +45,16 @@ _HEAVIER = 1.06
 _TAUGHT_SLOTS = 4
 _LARGE = 50_000
 """Streams x slots from which plans are packed by simple orders while searching, and stretches cool with the clock."""
+_BRANCHES = 16
+"""Branches of the bound beside one cooling of the search."""
+_SMALL, _CLOSING_S = 60_000, 15.0
+"""Options x slots up to which a problem is handed to the exact solver, and for how long unless thorough."""
 _POLISH_SHARE = 0.1
 """Share of the time kept for packing a large plan harder at the end."""
+_COLD = 1e-3
+"""USD: a temperature at which nothing worse is kept."""
+_MENDS = 3
+"""Cold stretches that may follow a plan that does not pack, before the search goes on."""
 _FIRST_TRIES = 6
 _LEARN_EVERY = 6
 _WEIGHT_USD = 1e4
@@ -82,6 +93,10 @@ class _Run:
         self.deadline = began + settings.time_limit_s
         self.bound_until = began + _BOUND_SHARE * settings.time_limit_s
         self.best = _Best()
+        self.method = METHOD
+        self.branching: Branching | None = None
+        self.cooled = False
+        self.proven_infeasible = False
         self.packing_s = 0.0
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
         self.bounding: Bounding
@@ -97,6 +112,13 @@ class _Run:
         if self.by_cost:
             return self.bounding.bound
         return 1.0 if self.total <= 0 else min(1.0, 1.0 - self.bounding.bound / self.total)
+
+    @property
+    def bound_done(self) -> bool:
+        """Neither rounds nor branches can raise the bound any more."""
+        if not self.bounding.done:
+            return False
+        return not self.by_cost or (self.branching is not None and self.branching.done)
 
     @property
     def objective(self) -> float:
@@ -117,24 +139,30 @@ class _Run:
     def tell(self, phase: str, solution: Solution | None = None) -> None:
         self.watch.report(phase, solution, self.objective, self.bound)
 
-    def offer(self, searcher: Searcher, packings: Packings, phase: str) -> None:
+    def offer(self, searcher: Searcher, packings: Packings, phase: str) -> bool:
         """Pack the searcher's plan; keep and report it when it is complete and the best so far.
 
-        Where room lacks the searcher is told to do with fewer machines there.
+        Where room lacks, pools are packed harder; where it still does, the searcher is told to do with fewer machines,
+        and the answer is False.
         """
         if searcher.missing:
-            return
+            return True
         left_out = float(self.problem.workloads.weight[searcher.dropped].sum())
         if not self.best.better(searcher.book(), left_out, self.by_cost):
-            return
+            return True
         began = time.monotonic()
-        solution = complete(self.problem, searcher.plan(), packings=packings)
+        solution = _complete(self.problem, searcher.plan(), packings)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
         if isinstance(solution, Shortfall):
             searcher.squeeze(solution.pool, solution.slot, solution.lacking)
-            return
+            return False
+        self.take(solution, left_out, phase)
+        return True
+
+    def take(self, solution: Solution, left_out: float, phase: str) -> None:
+        """Keep and report a packed plan when it is the best so far."""
         usd = _cost(self.problem, solution)
-        over = not self.by_cost and usd > self.problem.objective.budget_usd + 1e-9
+        over = not self.by_cost and usd > self.problem.objective.budget_usd * (1 + 1e-9) + 1e-9
         if not over and self.best.better(usd, left_out, self.by_cost):
             self.best = _Best(solution, usd, left_out)
             self.tell(phase, solution)
@@ -157,11 +185,24 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if run.best.solution is None:
         return _without_plan(run)
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
-    return Result(status, run.best.solution, run.bound, METHOD)
+    return Result(status, run.best.solution, run.bound, run.method)
+
+
+def _complete(problem: Problem, units: Units, packings: Packings) -> Solution | Shortfall:
+    """As `complete`; pools that lack room by simple orders are packed harder once."""
+    solution = complete(problem, units, packings=packings)
+    if not isinstance(solution, Shortfall):
+        return solution
+    loads = pool_loads(problem, units)
+    for p in np.unique(solution.pool):
+        packings.tighten(int(p), loads[p], 1)
+    return complete(problem, units, packings=packings)
 
 
 def _without_plan(run: _Run) -> Result:
     """No plan was found: say whether that is a proof."""
+    if run.proven_infeasible:
+        return Result("infeasible", None, run.bound, "exact search found that not all that must be placed has room")
     if run.by_cost and not run.stopped() and _impossible(run.problem, run.settings):
         return Result("infeasible", None, run.bound, "Lagrangian bound: not all that must be placed has room")
     return Result("unknown", None, run.bound, "no complete plan was found; that none exists is not proven")
@@ -223,34 +264,71 @@ class _Thread:
 
 
 def _search(run: _Run) -> None:
-    """Coolings side by side until they cease to pay, the gap is closed or time is up."""
-    problem, settings = run.problem, run.settings
+    """Coolings side by side until they cease to pay, the gap is closed or time is up; the bound rises beside them."""
+    settings = run.settings
     count = max(1, settings.threads)
-    bounds_on = not run.bounding.done
-    searchers = max(1, count - bounds_on)
-    threads = [_new_thread(run, settings.seed * 1000 + i) for i in range(searchers)]
+    threads = [_new_thread(run, settings.seed * 1000 + i) for i in range(count)]
     seconds = run.deadline - time.monotonic()
+    cooling = 0
     with ThreadPoolExecutor(count) as pool:
-        raising = pool.submit(_raise_bound, run) if bounds_on and count > 1 else None
-        cooling = 0
-        while not run.stopped() and not run.closed and (settings.thorough or cooling < _COOLINGS):
+        while not run.stopped() and not run.closed and not run.proven_infeasible:
             before = run.best.usd, run.best.left_out
-            work = [pool.submit(_cool, run, thread, cooling, i, seconds) for i, thread in enumerate(threads)]
+            bounding = pool.submit(_raise_bound, run, run.best.usd) if not run.bound_done and count > 1 else None
+            searching = threads[: count - (bounding is not None)]
+            work = [pool.submit(_cool, run, thread, cooling, i, seconds) for i, thread in enumerate(searching)]
             for job in work:
                 job.result()
+            run.cooled = True  # a large problem's bound is not counted in branches but stops here
+            if bounding is not None:
+                bounding.result()
+            run.cooled = False
+            run.tell("search")
             cooling += 1
+            if cooling == 1:
+                _close(run)
             paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
-            if not settings.thorough and not paid and run.best.solution is not None:
+            enough = cooling >= _COOLINGS or (not paid and run.best.solution is not None)
+            if enough and not settings.thorough:
                 break
-        if raising is not None:
-            run.bounding.done = run.bounding.done or run.stopped() or not settings.thorough
-            raising.result()
 
 
-def _raise_bound(run: _Run) -> None:
-    while not run.bounding.done and not run.stopped() and not run.closed:
+def _raise_bound(run: _Run, best_usd: float) -> None:
+    """Raise the bound while a cooling runs: by rounds until they are done, then by branches, a fixed number of them.
+
+    `best_usd` is the best plan's cost when the cooling began, not now, so that the work does not depend on the clock.
+    """
+    while not run.bounding.done and not run.stopped() and not run.cooled:
         run.bounding.advance()
         run.tell("search and bound")
+    if not run.bounding.done or not run.by_cost:
+        return
+    run.branching = run.branching or Branching(run.problem, run.bounding, run.stopped)
+    for _ in range(_BRANCHES):
+        if run.branching.done or run.stopped():
+            return
+        run.branching.advance(best_usd * (1 - run.settings.gap))
+    run.tell("search and bound")
+
+
+def _close(run: _Run) -> None:
+    """Hand a small problem with its plan to the exact solver: it proves the optimum, or raises bound and plan."""
+    problem = run.problem
+    if run.closed or run.stopped() or too_large(problem, _SMALL):
+        return
+    left = run.deadline - time.monotonic()
+    settings = replace(run.settings, time_limit_s=left if run.settings.thorough else min(left, _CLOSING_S))
+    found = solve_exact(problem, settings, run.watch, run.best.solution)
+    if found.status == "infeasible":
+        run.proven_infeasible = True
+        return
+    bound = found.bound if run.by_cost else (1.0 - found.bound) * run.total
+    if bound > run.bounding.bound:
+        run.bounding.bound, run.method = bound, found.method
+    if found.solution is not None:
+        placed = np.unique(problem.streams.workload[found.solution.units.stream])
+        out = np.ones(len(problem.workloads.weight), bool)
+        out[placed] = False
+        run.take(found.solution, float(problem.workloads.weight[out].sum()), "exact")
 
 
 def _new_thread(run: _Run, seed: int) -> _Thread:
@@ -296,7 +374,10 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
         late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= _STRETCHES // 2
         if late or run.stopped():
             _learn(run, thread)
-            run.offer(searcher, thread.packings, "search")
+            for _ in range(_MENDS):
+                searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+                if run.offer(searcher, thread.packings, "search") or run.stopped():
+                    break
 
 
 def _first_plan(run: _Run, thread: _Thread) -> None:
@@ -306,7 +387,7 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
     for _ in range(_FIRST_TRIES):
         if run.stopped() or run.best.solution is not None:
             break
-        thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), 1e-3, 1e-3, 8, 0.1)
+        thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
         run.offer(thread.searcher, simple, "first plan")
     thread.searcher.relax()
 

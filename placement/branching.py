@@ -1,0 +1,153 @@
+"""Branching on the dearest streams: how many copies they have, which clusters they use.
+
+A few streams of very large demand carry much of the distance between bound and plan, because the master spreads them in
+fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the bound of the problem is
+the least bound of the open branches (Land and Doig, "An automatic method of solving discrete programming problems",
+Econometrica 28, 1960). Every branch's bound is a Lagrangian bound of its own (`placement.bound`), so it holds whatever
+the linear solver does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from placement.bound import Fixed, free
+from placement.bounding import Bounding
+from placement.master import Column
+from placement.problem import Bools, Floats, Ints, Problem
+
+_PRICING_ROUNDS = 4
+_CLOSE = 3e-4
+_SPLIT_ENOUGH = 0.02
+"""A stream whose fractions are nearer to whole than this is not branched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """What is fixed, what the bound is, and the decision to take next (stream, cluster; cluster -1: copies)."""
+
+    fixed: Fixed
+    bound: float
+    decision: tuple[int, int, int] | None
+
+
+class Branching:
+    """Raises the bound of a settled `Bounding` by best-first branching; `advance` works off one branch."""
+
+    def __init__(self, problem: Problem, bounding: Bounding, stopped: Callable[[], bool]) -> None:
+        self._problem, self._bounding, self._stopped = problem, bounding, stopped
+        self._cluster = problem.pools.cluster[problem.candidates.pool]
+        self._open: list[tuple[float, int, _Branch]] = []
+        self._count = 0
+        self.done = False
+        root = free(problem)
+        self._push(_Branch(root, bounding.bound, self._decide(root)))
+
+    @property
+    def branches(self) -> int:
+        """Branches made so far."""
+        return self._count
+
+    def _push(self, branch: _Branch) -> None:
+        heapq.heappush(self._open, (branch.bound, self._count, branch))
+        self._count += 1
+
+    def advance(self, enough: float) -> None:
+        """Work off the branch of least bound; `enough` is the bound from which no more is wanted (the best plan's)."""
+        if self.done or not self._open:
+            self.done = True
+            return
+        bound, _, branch = self._open[0]
+        if branch.decision is None or bound >= enough or self._stopped():
+            self.done = True
+            return
+        children = []
+        for fixed in self._children(branch):
+            child = self._evaluate(fixed, bound, enough)
+            if child is None:
+                self.done = True  # cut short: the branch stays open with the bound it has
+                return
+            children.append(child)
+        heapq.heappop(self._open)
+        for child in children:
+            self._push(child)
+        if self._open:
+            self._bounding.bound = max(self._bounding.bound, min(self._open[0][0], enough))
+
+    def _children(self, branch: _Branch) -> list[Fixed]:
+        stream, cluster, copies = branch.decision or (0, 0, 0)
+        result = []
+        for side in (0, 1):
+            allowed, clusters = branch.fixed.copies.copy(), branch.fixed.clusters.copy()
+            if cluster >= 0:
+                clusters[stream, cluster] = 1 if side else -1
+            else:
+                few = np.arange(allowed.shape[1]) <= copies
+                allowed[stream] &= few if side == 0 else ~few
+            result.append(Fixed(allowed, clusters))
+        return result
+
+    def _evaluate(self, fixed: Fixed, bound: float, enough: float) -> _Branch | None:
+        """Bound of a branch; None when time ran out in it."""
+        bounding, master = self._bounding, self._bounding.master
+        master.forbidden = lambda column: not self._allows(fixed, column)
+        try:
+            for _ in range(_PRICING_ROUNDS):
+                if self._stopped() or not bounding.solve():
+                    return None
+                prices = master.prices()
+                choices = bounding.pricer.cheapest(prices, fixed)
+                bound = max(bound, bounding.pricer.bound(prices, choices))
+                if bound >= enough or master.objective - bound < _CLOSE * abs(master.objective):
+                    break
+                if not master.add_columns(choices, master.stream_duals() - 1e-6, 2):
+                    break
+            return _Branch(fixed, bound, self._decide(fixed) if bound < enough else None)
+        finally:
+            master.forbidden = lambda _: False
+
+    def _allows(self, fixed: Fixed, column: Column) -> bool:
+        s = column.stream
+        if not fixed.copies[s, min(len(column.units), fixed.copies.shape[1] - 1)]:
+            return False
+        here = self._clusters(column)
+        wish = fixed.clusters[s]
+        return bool((wish[here] >= 0).all()) and not bool((np.delete(wish, here) > 0).any())
+
+    def _clusters(self, column: Column) -> Ints:
+        units = self._bounding.master.units.units
+        return self._cluster[[units[u][0] for u in column.units]]
+
+    def _decide(self, fixed: Fixed) -> tuple[int, int, int] | None:
+        """The decision that matters most: stream, cluster (or -1 and the number of copies to divide at)."""
+        master, problem = self._bounding.master, self._problem
+        streams, clusters = len(problem.streams.shape), len(problem.clusters.availability)
+        use, copies = np.zeros((streams, clusters)), np.zeros((streams, fixed.copies.shape[1]))
+        for column, value in zip(master.columns, master.fraction, strict=False):
+            if value > 1e-7:
+                use[column.stream, self._clusters(column)] += value
+                copies[column.stream, min(len(column.units), copies.shape[1] - 1)] += value
+        dual = np.maximum(master.stream_duals(), 0.0)
+        below = np.cumsum(copies, axis=1)
+        by_copies = _halves(below) * dual[:, None]
+        by_cluster = _halves(use) * (fixed.clusters == 0) * dual[:, None]
+        if max(by_copies.max(), by_cluster.max()) <= _SPLIT_ENOUGH * max(float(dual.mean()), 1e-9):
+            return None
+        if by_copies.max() >= 0.5 * by_cluster.max():
+            s, k = np.unravel_index(int(by_copies.argmax()), by_copies.shape)
+            return int(s), -1, int(k)
+        s, g = np.unravel_index(int(by_cluster.argmax()), by_cluster.shape)
+        return int(s), int(g), 0
+
+
+def _halves(fractions: Floats) -> Floats:
+    """How far each fraction is from whole."""
+    inside = np.clip(fractions, 0.0, 1.0)
+    return np.minimum(inside, 1.0 - inside)
+
+
+__all__ = ["Bools", "Branching"]
