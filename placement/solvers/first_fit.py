@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations, islice
 
 import numpy as np
 
 from placement.complete import Shortfall, complete
 from placement.formulation import cost_usd
-from placement.needs import Load, pool_loads
+from placement.needs import Load, has_spot
 from placement.options import needs_of
 from placement.packing import needed
-from placement.problem import TOLERANCE, Floats, Ints, Problem, Purchase
+from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
 from placement.purchase import buy, terms
 from placement.result import Result, Settings, Solution, Units, Watch
 
@@ -29,6 +30,8 @@ _MOST_SETS = 5000
 
 Unit = tuple[int, int, int]
 """(candidate, variant, start)."""
+Kind = tuple[int, bool]
+"""(shape, whether spot machines may hold it): what a pool's load is made of."""
 
 
 def supports(problem: Problem) -> str | None:
@@ -42,7 +45,7 @@ def supports(problem: Problem) -> str | None:
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa: ARG001 (there is nothing to set)
     """Place workload after workload; a workload whose streams do not all find room is left out whole."""
     trivial = 0.0 if problem.objective.mode == "min_cost" else 1.0
-    shelf = _Shelf(problem)
+    shelf, left_out = _Shelf(problem), []
     best = shelf.solution()
     for workload in _order(problem, shelf):
         if watch.stopped():
@@ -50,6 +53,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa
         before = dict(shelf.placed)
         if not all(shelf.place(int(s)) for s in np.flatnonzero(problem.streams.workload == workload)):
             shelf.restore(before)
+            left_out.append(int(workload))
         elif problem.objective.mode == "max_sla":
             solution = shelf.solution()
             if solution is None or cost_usd(problem, solution) > problem.objective.budget_usd:
@@ -59,7 +63,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa
     if problem.objective.mode == "min_cost":
         best = shelf.solution()
     if best is None or not _allowed(problem, best):
-        return Result("unknown", None, trivial, "not everything that must be placed found room")
+        return Result("unknown", None, trivial, f"first fit left out {len(left_out)} workloads for want of room")
     return Result("feasible", best, trivial, METHOD)
 
 
@@ -92,16 +96,16 @@ class _Shelf:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self._offered = terms(problem)
-        self._members: list[dict[tuple[int, int], Unit]] = [{} for _ in problem.pools.cluster]
+        self._offered, self._spot = terms(problem), has_spot(problem)
+        self._loads: list[dict[Kind, Counts]] = [{} for _ in problem.pools.cluster]
         self._share_usd = _share_usd(problem)
         self._ranked: dict[int, list[tuple[Unit, float]]] = {}
 
     def restore(self, before: dict[int, tuple[Unit, ...]]) -> None:
         """Go back to an earlier state."""
         for stream in self.placed.keys() - before.keys():
-            for copy, unit in enumerate(self.placed.pop(stream)):
-                del self._members[self._pool(unit)][stream, copy]
+            for unit in self.placed.pop(stream):
+                self._book(stream, unit, -1)
 
     def solution(self) -> Solution | None:
         """The plan so far with the cheapest machines; None when they cannot be had."""
@@ -112,23 +116,29 @@ class _Shelf:
         """Put the stream's copies where they are cheapest and have room; False when there is no such place."""
         variants = self.problem.variants
         for copies in sorted({int(variants.copies[unit[1]]) for unit, _ in self.choices(stream)}):
+            first_start = cache(lambda unit: self._first_start(stream, unit))
             for units in self._sets(stream, copies):
-                found = tuple(fitting for copy, unit in enumerate(units)
-                              if (fitting := self._first_start(stream, copy, unit)) is not None)
-                if len(found) == copies:
-                    self.placed[stream] = found
-                    for copy, unit in enumerate(found):
-                        self._members[self._pool(unit)][stream, copy] = unit
+                if all(first_start(unit) is not None for unit in units):
+                    self.placed[stream] = tuple(unit for unit in map(first_start, units) if unit is not None)
+                    for unit in self.placed[stream]:
+                        self._book(stream, unit, 1)
                     return True
         return False
+
+    def _book(self, stream: int, unit: Unit, sign: int) -> None:
+        load, kind = self._loads[self._pool(unit)], self._kind(stream, self._pool(unit))
+        load[kind] = load.get(kind, 0) + sign * _needs(self.problem, unit)
+
+    def _kind(self, stream: int, pool: int) -> Kind:
+        streams = self.problem.streams
+        return int(streams.shape[stream]), bool(streams.preemptible[stream] and self._spot[pool])
 
     def choices(self, stream: int) -> list[tuple[Unit, float]]:
         """The stream's legal units at their earliest start with what they would cost there, cheapest first."""
         if stream not in self._ranked:
             problem = self.problem
             first, end = problem.streams.variant_first[stream:stream + 2]
-            found = [(unit, self._estimate_usd(stream, unit)) for v in range(int(first), int(end))
-                     for unit in _units_of(problem, stream, v)]
+            found = [choice for v in range(int(first), int(end)) for choice in self._estimated(stream, v)]
             self._ranked[stream] = sorted(found, key=lambda choice: choice[1])
         return self._ranked[stream]
 
@@ -150,27 +160,33 @@ class _Shelf:
     def _pool(self, unit: Unit) -> int:
         return int(self.problem.candidates.pool[unit[0]])
 
-    def _estimate_usd(self, stream: int, unit: Unit) -> float:
-        """Shares of machines at the pool's lowest price the stream may use, and what the copy costs beside."""
-        candidates, (candidate, variant, _) = self.problem.candidates, unit
-        copies = int(self.problem.variants.copies[variant])
-        rate = self._share_usd[int(self.problem.streams.preemptible[stream])][
-            self.problem.streams.shape[stream], self._pool(unit)]
-        machines = float((needs_of(self.problem, variant)[0] * rate).sum())
-        return copies * machines + float(copies * candidates.cost_usd[candidate] + candidates.user_usd[candidate])
+    def _estimated(self, stream: int, variant: int) -> Iterator[tuple[Unit, float]]:
+        """A variant's units at its earliest start, and for all its copies together their shares of machines at the
+        lowest price that the stream may use, with what the copies cost beside.
+        """
+        problem, variants, candidates = self.problem, self.problem.variants, self.problem.candidates
+        first, end = problem.streams.candidate_first[stream:stream + 2]
+        here = first + np.flatnonzero(candidates.speed[first:end] == variants.speed[variant])
+        start = int(variants.earliest[variant]) if variants.row[variant] < 0 else 0
+        rate = self._share_usd[int(problem.streams.preemptible[stream])][problem.streams.shape[stream]]
+        machines = rate[candidates.pool[here]] @ needs_of(problem, variant)[0]
+        copies = int(variants.copies[variant])
+        usd = copies * (machines + candidates.cost_usd[here]) + candidates.user_usd[here]
+        for candidate, price in zip(here.tolist(), usd.tolist(), strict=True):
+            yield (candidate, variant, start), price
 
-    def _first_start(self, stream: int, copy: int, unit: Unit) -> Unit | None:
+    def _first_start(self, stream: int, unit: Unit) -> Unit | None:
         """The unit at the first start that leaves room for everything in its pool."""
         candidate, variant, _ = unit
         batch = self.problem.variants.row[variant] < 0
         starts = range(self.problem.variants.earliest[variant], self.problem.variants.latest[variant] + 1)
         return next(((candidate, variant, int(start)) for start in (starts if batch else (0,))
-                     if self._has_room(stream, copy, (candidate, variant, int(start)))), None)
+                     if self._has_room(stream, (candidate, variant, int(start)))), None)
 
-    def _has_room(self, stream: int, copy: int, unit: Unit) -> bool:
-        pool = self._pool(unit)
-        together = {**self._members[pool], (stream, copy): unit}
-        load = pool_loads(self.problem, _rows([(s, c, *u) for (s, c), u in sorted(together.items())]))[pool]
+    def _has_room(self, stream: int, unit: Unit) -> bool:
+        pool, kind = self._pool(unit), self._kind(stream, self._pool(unit))
+        loads = self._loads[pool]
+        load = _load({**loads, kind: loads.get(kind, 0) + _needs(self.problem, unit)})
         if self._too_much(pool, load):
             return False
         need = needed(load, self.problem.shapes, self.problem.pools.room[pool], effort=0)
@@ -183,13 +199,19 @@ class _Shelf:
         return bool((wanted > have + 1e-9).any())
 
 
-def _units_of(problem: Problem, stream: int, variant: int) -> Iterator[Unit]:
-    """A variant's units at its earliest start."""
-    first, end = problem.streams.candidate_first[stream:stream + 2]
-    start = int(problem.variants.earliest[variant]) if problem.variants.row[variant] < 0 else 0
-    for candidate in range(int(first), int(end)):
-        if problem.candidates.speed[candidate] == problem.variants.speed[variant]:
-            yield candidate, variant, start
+def _needs(problem: Problem, unit: Unit) -> Counts:
+    """Replicas of a unit in each slot."""
+    _, variant, start = unit
+    first = int(problem.variants.earliest[variant]) if problem.variants.row[variant] < 0 else 0
+    row: Counts = needs_of(problem, variant)[start - first]
+    return row
+
+
+def _load(kinds: dict[Kind, Counts]) -> Load:
+    shapes = sorted({shape for shape, _ in kinds})
+    none = np.zeros(len(next(iter(kinds.values()))), np.int32)
+    firm, flexible = ([kinds.get((shape, spot), none) for shape in shapes] for spot in (False, True))
+    return Load(np.array(shapes, np.int64), np.array(firm, np.int32), np.array(flexible, np.int32))
 
 
 def _share_usd(problem: Problem) -> tuple[Floats, Floats]:
@@ -210,9 +232,6 @@ def _share_usd(problem: Problem) -> tuple[Floats, Floats]:
 
 
 def _units(placed: dict[int, tuple[Unit, ...]]) -> Units:
-    return _rows([(stream, copy, *unit) for stream, units in sorted(placed.items()) for copy, unit in enumerate(units)])
-
-
-def _rows(rows: list[tuple[int, int, int, int, int]]) -> Units:
+    rows = [(stream, copy, *unit) for stream, units in sorted(placed.items()) for copy, unit in enumerate(units)]
     table = np.array(rows, np.int64).reshape(-1, 5).T
     return Units(*(column.copy() for column in table))
