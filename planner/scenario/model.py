@@ -39,8 +39,8 @@ def _instant(value: object) -> object:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise ValueError(f"not a time: {error}") from None
+        except ValueError:
+            raise ValueError("not a time of ISO 8601") from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("no_zone")

@@ -99,7 +99,7 @@ def _named_file(folder: Path, name: str, field: str, places: Places) -> Path | s
         return places.line(field, name, "leads out of the scenario's folder", "put the file into it")
     path = folder / plain
     if not path.is_file():
-        return places.line(field, name, f"there is no file {path}", "write the path from the scenario's folder on")
+        return places.line(field, name, f"there is no file {path}", "paths start at the scenario's folder")
     return path
 
 

@@ -43,6 +43,7 @@ REFUSED = (
     Refused("clusters.*.grid_g_per_kwh", _is_list, "give one number"),
     Refused("clusters.*.pools.*.zones", _some, "leave it out: a cluster is one failure domain"),
     Refused("clusters.*.pools.*.max", _is_list, "give one number"),
+    Refused("clusters.*.pools.*.min", _some, "leave it out: an owned or committed offer keeps machines running"),
     Refused("clusters.*.pools.*.offers.*.max", _is_list, "give one number"),
     Refused("clusters.*.pools.*.offers.*.owned", _is_list, "give one number"),
     Refused("clusters.*.pools.*.offers.*.price_usd_per_hour", _is_list, "give one number"),

@@ -32,7 +32,7 @@ class ReplicaRows:
     def join(cls, parts: Sequence[ReplicaRows], order: Iterable[str]) -> ReplicaRows:
         """Rows of several tables as one, in the order asked for; names that no part knows are left out."""
         where = {name: (at, row) for at, part in enumerate(parts) for name, row in part.row.items()}
-        names = [name for name in order if name in where]
+        names = [name for name in dict.fromkeys(order) if name in where]
         if not names:
             return cls.empty()
         counts = np.stack([parts[at].counts[row] for at, row in (where[name] for name in names)])

@@ -26,7 +26,7 @@ class Places:
 
     def file(self, field: str) -> str:
         """The file that a field (`workloads.etl.request`) was read from."""
-        return self.tables.get(field.split(".", 1)[0], self.main)
+        return self.tables.get(re.split(r"[.\[]", field, maxsplit=1)[0], self.main)
 
     def line(self, field: str, *parts: str) -> str:
         """One problem as a line: file: field: value: what is allowed: how to mend; empty parts are left out."""
@@ -79,7 +79,18 @@ def _title(group: str | int, item: Value) -> str | None:
 
 def translate(errors: list[ErrorDetails], raw: Value, places: Places) -> list[str]:
     """Lines for the errors of a pydantic validation of `raw` as a scenario."""
-    return [_line(error, raw, places) for error in errors]
+    lines = []
+    columns: set[Path] = set()
+    for error in errors:
+        path = error["loc"]
+        if error["type"] == "too_short" and error["input"]:
+            continue  # the items with mistakes do not count, and are told already
+        if error["type"] == "extra_forbidden" and path[0] in places.tables:
+            if path[2:] in columns:
+                continue  # one line for a column
+            columns.add(path[2:])
+        lines.append(_line(error, raw, places))
+    return lines
 
 
 def real_path(location: Path) -> Path:
@@ -94,7 +105,7 @@ def _line(error: ErrorDetails, raw: Value, places: Places) -> str:
     if not path:
         return places.line("scenario", shown(value), "a mapping of fields is needed")
     if kind == "missing":
-        return places.line(field, "not given", _allowed(path))
+        return places.line(field, "not given", REPLICAS if path[-1] == "replicas" else _allowed(path))
     if kind == "extra_forbidden":
         return places.line(field, "unknown field", _unknown(path))
     say = KINDS.get(kind)
@@ -139,10 +150,11 @@ def _choices(annotation: object) -> list[str]:
 def _number(error: ErrorDetails, path: Path) -> tuple[str, str]:
     value, name = error["input"], str(path[-1])
     needed = "a whole number" if error["type"].startswith("int") else "a number"
-    if not isinstance(value, str):
-        return needed, ""
-    bare = _bare_number(value, name)
-    return needed, f"write {bare:.12g}" if bare is not None else ""
+    if isinstance(value, str):
+        bare = _bare_number(value, name)
+    else:
+        bare = value if isinstance(value, float) and value.is_integer() else None
+    return needed, f"write {round(bare, 4):.12g}" if bare is not None else ""
 
 
 FACTORS: dict[str, float] = {
@@ -202,6 +214,8 @@ def _custom(error: ErrorDetails, _: Path) -> tuple[str, str]:
     return words, "write it as 2026-11-02T00:00:00Z"
 
 
+REPLICAS = "a list of one whole number a slot, or one of {from: ...}, {history: ...}, {task: ...}"
+
 KINDS: dict[str, Callable[[ErrorDetails, Path], tuple[str, str]]] = {
     "float_type": _number,
     "int_type": _number,
@@ -216,11 +230,12 @@ KINDS: dict[str, Callable[[ErrorDetails, Path], tuple[str, str]]] = {
     "less_than": _bound,
     "finite_number": lambda *_: ("a finite number", "leave it out if it is not known"),
     "tuple_type": lambda *_: ("a list", "write [a, b]"),
-    "model_type": lambda *_: ("a mapping of fields", ""),
+    "model_type": lambda _, path: (REPLICAS if path[-1] == "replicas" else "a mapping of fields", ""),
     "model_attributes_type": lambda *_: ("a mapping of fields", ""),
     "dict_type": lambda *_: ("a mapping", ""),
     "string_too_short": lambda *_: ("text that is not empty", ""),
-    "too_short": lambda *_: ("at least one item", "leave it out if all are meant"),
+    "too_short": lambda _, path: ("at least one item", "add one" if len(path) == 1 or path[-1] == "pools"
+                                  else "leave it out if all are meant"),
     "string_pattern_mismatch": _pattern,
     "datetime_type": lambda *_: ("a time", "write it as 2026-11-02T00:00:00Z"),
     "value_error": _custom,

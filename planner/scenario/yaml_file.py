@@ -20,10 +20,24 @@ MAX_VALUES = 3_000_000
 Value: TypeAlias = Any
 """Whatever a file may hold: nothing, truth, a number, text, a list or a mapping of these."""
 
-Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp",
-                                                               "value", "merge"))
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Stops at a depth that no scenario has: the C parser would overrun its stack."""
+
+    _depth = 0
+
+    def descend_resolver(self, _parent: yaml.Node | None, _index: object) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"nested deeper than {MAX_DEPTH} levels")
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+
+
+YAML_TAG = "tag:yaml.org,2002:"
+PLAIN_TAGS = frozenset(YAML_TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value",
+                                                   "merge", "seq", "map"))
 TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
@@ -44,12 +58,10 @@ def parse_yaml(text: str, file: str) -> Value:
     """The value of a YAML text; `file` is what errors call it. Raises InputError."""
     loader = None
     try:
-        loader = Loader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
     except yaml.YAMLError as error:
         raise InputError([f"{file}: {_words(error, text)}"]) from None
-    except RecursionError:
-        raise InputError([f"{file}: nested too deeply"]) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -110,12 +122,13 @@ class _Values:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._depth = 0
         self._done: dict[int, tuple[Value, int] | None] = {}
 
     def of(self, node: yaml.Node) -> tuple[Value, int]:
+        if node.tag not in PLAIN_TAGS:
+            raise self._wrong(node, f"the tag {node.tag.removeprefix(YAML_TAG)}: plain values only")
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node), 1
+            return node.value if node.style else scalar(node.value), 1
         key = id(node)
         if key in self._done:
             known = self._done[key]
@@ -123,20 +136,11 @@ class _Values:
                 raise self._wrong(node, "an alias to what it is part of: write the values out")
             return known
         self._done[key] = None
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise self._wrong(node, f"nested deeper than {MAX_DEPTH} levels")
         value, size = self._mapping(node) if isinstance(node, yaml.MappingNode) else self._list(node)
         if size > MAX_VALUES:
             raise self._wrong(node, f"more than {MAX_VALUES:,} values: put long lists into tables")
-        self._depth -= 1
         self._done[key] = value, size
         return value, size
-
-    def _scalar(self, node: yaml.ScalarNode) -> Value:
-        if node.tag not in PLAIN_TAGS:
-            raise self._wrong(node, f"the tag {node.tag}: plain values only")
-        return node.value if node.style else scalar(node.value)
 
     def _list(self, node: yaml.Node) -> tuple[list[Any], int]:
         pairs = [self.of(item) for item in node.value]
@@ -149,7 +153,7 @@ class _Values:
         for key, item in node.value:
             value, size = self.of(item)
             total += size
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == f"{YAML_TAG}merge":
                 merged = {**self._merged(key, value), **merged}
                 continue
             name = self._key(key)
