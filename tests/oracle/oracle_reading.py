@@ -102,7 +102,7 @@ def _refuse(scenario: Row) -> None:
     asked = [name for name in ("domains", "limits", "commitments", "interference") if scenario.get(name)]
     asked += ["survive"] * (scenario.get("survive", "none") != "none")
     asked += ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
-    asked += ["horizon.periods"] * ("periods" in scenario["horizon"])
+    asked += ["horizon.periods"] * bool(scenario["horizon"].get("periods"))
     asked += ["max_parts"] * any(w.get("max_parts", 1) != 1 for w in scenario["workloads"])
     asked += ["machine by catalog name"] * any(
         not isinstance(pool["machine"], dict) for cluster in scenario["clusters"] for pool in cluster["pools"])

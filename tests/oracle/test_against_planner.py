@@ -24,10 +24,12 @@ from placement.problem import Problem
 from placement.result import Result, Settings
 from placement.worker import Stopwatch, solve_here
 from planner.checking import verify_plan
+from planner.export import export_scenario
 from planner.plan import read_plan as read_as_planner
 from planner.planning import NoPlanFound, PlanRequest, make_plan
 
 Row = dict[str, Any]
+MEDICAL = Path(__file__).parents[2] / "examples" / "medical"
 BLOCK = 20
 BLOCKS = 10
 
@@ -210,3 +212,16 @@ def test_both_readings_judge_tampered_plans_alike(block: int, restate: bool, tmp
                 wrong.append((seed, tamper.__name__, ours.violations, theirs.violations))
     assert wrong == []
     assert judged[0] > 10
+
+
+# ---------------------------------------------------------------- an example, written out
+
+
+def test_the_medical_example_written_out_reads_the_same(tmp_path: Path) -> None:
+    """The exported scenario has all that the second reading needs, and the example's plan passes it there."""
+    made = make_plan(MEDICAL, PlanRequest(time_limit_s=15))
+    made.write(tmp_path / "plan.json")
+    export_scenario(made.scenario, made.profiles, tmp_path / "medical")
+    verdict = check(tmp_path / "medical", tmp_path / "plan.json")
+    assert verdict.violations == ()
+    assert verdict.cost_usd > 0
