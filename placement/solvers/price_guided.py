@@ -23,7 +23,7 @@ from placement.master import Column
 from placement.needs import Load, pool_loads
 from placement.packing import needed
 from placement.problem import Floats, Ints, Objective, Problem
-from placement.result import Result, Settings, Solution, Status, Units, Watch
+from placement.result import Result, Settings, Solution, Status, Watch
 from placement.searcher import Searcher, placeable
 from placement.options import too_large
 from placement.shortlist import shortlist
@@ -55,7 +55,7 @@ _COLD = 1e-3
 """USD: a temperature at which nothing worse is kept."""
 _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
-_FIRST_TRIES = 6
+_FIRST_TRIES = 40
 _LEARN_EVERY = 6
 _WEIGHT_USD = 1e4
 """What the search pays in `max_sla` for the smallest weight left out, at least, in multiples of a stream's mean cost."""
@@ -142,8 +142,7 @@ class _Run:
     def offer(self, searcher: Searcher, packings: Packings, phase: str) -> bool:
         """Pack the searcher's plan; keep and report it when it is complete and the best so far.
 
-        Where room lacks, pools are packed harder; where it still does, the searcher is told to do with fewer machines,
-        and the answer is False.
+        Where room lacks the searcher is told to do with fewer machines, and the answer is False.
         """
         if searcher.missing:
             return True
@@ -151,7 +150,7 @@ class _Run:
         if not self.best.better(searcher.book(), left_out, self.by_cost):
             return True
         began = time.monotonic()
-        solution = _complete(self.problem, searcher.plan(), packings)
+        solution = complete(self.problem, searcher.plan(), packings=packings)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
         if isinstance(solution, Shortfall):
             searcher.squeeze(solution.pool, solution.slot, solution.lacking)
@@ -186,17 +185,6 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
         return _without_plan(run)
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
     return Result(status, run.best.solution, run.bound, run.method)
-
-
-def _complete(problem: Problem, units: Units, packings: Packings) -> Solution | Shortfall:
-    """As `complete`; pools that lack room by simple orders are packed harder once."""
-    solution = complete(problem, units, packings=packings)
-    if not isinstance(solution, Shortfall):
-        return solution
-    loads = pool_loads(problem, units)
-    for p in np.unique(solution.pool):
-        packings.tighten(int(p), loads[p], 1)
-    return complete(problem, units, packings=packings)
 
 
 def _without_plan(run: _Run) -> Result:
@@ -388,6 +376,7 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
         if run.stopped() or run.best.solution is not None:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+        _learn(run, thread)
         run.offer(thread.searcher, simple, "first plan")
     thread.searcher.relax()
 
