@@ -45,6 +45,8 @@ def resolve(scenario: Scenario, catalog: Catalog) -> Scenario:
         "objective": _objective(scenario)})
     problems += _gpu_problems(filled, catalog)
     links = _Links.of(filled, catalog)
+    links.told.update(cluster.region_key for cluster in clusters
+                      if any(line.startswith(f"{FILE}: clusters.{cluster.name}.region:") for line in problems))
     links.collect(filled)
     problems += links.problems
     if problems:
