@@ -22,7 +22,7 @@ from placement.problem import (
     Variants,
     Workloads,
 )
-from planner.demand import Demand, throughput
+from planner.demand import Demand, group, throughput
 from planner.legal import Legality, legality
 from planner.scenario.model import Scenario
 from planner.supply import (
@@ -193,11 +193,12 @@ def _egress(links: Links, senders: list[str], receivers: list[str] | tuple[str, 
 
 def _moves(supply: Supply, demand: Demand, workload: Ints, pool: Ints) -> Floats:
     """move_cost_usd of every placed unit that is not where its incumbent says."""
-    row = {name: p for p, name in enumerate(supply.names)}
     now = [w.incumbent for w in demand.workloads]
-    home = np.array([row.get((i.cluster, i.pool), -1) if i else -1 for i in now])
+    row, places = group((i.cluster, i.pool) if i else None for i in now)
+    home = np.array([[place is not None and place[0] == cluster and place[1] in (None, name)
+                      for cluster, name in supply.names] for place in places])
     usd = np.array([i.move_cost_usd if i else 0.0 for i in now])
-    return np.where(home[workload] == pool, 0.0, usd[workload])
+    return np.where(home[row[workload], pool], 0.0, usd[workload])
 
 
 def _flows(scenario: Scenario, demand: Demand) -> Flows:

@@ -160,8 +160,6 @@ def _users(scenario: Scenario, _: Names) -> Iterator[Finding]:
         if not workload.users:
             continue
         field, total = f"workloads.{workload.name}.users", sum(user.share for user in workload.users)
-        if workload.kind != "serving":
-            yield field, f"kind {workload.kind}", "only serving workloads have users", "remove it, or use kind: serving"
         if abs(total - 1) > SHARES_TOLERANCE:
             yield field, f"shares sum to {total:.6g}", "the shares of all users sum to 1", "mend the shares"
 
@@ -247,7 +245,7 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
         if pools is None:
             yield (f"{field}.cluster", now.cluster, "no cluster has that name",
                    did_you_mean(now.cluster, list(names.pools)))
-        elif now.pool not in pools:
+        elif now.pool is not None and now.pool not in pools:
             yield (f"{field}.pool", now.pool, f"no pool of {now.cluster} has that name",
                    did_you_mean(now.pool, list(pools)))
 

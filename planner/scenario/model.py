@@ -351,10 +351,11 @@ class ClusterRules(Model):
 
 
 class Incumbent(Model):
-    """Where the workload runs today, and what it costs to move one placed unit away."""
+    """Where the workload runs today, and what it costs to move one placed unit away; `pool` of None is any pool there.
+    """
 
     cluster: Name
-    pool: Name
+    pool: Name | None = None
     move_cost_usd: Amount = 0.0
 
 

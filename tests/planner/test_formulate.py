@@ -150,6 +150,23 @@ def test_costs_beside_machines_are_kept_by_part(fleet: dict[str, Any], build: Bu
     assert c.cost_usd == pytest.approx(parts.egress_usd + parts.storage_usd + parts.moves_usd)
 
 
+def test_any_pool_of_an_incumbent_without_one_is_home(fleet: dict[str, Any], build: Build, new: New) -> None:
+    """An incumbent that names a cluster alone makes every pool there free of the move, and no other."""
+    fleet["workloads"] = [new("w", preemptible=True, incumbent={"cluster": "aws-sp", "move_cost_usd": 3.0})]
+    _, formulation = build(fleet)
+    moves = dict(zip(formulation.problem.candidates.pool.tolist(), formulation.cost_parts.moves_usd, strict=True))
+    named = {"/".join(formulation.names.pools[p]): usd for p, usd in moves.items()}
+    assert named == {"aws-sp/m6i": 0, "aws-sp/spot": 0, "azure-we/d16": 3, "own-lis/cpu": 3, "own-lis/h100": 3}
+
+
+def test_batch_work_with_users_is_a_gang_for_each_region(fleet: dict[str, Any], build: Build, new: New) -> None:
+    """Ten replicas for users of 0.7 and 0.3 are gangs of 7 and 3, each with a start of its own."""
+    users = [{"region": "aws/sa-east-1", "share": 0.7}, {"region": "azure/westeurope", "share": 0.3}]
+    fleet["workloads"] = [new("w", users=users, replicas=[10] * 4, batch={"duration_slots": 2, "latest_slot": 2})]
+    v = build(fleet)[1].problem.variants
+    assert [set(v.level[(v.stream == s) & (v.copies == 1)].tolist()) for s in (0, 1)] == [{7}, {3}]
+
+
 def test_flows_multiply_the_shares_of_both_ends(fleet: dict[str, Any], build: Build, new: New) -> None:
     """24 GB a day over four hours between streams of 0.75 and 0.5 are 24 / 6 x 0.75 x 0.5."""
     two = [{"region": "aws/sa-east-1", "share": 0.75}, {"region": "azure/westeurope", "share": 0.25}]

@@ -51,8 +51,8 @@ ONE_LINE: list[tuple[str, object, str]] = [
     ("workloads/0/request/memory_gib", "16GB", "workloads.etl.request.memory_gib: 16GB: a number: write 14.9012"),
     ("workloads/1/users/0/share", 0.7,
      "workloads.web.users: shares sum to 0.7: the shares of all users sum to 1: mend the shares"),
-    ("workloads/0/users", [{"region": "azure/westeurope"}],
-     "workloads.etl.users: kind etl: only serving workloads have users: remove it, or use kind: serving"),
+    ("workloads/0/users", [{"region": "azure/westeurope"}, {"region": "aws/sa-east-1"}],
+     "workloads.etl.users: shares sum to 2: the shares of all users sum to 1: mend the shares"),
     ("workloads/1/users/0/region", "westeurope",
      "workloads.web.users.westeurope.region: westeurope: a region as provider/region, such as aws/sa-east-1"),
     ("workloads/0/replicas", [1, 2],
@@ -150,6 +150,18 @@ def test_what_is_not_there_yet_is_refused_by_name(problems: Problems, path: str,
 def test_what_is_refused_may_be_said_to_be_absent(problems: Problems) -> None:
     """Writing the default of a refused field is no mistake."""
     assert problems({"survive": "none", "sizing": "each", "limits": [], "workloads/0/max_parts": 1}) == ()
+
+
+@pytest.mark.parametrize("kind", ["etl", "feature", "training", "serving", "diagnostics", "drift_monitor"])
+def test_work_of_every_kind_may_have_users(problems: Problems, kind: str) -> None:
+    """Results of any kind of work may be sent to people in several regions."""
+    users = [{"region": "azure/westeurope", "share": 0.7}, {"region": "aws/sa-east-1", "share": 0.3}]
+    assert problems({"workloads/0/kind": kind, "workloads/0/users": users}) == ()
+
+
+def test_an_incumbent_may_leave_its_pool_open(problems: Problems) -> None:
+    """A cluster alone says where a workload runs today."""
+    assert problems({"workloads/0/incumbent": {"cluster": "aws-saopaulo", "move_cost_usd": 3}}) == ()
 
 
 def test_a_circle_of_workloads_is_named(problems: Problems) -> None:
