@@ -193,6 +193,8 @@ class Master:
         self._status_col: dict[Hashable, Any] = {}
         self._status_row: dict[Hashable, Any] = {}
         self.objective = 0.0
+        self.fraction = np.zeros(0)
+        self._column_reduced = np.zeros(0)
 
     # ---------------------------------------------------------------- groups and rows
 

@@ -21,6 +21,8 @@ _ROUND = 1e-5
 _OVER_USD = 1e5
 """Penalty for a machine and slot over a limit: never worth it, yet finite, so that the search can pass through."""
 _MISSING_USD = 1e6
+_OVER_BUDGET = 1e4
+"""Penalty for a USD over the budget: more than leaving any workload out is worth."""
 
 
 class Purse(NamedTuple):
@@ -394,7 +396,7 @@ def _put(
 def _score(state: State, rules: Rules, missing: int) -> float:
     """What the search lowers: USD, streams missing, weight left out, money over budget."""
     over = max(0.0, state.totals[0] - rules.budget_usd)
-    return state.totals[0] + _MISSING_USD * missing + state.totals[1] + 100.0 * over
+    return state.totals[0] + _MISSING_USD * missing + state.totals[1] + _OVER_BUDGET * over
 
 
 @jit

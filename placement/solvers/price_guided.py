@@ -3,8 +3,9 @@
 First the bound is raised by column generation until packing weights and time groups settle. Its prices say which units
 are worth trying, its fractions where to start. Searches then run side by side, each in a thread (kernels hold no lock);
 after every stretch the plan is packed exactly, and where packing needs more machines than the weights say the search is
-taught a heavier weight. A bound that time cut short goes on rising in one of the threads. Work is counted in rounds, not
-in seconds: the same input and seed give the same plan unless the time limit cuts in.
+taught a heavier weight. In one of the threads the bound goes on rising, by branching. Work is counted in rounds and in
+branches, not in seconds: the same input and seed give the same plan unless the time limit cuts in. Small problems go to
+the exact solver first.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from placement.complete import Packings, Shortfall, complete
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.master import Column
 from placement.needs import Load, pool_loads
+from placement.options import too_large
 from placement.packing import needed
-from placement.problem import Floats, Ints, Objective, Problem
+from placement.problem import Floats, Ints, Objective, Problem, Purchase
 from placement.result import Result, Settings, Solution, Status, Watch
 from placement.searcher import Searcher, placeable
-from placement.options import too_large
 from placement.shortlist import shortlist
 from placement.solvers.highs import solve_exact
 from placement.weights import WeightFinder
@@ -47,8 +48,8 @@ _LARGE = 50_000
 """Streams x slots from which plans are packed by simple orders while searching, and stretches cool with the clock."""
 _BRANCHES = 16
 """Branches of the bound beside one cooling of the search."""
-_SMALL, _CLOSING_S = 60_000, 15.0
-"""Options x slots up to which a problem is handed to the exact solver, and for how long unless thorough."""
+_SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
+"""Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
 _POLISH_SHARE = 0.1
 """Share of the time kept for packing a large plan harder at the end."""
 _COLD = 1e-3
@@ -57,8 +58,6 @@ _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
 _FIRST_TRIES = 40
 _LEARN_EVERY = 6
-_WEIGHT_USD = 1e4
-"""What the search pays in `max_sla` for the smallest weight left out, at least, in multiples of a stream's mean cost."""
 
 
 def supports(problem: Problem) -> str | None:
@@ -99,7 +98,18 @@ class _Run:
         self.proven_infeasible = False
         self.packing_s = 0.0
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
-        self.bounding: Bounding
+        self.exact_bound = 0.0 if self.by_cost else 1.0
+        self._bounding: Bounding | None = None
+
+    @property
+    def bounding(self) -> Bounding:
+        """The bound in the making; only asked for once there is one."""
+        assert self._bounding is not None, "the bound is made before the search"
+        return self._bounding
+
+    @bounding.setter
+    def bounding(self, bounding: Bounding) -> None:
+        self._bounding, self.method = bounding, METHOD
 
     def stopped(self) -> bool:
         """True once only packing what is there still fits into the time."""
@@ -109,9 +119,11 @@ class _Run:
     @property
     def bound(self) -> float:
         """As the objective reads: a least cost, or a most attainment."""
+        if self._bounding is None:
+            return self.exact_bound
         if self.by_cost:
-            return self.bounding.bound
-        return 1.0 if self.total <= 0 else min(1.0, 1.0 - self.bounding.bound / self.total)
+            return max(self.exact_bound, self.bounding.bound)
+        return min(self.exact_bound, 1.0 if self.total <= 0 else 1.0 - self.bounding.bound / self.total)
 
     @property
     def bound_done(self) -> bool:
@@ -169,22 +181,42 @@ class _Run:
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     """Plan `problem`; see the module for how, `placement.result.Result` for what comes back."""
-    must = ~problem.workloads.droppable & (problem.workloads.weight > -1)
-    if problem.objective.mode == "min_cost" and bool((must & ~placeable(problem)).any()):
-        return Result("infeasible", None, np.inf, "a workload that must be placed has no legal place")
+    if (impossible := _plainly_impossible(problem)) is not None:
+        return Result("infeasible", None, np.inf if problem.objective.mode == "min_cost" else 0.0, impossible)
     run = _Run(problem, settings, watch)
-    run.bounding = Bounding(problem, settings.seed, run.stopped, run.deadline)
+    if not too_large(problem, _SMALL):
+        _solve_exactly(run)
+    if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
+        run.bounding = Bounding(problem, settings.seed, run.stopped, run.deadline)
+        _first_bound(run)
+        _search(run)
+        _polish(run)
+    if run.best.solution is None:
+        return _without_plan(run)
+    status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
+    return Result(status, run.best.solution, run.bound, run.method)
+
+
+def _plainly_impossible(problem: Problem) -> str | None:
+    """Why no plan can exist, where that shows without solving; None else."""
+    offers = problem.offers
+    if problem.objective.mode == "max_sla":
+        owned = float((offers.price_usd.sum(axis=1) * offers.owned)[offers.purchase <= Purchase.COMMITTED].sum())
+        if owned > problem.objective.budget_usd * (1 + 1e-9):
+            return f"machines already owned cost {owned:.2f} USD, more than the budget"
+        return None
+    if bool((~problem.workloads.droppable & ~placeable(problem)).any()):
+        return "a workload that must be placed has no legal place"
+    return None
+
+
+def _first_bound(run: _Run) -> None:
+    """Raise the bound until it settles: a large problem's only until its prices can guide a search."""
     while not run.bounding.done and not run.stopped() and not (run.large and run.bounding.settled):
         if time.monotonic() > run.bound_until:
             break
         run.bounding.advance()
         run.tell("bound")
-    _search(run)
-    _polish(run)
-    if run.best.solution is None:
-        return _without_plan(run)
-    status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
-    return Result(status, run.best.solution, run.bound, run.method)
 
 
 def _without_plan(run: _Run) -> Result:
@@ -218,7 +250,7 @@ def _impossible(problem: Problem, settings: Settings) -> bool:
 def _cost(problem: Problem, solution: Solution) -> float:
     """USD of a packed plan, as the search compares plans; `placement.verify` recounts it for the books."""
     offers, units, c = problem.offers, solution.units, problem.candidates
-    fixed = offers.purchase <= 1
+    fixed = offers.purchase <= Purchase.COMMITTED
     paid = np.maximum(solution.machines.max(axis=1), offers.owned)
     total = float((offers.price_usd.sum(axis=1) * paid)[fixed].sum())
     total += float((offers.price_usd * solution.machines)[~fixed].sum())
@@ -272,8 +304,6 @@ def _search(run: _Run) -> None:
             run.cooled = False
             run.tell("search")
             cooling += 1
-            if cooling == 1:
-                _close(run)
             paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
             enough = cooling >= _COOLINGS or (not paid and run.best.solution is not None)
             if enough and not settings.thorough:
@@ -298,24 +328,18 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
     run.tell("search and bound")
 
 
-def _close(run: _Run) -> None:
-    """Hand a small problem with its plan to the exact solver: it proves the optimum, or raises bound and plan."""
-    problem = run.problem
-    if run.closed or run.stopped() or too_large(problem, _SMALL):
-        return
-    left = run.deadline - time.monotonic()
-    settings = replace(run.settings, time_limit_s=left if run.settings.thorough else min(left, _CLOSING_S))
-    found = solve_exact(problem, settings, run.watch, run.best.solution)
+def _solve_exactly(run: _Run) -> None:
+    """Hand a small problem to the exact solver: mostly it proves the optimum at once, else its bound and plan stay."""
+    problem, settings = run.problem, run.settings
+    seconds = min(_EXACT_SHARE * settings.time_limit_s, _EXACT_S)
+    found = solve_exact(problem, replace(settings, time_limit_s=seconds), run.watch)
     if found.status == "infeasible":
         run.proven_infeasible = True
         return
-    bound = found.bound if run.by_cost else (1.0 - found.bound) * run.total
-    if bound > run.bounding.bound:
-        run.bounding.bound, run.method = bound, found.method
+    run.exact_bound, run.method = found.bound, found.method
     if found.solution is not None:
-        placed = np.unique(problem.streams.workload[found.solution.units.stream])
         out = np.ones(len(problem.workloads.weight), bool)
-        out[placed] = False
+        out[problem.streams.workload[found.solution.units.stream]] = False
         run.take(found.solution, float(problem.workloads.weight[out].sum()), "exact")
 
 
@@ -326,18 +350,23 @@ def _new_thread(run: _Run, seed: int) -> _Thread:
     units = shortlist(problem, bounding.prices, bounding.choices, master.columns, master.fraction, master.units)
     weights = [list(vectors) for vectors in master.weights]
     finders = [WeightFinder(problem.shapes, room, master.legal[p]) for p, room in enumerate(problem.pools.room)]
-    return _Thread(Searcher(problem, units, weights, _drop_usd(run)), weights, np.random.default_rng(seed),
-                   Packings(problem, 0 if run.large else 2), finders, list(master.columns), master.fraction)  # fmt: skip
+    packings = Packings(problem, 0 if run.large else 2)
+    searcher = Searcher(problem, units, weights, _drop_usd(run))
+    rng = np.random.default_rng(seed)
+    return _Thread(searcher, weights, rng, packings, finders, list(master.columns), master.fraction)
 
 
 def _drop_usd(run: _Run) -> Floats:
-    """What the search pays for leaving a workload out: nothing where slack rules (`min_cost`), else dear by weight."""
-    weight = run.problem.workloads.weight
+    """What the search pays for leaving a workload out: nothing where slack rules (`min_cost`).
+
+    In `max_sla` more than anything costs, so that nothing is left out that the budget allows, and most by weight.
+    """
+    weight, budget = run.problem.workloads.weight, run.problem.objective.budget_usd
     if run.by_cost:
         return np.zeros(len(weight))
     best = run.bounding.choices.best
-    usual = float(np.mean(best[np.isfinite(best)])) if np.isfinite(best).any() else 1.0
-    return weight / max(float(weight[weight > 0].min(initial=1.0)), 1e-9) * max(usual, 1.0) * _WEIGHT_USD / 1e4
+    most = budget if np.isfinite(budget) else 10 * float(best[np.isfinite(best)].sum())
+    return max(most, 1.0) * (1 + 10 * len(weight) * weight / max(run.total, 1e-12))
 
 
 def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) -> None:
@@ -399,9 +428,9 @@ def _learn(run: _Run, thread: _Thread) -> None:
         for i, t in zip(at, slots, strict=True):
             machines, firm_machines = int(packed.machines[:, i].min()), int(packed.firm[:, i].min())
             if machines > every[p, t]:
-                taught += _teach(run, thread, p, load, t, True, machines)
+                taught += _teach(thread, p, load, t, machines)
             elif firm_machines > firm[p, t]:
-                taught += _teach(run, thread, p, load, t, False, firm_machines)
+                taught += _teach(thread, p, load, t, firm_machines, firm_only=True)
     if taught:
         searcher.teach(thread.weights)
 
@@ -435,13 +464,13 @@ def _worst(short: Ints, load: Load) -> list[int]:
     return [int(t) for t in slots[np.sort(first)][:_TAUGHT_SLOTS]]
 
 
-def _teach(run: _Run, thread: _Thread, p: int, load: Load, slot: int, all_work: bool, machines: int) -> int:
+def _teach(thread: _Thread, p: int, load: Load, slot: int, machines: int, *, firm_only: bool = False) -> int:
     """A weight that counts `machines` for what pool p holds in `slot`: a valid one if there is, else a heavier one.
 
     Returns 1 when a weight was added. A heavier one is a guess for the search alone; the bound never sees it.
     """
-    replicas = np.zeros(len(run.problem.shapes))
-    replicas[load.shapes] = load.firm[:, slot] + (load.flexible[:, slot] if all_work else 0)
+    replicas = np.zeros(len(thread.weights[p][0]))
+    replicas[load.shapes] = load.firm[:, slot] + (0 if firm_only else load.flexible[:, slot])
     valid = thread.finders[p].find(replicas)
     if np.ceil(valid @ replicas - 1e-5) >= machines:
         thread.weights[p].append(valid)
