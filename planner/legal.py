@@ -65,15 +65,20 @@ class Legality:
 
 def legality(supply: Supply, demand: Demand, links: Links, speeds: tuple[Ints, Floats]) -> Legality:
     """All rules of a fleet; `speeds` comes from `planner.demand.throughput`. Raises InputError for a missing link."""
-    rules = (*_fit(supply, demand), _gpu_models(supply, demand), _arch(supply, demand), _patterns(supply, demand),
-             _residency(supply, demand), _latency(supply, demand, links), _spot_only(supply, demand),
-             _deploy(supply, demand), _durability(supply, demand), _windows(demand, speeds),
-             _min_throughput(supply, demand))
+    before = (*_fit(supply, demand), _gpu_models(supply, demand), _arch(supply, demand), _patterns(supply, demand),
+              _residency(supply, demand))
     pairs = np.ones((len(demand.workload), len(supply.pools)), bool)
+    _narrow(pairs, before)
+    after = (_latency(supply, demand, links, pairs), _spot_only(supply, demand), _deploy(supply, demand),
+             _durability(supply, demand), _windows(demand, speeds), _min_throughput(supply, demand))
+    _narrow(pairs, after)
+    return Legality((*before, *after), pairs)
+
+
+def _narrow(pairs: Bools, rules: Iterable[Rule]) -> None:
     for rule in rules:
         if not rule.passes.all():
             pairs &= rule.passes[rule.row]
-    return Legality(rules, pairs)
 
 
 def _fit(supply: Supply, demand: Demand) -> Iterator[Rule]:
@@ -153,8 +158,11 @@ def _residency(supply: Supply, demand: Demand) -> Rule:
     return Rule("residency", row[demand.workload], np.array(passes)[:, supply.cluster], why)
 
 
-def _latency(supply: Supply, demand: Demand, links: Links) -> Rule:
-    """Round trip from the users' region to the cluster's + service time <= SLO; without users it holds."""
+def _latency(supply: Supply, demand: Demand, links: Links, pairs: Bools) -> Rule:
+    """Round trip from the users' region to the cluster's + service time <= SLO; without users it holds.
+
+    No link is needed to clusters that other rules leave out: `pairs` [S, P] are legal by those.
+    """
     slos = [demand.workloads[w].slo for w in demand.workload.tolist()]
     row, keys = group((int(r), slo.latency_ms, slo.service_ms) if r >= 0 and slo.latency_ms is not None else None
                       for r, slo in zip(demand.region, slos, strict=True))
@@ -164,9 +172,12 @@ def _latency(supply: Supply, demand: Demand, links: Links) -> Rule:
     for k, key in enumerate(keys):
         if key is not None:
             region, latency_ms, service_ms = key
-            if np.isnan(rtt[region]).any():
-                raise missing_link(demand.regions[region], targets[int(np.isnan(rtt[region]).argmax())], "rtt_ms",
-                                   "slo.latency_ms")
+            missing = np.isnan(rtt[region])
+            if missing.any():
+                needed = missing[supply.cluster] & pairs[row == k].any(axis=0)
+                if needed.any():
+                    raise missing_link(demand.regions[region], targets[supply.cluster[needed.argmax()]], "rtt_ms",
+                                       "slo.latency_ms")
             passes[k] = rtt[region] + service_ms <= latency_ms + EXACT
 
     def why(stream: int, pools: Ints) -> str:

@@ -212,6 +212,19 @@ def test_a_missing_link_is_an_input_error_that_says_how_to_mend(fleet: dict[str,
         build(fleet)
 
 
+@pytest.mark.parametrize("rules", [{"residency": {"allow": ["BR"]}}, {"clusters": {"allow": ["aws-*"]}},
+                                   {"clusters": {"pin": "aws-sp"}}, {"hardware": {"arch": ["arm64"]}}])
+def test_a_link_to_where_work_may_not_run_is_not_missed(fleet: dict[str, Any], build: Build, new: New,
+                                                        rules: dict[str, Any]) -> None:
+    """No round trip is asked for to a cluster that another rule leaves out; that rule is the reason that is told."""
+    fleet["clusters"][0]["pools"].append(fleet["clusters"][1]["pools"].pop())
+    fleet["links"] = [{"from": "gcp/near", "to": "aws/sa-east-1", "rtt_ms": 20.0}]
+    fleet["workloads"] = [new("w", users=[{"region": "gcp/near"}], slo={"latency_ms": 100.0}, **rules)]
+    _, formulation = build(fleet)
+    assert {place.split("/")[0] for place in places(formulation)} == {"aws-sp"}
+    assert "takes" not in " ".join(formulation.why_not(0))
+
+
 # ---------------------------------------------------------------- against a plain loop over every pair
 
 
