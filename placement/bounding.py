@@ -46,8 +46,8 @@ class Bounding:
     def _start(self) -> None:
         """First columns: the cheapest choices when every replica rents its share of the pool's cheapest machine."""
         problem = self._problem
-        self.prices = Prices(_fluid_rent(problem), *np.zeros((2, *problem.pools.run_usd.shape)), 1.0,
-                             np.full(len(problem.workloads.weight), np.inf), 0.0)  # fmt: skip
+        nothing, never = np.zeros_like(problem.pools.run_usd), np.full(len(problem.workloads.weight), np.inf)
+        self.prices = Prices(_fluid_rent(problem), nothing, nothing, 1.0, never, 0.0)
         self.choices = self.pricer.cheapest(self.prices)
         finite = np.where(np.isfinite(self.choices.best), self.choices.best, 0.0)
         self.master.art_usd = _ART_FACTOR * finite + _ART_USD
@@ -66,8 +66,7 @@ class Bounding:
         prices = self.master.prices()
         choices = self.pricer.cheapest(prices)
         bound = self.pricer.bound(prices, choices)
-        if bound >= self.bound or self.rounds == 0:
-            self.bound = max(self.bound, bound)
+        self.bound = max(self.bound, bound)
         self.prices, self.choices = prices, choices
         duals = self.master.stream_duals()
         new = self.master.add_columns(choices, duals - 1e-7 * max(1.0, float(np.abs(duals).max(initial=0.0))), 2)
@@ -86,7 +85,7 @@ class Bounding:
                 return
         loads = self.master.loads()
         broken = self.master.add_violated(loads)
-        weights = self.master.new_weights(loads, self._rng, _SLOTS_TRIED)
+        weights = self.master.new_weights(loads, self._rng, _SLOTS_TRIED, self._stopped)
         broken += self.master.add_violated(loads) if weights else 0
         splits = 0
         pools = len(self._problem.pools.cluster)

@@ -17,7 +17,7 @@ import numpy as np
 
 from placement.bound import Fixed, free
 from placement.bounding import Bounding
-from placement.master import Column
+from placement.columns import Column
 from placement.problem import Bools, Floats, Ints, Problem
 
 _PRICING_ROUNDS = 4

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=np.generic)
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
@@ -18,3 +21,10 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     on disk follows only its own file: delete `__pycache__` after mending a kernel that others call.
     """
     return cast(Callable[P, R], numba.njit(cache=True, nogil=True)(function))
+
+
+def read_only(array: NDArray[S]) -> NDArray[S]:
+    """A read-only view. A kernel is compiled again for arrays that may be written; tables of a problem never are."""
+    view = array.view()
+    view.setflags(write=False)
+    return view

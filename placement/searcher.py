@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.jit import jit
-from placement.master import Column, UnitTable
-from placement.problem import Floats, Ints, Problem
+from placement.booking import Links, Rules, State, Tables, book_all
+from placement.bound import may_drop
+from placement.columns import Column, UnitTable
+from placement.jit import read_only
+from placement.payment import make_purse
+from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Units
-from placement.search import Links, Purse, Rules, State, _move_unit, _pool_cost, _received_usd, improve, purse
+from placement.search import improve, survives
 from placement.shortlist import Shortlist
 from placement.weights import stack, undominated
-
-
-@jit
-def _book_all(
-    state: State, units: Shortlist, rules: Rules, purse: Purse, links: Links, weights: Floats, counts: Ints
-) -> None:
-    """Recompute loads, machines and money of the state from `placed` and `copies` alone."""
-    state.used[:] = 0.0
-    state.firm_used[:] = 0.0
-    state.machines[:] = 0
-    state.firm_machines[:] = 0
-    state.totals[:] = 0.0
-    for s in range(len(state.copies)):
-        for c in range(state.copies[s]):
-            u = state.placed[s, c]
-            p = units.pool[u]
-            _move_unit(state, units, weights, counts[p], u, rules.shape[s], rules.firm[s], 1)
-            state.totals[0] += units.usd[u]
-    for s in range(len(state.copies)):
-        for c in range(state.copies[s]):
-            g = links.pool_cluster[units.pool[state.placed[s, c]]]
-            state.totals[0] += _received_usd(state, units, links, s, g)
-    for p in range(len(state.pool_usd)):
-        usd, level = _pool_cost(purse, p, state.level[p], state.firm_machines[p], state.machines[p])
-        state.pool_usd[p], state.level[p] = usd, level
-        state.totals[0] += usd
-    for w in range(len(state.dropped)):
-        if state.dropped[w]:
-            state.totals[1] += rules.drop_usd[w]
 
 
 def make_links(problem: Problem) -> Links:
@@ -59,16 +33,17 @@ def make_rules(problem: Problem, drop_usd: Floats) -> Rules:
     s, w = problem.streams, problem.workloads
     by_cost = problem.objective.mode == "min_cost"
     order = np.argsort(s.workload, kind="stable")
-    first = np.searchsorted(s.workload[order], np.arange(len(w.weight) + 1)).astype(np.int64)
-    may = w.droppable & (w.weight <= problem.slack) if by_cost else np.ones(len(w.weight), bool)
+    first = np.searchsorted(s.workload[order], np.arange(len(w.weight) + 1))
+    never = np.where(w.droppable, w.weight, np.inf)
     return Rules(
-        s.shape, ~s.preemptible, s.availability, problem.clusters.availability, s.workload, first, order.astype(np.int64),
-        may & placeable(problem), drop_usd, w.weight if by_cost else np.zeros(len(w.weight)),
-        problem.slack if by_cost else np.inf, problem.objective.budget_usd,
+        read_only(s.shape), ~s.preemptible, read_only(s.availability), read_only(problem.clusters.availability),
+        read_only(s.workload), first.astype(np.int64), order.astype(np.int64), may_drop(problem) & placeable(problem),
+        drop_usd.copy(), never if by_cost else np.zeros(len(w.weight)), problem.slack if by_cost else np.inf,
+        problem.objective.budget_usd,
     )  # fmt: skip
 
 
-def placeable(problem: Problem) -> np.ndarray:
+def placeable(problem: Problem) -> Bools:
     """Workloads [W] of which every stream has a variant and a candidate."""
     s = problem.streams
     has = (np.diff(s.candidate_first) > 0) & (np.diff(s.variant_first) > 0)
@@ -82,7 +57,7 @@ class Searcher:
 
     def __init__(self, problem: Problem, units: Shortlist, weights: list[list[Floats]], drop_usd: Floats) -> None:
         self.problem, self.units = problem, units
-        self.rules, self.purse, self.links = make_rules(problem, drop_usd), purse(problem), make_links(problem)
+        self._rules, self._purse, self._links = make_rules(problem, drop_usd), make_purse(problem), make_links(problem)
         streams, copies = len(problem.streams.shape), max(1, int(units.block_copies.max(initial=1)))
         self.placed = np.zeros((streams, copies), np.int64)
         self.copies = np.zeros(streams, np.int64)
@@ -91,32 +66,37 @@ class Searcher:
 
     def teach(self, weights: list[list[Floats]]) -> None:
         """Count machines by these weight vectors from now on."""
-        shapes = len(self.problem.shapes)
+        shapes, slots = len(self.problem.shapes), self.problem.slots
         kept = [undominated(stack(vectors, shapes)) for vectors in weights]
-        self._counts = np.array([len(w) for w in kept], np.int64)
-        self._weights = np.zeros((len(weights), shapes, int(self._counts.max(initial=1))))
+        counts = np.array([len(w) for w in kept], np.int64)
+        width = int(counts.max(initial=1))
+        self._weights, self._counts = np.zeros((len(weights), shapes, width)), counts
         for p, vectors in enumerate(kept):
             self._weights[p, :, : len(vectors)] = vectors.T
-        self._state = self._fresh()
-        self.book()
-
-    def _fresh(self) -> State:
-        pools, slots, width = len(self.problem.pools.cluster), self.problem.slots, self._weights.shape[2]
-        return State(
+        pools = len(weights)
+        self._state = State(
             self.placed, self.copies, self.dropped, np.zeros((pools, slots, width)), np.zeros((pools, slots, width)),
             np.zeros((pools, slots), np.int64), np.zeros((pools, slots), np.int64), np.zeros(pools),
-            self.purse.held.copy(), np.zeros(2),
+            self._purse.held.copy(), np.zeros(2),
         )  # fmt: skip
+        self.book()
+
+    @property
+    def _tables(self) -> Tables:
+        return Tables(self.units, self._rules, self._purse, self._links, self._weights, self._counts)
 
     def book(self) -> float:
         """Recount the plan held; returns its cost in USD (missing streams not counted)."""
-        _book_all(self._state, self.units, self.rules, self.purse, self.links, self._weights, self._counts)
+        book_all(self._state, self._tables)
         return float(self._state.totals[0])
 
     @property
     def missing(self) -> int:
-        """Streams without a place whose workload is not left out."""
-        return int(((self.copies == 0) & ~self.dropped[self.problem.streams.workload]).sum())
+        """Streams without a place that must have one: all those of dropped workloads, when too much is dropped."""
+        rules = self._rules
+        too_much = rules.drop_weight[self.dropped].sum() > rules.slack
+        out = np.zeros_like(self.dropped) if too_much else self.dropped
+        return int(((self.copies == 0) & ~out[rules.workload]).sum())
 
     @property
     def machines(self) -> tuple[Ints, Ints]:
@@ -124,15 +104,15 @@ class Searcher:
         return self._state.firm_machines, self._state.machines
 
     def squeeze(self, pool: Ints, slot: Ints, lacking: Ints) -> None:
-        """Do with fewer machines from now on: `lacking` [k] fewer in `pool` [k] and `slot` [k] than are used there now."""
+        """Do with fewer machines from now on: in `pool` and `slot` `lacking` fewer than are used now, [k] each."""
         used = self.machines[1][pool, slot]
-        limit = np.minimum(self.purse.pool_max[pool, slot], used)
-        self.purse.pool_max[pool, slot] = np.maximum(limit - lacking, 0)
+        limit = np.minimum(self._purse.pool_max[pool, slot], used)
+        self._purse.pool_max[pool, slot] = np.maximum(limit - lacking, 0)
         self.book()
 
     def relax(self) -> None:
         """Forget what `squeeze` took away."""
-        self.purse = purse(self.problem)
+        self._purse = make_purse(self.problem)
         self.book()
 
     def clear(self) -> None:
@@ -149,7 +129,7 @@ class Searcher:
             zip(self.units.candidate, self.units.variant, self.units.start, strict=True))}  # fmt: skip
         mine: dict[int, list[tuple[float, Column]]] = {}
         for column, value in zip(columns, fraction, strict=False):
-            if value > 1e-6:
+            if value > 1e-6 and self._survives(column, table):
                 mine.setdefault(column.stream, []).append((float(value), column))
         self.clear()
         for s in range(len(self.copies)):
@@ -166,13 +146,18 @@ class Searcher:
             self.dropped |= gone
         self.book()
 
+    def _survives(self, column: Column, table: UnitTable) -> bool:
+        """Whether the copies meet their availability together: the master does not ask for that."""
+        pools = self.problem.candidates.pool[[table.units[u][0] for u in column.units]]
+        rules, clusters = self._rules, self.problem.pools.cluster[pools]
+        return len(clusters) == 1 or survives(rules.up, clusters, len(clusters), float(rules.target[column.stream]))
+
     def improve(self, rounds: int, seed: int, hot: float, cold: float, most: int, noise: float) -> float:
         """Ruin and recreate; keeps the best plan met and returns its score."""
         placed, copies, dropped = self.placed.copy(), self.copies.copy(), self.dropped.copy()
         score = improve(
-            self._state, self.units, self.rules, self.purse, self.links, self._weights, self._counts,
-            rounds, seed, hot, cold, most, noise, placed, copies, dropped,
-        )  # fmt: skip
+            self._state, self._tables, rounds, seed, hot, cold, most, noise, placed, copies, dropped
+        )
         self.placed[:], self.copies[:], self.dropped[:] = placed, copies, dropped
         self.book()
         return float(score)
@@ -182,4 +167,5 @@ class Searcher:
         stream = np.repeat(np.arange(len(self.copies)), self.copies)
         copy = np.concatenate([np.arange(k) for k in self.copies]) if len(self.copies) else np.zeros(0)
         at = self.placed[stream, copy.astype(np.int64)]
-        return Units(stream, copy.astype(np.int64), self.units.candidate[at], self.units.variant[at], self.units.start[at])
+        units = self.units
+        return Units(stream, copy.astype(np.int64), units.candidate[at], units.variant[at], units.start[at])

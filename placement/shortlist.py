@@ -1,8 +1,8 @@
 """The units worth trying for every stream, by what they cost at the bound's prices.
 
-The search cannot try every start slot in every pool. Prices say which units a good plan uses: for every stream and number
-of copies the cheapest are kept, enough clusters among them to choose from, and every unit that the fractional solution
-of the master uses.
+The search cannot try every start slot in every pool. Prices say which units a good plan uses: for every stream and
+number of copies the cheapest are kept, enough clusters among them to choose from, and every unit that the fractional
+solution of the master uses.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.bound import Choices, Prices, most_replicas, peaks
+from placement.bound import Choices, Prices, Tables, run_rent, sum_up, tables
+from placement.columns import Column, Unit, UnitTable, unit_needs
 from placement.jit import jit
-from placement.master import Column, UnitTable, unit_needs
-from placement.problem import Counts, Floats, Ints, Problem
+from placement.problem import Bools, Counts, Floats, Ints, Problem
 
 _STARTS_KEPT = 6
 _MOST = 40
@@ -25,9 +25,9 @@ _DEARER = 1.3
 class Shortlist(NamedTuple):
     """Units [N] sorted by stream, then copies, then price; and their needs.
 
-    Blocks of one stream and number of copies: `block_first` [B + 1] into units, `block_copies` [B]; the blocks of stream
-    s are `stream_first[s]:stream_first[s + 1]`. `usd` is what a unit costs beside machines (users' egress shared by the
-    copies). `need` indexes `needs` [M, T]; slots outside `begin`..`end` of a need are empty.
+    Blocks of one stream and number of copies: `block_first` [B + 1] into units, `block_copies` [B]; the blocks of
+    stream s are `stream_first[s]:stream_first[s + 1]`. `usd` is what a unit costs beside machines (users' egress shared
+    by the copies). `need` indexes `needs` [M, T]; slots outside `begin`..`end` of a need are empty.
     """
 
     stream_first: Ints
@@ -45,77 +45,63 @@ class Shortlist(NamedTuple):
 
 
 @jit
+def _keep(cost: float, n: int, variant: int, start: int, kept: int, costs: Floats, units: Ints) -> int:
+    """Insert a unit into the cheapest so far, `costs` [K] and `units` [K, 3] in order; returns how many are kept."""
+    if kept == len(costs):
+        if cost >= costs[kept - 1]:
+            return kept
+        kept -= 1
+    at = kept
+    while at > 0 and costs[at - 1] > cost:
+        costs[at] = costs[at - 1]
+        for i in range(3):
+            units[at, i] = units[at - 1, i]
+        at -= 1
+    costs[at] = cost
+    units[at, 0], units[at, 1], units[at, 2] = n, variant, start
+    return kept + 1
+
+
+@jit
+def _cheapest_starts(
+    table: Tables, n: int, variant: int, fixed: float, price: Floats, sums: Floats, costs: Floats, units: Ints
+) -> int:
+    """The cheapest starts of a variant at candidate n, into `costs` and `units`; returns how many."""
+    row = table.row[variant]
+    kept = start = 0
+    if row >= 0:
+        for t in range(len(price)):
+            fixed += table.rows[row, t] * price[t]
+        return _keep(fixed, n, variant, start, kept, costs, units)
+    sum_up(price, sums)
+    for first in range(table.earliest[variant], table.latest[variant] + 1):
+        kept = _keep(fixed + run_rent(table, variant, first, sums), n, variant, first, kept, costs, units)
+    return kept
+
+
+@jit
 def _cheapest_units(
-    q_stream: Ints,
-    q_variant: Ints,
-    streams: tuple[Ints, Ints, Ints],
-    candidates: tuple[Ints, Ints, Floats, Floats, Ints, Ints],
-    variants: tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints, Ints],
-    rows: Counts,
-    replica_usd: Floats,
-    most: int,
-    starts_kept: int,
-    wanted: Ints,
-    out: Ints,
-    out_cost: Floats,
+    table: Tables, replica_usd: Floats, cost_scale: float, starts_kept: int, wanted: Bools, units: Ints
 ) -> Ints:
-    """For every wanted row q the cheapest units, `out` [Q, most, 3] (candidate, variant, start); returns how many [Q]."""
-    shape, kind, candidate_first = streams
-    pool, speed, own_usd, user_usd, single, limit = candidates
-    v_copies, v_speed, v_row, v_level, v_length, v_period, v_runs, v_earliest, v_latest, v_peak = variants
-    slots = replica_usd.shape[3]
-    found = np.zeros(len(q_stream), np.int64)
-    sums = np.zeros(slots + 1)
-    for q in range(len(q_stream)):
-        if wanted[q] == 0:
+    """For every wanted row q the cheapest units, `units` [Q, most, 3] (candidate, variant, start); how many, [Q]."""
+    found = np.zeros(len(table.q_stream), np.int64)
+    costs, sums = np.empty(units.shape[1]), np.empty(replica_usd.shape[3] + 1)
+    start_costs, start_units = np.empty(starts_kept), np.empty((starts_kept, 3), np.int64)
+    for q in range(len(table.q_stream)):
+        if not wanted[q]:
             continue
-        s, k = q_stream[q], v_copies[q_variant[q]]
-        size = 0
-        for n in range(candidate_first[s], candidate_first[s + 1]):
-            for u in range(q_variant[q], q_variant[q + 1]):
-                if v_speed[u] == speed[n]:
-                    size += v_latest[u] - v_earliest[u] + 1 if v_row[u] < 0 else 1
-        all_cost = np.empty(size)
-        all_unit = np.empty((size, 3), np.int64)
-        at = 0
-        for n in range(candidate_first[s], candidate_first[s + 1]):
-            if k == 1 and single[n] == 0:
+        s, k = table.q_stream[q], table.q_copies[q]
+        for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
+            if k == 1 and not table.single[n]:
                 continue
-            price = replica_usd[kind[s], shape[s], pool[n]]
-            fixed = own_usd[n] + user_usd[n] / k
-            for u in range(q_variant[q], q_variant[q + 1]):
-                if v_speed[u] != speed[n] or v_peak[u] > limit[n]:
+            price = replica_usd[table.kind[s], table.shape[s], table.pool[n]]
+            fixed = cost_scale * (table.cost_usd[n] + table.user_usd[n] / k)
+            for u in range(table.q_variant[q], table.q_variant[q + 1]):
+                if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[n]:
                     continue
-                if v_row[u] >= 0:
-                    total = fixed
-                    for t in range(slots):
-                        total += rows[v_row[u], t] * price[t]
-                    all_cost[at] = total
-                    all_unit[at, 0], all_unit[at, 1], all_unit[at, 2] = n, u, 0
-                    at += 1
-                    continue
-                for t in range(slots):
-                    sums[t + 1] = sums[t] + price[t]
-                begin = at
-                for first in range(v_earliest[u], v_latest[u] + 1):
-                    total = 0.0
-                    for run in range(v_runs[u]):
-                        b = first + run * v_period[u]
-                        total += sums[b + v_length[u]] - sums[b]
-                    all_cost[at] = fixed + total * v_level[u]
-                    all_unit[at, 0], all_unit[at, 1], all_unit[at, 2] = n, u, first
-                    at += 1
-                if at - begin > starts_kept:  # the cheapest starts of this pool only
-                    order = begin + np.argsort(all_cost[begin:at])[:starts_kept]
-                    kept_cost, kept_unit = all_cost[order], all_unit[order]
-                    at = begin + starts_kept
-                    all_cost[begin:at] = kept_cost
-                    all_unit[begin:at] = kept_unit
-        order = np.argsort(all_cost[:at])[:most]
-        found[q] = len(order)
-        for i in range(len(order)):
-            out[q, i] = all_unit[order[i]]
-            out_cost[q, i] = all_cost[order[i]]
+                starts = _cheapest_starts(table, n, u, fixed, price, sums, start_costs, start_units)
+                for i in range(starts):
+                    found[q] = _keep(start_costs[i], n, u, start_units[i, 2], found[q], costs, units[q])
     return found
 
 
@@ -124,57 +110,47 @@ def shortlist(
     most: int = _MOST,
 ) -> Shortlist:  # fmt: skip
     """Build the list from prices [of `placement.bound`], the cheapest choices at them, and the master's solution."""
-    s, c, v = problem.streams, problem.candidates, problem.variants
-    used: dict[tuple[int, int], set[tuple[int, int, int]]] = {}
-    for column, value in zip(columns, fraction, strict=False):
+    used: dict[tuple[int, int], set[Unit]] = {}
+    for column, value in zip(columns, fraction, strict=False):  # columns added since have no value yet
         if value > 1e-6:
             used.setdefault((column.stream, len(column.units)), set()).update(table.units[u] for u in column.units)
     wanted = (choices.cost <= _DEARER * choices.best[choices.stream] + 1e-6) & np.isfinite(choices.cost)
     wanted |= np.array([(int(a), int(b)) in used for a, b in zip(choices.stream, choices.copies, strict=True)], bool)
-    new = np.ones(len(v.stream), bool)
-    new[1:] = (np.diff(v.stream) != 0) | (np.diff(v.copies) != 0)
-    q_variant = np.append(np.flatnonzero(new), len(v.stream)).astype(np.int64)
-    out = np.zeros((len(choices.stream), most, 3), np.int64)
-    out_cost = np.zeros((len(choices.stream), most))
-    found = _cheapest_units(
-        choices.stream, q_variant, (s.shape, s.preemptible.astype(np.int64), s.candidate_first),
-        (c.pool, c.speed, c.cost_usd, c.user_usd, c.single.astype(np.int64), most_replicas(problem)),
-        (v.copies, v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest, peaks(problem)), v.rows,
-        prices.replica_usd, most, _STARTS_KEPT, wanted.astype(np.int64), out, out_cost,
-    )  # fmt: skip
-    return _table(problem, choices, wanted, out, found, used)
+    units = np.zeros((len(choices.stream), most, 3), np.int64)
+    scale = prices.cost_scale if prices.cost_scale > 0 else 1.0  # where money is no object, still the cheapest
+    found = _cheapest_units(tables(problem), prices.replica_usd, scale, _STARTS_KEPT, wanted, units)
+    return _table(problem, choices, wanted, units, found, used)
 
 
 def _table(
-    problem: Problem, choices: Choices, wanted: np.ndarray, out: Ints, found: Ints,
-    used: dict[tuple[int, int], set[tuple[int, int, int]]],
+    problem: Problem, choices: Choices, wanted: Bools, cheapest: Ints, found: Ints,
+    used: dict[tuple[int, int], set[Unit]],
 ) -> Shortlist:  # fmt: skip
-    units: list[tuple[int, int, int]] = []
+    """The cheapest units of each wanted row, those used, those of its cheapest choice and of the next cluster."""
+    units: list[Unit] = []
     block_first, block_copies, block_stream = [0], [], []
     for q in np.flatnonzero(wanted):
-        key = (int(choices.stream[q]), int(choices.copies[q]))
-        mine = [(int(a), int(b), int(t)) for a, b, t in out[q, : found[q]]]
-        mine += sorted(used.get(key, set()) - set(mine))
-        first, k = int(choices.first[q]), key[1]
-        best = [(int(choices.candidate[i]), int(choices.variant[i]), int(choices.start[i])) for i in range(first, first + k + 1)]
+        s, k, first = int(choices.stream[q]), int(choices.copies[q]), int(choices.first[q])
+        mine = [(int(a), int(b), int(t)) for a, b, t in cheapest[q, : found[q]]]
+        mine += sorted(used.get((s, k), set()) - set(mine))
+        best = ((int(choices.candidate[i]), int(choices.variant[i]), int(choices.start[i]))
+                for i in range(first, first + k + 1))  # fmt: skip
         mine += [unit for unit in best if unit[0] >= 0 and unit not in mine]
         units += mine
         block_first.append(len(units))
         block_copies.append(k)
-        block_stream.append(key[0])
+        block_stream.append(s)
     needs: dict[tuple[int, int], int] = {}
     need = np.array([needs.setdefault((u, t), len(needs)) for _, u, t in units], np.int64)
     rows = np.array([unit_needs(problem, u, t) for u, t in needs], np.int32).reshape(-1, problem.slots)
-    table = np.array(units, np.int64).reshape(-1, 3)
-    candidate, copies = table[:, 0], np.repeat(block_copies, np.diff(block_first)).astype(np.int64)
-    c = problem.candidates
-    usd = c.cost_usd[candidate] + c.user_usd[candidate] / np.maximum(copies, 1)
-    busy = rows > 0
+    columns = np.array(units, np.int64).reshape(-1, 3)
+    candidate, copies = columns[:, 0].copy(), np.repeat(np.array(block_copies, np.int64), np.diff(block_first))
+    c, busy = problem.candidates, rows > 0
     begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
     end = np.where(busy.any(axis=1), problem.slots - busy[:, ::-1].argmax(axis=1), 0)
     return Shortlist(
         np.searchsorted(block_stream, np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
-        np.array(block_first, np.int64), np.array(block_copies, np.int64),
-        candidate.copy(), table[:, 1].copy(), table[:, 2].copy(), c.pool[candidate], usd, need, rows,
+        np.array(block_first, np.int64), np.array(block_copies, np.int64), candidate, columns[:, 1].copy(),
+        columns[:, 2].copy(), c.pool[candidate], c.cost_usd[candidate] + c.user_usd[candidate] / copies, need, rows,
         begin.astype(np.int64), end.astype(np.int64),
     )  # fmt: skip

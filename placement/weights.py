@@ -15,41 +15,61 @@ import numpy as np
 
 from placement.jit import jit
 from placement.problem import TOLERANCE, Floats, Ints
+from placement.simplex import open_highs
 
 _LIMITS = np.array([[0.0, 3e3], [0.002, 3e3], [0.01, 6e3], [0.03, 1e4], [0.1, 2e4]])
-"""Knapsack tries: relative slack a node may be cut by, and the nodes allowed. A looser try costs a little of the bound."""
+"""Knapsack tries: relative slack a node may be cut by, and the nodes allowed. A looser try costs a bit of the bound."""
 _NEGLIGIBLE = 1e-9
 
 
 @jit
-def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nodes: int, pattern: Ints) -> float:
-    """Most value of whole items that fit one machine, by depth-first search; `pattern` [C] receives the best found.
-
-    Returns an upper bound that is exact to the relative `slack`, or -1 when the nodes run out.
-    """
+def _densities(values: Floats, sizes: Floats) -> Floats:
+    """[n + 1, R]: the most value per unit of resource r that items i and later have (infinite where one takes none)."""
     n, resources = sizes.shape
     density = np.zeros((n + 1, resources))
     for i in range(n - 1, -1, -1):
         for r in range(resources):
             here = values[i] / sizes[i, r] if sizes[i, r] > 0 else np.inf
             density[i, r] = max(density[i + 1, r], here)
+    return density
+
+
+@jit
+def _at_most(density: Floats, free: Floats) -> float:
+    """Value that fits into `free` [R] at the best density [R] of each resource."""
+    most = np.inf
+    for r in range(len(free)):
+        if density[r] < np.inf:
+            most = min(most, free[r] * density[r])
+    return most
+
+
+@jit
+def _count(size: Floats, free: Floats) -> int:
+    """How many whole items of `size` [R] fit into `free` [R]."""
+    count = 1 << 40
+    for r in range(len(free)):
+        if size[r] > 0:
+            count = min(count, int(np.floor(free[r] / size[r] + 1e-12)))
+    return max(count, 0)
+
+
+@jit
+def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nodes: int, pattern: Ints) -> float:
+    """Most value of whole items that fit one machine, by depth-first search; `pattern` [n] receives the best found.
+
+    Returns an upper bound that is exact to the relative `slack`, or -1 when the nodes run out.
+    """
+    n, resources = sizes.shape
+    density = _densities(values, sizes)
     taken = np.zeros(n, np.int64)
     free = room.copy()
     pattern[:] = 0
     value = best = 0.0
     depth = nodes = 0
     while True:
-        while depth < n:
-            most = np.inf
-            for r in range(resources):
-                if density[depth, r] < np.inf:
-                    most = min(most, free[r] * density[depth, r])
-            if value + most <= best * (1 + slack) + 1e-10:
-                break
-            count = np.int64(1 << 40)
-            for r in range(resources):
-                if sizes[depth, r] > 0:
-                    count = min(count, np.int64(np.floor(free[r] / sizes[depth, r] + 1e-12)))
+        while depth < n and value + _at_most(density[depth], free) > best * (1 + slack) + 1e-10:
+            count = _count(sizes[depth], free)
             taken[depth] = count
             value += count * values[depth]
             for r in range(resources):
@@ -58,8 +78,8 @@ def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nod
             nodes += 1
         if value > best + 1e-12:
             best = value
-            pattern[:depth] = taken[:depth]
-            pattern[depth:] = 0
+            for i in range(n):
+                pattern[i] = taken[i] if i < depth else 0
         if nodes > max_nodes:
             return -1.0
         depth -= 1
@@ -75,37 +95,49 @@ def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nod
 
 
 @jit
+def _by_value_per_share(weights: Floats, sizes: Floats, room: Floats) -> Ints:
+    """Shapes with weight, those first that weigh most for their largest share of a machine."""
+    order = np.empty(len(weights), np.int64)
+    rank = np.empty(len(weights))
+    count = 0
+    for c in range(len(weights)):
+        if weights[c] <= _NEGLIGIBLE:
+            continue
+        share = 0.0
+        for r in range(len(room)):
+            share = max(share, sizes[c, r] / max(room[r], 1e-9))
+        mine, at = weights[c] / share, count
+        while at > 0 and rank[at - 1] < mine:
+            order[at], rank[at] = order[at - 1], rank[at - 1]
+            at -= 1
+        order[at], rank[at] = c, mine
+        count += 1
+    return order[:count]
+
+
+@jit
 def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints) -> float:
     """Upper bound on what the heaviest pattern weighs; `pattern` [C] receives the heaviest found.
 
     weights [C], sizes [C, R] with every positive-weight shape positive in some resource, room [R].
     """
-    used = np.flatnonzero(weights > _NEGLIGIBLE)
+    order = _by_value_per_share(weights, sizes, room)
+    n, resources = len(order), len(room)
     pattern[:] = 0
-    if len(used) == 0:
+    if n == 0:
         return 0.0
-    share = np.zeros(len(used))
-    for i in range(len(used)):
-        for r in range(len(room)):
-            share[i] = max(share[i], sizes[used[i], r] / max(room[r], 1e-9))
-    order = used[np.argsort(-weights[used] / share)]
-    values = weights[order]
-    small = sizes[order]
-    part = np.zeros(len(order), np.int64)
+    values, small, part = np.empty(n), np.empty((n, resources)), np.zeros(n, np.int64)
+    for i in range(n):
+        values[i] = weights[order[i]]
+        for r in range(resources):
+            small[i, r] = sizes[order[i], r]
+    bound = -1.0
     for k in range(len(_LIMITS)):
-        bound = _knapsack(values, small, room, _LIMITS[k, 0], np.int64(_LIMITS[k, 1]), part)
-        if bound >= 0:
-            pattern[order] = part
-            return bound
-    pattern[order] = part
-    bound = np.inf
-    for r in range(len(room)):
-        density = 0.0
-        for i in range(len(order)):
-            density = max(density, values[i] / small[i, r] if small[i, r] > 0 else np.inf)
-        if density < np.inf:
-            bound = min(bound, room[r] * density)
-    return bound
+        if bound < 0:
+            bound = _knapsack(values, small, room, _LIMITS[k, 0], int(_LIMITS[k, 1]), part)
+    for i in range(n):
+        pattern[order[i]] = part[i]
+    return bound if bound >= 0 else _at_most(_densities(values, small)[0], room)
 
 
 @jit
@@ -115,10 +147,7 @@ def _lift(weights: Floats, sizes: Floats, room: Floats, order: Ints) -> None:
     for c in order:
         if weights[c] > _NEGLIGIBLE:
             continue
-        fit = np.int64(1 << 40)
-        for r in range(len(room)):
-            if sizes[c, r] > 0:
-                fit = min(fit, np.int64(np.floor(room[r] / sizes[c, r] + 1e-12)))
+        fit = _count(sizes[c], room)
         lift = 1.0
         for count in range(1, fit + 1):
             rest = heaviest_pattern(weights, sizes, room - count * sizes[c] + 1e-12, pattern)
@@ -132,22 +161,19 @@ def _lift(weights: Floats, sizes: Floats, room: Floats, order: Ints) -> None:
 class WeightFinder:
     """Finds weight vectors for one kind of machine; patterns found are kept, so each call starts warm.
 
-    `sizes` [C, R] and `room` [R] in the resources' units, `legal` the shapes that may ever be on this machine.
+    `sizes` [C, R] and `room` [R] in the resources' units, `legal` the shapes that may ever be on this machine: each
+    fits it and takes something.
     """
 
     def __init__(self, sizes: Floats, room: Floats, legal: Ints) -> None:
-        import highspy  # in here: it must never meet OR-Tools in one process, and costs 0.1 s
-
         self._legal = legal
         self._sizes = np.ascontiguousarray(sizes[legal])
         self._room = room + TOLERANCE
         self._shapes = len(sizes)
-        self._lp = highspy.Highs()
-        self._lp.silent()
-        self._lp.setOptionValue("threads", 1)
+        self._lp = open_highs()
         none = np.zeros(0, np.int32)
         for _ in legal:
-            self._lp.addRow(0.0, highspy.kHighsInf, 0, none, none.astype(float))
+            self._lp.addRow(0.0, np.inf, 0, none, none.astype(float))
         for i in range(len(legal)):
             positive = self._sizes[i] > 0
             alone = np.zeros(len(legal), np.int64)
@@ -159,7 +185,8 @@ class WeightFinder:
         shares = self._sizes / np.maximum(self._room, 1e-9)
         found = np.zeros((self._room.size, self._shapes))
         found[:, self._legal] = shares.T
-        return found[found.max(axis=1) > 0]
+        used: Floats = found[found.max(axis=1, initial=0.0) > 0]
+        return used
 
     def find(self, replicas: Floats, lift_order: Ints | None = None) -> Floats:
         """The valid weight vector [C] that proves most machines for `replicas` [C] (fractions allowed)."""
@@ -170,7 +197,8 @@ class WeightFinder:
         weights, heaviest = np.zeros(len(rows)), 0.0
         for _ in range(300):
             self._lp.run()
-            weights = np.maximum(np.asarray(self._lp.getSolution().row_dual), 0.0)
+            dual = np.asarray(self._lp.getSolution().row_dual)
+            weights = np.where(dual > _NEGLIGIBLE, dual, 0.0)
             heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern)
             if pattern @ weights <= 1 + 1e-7:
                 break
@@ -196,6 +224,7 @@ def undominated(weights: Floats) -> Floats:
     """The rows of `weights` [n, C] that no other row equals or exceeds everywhere, in their order."""
     rows = weights[np.sort(np.unique(np.round(weights, 9), axis=0, return_index=True)[1])]
     below = (rows[:, None, :] <= rows[None, :, :] + 1e-12).all(axis=2)
-    np.fill_diagonal(below, False)
-    below &= ~(below.T & (np.arange(len(rows))[:, None] < np.arange(len(rows))[None, :]))  # of near-equals keep the first
-    return rows[~below.any(axis=1)]
+    first = np.tri(len(rows), dtype=bool)  # of near-equals keep the first
+    beaten = (below & (first | ~below.T) & ~np.eye(len(rows), dtype=bool)).any(axis=1)
+    left: Floats = rows[~beaten]
+    return left

@@ -20,7 +20,7 @@ from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.complete import Packings, Shortfall, complete
 from placement.gap import OPTIMAL_GAP, relative_gap
-from placement.master import Column
+from placement.columns import Column
 from placement.needs import Load, pool_loads
 from placement.options import too_large
 from placement.packing import needed
@@ -154,7 +154,7 @@ class _Run:
     def offer(self, searcher: Searcher, packings: Packings, phase: str) -> bool:
         """Pack the searcher's plan; keep and report it when it is complete and the best so far.
 
-        Where room lacks the searcher is told to do with fewer machines, and the answer is False.
+        Where room or money lacks the searcher is told to do with less, and the answer is False.
         """
         if searcher.missing:
             return True
@@ -167,16 +167,16 @@ class _Run:
         if isinstance(solution, Shortfall):
             searcher.squeeze(solution.pool, solution.slot, solution.lacking)
             return False
-        self.take(solution, left_out, phase)
-        return True
+        return self.take(solution, left_out, phase) or searcher.save(_cost(self.problem, solution))
 
-    def take(self, solution: Solution, left_out: float, phase: str) -> None:
-        """Keep and report a packed plan when it is the best so far."""
+    def take(self, solution: Solution, left_out: float, phase: str) -> bool:
+        """Keep and report a packed plan when it is the best so far; False when it costs more than the budget."""
         usd = _cost(self.problem, solution)
         over = not self.by_cost and usd > self.problem.objective.budget_usd * (1 + 1e-9) + 1e-9
         if not over and self.best.better(usd, left_out, self.by_cost):
             self.best = _Best(solution, usd, left_out)
             self.tell(phase, solution)
+        return not over
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

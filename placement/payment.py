@@ -1,0 +1,144 @@
+"""What a pool's machines cost the search: for wanted machines per slot, the cheapest mix of the pool's offers.
+
+Compiled, and approximate in one respect only: where the limits of owned and of committed machines vary over time, both
+are taken as one. `placement.purchase` buys exactly.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from placement.jit import jit
+from placement.problem import Floats, Ints, Problem, Purchase
+
+_OVER_USD = 1e5
+"""Penalty for a machine and slot over a limit: never worth it, yet finite, so that the search can pass through."""
+
+
+class Purse(NamedTuple):
+    """How each pool's machines are paid for. [P] or [P, T]; prices infinite where an offer does not exist.
+
+    `held` machines are paid for anyway, for `sunk_usd`; `first_usd` and `second_usd` buy one more fixed machine for the
+    whole horizon, at most `first_max` and `second_max` of them; `fixed_max` caps fixed machines by slot. Then on demand
+    and spot by slot. `pool_max` caps all machines; `run_usd` is paid for each that runs.
+    """
+
+    held: Ints
+    sunk_usd: Floats
+    first_usd: Floats
+    first_max: Ints
+    second_usd: Floats
+    second_max: Ints
+    fixed_max: Ints
+    demand_usd: Floats
+    demand_max: Ints
+    spot_usd: Floats
+    spot_max: Ints
+    pool_max: Ints
+    run_usd: Floats
+
+
+def make_purse(problem: Problem) -> Purse:
+    """The pools' offers as the search pays them. One offer per purchase in a pool."""
+    offers, pools = problem.offers, problem.pools
+    count, slots = len(pools.cluster), problem.slots
+    usd = {kind: np.full((count, slots), np.inf) for kind in Purchase}
+    most = {kind: np.zeros((count, slots), np.int64) for kind in Purchase}
+    owned = {kind: np.zeros(count, np.int64) for kind in Purchase}
+    for o in range(len(offers.pool)):
+        kind, p = Purchase(int(offers.purchase[o])), offers.pool[o]
+        usd[kind][p], most[kind][p], owned[kind][p] = offers.price_usd[o], offers.max_machines[o], offers.owned[o]
+    fixed = [Purchase.OWNED, Purchase.COMMITTED]
+    whole = np.stack([usd[kind].sum(axis=1) for kind in fixed])
+    left = np.stack([np.maximum(most[kind].max(axis=1) - owned[kind], 0) for kind in fixed])
+    held = np.stack([owned[kind] for kind in fixed])
+    left = np.where(np.isfinite(whole), left, 0)
+    paid = np.where(np.isfinite(whole), whole, 0.0)
+    order = np.argsort(whole, axis=0, kind="stable")
+    price, extra = np.take_along_axis(paid, order, 0), np.take_along_axis(left, order, 0)
+    return Purse(
+        held.sum(axis=0), (paid * held).sum(axis=0), price[0], extra[0], price[1], extra[1],
+        most[fixed[0]] + most[fixed[1]], usd[Purchase.ON_DEMAND], most[Purchase.ON_DEMAND], usd[Purchase.SPOT],
+        most[Purchase.SPOT], pools.max_machines.astype(np.int64), pools.run_usd.copy(),
+    )  # fmt: skip
+
+
+@jit
+def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> float:
+    """USD of pool p over all slots when `level` fixed machines are held and `firm`, `every` [T] machines are wanted."""
+    extra = level - purse.held[p]
+    total = purse.sunk_usd[p] + min(extra, purse.first_max[p]) * purse.first_usd[p]
+    if extra > purse.first_max[p]:
+        total += (extra - purse.first_max[p]) * purse.second_usd[p]
+    for t in range(len(every)):
+        wanted = every[t]
+        total += wanted * purse.run_usd[p, t]
+        if wanted > purse.pool_max[p, t]:
+            total += _OVER_USD * (wanted - purse.pool_max[p, t])
+        held = min(level, purse.fixed_max[p, t])
+        more = wanted - held
+        if more <= 0:
+            continue
+        loose = max(firm[t] - held, more - purse.spot_max[p, t], 0)
+        if purse.demand_usd[p, t] <= purse.spot_usd[p, t]:
+            loose = max(loose, min(more, purse.demand_max[p, t]))
+        if loose > purse.demand_max[p, t]:
+            total += _OVER_USD * (loose - purse.demand_max[p, t])
+            total += purse.demand_max[p, t] * purse.demand_usd[p, t] if purse.demand_max[p, t] > 0 else 0.0
+        elif loose > 0:
+            total += loose * purse.demand_usd[p, t]
+        if more > loose:
+            total += (more - loose) * purse.spot_usd[p, t]
+    return float(total)
+
+
+@jit
+def pool_cost(purse: Purse, p: int, start: int, firm: Ints, every: Ints) -> tuple[float, int]:
+    """Least USD of pool p for `firm`, `every` [T] machines, and the level of fixed machines that reaches it.
+
+    The cost is convex in the level: from `start` on, steps double downhill, then bisection ends the search.
+    """
+    low, high = purse.held[p], purse.held[p] + purse.first_max[p] + purse.second_max[p]
+    if low == high:
+        return _level_cost(purse, p, low, firm, every), low
+    peak = 0
+    for t in range(len(every)):
+        peak = max(peak, every[t])
+    high = max(low, min(high, peak))
+    at = min(max(start, low), high)
+    here = _level_cost(purse, p, at, firm, every)
+    way = 0
+    if at < high:
+        above = _level_cost(purse, p, at + 1, firm, every)
+        if above < here:
+            way, here = 1, above
+    if way == 0 and at > low:
+        below = _level_cost(purse, p, at - 1, firm, every)
+        if below < here:
+            way, here = -1, below
+    if way == 0:
+        return here, at
+    at += way
+    step = 1
+    while low <= at + way * step <= high:
+        there = _level_cost(purse, p, at + way * step, firm, every)
+        if there > here:
+            break
+        at, here, step = at + way * step, there, step * 2
+    if way > 0:
+        return _bisect(purse, p, at, min(high, at + step), firm, every)
+    return _bisect(purse, p, max(low, at - step), at, firm, every)
+
+
+@jit
+def _bisect(purse: Purse, p: int, low: int, high: int, firm: Ints, every: Ints) -> tuple[float, int]:
+    """The best level between `low` and `high`, by the slope."""
+    while low < high:
+        middle = (low + high) // 2
+        if _level_cost(purse, p, middle + 1, firm, every) < _level_cost(purse, p, middle, firm, every):
+            low = middle + 1
+        else:
+            high = middle
+    return _level_cost(purse, p, low, firm, every), low
