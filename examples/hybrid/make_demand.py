@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 SEED = 20261102
 SLOTS = 168
-SCALE = 1.0
+SCALE = 3.0
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
@@ -68,21 +68,21 @@ class Service:
 GPU_SERVING = {"T4": 0.45, "L4": 1.0, "A10G": 1.1, "L40S": 2.0}
 
 SERVICES = {
-    "storefront": Service(2, 4, 96, "evening", 120, 0.99, markets=("eu", "us", "latam")),
-    "search": Service(4, 16, 60, "evening", 120, 0.99, markets=("eu", "us", "latam")),
-    "checkout": Service(2, 8, 48, "evening", 100, 0.99995, markets=("eu", "us")),
-    "payments": Service(2, 4, 32, "evening", 100, 0.99995, resident=True),
-    "login": Service(1, 2, 48, "office", 120, 0.99995),
-    "catalogue": Service(4, 32, 40, "evening", 150, 0.99, markets=("eu", "us", "latam")),
-    "pricing": Service(4, 8, 32, "office", 150, 0.99),
+    "storefront": Service(2, 4, 96, "evening", 80, 0.99, markets=("eu", "us", "latam")),
+    "search": Service(4, 16, 60, "evening", 80, 0.99, markets=("eu", "us", "latam")),
+    "checkout": Service(2, 8, 48, "evening", 80, 0.99995, markets=("eu", "us")),
+    "payments": Service(2, 4, 32, "evening", 80, 0.99995, resident=True),
+    "login": Service(1, 2, 48, "office", 90, 0.99995),
+    "catalogue": Service(4, 32, 40, "evening", 100, 0.99, markets=("eu", "us", "latam")),
+    "pricing": Service(4, 8, 32, "office", 100, 0.99),
     "inventory": Service(2, 16, 32, "office", 200, 0.99),
     "fraud-score": Service(4, 8, 40, "evening", 100, 0.99, resident=True),
-    "customer-api": Service(2, 8, 56, "office", 150, 0.99, resident=True),
+    "customer-api": Service(2, 8, 56, "office", 100, 0.99, resident=True),
     "notifications": Service(1, 4, 40, "evening", 400, 0.99, markets=("eu", "us", "latam")),
     "media": Service(4, 8, 48, "evening", 300, 0.99),
     "gateway": Service(1, 2, 64, "evening", 100, 0.99995, markets=("eu", "us")),
-    "adverts": Service(2, 8, 48, "evening", 120, 0.99, markets=("eu", "us", "latam")),
-    "basket": Service(2, 16, 40, "evening", 120, 0.99),
+    "adverts": Service(2, 8, 48, "evening", 100, 0.99, markets=("eu", "us", "latam")),
+    "basket": Service(2, 16, 40, "evening", 90, 0.99),
     "recommend": Service(3, 12, 24, "evening", 200, 0.99, 60, 1, GPU_SERVING, ("eu", "us", "latam")),
     "assistant": Service(3, 12, 20, "office", 600, 0.99, 250, 1, GPU_SERVING),
 }
@@ -107,7 +107,7 @@ TRAINING = {
 }
 """Training in each of Europe and the US: the features it follows, GPUs while it runs, hours it takes on an A100."""
 
-GPU_TRAINING = {"A100": 1.0, "H100": 2.2, "L40S": 0.6}
+GPU_TRAINING = {"A100": 1.0, "H100": 2.2}
 
 BATCH = {
     "simulation": (8, 16, 40), "rendering": (4, 8, 64), "backfill": (4, 16, 48), "reports": (2, 8, 40),
@@ -196,7 +196,7 @@ def feeds(demand: Demand) -> None:
                 "pipeline": f"{name}-{market_name}", "description": f"Nightly load of {name} of {market_name}",
                 "request": _request(4, 16), "residency": {"allow": list(market.countries)},
                 "data": {"location": market.home, "gb_per_day_in": gb_per_day, "stored_gb": 20 * gb_per_day},
-                "batch": nightly(market, 23, 5, hours),
+                "batch": nightly(market, 23, 2, hours),
             }, replicas * market.size)
 
 
