@@ -128,7 +128,7 @@ def test_squeezed_pools_are_eased_or_paid_for(tiny_problem: TinyProblem, seed: i
 @CHECKED
 def test_copies_are_apart_and_available_together(tiny_problem: TinyProblem, seed: int, after: int) -> None:
     """From the first rounding of fractions on, copies lie in distinct clusters and meet their availability."""
-    problem = tiny_problem(seed, workloads=4)
+    problem = demanding(tiny_problem(seed, workloads=4))
     searcher = started(problem, seed=after)
     for rounds in (0, after):
         searcher.improve(rounds, 1, 5.0, 1.0, 4, 0.1)
@@ -142,6 +142,14 @@ def test_copies_are_apart_and_available_together(tiny_problem: TinyProblem, seed
                 assert problem.candidates.single[plan.candidate[plan.stream == stream]].all()
             else:
                 assert _at_most_one_down(up.tolist()) >= problem.streams.availability[stream] - 1e-9
+
+
+def demanding(problem: Problem) -> Problem:
+    """No copy alone is available enough, and two in the weaker clusters are not either."""
+    up = np.where(problem.clusters.availability < 0.99, 0.8, problem.clusters.availability)
+    return replace(problem, clusters=replace(problem.clusters, availability=up), streams=replace(
+        problem.streams, availability=np.full(len(problem.streams.shape), 0.97)), candidates=replace(
+        problem.candidates, single=np.zeros(len(problem.candidates.pool), bool)))
 
 
 def _at_most_one_down(up: list[float]) -> float:
