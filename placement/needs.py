@@ -64,6 +64,13 @@ def _load(shape: Ints, flexible: Bools, needs: Counts) -> Load:
     return Load(shapes, total[0], total[1])
 
 
+def firm_without_spot(load: Load, spot: Ints) -> Load:
+    """The same load, with all replicas firm in slots in which no machine is `spot` [T]: there it makes no difference.
+    """
+    firm = np.where(spot == 0, load.firm + load.flexible, load.firm)
+    return Load(load.shapes, firm, np.where(spot == 0, 0, load.flexible))
+
+
 def machines_by_kind(problem: Problem, machines: Counts) -> Ints:
     """Machines that run, by pool, purchase and slot [P, 4, T], from counts by offer [O, T]."""
     counts = np.zeros((len(problem.pools.cluster), 4, problem.slots), np.int64)

@@ -47,7 +47,10 @@ class Packing:
 
 
 ORDERS = ("largest share", "sum of shares", "first resource", "second resource")
-"""First fit decreasing by: the largest share of a machine's room a replica takes, the sum of shares, one resource."""
+"""First fit decreasing by: the largest share of a machine's room a replica takes, the sum of shares, one resource.
+
+Firm replicas go first, so that they share few machines; plain orders mix them, which may need fewer machines in all.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Packer:
         self.firm: Bools = np.arange(2 * classes) < classes
         self._refuse_misfits(load)
         self.orders = _orders(self.sizes, self.room, self.firm)
+        self.plain_orders = _orders(self.sizes, self.room, np.zeros(2 * classes, np.bool_))
         self.weights: Floats = np.tile(simple_weights(self._own, self.room), 2)
         self._best, self._machines, self._order, self.low_firm, self.low = by_orders(
             self.counts, self.sizes, self.room, self.firm, self.weights, self.orders)
@@ -144,13 +148,13 @@ class Packer:
         found = fits[0] if fits else self._search(u, min(firm_machines, machines), machines, nodes)
         return Packing(found[0][:, :classes], found[0][:, classes:], found[1]) if isinstance(found, tuple) else None
 
-    def simply(self, firm_machines: Ints, machines: Ints, orders: int) -> Bools:
-        """[T] whether one of the first `orders` simple orders packs the slot into these machines [T] each."""
-        least = [self.used(first_fit(self.counts[u], self.sizes, self.room, self.orders[k]))
-                 for u in range(len(self.counts)) for k in range(orders)]
-        pairs = np.array(least, np.int64).reshape(len(self.counts), orders, 2)[self.which]
-        fits = (pairs[:, :, 0] <= firm_machines[:, None]) & (pairs[:, :, 1] <= machines[:, None])
-        return np.asarray(fits.any(axis=1), np.bool_)
+    def simply(self, firm_machines: Ints, machines: Ints) -> Bools:
+        """[T] whether every simple order, plain or firm first, packs the slot into these machines [T] each."""
+        orders = np.unique(np.concatenate((self.orders, self.plain_orders)), axis=0)
+        pairs = np.array([[self.used(first_fit(counts, self.sizes, self.room, order)) for order in orders]
+                          for counts in self.counts], np.int64)
+        most = pairs.max(axis=1)[self.which]
+        return np.asarray((most[:, 0] <= firm_machines) & (most[:, 1] <= machines), np.bool_)
 
     def impossible(self, slot: int, firm_machines: int, machines: int) -> bool:
         """True when the bounds prove that so few machines cannot hold the slot's replicas."""
@@ -195,11 +199,13 @@ class Packer:
         firm, flexible = self.counts[u][:classes], self.counts[u][classes:]
         self.low_firm[u] = max(self.low_firm[u], bound_by(self.weights, self.counts[u] * self.firm))
         self.low[u] = max(self.low[u], bound_by(self.weights, self.counts[u]))
+        both = bool(firm.any() and flexible.any())
+        if both:
+            self._add(u, *(first_fit(self.counts[u], self.sizes, self.room, order) for order in self.plain_orders))
         near = [point for v in (u - 2, u - 1) for point in self._found.get(v, [])]
         self._add(u, *(reuse(self.counts[u], self.sizes, self.room, self.firm, self.orders, *point) for point in near))
         if self.least[u]:
             return
-        both = bool(firm.any() and flexible.any())
         self.low[u] = max(self.low[u], self._raise_bounds(firm + flexible))
         self.low_firm[u] = max(self.low_firm[u], self._raise_bounds(firm)) if both else self.low[u] * firm.any()
         self._add(u)
@@ -251,7 +257,7 @@ class Packer:
 
 
 def _orders(sizes: Floats, room: Floats, firm: Bools) -> Ints:
-    """Class orders [k, 2c] for first fit decreasing, firm classes first; ties by the lower row."""
+    """Class orders [k, 2c] for first fit decreasing, those of `firm` classes [2c] first; ties by the lower row."""
     share = sizes / np.maximum(room, 1e-12) * (sizes > 0)
     keys = [share.max(axis=1, initial=0.0), share.sum(axis=1), *share.T[:2]]
     return np.array([np.lexsort((-key, ~firm)) for key in keys], np.int64).reshape(len(keys), len(sizes))

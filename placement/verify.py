@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from placement.needs import Load, has_spot, machines_by_kind, pool_loads, unit_needs
+from placement.needs import Load, firm_without_spot, has_spot, machines_by_kind, pool_loads, unit_needs
 from placement.packing import Packer
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.result import Solution, Units
@@ -246,12 +246,17 @@ def _room(problem: Problem, solution: Solution, packings: PackingRows | None) ->
 
 
 def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: _Shown) -> Iterator[Violation]:
-    packer = Packer(load, problem.shapes, problem.pools.room[pool])
     firm, total = kinds[: Purchase.SPOT].sum(axis=0), kinds.sum(axis=0)
-    proven = _proven(problem, pool, load, packer, firm, total)
+    settled = firm_without_spot(load, kinds[Purchase.SPOT])
+    packer = Packer(settled, problem.shapes, problem.pools.room[pool])
+    proven = _proven(problem, pool, settled, packer, firm, total)
     if not proven.all():
         packer.pack(2)
-        proven |= _proven(problem, pool, load, packer, firm, total)
+        proven |= _proven(problem, pool, settled, packer, firm, total)
+    if not proven.all() and load.flexible.any():  # whoever made the plan may have kept the kinds apart
+        other = Packer(load, problem.shapes, problem.pools.room[pool])
+        other.pack(2)
+        proven |= _proven(problem, pool, load, other, firm, total)
     open_slots = [int(t) for t in np.flatnonzero(~proven) if not shown.packs(pool, int(t))]
     for kind in ("room", "unproven"):
         slots = [t for t in open_slots if packer.impossible(t, int(firm[t]), int(total[t])) == (kind == "room")]

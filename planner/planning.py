@@ -217,7 +217,7 @@ class _Job:
         return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, packings)
 
     def _packings(self, solution: Solution) -> pa.Table | None:
-        """All slots where they are asked for; else, where simple orders fail in any, those (of a small plan, all)."""
+        """All slots where they are asked for; else, where a simple order fails in any, those (of a small plan, all)."""
         problem = self.formulation.problem
         rows = packing_rows(problem, solution, hard_only=not self.request.packings)
         if len(rows.unit) and not self.request.packings and _cells(self.formulation) <= SMALL:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.needs import pool_loads, unit_needs
+from placement.needs import Load, firm_without_spot, pool_loads, unit_needs
 from placement.problem import Problem, Purchase
 from placement.result import Units
 
@@ -43,6 +43,13 @@ def test_pools_hold_what_their_units_need(tiny_problem: Callable[..., Problem], 
             soft = own & problem.streams.preemptible[units.stream] & (p in spot)
             assert (load.flexible[place] == needs[soft].sum(axis=0)).all()
             assert (load.firm[place] == needs[own & ~soft].sum(axis=0)).all()
+
+
+def test_without_spot_machines_all_replicas_are_firm() -> None:
+    """Where no spot machine runs, it makes no difference whether work is preemptible; elsewhere it stays as it was."""
+    load = Load(np.array([4]), np.array([[2, 3]], np.int32), np.array([[5, 7]], np.int32))
+    settled = firm_without_spot(load, np.array([0, 1]))
+    assert (settled.firm.tolist(), settled.flexible.tolist()) == ([[7, 3]], [[0, 7]])
 
 
 @QUICK

@@ -147,6 +147,23 @@ def test_slots_that_no_simple_order_packs_are_named() -> None:
     assert needed(load, sizes, np.array([10.0]), effort=0).machines.tolist() == [[4]]
 
 
+def test_small_firm_replicas_fill_gaps_where_all_machines_are_firm() -> None:
+    """Two flexible 13s leave 5.5 of a machine for one firm 4: fifty machines hold all, though firm first takes more."""
+    load = Load(np.arange(2), np.array([[30], [0]], np.int32), np.array([[0], [100]], np.int32))
+    need = needed(load, np.array([[4.0], [13.0]]), np.array([31.5]))
+    assert (30, 50) in zip(need.firm[:, 0].tolist(), need.machines[:, 0].tolist(), strict=True)
+    assert (need.low.tolist(), need.low_firm.tolist()) == ([50], [5])
+
+
+def test_a_slot_is_simple_when_every_order_packs_it() -> None:
+    """Replicas of 5/1, 5/1, 5/8 and 5/6 fit two machines of 10/10 by falling shares, not by the first resource."""
+    load = Load(np.arange(3), np.array([[2], [1], [1]], np.int32), np.zeros((3, 1), np.int32))
+    packer = Packer(load, np.array([[5.0, 1.0], [5.0, 8.0], [5.0, 6.0]]), np.array([10.0, 10.0]))
+    two, three = np.array([2]), np.array([3])
+    assert packer.packing(0, 2, 2) is not None
+    assert (packer.simply(two, two).tolist(), packer.simply(three, three).tolist()) == ([False], [True])
+
+
 def test_an_empty_pool_needs_nothing() -> None:
     """A pool without units needs no machine in any slot."""
     nothing = np.zeros((0, 5), np.int32)

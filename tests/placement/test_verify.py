@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.complete import Shortfall, complete
+from placement.needs import machines_by_kind
 from placement.problem import (
     Candidates,
     Clusters,
@@ -266,6 +267,22 @@ def test_shown_packings_prove_what_they_show(tiny_problem: Callable[..., Problem
         running = done.machines[problem.offers.pool == pool, slot].sum()
         assert rows.machine[here].min() == 0
         assert rows.machine[here].max() < running
+
+
+@QUICK
+@given(seed=st.integers(0, 10**6))
+def test_slots_with_spot_and_other_machines_are_always_shown(tiny_problem: Callable[..., Problem], seed: int) -> None:
+    """What is written unasked has every slot in which a checker may fill spot and other machines in another turn."""
+    problem = tiny_problem(seed)
+    done = complete(problem, _random_units(problem, seed))
+    assert isinstance(done, Solution)
+    rows, running = packing_rows(problem, done, hard_only=True), machines_by_kind(problem, done.machines)
+    both = (running[:, Purchase.SPOT] > 0) & (running[:, : Purchase.SPOT].sum(axis=1) > 0)
+    in_use = np.zeros_like(both)
+    every = packing_rows(problem, done)
+    in_use[every.pool, every.slot] = True
+    assert set(zip(*np.nonzero(both & in_use), strict=True)) <= set(zip(rows.pool, rows.slot, strict=True))
+    assert verify(problem, done, packings=rows).violations == ()
 
 
 def test_a_shortfall_says_where() -> None:
