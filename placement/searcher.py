@@ -58,6 +58,7 @@ class Searcher:
     def __init__(self, problem: Problem, units: Shortlist, weights: list[list[Floats]], drop_usd: Floats) -> None:
         self.problem, self.units = problem, units
         self._rules, self._purse, self._links = make_rules(problem, drop_usd), make_purse(problem), make_links(problem)
+        self._budget_usd = problem.objective.budget_usd
         streams, copies = len(problem.streams.shape), max(1, int(units.block_copies.max(initial=1)))
         self.placed = np.zeros((streams, copies), np.int64)
         self.copies = np.zeros(streams, np.int64)
@@ -110,9 +111,16 @@ class Searcher:
         self._purse.pool_max[pool, slot] = np.maximum(limit - lacking, 0)
         self.book()
 
+    def save(self, packed_usd: float) -> bool:
+        """Do with less money from now on: the plan held counts less than the `packed_usd` it comes to. Always False."""
+        less = max(0.0, packed_usd - self.book())
+        self._rules = self._rules._replace(budget_usd=min(self._rules.budget_usd, self._budget_usd - less))
+        return False
+
     def relax(self) -> None:
-        """Forget what `squeeze` took away."""
+        """Forget what `squeeze` and `save` took away."""
         self._purse = make_purse(self.problem)
+        self._rules = self._rules._replace(budget_usd=self._budget_usd)
         self.book()
 
     def clear(self) -> None:

@@ -124,6 +124,19 @@ def test_squeezed_pools_are_eased_or_paid_for(tiny_problem: TinyProblem, seed: i
     assert searcher.book() < 1e5
 
 
+def test_money_that_packing_takes_is_saved_elsewhere(tiny_problem: TinyProblem) -> None:
+    """When a plan packs for 5 USD more than it counts, later plans count at most the budget less 5."""
+    problem = replace(tiny_problem(4, workloads=5), objective=Objective("max_sla", budget_usd=60.0))
+    searcher = started(problem, drop_usd=100.0)
+    searcher.improve(300, 1, 5.0, 0.1, 4, 0.0)
+    assert searcher.book() <= 60
+    assert not searcher.save(searcher.book() + 5)
+    searcher.improve(300, 2, 5.0, 0.1, 4, 0.0)
+    assert searcher.book() <= 55
+    searcher.relax()
+    assert searcher._rules.budget_usd == 60
+
+
 @given(seed=SEEDS, after=st.integers(0, 100))
 @CHECKED
 def test_copies_are_apart_and_available_together(tiny_problem: TinyProblem, seed: int, after: int) -> None:
