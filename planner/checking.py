@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -52,9 +53,9 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     The objective is the scenario's, unless the plan says that it was made with another. Raises InputError where
     scenario or plan cannot be read at all.
     """
-    given = read_scenario(source) if isinstance(source, Path) else source
     beside = plan.parent if isinstance(plan, Path) else None
     plan = read_plan(plan) if isinstance(plan, Path) else plan
+    given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
     scenario = resolve(given, catalog or builtin_catalog())
     wrong = [*_identity(plan), *_horizon(scenario, plan)]
     if plan.status == "infeasible":
@@ -91,6 +92,11 @@ def _empty(plan: Plan) -> Iterator[str]:
     """An infeasible plan places and pays nothing."""
     if plan.assignments or plan.machines or plan.cost_usd:
         yield "status is infeasible, but the plan has assignments, machines or a cost"
+
+
+def asked_of(plan: Plan) -> dict[str, Any]:
+    """The objective that the plan says it was made with, which may be another than the scenario's."""
+    return {name: value for name, value in (plan.provenance.objective or {}).items() if value is not None}
 
 
 def _objective(scenario: Scenario, plan: Plan) -> Objective:

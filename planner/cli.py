@@ -91,7 +91,7 @@ def _plan(
     from planner.planning import PlanRequest
 
     asked = PlanRequest(mode, sla_floor, budget, time_limit, seed, solver, packings)
-    source = commands.scenario_at(scenario, with_diagnostics)
+    source = commands.scenario_at(scenario, with_diagnostics, asked.changes)
     return commands.plan(source, _in_time(asked), commands.Outputs(output, report), as_json)
 
 
@@ -116,7 +116,7 @@ def _verify(
     _refuse(**{"verify --certificate": certificate is not None})
     from planner import commands
 
-    return commands.verify(commands.scenario_at(scenario, with_diagnostics), plan, as_json)
+    return commands.verify(scenario, plan, with_diagnostics, as_json)
 
 
 @app.command("catalog")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.catalog import builtin_catalog
-from planner.checking import verify_plan
+from planner.checking import asked_of, verify_plan
 from planner.diagnose import run_diagnose
 from planner.errors import InputError
 from planner.export import export_scenario
@@ -108,9 +108,9 @@ def _show_plan(shown: Plan, figures: Figures, as_json: bool) -> None:
         console().print(plan_view(shown, figures.workload_usd))
 
 
-def verify(source: Path | Scenario, path: Path, as_json: bool) -> int:
+def verify(scenario: Path, path: Path, diagnostics: bool, as_json: bool) -> int:
     """Check a plan against its scenario; the answer is no when anything in it does not hold."""
-    check = verify_plan(source, path)
+    check = verify_plan(scenario_at(scenario, diagnostics, asked_of(read_plan(path)) if diagnostics else None), path)
     if as_json:
         print_json({"holds": check.holds, "violations": check.violations, "cost_usd": check.cost_usd,
                     "sla_attainment": check.attainment})
@@ -122,9 +122,14 @@ def verify(source: Path | Scenario, path: Path, as_json: bool) -> int:
     return DONE if check.holds else NO
 
 
-def scenario_at(path: Path, diagnostics: bool) -> Path | Scenario:
-    """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads."""
-    return with_diagnostics(resolve(read_scenario(path), builtin_catalog())) if diagnostics else path
+def scenario_at(path: Path, diagnostics: bool, objective: Mapping[str, Any] | None = None) -> Path | Scenario:
+    """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads.
+
+    Fields of `objective` win over those of the file.
+    """
+    if not diagnostics:
+        return path
+    return with_diagnostics(resolve(read_scenario(path, objective), builtin_catalog()))
 
 
 def example(name: str) -> Path:

@@ -85,6 +85,12 @@ class PlanRequest:
         if problems:
             raise InputError(problems)
 
+    @property
+    def changes(self) -> dict[str, str | float]:
+        """Fields of the scenario's objective that this request gives."""
+        asked = {"mode": self.mode, "sla_floor": self.sla_floor, "budget_usd": self.budget_usd}
+        return {name: value for name, value in asked.items() if value is not None}
+
     def objective(self, stated: Objective) -> Objective:
         """The scenario's objective with what this request changes. Raises InputError where they do not go together."""
         mode = self.mode or stated.mode
@@ -186,7 +192,7 @@ class _Job:
 
     @classmethod
     def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> _Job:
-        given = read_scenario(source) if isinstance(source, Path) else source
+        given = read_scenario(source, request.changes) if isinstance(source, Path) else source
         objective = request.objective(given.objective)
         scenario = resolve(given, catalog).model_copy(update={"objective": objective})
         profiles = profile(scenario, request.seed)

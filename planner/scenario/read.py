@@ -89,6 +89,9 @@ def _override(content: dict[str, Any], objective: Mapping[str, Any]) -> None:
     given = dict(content["objective"]) if isinstance(content.get("objective"), dict) else {}
     if "mode" in objective:
         given.pop({"min_cost": "budget_usd", "max_sla": "sla_floor"}.get(str(objective["mode"]), ""), None)
+    for field, mode, other in (("budget_usd", "min_cost", "max_sla"), ("sla_floor", "max_sla", "min_cost")):
+        if field in objective and objective.get("mode", given.get("mode")) == mode:
+            raise InputError([f"{field}: {shown(objective[field])}: mode {mode} has none; ask for mode {other}"])
     content["objective"] = {**given, **objective}
 
 

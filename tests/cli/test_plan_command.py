@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -141,21 +143,39 @@ def test_demo_names_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_control_c_gives_the_best_plan_so_far(tmp_path: Path) -> None:
-    """One Ctrl-C while solving: exit status 0 and a written plan that verifies."""
+    """Progress shows the best cost; one Ctrl-C then: exit status 0 and a written plan that verifies."""
     folder = tmp_path / "busy"
     folder.mkdir()
     (folder / "scenario.yaml").write_text(busy_scenario())
     output = folder / "plan.json"
+    ours, theirs = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "planner.cli", "plan", str(folder), "--solver", "cp-sat", "--time-limit", "120", "-o",
-         str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "160"})
-    time.sleep(8)
+         str(output)], stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "COLUMNS": "160"})
+    os.close(theirs)
+    shown = read_until(ours, "gap", 60)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
-    assert "stopping with the best plan so far" in err
+    out, _ = child.communicate(timeout=60)
+    shown += read_until(ours, "", 0)
+    assert child.returncode == 0, shown
+    assert "best" in shown
+    assert "stopping with the best plan so far" in shown
     assert "no plan costs less than" in out
     assert run(["verify", str(folder), str(output)]) == 0
+
+
+def read_until(terminal: int, words: str, seconds: float) -> str:
+    """What is written on a terminal until some words are, the time is up, or nothing is left (no words given)."""
+    text, end = "", time.monotonic() + seconds
+    while (not words or words not in text) and (time.monotonic() < end or not words):
+        ready, _, _ = select.select([terminal], [], [], 0.5)
+        if not ready and not words:
+            break
+        try:
+            text += os.read(terminal, 65536).decode(errors="replace") if ready else ""
+        except OSError:  # the other end is closed
+            break
+    return text
 
 
 def busy_scenario(workloads: int = 40) -> str:
@@ -168,3 +188,41 @@ def busy_scenario(workloads: int = 40) -> str:
         f"  - {{name: w{i}, kind: serving, request: {{vcpu: {1 + i % 5}, memory_gib: {2 + 3 * (i % 7)}}},\n"
         f"     replicas: {[1 + (i * t + i) % 9 for t in range(24)]}}}" for i in range(workloads))
     return f"{head}{pools}\nworkloads:\n{rows}\n"
+
+
+def test_a_budget_may_be_given_on_the_command_line_alone(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario of mode max_sla without a budget is planned with --budget, and its plan verified; else refused."""
+    change(scenario, "{mode: min_cost}", "{mode: max_sla}")
+    output = scenario / "plan.json"
+    assert run([*PLAN, str(scenario)]) == 2
+    assert "max_sla needs a budget" in capsys.readouterr().err
+    assert run([*PLAN, str(scenario), "--budget", "50", "-o", str(output)]) == 0
+    assert run(["verify", str(scenario), str(output)]) == 0
+    assert run([*PLAN, str(scenario), "--mode", "min_cost", "-o", str(output)]) == 0
+    assert run(["verify", str(scenario), str(output)]) == 0
+
+
+@pytest.mark.parametrize(("stated", "asked", "words"), [
+    ("{mode: max_sla, budget_usd: 9}", ["--mode", "min_cost", "--budget", "5"],
+     "budget_usd: 5.0: mode min_cost has none; ask for mode max_sla"),
+    ("{mode: min_cost, sla_floor: 1}", ["--budget", "5"],
+     "budget_usd: 5.0: mode min_cost has none; ask for mode max_sla"),
+    ("{mode: max_sla, budget_usd: 9}", ["--sla-floor", "0.5"],
+     "sla_floor: 0.5: mode max_sla has none; ask for mode min_cost")])
+def test_limits_of_the_other_mode_are_refused(scenario: Path, capsys: pytest.CaptureFixture[str], stated: str,
+                                              asked: list[str], words: str) -> None:
+    """A budget goes with max_sla and a floor with min_cost, whichever of file and command line gives the mode."""
+    assert run([*PLAN, str(change(scenario, "{mode: min_cost}", stated)), *asked]) == 2
+    assert capsys.readouterr().err.strip() == words
+
+
+def test_diagnostics_are_planned_and_verified(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --with-diagnostics the plan holds a model and a monitor, and is verified with them, not without."""
+    change(scenario, "country: DE", "country: DE\n    hardware_class: general\n    telemetry_opt_in: true")
+    output = scenario / "plan.json"
+    assert run([*PLAN, str(scenario), "--with-diagnostics", "-o", str(output)]) == 0
+    assert {row["workload"] for row in json.loads(output.read_text())["assignments"]} == {
+        "web", "diagnostics-model-general-de", "drift-monitor-general-de"}
+    assert run(["verify", str(scenario), str(output), "--with-diagnostics"]) == 0
+    assert run(["verify", str(scenario), str(output)]) == 1
+    assert "no such workload in the scenario" in capsys.readouterr().out

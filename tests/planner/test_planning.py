@@ -166,8 +166,8 @@ def test_packings_lie_beside_the_plan_and_are_named_in_it(folder: Path, done: Pl
     ({"budget_usd": float("nan")}, "budget_usd: nan: USD over the horizon"),
     ({"time_limit_s": 0.0}, "time_limit_s: 0: seconds, more than 0"),
     ({"solver": "hihgs"}, "solver: hihgs: allowed are"),
-    ({"mode": "max_sla"}, "budget_usd: missing: mode max_sla needs it"),
-    ({"budget_usd": 5.0}, "budget_usd: 5: mode min_cost has none"),
+    ({"mode": "max_sla"}, "scenario.yaml: objective.budget_usd: not given: max_sla needs a budget"),
+    ({"budget_usd": 5.0}, "budget_usd: 5.0: mode min_cost has none"),
     ({"mode": "max_sla", "budget_usd": 5.0, "sla_floor": 0.9}, "sla_floor: 0.9: mode max_sla has none"),
 ])
 def test_a_request_that_cannot_be_is_an_input_error(folder: Path, asked: dict[str, Any], problem: str) -> None:
