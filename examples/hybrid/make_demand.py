@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 SEED = 20261102
 SLOTS = 168
-SCALE = 3.0
+SCALE = 5.0
+ALLOCATABLE = 0.875
+"""Share of its nominal size that a pod asks for, so that pods of 8 vCPU fit a machine of 8 beside its daemons."""
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
@@ -254,7 +256,9 @@ def watchers(demand: Demand) -> None:
 
 
 def _request(vcpu: float, memory_gib: float, gpu: int = 0) -> Row:
-    return {"vcpu": vcpu, "memory_gib": memory_gib} | ({"gpu": gpu} if gpu else {})
+    if gpu:
+        return {"vcpu": vcpu, "memory_gib": memory_gib, "gpu": gpu}
+    return {"vcpu": vcpu * ALLOCATABLE, "memory_gib": memory_gib * ALLOCATABLE}
 
 
 def make(seed: int = SEED, scale: float = SCALE) -> Demand:

@@ -18,9 +18,9 @@ import numpy as np
 
 from placement.bounding import Bounding
 from placement.branching import Branching
+from placement.columns import Column
 from placement.complete import Packings, Shortfall, complete
 from placement.gap import OPTIMAL_GAP, relative_gap
-from placement.columns import Column
 from placement.needs import Load, pool_loads
 from placement.options import too_large
 from placement.packing import needed
@@ -34,18 +34,24 @@ from placement.weights import WeightFinder
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
 _BOUND_SHARE = 0.4
 """Share of the time the bound may take alone before searches start beside it."""
-_STRETCHES = 24
+_LITTLE = 1e-3
+"""Two rounds that raise the bound by less than this share, one after the other, and searches start."""
+_STRETCHES = 16
 """Stretches of rounds in one cooling of the search."""
-_COOLINGS = 6
-_WORTH = 2e-4
+_COOLINGS = 4
+_WORTH = 2e-3
 """A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
-_ROUNDS, _ROUNDS_SIZE = 3000, 3072
+_GOOD_GAP = 0.03
+"""A gap at which a search that need not be thorough ends after the cooling it is in."""
+_ROUNDS, _ROUNDS_SIZE = 2000, 3072
 """Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
 _HEAVIER = 1.06
 """A weight is not made heavier by more than this factor to account for one machine that packing needs."""
 _TAUGHT_SLOTS = 4
 _LARGE = 50_000
 """Streams x slots from which plans are packed by simple orders while searching, and stretches cool with the clock."""
+_BOUND_ROUNDS = 3
+"""Rounds of the bound beside one cooling of a problem that is not large."""
 _BRANCHES = 16
 """Branches of the bound beside one cooling of the search."""
 _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
@@ -211,12 +217,16 @@ def _plainly_impossible(problem: Problem) -> str | None:
 
 
 def _first_bound(run: _Run) -> None:
-    """Raise the bound until it settles: a large problem's only until its prices can guide a search."""
-    while not run.bounding.done and not run.stopped() and not (run.large and run.bounding.settled):
-        if time.monotonic() > run.bound_until:
+    """Raise the bound until rounds add little: a large problem's only until its prices can guide a search."""
+    little = 0
+    while not run.bounding.done and not run.stopped() and little < 2:
+        if time.monotonic() > run.bound_until or (run.large and run.bounding.settled):
             break
+        before = run.bounding.bound
         run.bounding.advance()
         run.tell("bound")
+        slow = run.bounding.settled and run.bounding.bound - before < _LITTLE * run.bounding.bound
+        little = little + 1 if slow else 0
 
 
 def _without_plan(run: _Run) -> Result:
@@ -305,7 +315,7 @@ def _search(run: _Run) -> None:
             run.tell("search")
             cooling += 1
             paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
-            enough = cooling >= _COOLINGS or (not paid and run.best.solution is not None)
+            enough = cooling >= _COOLINGS or (run.best.solution is not None and (not paid or run.gap <= _GOOD_GAP))
             if enough and not settings.thorough:
                 break
 
@@ -315,9 +325,13 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
 
     `best_usd` is the best plan's cost when the cooling began, not now, so that the work does not depend on the clock.
     """
-    while not run.bounding.done and not run.stopped() and not run.cooled:
+    rounds = 0
+    while not run.bounding.done and not run.stopped() and not (run.large and run.cooled):
         run.bounding.advance()
         run.tell("search and bound")
+        rounds += 1
+        if not run.large and rounds >= _BOUND_ROUNDS:
+            return
     if not run.bounding.done or not run.by_cost:
         return
     run.branching = run.branching or Branching(run.problem, run.bounding, run.stopped)
