@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
+from placement.problem import Problem
 from placement.result import Solution
 from placement.verify import Verdict, verify
 from planner.bill import bill
@@ -61,14 +62,15 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     if plan.status == "infeasible":
         return Check((*wrong, *_empty(plan)))
     scenario = scenario.model_copy(update={"objective": _objective(scenario, plan)})
-    formulation = formulate(scenario, profile(scenario, plan.provenance.seed), copies_of(plan))
+    lenient = _lenient(scenario)
+    formulation = formulate(lenient, profile(lenient, plan.provenance.seed), copies_of(plan))
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
         return Check((*wrong, *reading.violations))
     solution = reading.solution
     shown = (plan.tables or {}).get("packings")
     rows = read_packings(beside / shown, solution, formulation) if beside is not None and shown is not None else None
-    verdict = verify(formulation.problem, solution, plan.bound, rows)
+    verdict = verify(_with_misses(formulation, solution, scenario), solution, plan.bound, rows)
     broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
     figures = _figures(plan, formulation, solution, verdict)
     return Check((*broken, *figures), verdict.costs.total_usd, verdict.attainment)
@@ -110,6 +112,32 @@ def _objective(scenario: Scenario, plan: Plan) -> Objective:
     if objective.mode == "max_sla" and objective.budget_usd is None:
         raise InputError(["provenance.objective: mode max_sla needs budget_usd"])
     return objective
+
+
+def _lenient(scenario: Scenario) -> Scenario:
+    """The scenario without the deadlines that may be missed: that costs attainment, and breaks no rule."""
+    may_miss = scenario.objective.mode == "max_sla"
+    workloads = tuple(
+        workload.model_copy(update={"slo": workload.slo.model_copy(update={"deadline_slot": None})})
+        if workload.slo.deadline_slot is not None and (may_miss or workload.droppable) else workload
+        for workload in scenario.workloads)
+    same = scenario.folder, scenario.source_sha256, scenario.given_replicas
+    return scenario.model_copy(update={"workloads": workloads}).with_source(*same)
+
+
+def _with_misses(formulation: Formulation, solution: Solution, scenario: Scenario) -> Problem:
+    """The problem, in which streams that a solution runs past their deadline attain no SLO."""
+    problem, units = formulation.problem, solution.units
+    by_name = {workload.name: workload.slo.deadline_slot for workload in scenario.workloads}
+    deadline = np.array([np.inf if (slot := by_name[name]) is None else slot for name in formulation.names.workloads])
+    last = units.start + problem.variants.length[units.variant] - 1
+    late = np.unique(units.stream[last > deadline[problem.streams.workload[units.stream]]])
+    if not len(late):
+        return problem
+    slo, single = problem.streams.availability.copy(), problem.candidates.single.copy()
+    slo[late], single[np.isin(problem.candidates.stream, late)] = np.inf, False
+    return replace(problem, streams=replace(problem.streams, availability=slo),
+                   candidates=replace(problem.candidates, single=single))
 
 
 def _figures(plan: Plan, formulation: Formulation, solution: Solution, verdict: Verdict) -> Iterator[str]:

@@ -226,3 +226,22 @@ def test_diagnostics_are_planned_and_verified(scenario: Path, capsys: pytest.Cap
     assert run(["verify", str(scenario), str(output), "--with-diagnostics"]) == 0
     assert run(["verify", str(scenario), str(output)]) == 1
     assert "no such workload in the scenario" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("droppable", "status"), [("true", 0), ("false", 1)])
+def test_a_missed_deadline_costs_attainment_where_work_is_droppable(
+        scenario: Path, capsys: pytest.CaptureFixture[str], droppable: str, status: int) -> None:
+    """A droppable run past its deadline is half the weight unattained, and no violation; another may not be late."""
+    change(scenario, "{mode: min_cost}", "{mode: min_cost, sla_floor: 0.5}")
+    file, output = scenario / "scenario.yaml", scenario / "plan.json"
+    file.write_text(file.read_text() + "  - {name: night, kind: etl, request: {vcpu: 2, memory_gib: 4}, "
+                    "replicas: [1, 1, 1, 1], batch: {duration_slots: 1, latest_slot: 3}, slo: {deadline_slot: 1}, "
+                    f"droppable: {droppable}}}\n")
+    output.write_text(json.dumps({
+        "name": "by hand", "status": "feasible", "mode": "min_cost", "cost_usd": 6.0, "costs": {"machines": 6.0},
+        "sla_attainment": 0.5, "bound": 0.0, "gap": 1.0,
+        "assignments": [{"workload": "web", "cluster": "here", "pool": "small"},
+                        {"workload": "night", "cluster": "here", "pool": "small", "start_slot": 3}],
+        "machines": [{"cluster": "here", "pool": "small", "purchase": "on_demand", "count": [1, 1, 2, 2]}]}))
+    assert run(["verify", str(scenario), str(output)]) == status
+    assert ("holds: USD 6.00" if status == 0 else "night: start_slot 3") in capsys.readouterr().out
