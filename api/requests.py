@@ -21,6 +21,7 @@ class PlanSettings(BaseModel):
     sla_floor: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="least attainment (min_cost)")
     budget_usd: Annotated[float, Field(ge=0)] | None = Field(None, description="most USD over the horizon (max_sla)")
     time_limit_s: Annotated[float, Field(gt=0, le=MAX_TIME_LIMIT_S)] = Field(60.0, description="wall seconds")
+    thorough: bool = Field(default=False, description="use all of the time unless the gap closes")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     solver: str = "planner"
 

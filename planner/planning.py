@@ -48,21 +48,27 @@ class NoPlanFound(Exception):  # noqa: N818 (says what happened)
     """The time was over, or the user stopped, before there was a plan or a proof that there is none."""
 
 
+TIME_LIMIT_S = 60.0
+"""Wall seconds a plan may take where nothing is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
     """What is asked for beside the scenario; None leaves what the scenario says.
 
-    `time_limit_s` is wall time from the start to the written file. `packings`: show which replica lies on which machine
+    `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes, else
+    the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which machine
     in every slot, not only where simple orders do not find it. Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None
     sla_floor: float | None = None
     budget_usd: float | None = None
-    time_limit_s: float = 60.0
+    time_limit_s: float = TIME_LIMIT_S
     seed: int = 0
     solver: str = "planner"
     packings: bool = False
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -203,7 +209,7 @@ class _Job:
 
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
               interrupted: Callable[[], bool]) -> Result:
-        settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s)
+        settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s, thorough=self.request.thorough)
         try:
             return solve(self.formulation.problem, self.request.solver, settings, on_progress, interrupted)
         except Unsupported as why:
