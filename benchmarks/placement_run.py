@@ -35,7 +35,8 @@ def run(scenario_folder: Path, method: str, seed: int, seconds: float) -> dict[s
     left_s = max(0.1, seconds * (1 - CHECKING_SHARE) - (time.monotonic() - started))
     facts: dict[str, Any] = {"mode": problem.objective.mode, "streams": len(problem.streams.workload)}
     try:
-        result = solve(problem, method, Settings(seed=seed, time_limit_s=left_s, thorough=True), lambda _: None, lambda: False)
+        settings = Settings(seed=seed, time_limit_s=left_s, thorough=True)
+        result = solve(problem, method, settings, lambda _: None, lambda: False)
     except (Unsupported, SolverFailed) as why:
         return facts | {"packed": False, "why": str(why)}
     facts |= {"status": result.status, "proof": result.method, "bound": _told(problem, result)}

@@ -1,8 +1,8 @@
 """Branching on the dearest streams: how many copies they have, which clusters they use.
 
-A few streams of very large demand carry much of the distance between bound and plan, because the master spreads them in
-fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the bound of the problem is
-the least bound of the open branches (Land and Doig, "An automatic method of solving discrete programming problems",
+A few streams of very large demand carry much of the distance between bound and plan, because the master spreads them
+in fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the bound of the problem
+is the least bound of the open branches (Land and Doig, "An automatic method of solving discrete programming problems",
 Econometrica 28, 1960). Every branch's bound is a Lagrangian bound of its own (`placement.bound`), so it holds whatever
 the linear solver does.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from placement.bound import Fixed, free
 from placement.bounding import Bounding
 from placement.columns import Column
-from placement.problem import Bools, Floats, Ints, Problem
+from placement.problem import Floats, Ints, Problem
 
 _PRICING_ROUNDS = 4
 _CLOSE = 3e-4
@@ -149,5 +149,3 @@ def _halves(fractions: Floats) -> Floats:
     inside = np.clip(fractions, 0.0, 1.0)
     return np.minimum(inside, 1.0 - inside)
 
-
-__all__ = ["Bools", "Branching"]

@@ -20,7 +20,10 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     Kernels take arrays and numbers, never Python objects. A kernel of one file may call one of another, but the cache
     on disk follows only its own file: delete `__pycache__` after mending a kernel that others call.
     """
-    return cast(Callable[P, R], numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast(Callable[P, R], numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # no folder to keep compiled code in, as in a container that is read-only
+        return cast(Callable[P, R], numba.njit(nogil=True)(function))
 
 
 def read_only(array: NDArray[S]) -> NDArray[S]:

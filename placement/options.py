@@ -52,7 +52,7 @@ def needs_of(problem: Problem, variant: int) -> Counts:
     """Replicas per slot for every start of a variant, [starts, T]; a steady variant has one row."""
     v = problem.variants
     if v.row[variant] >= 0:
-        return v.rows[v.row[variant]][None, :]
+        return np.asarray(v.rows[v.row[variant]], np.int32)[None, :]
     starts = np.arange(v.earliest[variant], v.latest[variant] + 1)
     begins = starts[:, None] + np.arange(v.runs[variant]) * v.period[variant]
     slots = (begins[:, :, None] + np.arange(v.length[variant])).reshape(len(starts), -1)

@@ -3,10 +3,10 @@
 Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, T slots.
 All money is USD over the horizon, all times are slots, all arrays are read-only.
 
-A *stream* is a workload, or the part of a serving workload that one user region sends. The plan chooses for every stream
-how many copies it has and where each copy goes: a *unit* is one copy. A *candidate* is a legal (stream, pool) pair. A
-*variant* says what one copy of a stream needs for a number of copies and a hardware speed. A unit is therefore the triple
-(candidate, variant, start slot), with the variant's speed equal to the candidate's.
+A *stream* is a workload, or the part of a serving workload that one user region sends. The plan chooses for every
+stream how many copies it has and where each copy goes: a *unit* is one copy. A *candidate* is a legal (stream, pool)
+pair. A *variant* says what one copy of a stream needs for a number of copies and a hardware speed. A unit is therefore
+the triple (candidate, variant, start slot), with the variant's speed equal to the candidate's.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Pools:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """Ways to buy machines, sorted by pool: `pool` [O], `purchase` [O], `owned` [O], `price_usd` [O, T], `max_machines` [O, T].
+    """Ways to buy machines by pool: `pool`, `purchase`, `owned` [O], `price_usd`, `max_machines` [O, T].
 
     `price_usd` is for one machine and one slot. An owned or committed offer is paid in every slot for
     max(owned, the most machines of it that run in any slot); on_demand and spot in the slots that run.
@@ -102,9 +102,9 @@ class Streams:
 class Candidates:
     """Legal (stream, pool) pairs, sorted by stream, then pool; each array [N].
 
-    `speed` is the position of the pool's hardware in the stream's list of speeds; `cost_usd` is what one copy costs here
-    beside machines (data egress, storage, moves); `user_usd` is the egress to users, of which each of k copies pays 1/k;
-    `single` says that one copy alone meets the availability SLO here.
+    `speed` is the position of the pool's hardware in the stream's list of speeds; `cost_usd` is what one copy costs
+    here beside machines (data egress, storage, moves); `user_usd` is the egress to users, of which each of k copies
+    pays 1/k; `single` says that one copy alone meets the availability SLO here.
     """
 
     stream: Ints

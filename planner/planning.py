@@ -56,9 +56,9 @@ TIME_LIMIT_S = 60.0
 class PlanRequest:
     """What is asked for beside the scenario; None leaves what the scenario says.
 
-    `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes, else
-    the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which machine
-    in every slot, not only where simple orders do not find it. Raises InputError for values that cannot be.
+    `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes,
+    else the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which
+    machine in every slot, not only where simple orders do not find it. Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None

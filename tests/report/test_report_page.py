@@ -32,7 +32,8 @@ def make_plan(**changes: object) -> Plan:
         "groups": (Group(cluster="azure-we", pool="d16", workloads=("serve", EVIL), sum_of_peaks=9, peak_of_sum=5,
                          saved_usd=77.0),),
         "reasons": (Reason(workload=EVIL, why="</script><img src=x onerror=alert(1)>"),),
-        "provenance": Provenance(catalog_as_of="2026-11-01", version="0.1.0", solver="planner", versions={"numpy": "2"}),
+        "provenance": Provenance(catalog_as_of="2026-11-01", version="0.1.0", solver="planner",
+                                 versions={"numpy": "2"}),
     }
     return Plan.model_validate(base | changes)
 
