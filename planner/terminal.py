@@ -123,7 +123,7 @@ def _headlines(plan: Plan) -> list[Text]:
     low, high = running_machines(plan)
     return [
         Text(f"Downtime   SLA attainment {percent(plan.sla_attainment)}", style="bold"),
-        Text(f"Scale      {low} to {high} machines as demand moves", style="bold"),
+        Text(f"Scale      {low:,} to {high:,} machines as demand moves", style="bold"),
         Text(f"Spend      USD {usd(monthly_usd(plan))} a month at this rate", style="bold"),
     ]
 

@@ -135,7 +135,7 @@ def _headlines(plan: Plan) -> list[Headline]:
     limit = "no plan costs less than" if plan.mode == "min_cost" else "no plan attains more than"
     return [
         Headline("SLA attainment", percent(plan.sla_attainment), "weight of workloads whose objectives hold"),
-        Headline("Machines", f"{low} – {high}", "quietest and busiest slot"),
+        Headline("Machines", f"{low:,} – {high:,}", "quietest and busiest slot"),
         Headline("Cost", f"USD {usd(plan.cost_usd)}", f"USD {usd(monthly_usd(plan))} a month"),
         Headline("Proven gap", f"{100 * plan.gap:.2f} %", f"{limit} {bound}"),
     ]
