@@ -1,8 +1,8 @@
 """Branching on the dearest streams: how many copies they have, which clusters they use.
 
 A few streams of very large demand carry much of the distance between bound and plan, because the master spreads them
-in fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the bound of the problem
-is the least bound of the open branches (Land and Doig, "An automatic method of solving discrete programming problems",
+in fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the problem's bound is
+the least bound of the open branches (Land and Doig, "An automatic method of solving discrete programming problems",
 Econometrica 28, 1960). Every branch's bound is a Lagrangian bound of its own (`placement.bound`), so it holds whatever
 the linear solver does.
 """
