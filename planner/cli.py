@@ -44,6 +44,7 @@ NOT_YET = {
 Mode = Literal["min_cost", "max_sla"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
+CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from files over the built-in ones.")]
 Diagnostics = Annotated[bool, typer.Option("--with-diagnostics", help="Add diagnostics and drift monitors.")]
 PlanOption = Annotated[Path, typer.Option("--plan", help="The plan.json to ask.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
@@ -85,6 +86,7 @@ def _plan(
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
     with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
     engine: Annotated[str, typer.Option(help="processes; ray is not available yet.")] = "processes",
     as_json: Json = False,
 ) -> int:
@@ -95,8 +97,9 @@ def _plan(
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
     asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None)
-    source = commands.scenario_at(scenario, with_diagnostics, asked.changes)
-    return commands.plan(source, _in_time(asked), commands.Outputs(output, report), as_json)
+    prices = commands.prices_of(catalog)
+    source = commands.scenario_at(scenario, with_diagnostics, prices, asked.changes)
+    return commands.plan(source, _in_time(asked), commands.Outputs(output, report), prices, as_json)
 
 
 @app.command("demo")
@@ -105,7 +108,7 @@ def _demo(name: Annotated[str, typer.Argument(help="medical or hybrid.")] = "med
     from planner import commands
     from planner.planning import PlanRequest
 
-    return commands.plan(commands.example(name), PlanRequest(), commands.Outputs(), as_json)
+    return commands.plan(commands.example(name), PlanRequest(), commands.Outputs(), commands.prices_of(None), as_json)
 
 
 @app.command("verify")
@@ -114,25 +117,27 @@ def _verify(
     plan: PlanPath,
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
     with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
     """Check a plan against its scenario: every limit, every price, the bound."""
     _refuse(**{"verify --certificate": certificate is not None})
     from planner import commands
 
-    return commands.verify(scenario, plan, with_diagnostics, as_json)
+    return commands.verify(scenario, plan, with_diagnostics, commands.prices_of(catalog), as_json)
 
 
 @app.command("catalog")
 def _catalog(
     pattern: Annotated[str, typer.Argument(metavar="MACHINE", help="A name or a pattern, as m6i.*")] = "*",
     region: Annotated[str | None, typer.Option(help="Prices there: provider/region.")] = None,
+    catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
     """Show machine types and prices that the planner knows."""
     from planner import commands
 
-    return commands.catalog(pattern, region, as_json)
+    return commands.catalog(pattern, region, commands.prices_of(catalog), as_json)
 
 
 @export_app.command("scenario")
@@ -140,12 +145,13 @@ def _export_scenario(
     scenario: ScenarioPath,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")],
     with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
     """Write a scenario with every default, price, shape, link and replica written out: it gives the same plan."""
     from planner import commands
 
-    return commands.export(scenario, output, with_diagnostics, as_json)
+    return commands.export(scenario, output, with_diagnostics, commands.prices_of(catalog), as_json)
 
 
 @app.command("where")

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from planner.catalog import builtin_catalog
+from planner.catalog import Catalog, builtin_catalog, read_catalog
 from planner.checking import asked_of, verify_plan
 from planner.diagnose import run_diagnose
 from planner.errors import InputError
@@ -71,12 +71,12 @@ class Outputs:
     report: Path | None = None
 
 
-def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, as_json: bool) -> int:
+def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices: Catalog, as_json: bool) -> int:
     """Plan a scenario, write what is asked for, show the plan. The answer is no when there is none."""
     check_outputs({"-o": outputs.plan, "--report": outputs.report})
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         try:
-            planned = make_plan(source, request, progress, interrupted)
+            planned = make_plan(source, request, progress, interrupted, prices)
         except NoPlanFound as why:
             typer.echo(str(why), err=True)
             return STOPPED if interrupted() else NO
@@ -108,9 +108,10 @@ def _show_plan(shown: Plan, figures: Figures, as_json: bool) -> None:
         console().print(plan_view(shown, figures.workload_usd))
 
 
-def verify(scenario: Path, path: Path, diagnostics: bool, as_json: bool) -> int:
+def verify(scenario: Path, path: Path, diagnostics: bool, prices: Catalog, as_json: bool) -> int:
     """Check a plan against its scenario; the answer is no when anything in it does not hold."""
-    check = verify_plan(scenario_at(scenario, diagnostics, asked_of(read_plan(path)) if diagnostics else None), path)
+    asked = asked_of(read_plan(path)) if diagnostics else None
+    check = verify_plan(scenario_at(scenario, diagnostics, prices, asked), path, prices)
     if as_json:
         print_json({"holds": check.holds, "violations": check.violations, "cost_usd": check.cost_usd,
                     "sla_attainment": check.attainment})
@@ -122,14 +123,20 @@ def verify(scenario: Path, path: Path, diagnostics: bool, as_json: bool) -> int:
     return DONE if check.holds else NO
 
 
-def scenario_at(path: Path, diagnostics: bool, objective: Mapping[str, Any] | None = None) -> Path | Scenario:
+def prices_of(path: Path | None) -> Catalog:
+    """The built-in catalog, or one from files over it."""
+    return builtin_catalog() if path is None else read_catalog(path)
+
+
+def scenario_at(path: Path, diagnostics: bool, prices: Catalog,
+                objective: Mapping[str, Any] | None = None) -> Path | Scenario:
     """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads.
 
     Fields of `objective` win over those of the file.
     """
     if not diagnostics:
         return path
-    return with_diagnostics(resolve(read_scenario(path, objective), builtin_catalog()))
+    return with_diagnostics(resolve(read_scenario(path, objective), prices))
 
 
 def example(name: str) -> Path:
@@ -280,9 +287,8 @@ def _figure(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:,.4g}"
 
 
-def catalog(pattern: str, region: str | None, as_json: bool) -> int:
-    """Show machine types and prices of the built-in catalog."""
-    found = builtin_catalog()
+def catalog(pattern: str, region: str | None, found: Catalog, as_json: bool) -> int:
+    """Show machine types and prices of a catalog."""
     rows = machine_rows(found, pattern) if region is None else price_rows(found, pattern, region)
     if as_json:
         print_json({"as_of": found.as_of, "rows": [row._asdict() for row in rows]})
@@ -292,10 +298,10 @@ def catalog(pattern: str, region: str | None, as_json: bool) -> int:
     return DONE
 
 
-def export(path: Path, folder: Path, diagnostics: bool, as_json: bool) -> int:
+def export(path: Path, folder: Path, diagnostics: bool, prices: Catalog, as_json: bool) -> int:
     """Write a scenario with every default, price, shape, link and replica written out."""
-    given = scenario_at(path, diagnostics)
-    scenario = resolve(read_scenario(given), builtin_catalog()) if isinstance(given, Path) else given
+    given = scenario_at(path, diagnostics, prices)
+    scenario = resolve(read_scenario(given), prices) if isinstance(given, Path) else given
     export_scenario(scenario, profile_scenario(scenario), folder)
     if as_json:
         print_json({"folder": str(folder), "name": scenario.name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -38,12 +39,15 @@ class PriceRow(NamedTuple):
 
 def machine_rows(catalog: Catalog, pattern: str) -> list[MachineRow]:
     """Machine types whose name matches, by provider and size. Raises InputError when there is none."""
+    asked: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (provider, _, name), price in catalog.prices.items():
+        if price.on_demand is not None:
+            asked[provider, name].append(price.on_demand)
     rows = []
     for (provider, name), machine in catalog.machines.items():
         if not fnmatchcase(name.lower(), pattern.lower()):
             continue
-        paid = [price.on_demand for (owner, _, what), price in catalog.prices.items()
-                if (owner, what) == (provider, name) and price.on_demand is not None]
+        paid = asked[provider, name]
         gpus = _gpus(machine.gpu_count, machine.gpu_model)
         rows.append(MachineRow(provider, name, machine.vcpu, machine.memory_gib, gpus, len(paid),
                                min(paid, default=None), max(paid, default=None)))

@@ -245,3 +245,15 @@ def test_a_missed_deadline_costs_attainment_where_work_is_droppable(
         "machines": [{"cluster": "here", "pool": "small", "purchase": "on_demand", "count": [1, 1, 2, 2]}]}))
     assert run(["verify", str(scenario), str(output)]) == status
     assert ("holds: USD 6.00" if status == 0 else "night: start_slot 3") in capsys.readouterr().out
+
+
+def test_an_exported_scenario_gives_the_same_plan(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The scenario with everything written out has the same assignments, machines and cost."""
+    assert run(["export", "scenario", str(scenario), "-o", str(scenario / "full")]) == 0
+    capsys.readouterr()
+    plans = []
+    for folder in (scenario, scenario / "full"):
+        assert run([*PLAN, str(folder), "--json"]) == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    for key in ("assignments", "machines", "cost_usd", "costs", "bound"):
+        assert plans[0][key] == plans[1][key]

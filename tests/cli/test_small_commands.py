@@ -116,3 +116,34 @@ def test_a_full_disk_is_a_clear_error() -> None:
     with pytest.raises(InputError, match=r"-o: plan\.json: not written: No space left"), \
             writing("-o", Path("plan.json")), open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
         full.write(b"x")
+
+
+def test_the_catalog_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """Machine types over all regions, or prices in one; a name that matches nothing gets the nearest."""
+    assert run(["catalog", "p5*", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["as_of"] >= "2026"
+    assert any(row["machine"] == "p5.48xlarge" and row["gpus"] == "8 x H100" for row in shown["rows"])
+    assert run(["catalog", "m6i.xlarge", "--region", "aws/sa-east-1"]) == 0
+    assert "0.306" in capsys.readouterr().out
+    assert run(["catalog", "--region", "aws/sa-east1"]) == 2
+    assert "did you mean aws/sa-east-1?" in capsys.readouterr().err
+
+
+def test_full_catalogs_are_read_from_files(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--catalog` takes the gathered price lists, which know far more machine types."""
+    assert run(["catalog", "--json"]) == 0
+    own = len(json.loads(capsys.readouterr().out)["rows"])
+    assert run(["catalog", "--catalog", str(shared / "data/catalog"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) > 5 * own
+
+
+def test_profiles_show_where_numbers_come_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A described task is sized with reasons; a mistake in it is one line."""
+    task = tmp_path / "task.yaml"
+    task.write_text("volume_gb: 800\ncadence: daily\n")
+    assert run(["profile", str(task), "--kind", "etl"]) == 0
+    assert "DWU" in capsys.readouterr().out
+    task.write_text("volume_gb: 3 TB\n")
+    assert run(["profile", str(task), "--kind", "etl"]) == 2
+    assert "write 3000" in capsys.readouterr().err
