@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Mode = Literal["min_cost", "max_sla"]
 PACKAGES = ("numpy", "numba", "scipy", "highspy", "ortools", "pulp", "pydantic", "pyarrow")
 """Packages that a plan may depend on, whose versions it names."""
-SMALL = 30_000
+SMALL = 5_000
 """Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
 ENOUGH_USD = 1e15
 """A budget beyond any cost, to ask how much can be placed at all."""

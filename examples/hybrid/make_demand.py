@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 SEED = 20261102
 SLOTS = 168
-SCALE = 5.0
+SCALE = 8.0
 ALLOCATABLE = 0.875
 """Share of its nominal size that a pod asks for, so that pods of 8 vCPU fit a machine of 8 beside its daemons."""
 

@@ -35,14 +35,14 @@ METHOD = "Lagrangian bound on packing rows (column generation, branching)"
 _BOUND_SHARE = 0.4
 """Share of the time the bound may take alone before searches start beside it."""
 _LITTLE = 1e-3
-"""Two rounds that raise the bound by less than this share, one after the other, and searches start."""
+"""A round that raises the bound by less than this share, and searches start."""
 _STRETCHES = 16
 """Stretches of rounds in one cooling of the search."""
 _COOLINGS = 4
 _WORTH = 2e-3
 """A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
 _GOOD_GAP = 0.03
-"""A gap at which a search that need not be thorough ends after the cooling it is in."""
+"""A gap at which a search that need not be thorough ends."""
 _ROUNDS, _ROUNDS_SIZE = 2000, 3072
 """Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
 _HEAVIER = 1.06
@@ -154,6 +154,11 @@ class _Run:
     def closed(self) -> bool:
         return self.gap <= self.settings.gap and (self.by_cost or self.best.usd < np.inf)
 
+    @property
+    def good_enough(self) -> bool:
+        """The plan is so near to the bound that a search that need not be thorough ends."""
+        return not self.settings.thorough and self.gap <= _GOOD_GAP
+
     def tell(self, phase: str, solution: Solution | None = None) -> None:
         self.watch.report(phase, solution, self.objective, self.bound)
 
@@ -219,7 +224,7 @@ def _plainly_impossible(problem: Problem) -> str | None:
 def _first_bound(run: _Run) -> None:
     """Raise the bound until rounds add little: a large problem's only until its prices can guide a search."""
     little = 0
-    while not run.bounding.done and not run.stopped() and little < 2:
+    while not run.bounding.done and not run.stopped() and little < 1:
         if time.monotonic() > run.bound_until or (run.large and run.bounding.settled):
             break
         before = run.bounding.bound
@@ -315,7 +320,7 @@ def _search(run: _Run) -> None:
             run.tell("search")
             cooling += 1
             paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
-            enough = cooling >= _COOLINGS or (run.best.solution is not None and (not paid or run.gap <= _GOOD_GAP))
+            enough = cooling >= _COOLINGS or (run.best.solution is not None and not paid) or run.good_enough
             if enough and not settings.thorough:
                 break
 
@@ -390,19 +395,19 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
     rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / (streams * problem.slots)), 50, _ROUNDS))
     if cooling == 0 or (cooling + place) % 2:
         searcher.round_columns(thread.columns, thread.fraction, run.bounding.master.units, thread.rng)
-    if cooling == 0 and place == 0:
+    if cooling == 0 and place == 0 and run.large:
         _first_plan(run, thread)
     began = time.monotonic()
     share = seconds if run.large else np.inf
     stretch = 0
-    while stretch < _STRETCHES and not run.stopped():
+    while stretch < _STRETCHES and not run.stopped() and not run.good_enough:
         cooled = max(stretch / _STRETCHES, (time.monotonic() - began) / share)
         usual = min(searcher.book() / streams, 300.0)
         heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
         most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
         searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
         stretch += 1
-        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= _STRETCHES // 2
+        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= _STRETCHES // 4
         if late or run.stopped():
             _learn(run, thread)
             for _ in range(_MENDS):
