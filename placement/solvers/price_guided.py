@@ -32,8 +32,8 @@ from placement.solvers.highs import solve_exact
 from placement.weights import WeightFinder
 
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
-_BOUND_SHARE = 0.4
-"""Share of the time the bound may take alone before searches start beside it."""
+_BOUND_SHARE, _LARGE_BOUND_SHARE = 0.4, 0.2
+"""Share of the time the bound may take alone before searches start beside it, and that of a large problem."""
 _LITTLE = 1e-3
 """A round that raises the bound by less than this share, and searches start."""
 _STRETCHES = 16
@@ -96,7 +96,6 @@ class _Run:
         self.total = float(problem.workloads.weight.sum())
         began = time.monotonic()
         self.deadline = began + settings.time_limit_s
-        self.bound_until = began + _BOUND_SHARE * settings.time_limit_s
         self.best = _Best()
         self.method = METHOD
         self.branching: Branching | None = None
@@ -104,6 +103,7 @@ class _Run:
         self.proven_infeasible = False
         self.packing_s = 0.0
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
+        self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
         self.exact_bound = 0.0 if self.by_cost else 1.0
         self._bounding: Bounding | None = None
 
@@ -119,7 +119,8 @@ class _Run:
 
     def stopped(self) -> bool:
         """True once only packing what is there still fits into the time."""
-        reserve = max(1.5 * self.packing_s, _POLISH_SHARE * self.settings.time_limit_s if self.large else 0.0)
+        polish = _POLISH_SHARE * self.settings.time_limit_s if self.large and self.best.solution else 0.0
+        reserve = max(1.5 * self.packing_s, polish)
         return self.watch.stopped() or time.monotonic() > self.deadline - reserve
 
     @property
@@ -420,11 +421,12 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
     """A plan to have at any time: cold improvement of the rounded start until simple orders pack it."""
     streams = len(run.problem.streams.shape)
     simple = Packings(run.problem, 0)
-    for _ in range(_FIRST_TRIES):
+    for trial in range(_FIRST_TRIES):
         if run.stopped() or run.best.solution is not None:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
-        _learn(run, thread)
+        if trial % 3 == 2:
+            _learn(run, thread)
         run.offer(thread.searcher, simple, "first plan")
     thread.searcher.relax()
 
