@@ -37,7 +37,7 @@ _BOUND_SHARE, _LARGE_BOUND_SHARE = 0.4, 0.2
 _LITTLE = 1e-3
 """A round that raises the bound by less than this share, and searches start."""
 _STRETCHES = 16
-"""Stretches of rounds in one cooling of the search."""
+"""Stretches of rounds in one cooling of the search; twice as many where it is to be thorough."""
 _COOLINGS = 4
 _WORTH = 2e-3
 """A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
@@ -53,7 +53,7 @@ _LARGE = 50_000
 _BOUND_ROUNDS = 3
 """Rounds of the bound beside one cooling of a problem that is not large."""
 _BRANCHES = 16
-"""Branches of the bound beside one cooling of the search."""
+"""Branches of the bound beside one cooling of the search, at least where it is to be thorough."""
 _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
 """Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
 _POLISH_SHARE = 0.1
@@ -336,15 +336,17 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
         run.bounding.advance()
         run.tell("search and bound")
         rounds += 1
-        if not run.large and rounds >= _BOUND_ROUNDS:
+        if not run.large and not run.settings.thorough and rounds >= _BOUND_ROUNDS:
             return
     if not run.bounding.done or not run.by_cost:
         return
     run.branching = run.branching or Branching(run.problem, run.bounding, run.stopped)
-    for _ in range(_BRANCHES):
+    branches = 0
+    while branches < _BRANCHES or (run.settings.thorough and not run.cooled):
         if run.branching.done or run.stopped():
             return
         run.branching.advance(best_usd * (1 - run.settings.gap))
+        branches += 1
     run.tell("search and bound")
 
 
@@ -400,15 +402,16 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
         _first_plan(run, thread)
     began = time.monotonic()
     share = seconds if run.large else np.inf
-    stretch = 0
-    while stretch < _STRETCHES and not run.stopped() and not run.good_enough:
-        cooled = max(stretch / _STRETCHES, (time.monotonic() - began) / share)
+    stretch, stretches = 0, _STRETCHES * (2 if run.settings.thorough else 1)
+    learn_from = stretches // 2 if run.settings.thorough else stretches // 4
+    while stretch < stretches and not run.stopped() and not run.good_enough:
+        cooled = max(stretch / stretches, (time.monotonic() - began) / share)
         usual = min(searcher.book() / streams, 300.0)
         heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
         most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
         searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
         stretch += 1
-        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= _STRETCHES // 4
+        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= learn_from
         if late or run.stopped():
             _learn(run, thread)
             for _ in range(_MENDS):
