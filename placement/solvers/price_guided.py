@@ -97,7 +97,7 @@ class _Run:
         began = time.monotonic()
         self.deadline = began + settings.time_limit_s
         self.best = _Best()
-        self.method = METHOD
+        self.exact_method = METHOD
         self.branching: Branching | None = None
         self.cooled = False
         self.proven_infeasible = False
@@ -115,7 +115,7 @@ class _Run:
 
     @bounding.setter
     def bounding(self, bounding: Bounding) -> None:
-        self._bounding, self.method = bounding, METHOD
+        self._bounding = bounding
 
     def stopped(self) -> bool:
         """True once only packing what is there still fits into the time."""
@@ -131,6 +131,11 @@ class _Run:
         if self.by_cost:
             return max(self.exact_bound, self.bounding.bound)
         return min(self.exact_bound, 1.0 if self.total <= 0 else 1.0 - self.bounding.bound / self.total)
+
+    @property
+    def method(self) -> str:
+        """What proved `bound`."""
+        return self.exact_method if self._bounding is None or self.bound == self.exact_bound else METHOD
 
     @property
     def bound_done(self) -> bool:
@@ -358,7 +363,7 @@ def _solve_exactly(run: _Run) -> None:
     if found.status == "infeasible":
         run.proven_infeasible = True
         return
-    run.exact_bound, run.method = found.bound, found.method
+    run.exact_bound, run.exact_method = found.bound, found.method
     if found.solution is not None:
         out = np.ones(len(problem.workloads.weight), bool)
         out[problem.streams.workload[found.solution.units.stream]] = False
