@@ -92,7 +92,7 @@ def _plan(
 ) -> int:
     """Plan a scenario: what runs where, on how many machines, at what cost, with a proven bound."""
     _refuse(**{"plan --certificate": certificate is not None, f"plan --engine {engine}": engine != "processes"})
-    from planner import commands
+    from planner.commands import basic as commands
     from planner.planning import TIME_LIMIT_S, PlanRequest
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
@@ -105,7 +105,7 @@ def _plan(
 @app.command("demo")
 def _demo(name: Annotated[str, typer.Argument(help="medical or hybrid.")] = "medical", as_json: Json = False) -> int:
     """Plan an example that comes with the planner."""
-    from planner import commands
+    from planner.commands import basic as commands
     from planner.planning import PlanRequest
 
     return commands.plan(commands.example(name), PlanRequest(), commands.Outputs(), commands.prices_of(None), as_json)
@@ -122,7 +122,7 @@ def _verify(
 ) -> int:
     """Check a plan against its scenario: every limit, every price, the bound."""
     _refuse(**{"verify --certificate": certificate is not None})
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.verify(scenario, plan, with_diagnostics, commands.prices_of(catalog), as_json)
 
@@ -135,7 +135,7 @@ def _catalog(
     as_json: Json = False,
 ) -> int:
     """Show machine types and prices that the planner knows."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.catalog(pattern, region, commands.prices_of(catalog), as_json)
 
@@ -149,7 +149,7 @@ def _export_scenario(
     as_json: Json = False,
 ) -> int:
     """Write a scenario with every default, price, shape, link and replica written out: it gives the same plan."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.export(scenario, output, with_diagnostics, commands.prices_of(catalog), as_json)
 
@@ -158,7 +158,7 @@ def _export_scenario(
 def _where(workload: Annotated[str, typer.Argument(metavar="WORKLOAD")], plan: PlanOption = Path("plan.json"),
            as_json: Json = False) -> int:
     """Show where a workload runs, by a plan."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.where(workload, plan, as_json)
 
@@ -167,7 +167,7 @@ def _where(workload: Annotated[str, typer.Argument(metavar="WORKLOAD")], plan: P
 def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: PlanOption = Path("plan.json"),
           as_json: Json = False) -> int:
     """Show what runs on a cluster, by a plan."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.runs(cluster, plan, as_json)
 
@@ -179,7 +179,7 @@ def _profile(
     as_json: Json = False,
 ) -> int:
     """Show what workloads need, and where each number comes from."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.profile(path, kind, as_json)
 
@@ -197,7 +197,7 @@ def _forecast(
 ) -> int:
     """Forecast demand with quantiles; the model of each series is chosen by back-test."""
     _refuse(**{f"forecast --engine {engine}": engine != "serial"})
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.forecast(history, horizon, quantiles, output, seed, backtest, as_json)
 
@@ -209,7 +209,7 @@ def _diagnose(
     as_json: Json = False,
 ) -> int:
     """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found."""
-    from planner import commands
+    from planner.commands import basic as commands
 
     return commands.diagnose(telemetry, as_json)
 

@@ -141,7 +141,7 @@ def scenario_at(path: Path, diagnostics: bool, prices: Catalog,
 
 def example(name: str) -> Path:
     """The folder of an example: beside the package in a checkout, inside it where it was installed."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     places = [folder for folder in (package / "examples", package.parent / "examples") if folder.is_dir()]
     known = sorted(path.parent.name for folder in places for path in folder.glob("*/scenario.yaml"))
     if name not in known:
