@@ -24,6 +24,7 @@ from placement.problem import (
 )
 from planner.demand import Demand, group, throughput
 from planner.legal import Legality, legality
+from planner.scenario.model import Objective as StatedObjective
 from planner.scenario.model import Scenario
 from planner.supply import (
     RESOURCES,
@@ -124,7 +125,7 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     beside_usd = parts.egress_usd + parts.storage_usd + parts.moves_usd
     candidates = Candidates(stream, pool, speed, beside_usd, user_usd, single)
     problem = Problem(
-        scenario.horizon.slots, _objective(scenario), shapes, _priced(clusters, supply, flows, pairs),
+        scenario.horizon.slots, problem_objective(scenario.objective), shapes, _priced(clusters, supply, flows, pairs),
         problem_pools(scenario, supply, resources), problem_offers(scenario, supply), _workloads(demand),
         _streams(demand, shape, slo, candidates, table), candidates, table, flows)
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
@@ -247,8 +248,8 @@ def _streams(demand: Demand, shape: Ints, slo: Floats, candidates: Candidates, t
                    np.searchsorted(candidates.stream, every), np.searchsorted(table.stream, every))
 
 
-def _objective(scenario: Scenario) -> Objective:
-    asked = scenario.objective
+def problem_objective(asked: StatedObjective) -> Objective:
+    """The objective as the problem states it. Raises ValueError for `max_sla` without a budget."""
     if asked.mode == "max_sla":
         if asked.budget_usd is None:
             raise ValueError("objective.budget_usd is not given: max_sla needs it")

@@ -22,7 +22,7 @@ from planner import __version__
 from planner.build import Proof, build_plan, refusal
 from planner.catalog import Catalog, builtin_catalog
 from planner.errors import InputError
-from planner.formulate import Formulation, formulate
+from planner.formulate import Formulation, formulate, problem_objective
 from planner.left_out import left_out
 from planner.packings import packing_table, write_packings
 from planner.plan import Plan, Provenance, Unplaced, write_plan
@@ -156,19 +156,8 @@ def make_plan(source: Path | Scenario, request: PlanRequest | None = None,
     the input is wrong or the solver does not handle it, and NoPlanFound where time was too short.
     """
     started, request = time.monotonic(), request or PlanRequest()
-    job = _Job.of(source, request, catalog or builtin_catalog())
-    hopeless = _hopeless(job.formulation)
-    if hopeless is not None:
-        return job.refuse(hopeless, "every workload's rules, one pool at a time")
-    spent_s = time.monotonic() - started + _reserve_s(job.formulation, request)
-    left_s = max(0.1, request.time_limit_s - spent_s)
-    result = job.solve(left_s, on_progress, interrupted)
-    if result.status == "infeasible":
-        return job.refuse(job.most_that_fits(min(left_s, 10.0), interrupted), result.method)
-    if result.solution is None:
-        raise NoPlanFound(f"no plan found in {request.time_limit_s:g} s, nor proven that there is none "
-                          f"({result.method}): give more time, or another solver")
-    return job.finish(result.solution, _proof(result, job.formulation))
+    job = Job.of(source, request, catalog or builtin_catalog())
+    return job.plan(request.time_limit_s - (time.monotonic() - started), on_progress, interrupted)
 
 
 def _proof(result: Result, formulation: Formulation) -> Proof:
@@ -177,9 +166,9 @@ def _proof(result: Result, formulation: Formulation) -> Proof:
     return Proof(result.bound if isfinite(result.bound) else nothing, result.method)
 
 
-def _reserve_s(formulation: Formulation, request: PlanRequest) -> float:
+def _reserve_s(formulation: Formulation, time_limit_s: float) -> float:
     """Time kept for checking, explaining and writing the plan, in seconds; never more than a fifth of the limit."""
-    return min(0.2 * request.time_limit_s, 0.3 + 8e-5 * _cells(formulation))
+    return min(0.2 * time_limit_s, 0.3 + 8e-5 * _cells(formulation))
 
 
 def _cells(formulation: Formulation) -> int:
@@ -187,8 +176,8 @@ def _cells(formulation: Formulation) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """One scenario on its way to a plan."""
+class Job:
+    """One scenario, formulated once, on its way to a plan, or to several with different objectives."""
 
     scenario: Scenario
     profiles: Profiles
@@ -197,7 +186,8 @@ class _Job:
     provenance: Provenance
 
     @classmethod
-    def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> _Job:
+    def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> Job:
+        """Read, resolve, profile and formulate a scenario. Raises InputError."""
         given = read_scenario(source, request.changes) if isinstance(source, Path) else source
         objective = request.objective(given.objective)
         scenario = resolve(given, catalog).model_copy(update={"objective": objective})
@@ -207,8 +197,31 @@ class _Job:
                                 objective=objective.model_dump())
         return cls(scenario, profiles, formulate(scenario, profiles), request, provenance)
 
+    def asking(self, objective: Objective) -> Job:
+        """The same job with another objective; nothing is formulated again. Raises ValueError without its budget."""
+        problem = replace(self.formulation.problem, objective=problem_objective(objective))
+        return replace(self, scenario=self.scenario.model_copy(update={"objective": objective}),
+                       formulation=replace(self.formulation, problem=problem),
+                       provenance=self.provenance.model_copy(update={"objective": objective.model_dump()}))
+
+    def plan(self, time_limit_s: float, on_progress: Callable[[Progress], None] = _no_progress,
+             interrupted: Callable[[], bool] = _never) -> Planned:
+        """The checked plan, written within `time_limit_s` from now. Raises InputError and NoPlanFound."""
+        hopeless = _hopeless(self.formulation)
+        if hopeless is not None:
+            return self.refuse(hopeless, "every workload's rules, one pool at a time")
+        left_s = max(0.1, time_limit_s - _reserve_s(self.formulation, time_limit_s))
+        result = self.solve(left_s, on_progress, interrupted)
+        if result.status == "infeasible":
+            return self.refuse(self.most_that_fits(min(left_s, 10.0), interrupted), result.method)
+        if result.solution is None:
+            raise NoPlanFound(f"no plan found in {time_limit_s:.3g} s, nor proven that there is none "
+                              f"({result.method}): give more time, or another solver")
+        return self.finish(result.solution, _proof(result, self.formulation))
+
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
               interrupted: Callable[[], bool]) -> Result:
+        """What the solver answers. Raises InputError where it does not handle the problem."""
         settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s, thorough=self.request.thorough)
         try:
             return solve(self.formulation.problem, self.request.solver, settings, on_progress, interrupted)
@@ -237,6 +250,7 @@ class _Job:
         return packing_table(rows, solution, self.formulation) if len(rows.unit) else None
 
     def refuse(self, unplaced: Mapping[str, tuple[str, ...]], method: str) -> Planned:
+        """The answer that there is no plan."""
         rows = [Unplaced(workload=name, reasons=reasons) for name, reasons in sorted(unplaced.items())]
         plan = refusal(self.scenario, self.formulation, rows, method, self.provenance)
         return Planned(plan, self.scenario, self.profiles, self.formulation)
