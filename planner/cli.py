@@ -172,6 +172,20 @@ def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: Plan
     return commands.runs(cluster, plan, as_json)
 
 
+@app.command("diff")
+def _diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A plan.json.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Another plan.json.")],
+    scenario: Annotated[Path | None, typer.Option(help="Check both plans in it; show owners and priorities.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show what changes from one plan to another: moved, new, gone, cost, SLA, survival, machines, gap."""
+    from planner.commands import diff as commands
+
+    return commands.diff_plans(before, after, scenario, markdown, as_json)
+
+
 @app.command("profile")
 def _profile(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A scenario; with --kind, a described task.")],

@@ -1,0 +1,180 @@
+"""A diff of two plans for people: in a terminal, and as Markdown for a pull request. Both show the same tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from planner.diff import Changed, PlanDiff, Side, stream_name
+from planner.terminal import percent, plain, usd
+
+ROWS = 20
+"""Rows of a list that are shown; the others are counted."""
+KINDS = {"moved": "moved", "copies": "more or fewer copies", "start": "another start", "new": "new", "gone": "gone"}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled table of words; columns from `numbers` on hold figures. `more` counts the rows not shown."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: int
+    more: int = 0
+
+
+def terminal_view(found: PlanDiff, about: Mapping[str, str] | None = None, rows: int = ROWS) -> RenderableType:
+    """The diff as rich shows it, in whatever width there is. `about` adds words to workloads, by name."""
+    parts: list[RenderableType] = [Text(line, style="yellow") for line in map(plain, found.notes)]
+    for section in sections(found, about or {}, rows):
+        parts += [_table(section), ""]
+    return Group(*parts, Text(plain(sentence(found)), style="bold"))
+
+
+def markdown(found: PlanDiff, about: Mapping[str, str] | None = None, rows: int = ROWS, title: str = "Plan") -> str:
+    """The diff as GitHub and GitLab show it in a pull request."""
+    lines = [f"### {_cell(title)}", "", _cell(sentence(found)), ""]
+    for note in found.notes:
+        lines += [f"> **Note:** {_cell(note)}", ""]
+    for section in sections(found, about or {}, rows):
+        lines += [f"#### {_cell(section.title)}", "", *_markdown_table(section), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def sentence(found: PlanDiff) -> str:
+    """All in one sentence."""
+    if found.same:
+        return "Nothing differs: the same places, machines and costs."
+    if found.after.status == "infeasible":
+        return "No plan is possible after the change."
+    by = found.after.cost_usd - found.before.cost_usd
+    share = f" ({100 * by / found.before.cost_usd:+.1f} %)" if found.before.cost_usd else ""
+    parts = [f"USD {_signed(by)}{share}"]
+    counts = {kind: len(found.of_kind(kind)) for kind in ("moved", "copies", "start", "new", "gone")}
+    parts += [f"{count} {KINDS[kind]}" for kind, count in counts.items() if count]
+    parts += [f"{len(found.unplaced)} no longer placed"] if found.unplaced else []
+    parts += [f"{len(found.placed_again)} placed again"] if found.placed_again else []
+    return "; ".join(parts) + "."
+
+
+def sections(found: PlanDiff, about: Mapping[str, str], rows: int = ROWS) -> list[Section]:
+    """The tables that have something to say, the figures first."""
+    made = [Section("Figures", ("", "before", "after", "change"), tuple(_figures(found)), 1)]
+    lost = [(name, "; ".join(why)) for name, why in found.unplaced]
+    if "infeasible" in (found.before.status, found.after.status):
+        return made + ([_list("No longer placed", ("workload", "why"), lost, rows, 9)] if lost else [])
+    made += [_streams(found.of_kind("moved", "copies", "start"), about, rows, "Moved", "from", "to"),
+             _routes(found, rows), _streams(found.of_kind("new"), about, rows, "New", "", "where"),
+             _streams(found.of_kind("gone"), about, rows, "Gone", "was", "")]
+    made += [_list("No longer placed", ("workload", "why"), lost, rows, 9),
+             _list("Placed again", ("workload",), [(name,) for name in found.placed_again], rows, 9),
+             _list("Without a second copy or a fallback now", ("what",), [(s,) for s in found.uncovered], rows, 9),
+             _list("With a second copy or a fallback now", ("what",), [(s,) for s in found.covered_again], rows, 9),
+             _list("Fallbacks by what is lost", ("lost", "before", "after", "change"),
+                   [(row.name, f"{row.before:,}", f"{row.after:,}", f"{row.by:+,}") for row in found.fallbacks], rows),
+             _pools(found, rows),
+             _list("Cost by owner, USD", ("owner", "before", "after", "change"),
+                   [(row.name, usd(row.before), usd(row.after), _signed(row.by)) for row in found.owners], rows)]
+    return [section for section in made if section.rows]
+
+
+def _figures(found: PlanDiff) -> Iterable[tuple[str, str, str, str]]:
+    old, new = found.before, found.after
+    yield "status", old.status, new.status, ""
+    yield "cost USD", usd(old.cost_usd), usd(new.cost_usd), _signed(new.cost_usd - old.cost_usd)
+    for part in old.costs:
+        if old.costs[part] or new.costs[part]:
+            by = new.costs[part] - old.costs[part]
+            yield f"{part} USD", usd(old.costs[part]), usd(new.costs[part]), _signed(by)
+    points = 100 * (new.sla_attainment - old.sla_attainment)
+    yield "SLA attainment", percent(old.sla_attainment), percent(new.sla_attainment), _none(points, "{:+.3g} points")
+    yield ("survive a lost cluster", f"{old.covered:,} of {old.streams:,}", f"{new.covered:,} of {new.streams:,}",
+           _none(new.covered - old.covered, "{:+,}"))
+    yield "not placed", f"{old.unplaced:,}", f"{new.unplaced:,}", _none(new.unplaced - old.unplaced, "{:+,}")
+    yield ("machines at the peak", f"{old.peak_machines:,}", f"{new.peak_machines:,}",
+           _none(new.peak_machines - old.peak_machines, "{:+,}"))
+    hours = new.machine_hours - old.machine_hours
+    yield "machine hours", f"{old.machine_hours:,.0f}", f"{new.machine_hours:,.0f}", _none(hours, "{:+,.0f}")
+    yield "proven bound", _bound(old), _bound(new), ""
+    yield "gap", f"{100 * old.gap:.2f} %", f"{100 * new.gap:.2f} %", _none(100 * (new.gap - old.gap), "{:+.2f} points")
+
+
+def _bound(side: Side) -> str:
+    return usd(side.bound) if side.mode == "min_cost" else percent(side.bound)
+
+
+def _none(value: float, form: str) -> str:
+    return form.format(value) if abs(value) > 1e-9 else ""
+
+
+def _signed(amount: float) -> str:
+    return f"{'+' if amount > 0 else '-' if amount < 0 else ''}{usd(abs(amount))}" if abs(amount) >= 0.005 else "0.00"
+
+
+def _streams(changed: Sequence[Changed], about: Mapping[str, str], rows: int, title: str, before: str,
+             after: str) -> Section:
+    """Streams with their places, an empty column left out."""
+    kinds = len({row.kind for row in changed}) > 1
+    headings = ("what", *(("how",) if kinds else ()), *((before,) if before else ()), *((after,) if after else ()))
+    lines = [(stream_name(row.workload, row.user_region) + about.get(row.workload, ""),
+              *((KINDS[row.kind],) if kinds else ()), *((", ".join(row.before),) if before else ()),
+              *((", ".join(row.after),) if after else ())) for row in changed[:rows]]
+    return Section(f"{title} ({len(changed):,})", headings, tuple(lines), 9, max(0, len(changed) - rows))
+
+
+def _routes(found: PlanDiff, rows: int) -> Section:
+    """From which pool to which, where there are more moves than are shown one by one."""
+    many = len(found.of_kind("moved", "copies")) > rows
+    lines = [(route.before, route.after, f"{route.units:,}") for route in found.routes] if many else []
+    return _list("Moved, by pool", ("from", "to", "units"), lines, rows, 2)
+
+
+def _pools(found: PlanDiff, rows: int) -> Section:
+    """The pools whose machines change most come first."""
+    order = sorted(found.pools, key=lambda row: (-abs(row.hours_after - row.hours_before), row.cluster, row.pool))
+    lines = [(f"{row.cluster}/{row.pool}", f"{row.peak_before:,}", f"{row.peak_after:,}",
+              _none(row.peak_after - row.peak_before, "{:+,}"), f"{row.hours_after - row.hours_before:+,.0f}")
+             for row in order]
+    return _list("Machines by pool", ("pool", "peak before", "peak after", "change", "hours"), lines, rows)
+
+
+def _list(title: str, headings: tuple[str, ...], lines: Sequence[tuple[str, ...]], rows: int,
+          numbers: int = 1) -> Section:
+    return Section(title, headings, tuple(lines[:rows]), numbers, max(0, len(lines) - rows))
+
+
+def _table(section: Section) -> Table:
+    table = Table(title=Text(plain(section.title)), title_justify="left", title_style="bold")
+    for at, heading in enumerate(section.headings):
+        table.add_column(heading, justify="right" if at >= section.numbers else "left", overflow="fold")
+    for row in section.rows:
+        table.add_row(*(Text(plain(cell), style=_style(cell) if at >= section.numbers else "")
+                        for at, cell in enumerate(row)))
+    if section.more:
+        table.add_section()
+        table.add_row(f"and {section.more:,} more", *("" for _ in section.headings[1:]))
+    return table
+
+
+def _style(cell: str) -> str:
+    return "cyan" if cell[:1] in "+-" and len(cell) > 1 else ""
+
+
+def _markdown_table(section: Section) -> list[str]:
+    rule = ["---:" if at >= section.numbers else "---" for at in range(len(section.headings))]
+    rows = [[_cell(cell) for cell in row] for row in section.rows]
+    rows += [[f"and {section.more:,} more", *([""] * (len(rule) - 1))]] if section.more else []
+    return [f"| {' | '.join(row)} |" for row in ([*map(_cell, section.headings)], rule, *rows)]
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no line break, no end of the cell."""
+    shown = plain(text.strip())
+    for letter in "\\`*_[]<>|#~":
+        shown = shown.replace(letter, f"\\{letter}" if letter not in "<>" else {"<": "&lt;", ">": "&gt;"}[letter])
+    return shown
