@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from planner.planning import PlanRequest
 
 DONE, WRONG_INPUT, FAULT, STOPPED = 0, 2, 3, 130
-_STARTED = time.monotonic()
+_LOADED_AT = time.monotonic()
+_STARTED: ContextVar[float] = ContextVar("_STARTED")
+"""When the command began, which limits of time count from."""
 
 NOT_YET = {
     "explain": "why a workload is where it is, and what another place would cost",
@@ -257,11 +260,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     With PLANNER_DEBUG=1 the traceback of a fault is shown too.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments, _LOADED_AT))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command and return its exit status."""
+def run(arguments: list[str], started: float | None = None) -> int:
+    """Run one command and return its exit status; time limits count from `started` (`time.monotonic`), else from now.
+    """
+    _STARTED.set(time.monotonic() if started is None else started)
     try:
         status = app(arguments, prog_name="planner", standalone_mode=False)
     except InputError as error:
@@ -300,8 +305,8 @@ def _fail(message: str, status: int) -> int:
 
 
 def _in_time(request: PlanRequest) -> PlanRequest:
-    """The same request with the time that is left of its limit, which counts from the start of the program."""
-    left_s = request.time_limit_s - (time.monotonic() - _STARTED)
+    """The same request with the time that is left of its limit, which counts from the start of the command."""
+    left_s = request.time_limit_s - (time.monotonic() - _STARTED.get())
     return dataclasses.replace(request, time_limit_s=max(0.1, left_s))
 
 
