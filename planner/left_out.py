@@ -7,7 +7,7 @@ import numpy as np
 from placement.problem import Floats, Ints, Problem
 from placement.result import Solution
 from planner.formulate import Formulation
-from planner.reasons import cheapest_prices, free_machines, own_machines
+from planner.market import cheapest_prices, free_machines, own_machines
 
 MONEY = "{:,.2f} USD"
 
@@ -41,12 +41,12 @@ def _stream(formulation: Formulation, solution: Solution, stream: int, cost_usd:
     return full, f"{whose}on {pool} it would cost about {MONEY.format(least_usd[best])}; {_limit(problem, cost_usd)}"
 
 
-def _places(problem: Problem, stream: int) -> tuple[Ints, Floats, Floats]:
+def _places(problem: Problem, stream: int) -> tuple[Ints, Ints, Floats]:
     """Candidates of a stream, machines of its own at its peak there, and what one copy would cost with them."""
     rows = np.arange(*problem.streams.candidate_first[stream:stream + 2])
     fewest = problem.streams.variant_first[stream]  # variants are sorted by copies: the first have the fewest
     variant = fewest + problem.candidates.speed[rows]
-    peak, total = own_machines(problem, stream, rows, variant)
+    peak, total = own_machines(problem, np.full(len(rows), stream), rows, variant)
     run, held = cheapest_prices(problem, spot=bool(problem.streams.preemptible[stream]))
     pool, copies = problem.candidates.pool[rows], problem.variants.copies[fewest]
     with np.errstate(invalid="ignore"):
