@@ -61,7 +61,7 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     wrong = [*_identity(plan), *_horizon(scenario, plan)]
     if plan.status == "infeasible":
         return Check((*wrong, *_empty(plan)))
-    scenario = scenario.model_copy(update={"objective": _objective(scenario, plan)})
+    scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
     lenient = _lenient(scenario)
     formulation = formulate(lenient, profile(lenient, plan.provenance.seed), copies_of(plan))
     reading = to_solution(plan, formulation)
@@ -101,7 +101,8 @@ def asked_of(plan: Plan) -> dict[str, Any]:
     return {name: value for name, value in (plan.provenance.objective or {}).items() if value is not None}
 
 
-def _objective(scenario: Scenario, plan: Plan) -> Objective:
+def stated_objective(scenario: Scenario, plan: Plan) -> Objective:
+    """The objective that a plan was made with, else the scenario's. Raises InputError where it says no such thing."""
     stated = plan.provenance.objective
     if stated is None and plan.mode == scenario.objective.mode:
         return scenario.objective

@@ -30,7 +30,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "explain": "why a workload is where it is, and what another place would cost",
     "what-if": "what changes when a cluster, a demand or a price changes",
     "replan": "a new plan after a cluster is lost, with few moves",
     "pareto": "cost against SLA attainment",
@@ -128,6 +127,25 @@ def _verify(
     from planner.commands import basic as commands
 
     return commands.verify(scenario, plan, with_diagnostics, commands.prices_of(catalog), as_json)
+
+
+@app.command("explain")
+def _explain(
+    scenario: ScenarioPath,
+    plan: PlanPath,
+    workload: Annotated[str, typer.Option(help="The workload to explain.")],
+    at: Annotated[str | None, typer.Option(help="Why not there: CLUSTER or CLUSTER/POOL.")] = None,
+    time_limit: Annotated[float, typer.Option(min=0, help="Plan anew with it forced elsewhere, so many seconds.")] = 0,
+    with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Say why a workload is where a plan has it, and what every other place would cost or which rule forbids it."""
+    from planner.commands import basic
+    from planner.commands import explain as commands
+
+    asked = commands.Question(workload, at, time_limit)
+    return commands.explain(scenario, plan, asked, with_diagnostics, basic.prices_of(catalog), as_json)
 
 
 @app.command("catalog")

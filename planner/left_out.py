@@ -29,8 +29,8 @@ def left_out(formulation: Formulation, solution: Solution, workload: int, cost_u
 
 def _stream(formulation: Formulation, solution: Solution, stream: int, cost_usd: float) -> tuple[str, ...]:
     problem = formulation.problem
-    rows, machines, least_usd = _places(problem, stream)
-    room = free_machines(problem, solution)[problem.candidates.pool[rows]] >= machines
+    rows, machines, least_usd, free = places_of(problem, stream, solution)
+    room = free >= machines
     region = formulation.names.streams[stream][1]
     whose = f"users in {region}: " if region else ""
     full = f"{whose}{len(rows)} pools are legal, {int((~room).sum())} of them without room for machines of its own"
@@ -41,8 +41,10 @@ def _stream(formulation: Formulation, solution: Solution, stream: int, cost_usd:
     return full, f"{whose}on {pool} it would cost about {MONEY.format(least_usd[best])}; {_limit(problem, cost_usd)}"
 
 
-def _places(problem: Problem, stream: int) -> tuple[Ints, Ints, Floats]:
-    """Candidates of a stream, machines of its own at its peak there, and what one copy would cost with them."""
+def places_of(problem: Problem, stream: int, solution: Solution | None) -> tuple[Ints, Ints, Floats, Ints]:
+    """Candidates [n] of a stream that is not placed, machines of its own at its peak there, what all its copies would
+    cost on such machines, and how many machines each pool could still run.
+    """
     rows = np.arange(*problem.streams.candidate_first[stream:stream + 2])
     fewest = problem.streams.variant_first[stream]  # variants are sorted by copies: the first have the fewest
     variant = fewest + problem.candidates.speed[rows]
@@ -51,7 +53,9 @@ def _places(problem: Problem, stream: int) -> tuple[Ints, Ints, Floats]:
     pool, copies = problem.candidates.pool[rows], problem.variants.copies[fewest]
     with np.errstate(invalid="ignore"):
         machines = np.where(total > 0, np.minimum(run[pool] * total, held[pool] * peak), 0.0)
-    return rows, peak, copies * (machines + problem.candidates.cost_usd[rows]) + problem.candidates.user_usd[rows]
+    usd = copies * (machines + problem.candidates.cost_usd[rows]) + problem.candidates.user_usd[rows]
+    free = problem.pools.max_machines.min(axis=1) if solution is None else free_machines(problem, solution)
+    return rows, peak, usd, free[pool]
 
 
 def _limit(problem: Problem, cost_usd: float) -> str:

@@ -55,6 +55,10 @@ class Legality:
         """Names of the rules that take pools from a stream."""
         return tuple(dict.fromkeys(rule.name for rule in self.rules if not rule.passes[rule.row[stream]].all()))
 
+    def forbidding(self, stream: int, pool: int) -> tuple[str, ...]:
+        """Names of all rules that forbid a pair."""
+        return tuple(dict.fromkeys(rule.name for rule in self.rules if not rule.passes[rule.row[stream], pool]))
+
     def reason(self, stream: int, pool: int) -> str | None:
         """The first rule that forbids a pair, in words; None when it is legal."""
         for rule in self.rules:

@@ -130,8 +130,8 @@ def what_for(formulation: Formulation, stream: int, copies: int) -> str:
     return f" of 1/{copies - 1} of the load each"
 
 
-def place_reason(formulation: Formulation, stream: int, best: Option | None) -> str:
-    """Why this pool: the only one, the only cluster, near its data, or the cheapest."""
+def place_reason(formulation: Formulation, stream: int, best: Option | None, about: str = "about ") -> str:
+    """Why this pool: the only one, the only cluster, near its data, or the cheapest; `about` stands before figures."""
     problem = formulation.problem
     first, end = problem.streams.candidate_first[stream:stream + 2].tolist()
     if end - first == 1:
@@ -141,8 +141,8 @@ def place_reason(formulation: Formulation, stream: int, best: Option | None) -> 
     rival = "/".join(formulation.names.pools[best.pool])
     cluster = problem.pools.cluster[problem.candidates.pool[[first, end - 1]]]
     if cluster[0] == cluster[1]:  # sorted by pool, and so by cluster
-        return f"{_limits(formulation, stream)} this cluster only; {_compared(rival, best)}"
-    return _compared(rival, best)
+        return f"{_limits(formulation, stream)} this cluster only; {_compared(rival, best, about)}"
+    return _compared(rival, best, about)
 
 
 def _limits(formulation: Formulation, stream: int) -> str:
@@ -150,16 +150,16 @@ def _limits(formulation: Formulation, stream: int) -> str:
     return f"{limits} {'leaves' if ',' not in limits and ' and ' not in limits else 'leave'}"
 
 
-def _compared(rival: str, best: Option) -> str:
+def _compared(rival: str, best: Option, about: str) -> str:
     extra = best.extra_usd
     if extra < -CENT:
         room = "the plan as a whole is the best found" if best.room else "there is no room for it"
-        return f"{rival} would cost about {-extra:,.2f} USD less by itself, but {room}"
+        return f"{rival} would cost {about}{-extra:,.2f} USD less by itself, but {room}"
     if extra <= CENT:
         return f"as cheap as any: {rival} would cost about the same"
     if best.extra_egress_usd > extra / 2:
         return f"close to its data and users: at {rival} egress would cost {best.extra_egress_usd:,.2f} USD more"
-    return f"cheapest: {rival} would cost about {extra:,.2f} USD more"
+    return f"cheapest: {rival} would cost {about}{extra:,.2f} USD more"
 
 
 def listed(names: Iterable[str], most: int = NAMED, of: int | None = None) -> str:

@@ -1,0 +1,52 @@
+"""A plan read back together with the scenario that it was made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from placement.result import Solution
+from planner.catalog import Catalog, builtin_catalog
+from planner.checking import asked_of, stated_objective
+from planner.errors import InputError
+from planner.formulate import Formulation, formulate
+from planner.interpret import copies_of, to_solution
+from planner.plan import Plan, read_plan
+from planner.profiles import profile
+from planner.resolve import resolve
+from planner.scenario import read_scenario
+from planner.scenario.model import Scenario
+
+SHOWN = 5
+"""Mistakes told of a plan that does not fit its scenario."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A plan, its resolved scenario with the plan's objective, and both as arrays; `solution` of None: no plan."""
+
+    plan: Plan
+    scenario: Scenario
+    formulation: Formulation
+    solution: Solution | None
+
+
+def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None) -> Opened:
+    """Read a plan against its scenario. Raises InputError where they do not belong together."""
+    where = str(plan) if isinstance(plan, Path) else "plan"
+    plan = read_plan(plan) if isinstance(plan, Path) else plan
+    given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
+    scenario = resolve(given, catalog or builtin_catalog())
+    scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
+    if plan.horizon.slots not in (0, scenario.horizon.slots):
+        slots = f"{plan.horizon.slots} slots, the scenario has {scenario.horizon.slots}"
+        raise InputError([f"{where}: {slots}: make the plan anew"])
+    formulation = formulate(scenario, profile(scenario, plan.provenance.seed), copies_of(plan))
+    if plan.status == "infeasible":
+        return Opened(plan, scenario, formulation, None)
+    reading = to_solution(plan, formulation)
+    if reading.violations:
+        more = len(reading.violations) - SHOWN
+        raise InputError([*(f"{where}: {what}" for what in reading.violations[:SHOWN]),
+                          *([f"{where}: and {more} more: make the plan anew"] if more > 0 else [])])
+    return Opened(plan, scenario, formulation, reading.solution)
