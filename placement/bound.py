@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.jit import jit, read_only
+from placement.levels import pool_levels
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
 
 
@@ -291,70 +292,76 @@ def pools_bound(problem: Problem, prices: Prices) -> Floats:
         mine = np.flatnonzero(offers.pool == p)
         kinds = offers.purchase[mine]
         fixed, loose = mine[kinds <= Purchase.COMMITTED], mine[kinds > Purchase.COMMITTED]
-        run_usd = prices.cost_scale * pools.run_usd[p]
+        run_usd, levels = prices.cost_scale * pools.run_usd[p], pool_levels(problem, fixed)
         spot = (offers.purchase[loose] == Purchase.SPOT)[:, None]
         earn = np.where(spot, prices.spot_usd[p], prices.firm_usd[p])
         most = offers.max_machines[fixed]
         result[p] = -_best_pool(
             earn - run_usd - prices.cost_scale * offers.price_usd[loose],
             offers.max_machines[loose].astype(np.int64), pools.max_machines[p].astype(np.int64),
-            prices.firm_usd[p] - run_usd, offers.owned[fixed], most.max(axis=1, initial=0).astype(np.int64),
-            most.sum(axis=0, dtype=np.int64), prices.cost_scale * offers.price_usd[fixed].sum(axis=1),
+            pools.min_machines[p].astype(np.int64), prices.firm_usd[p] - run_usd, most.sum(axis=0, dtype=np.int64),
+            levels.held, prices.cost_scale * levels.sunk_usd, levels.width, prices.cost_scale * levels.usd,
         )  # fmt: skip
     return result
 
 
 @jit
-def _slot_gain(gain: Floats, limit: Ints, most: int, held: int, held_gain: float, t: int) -> float:
-    """Most that the machines of one slot earn: best first, at most `most` of them, `held` being paid already."""
-    room = float(most)
+def _slot_gain(gain: Floats, limit: Ints, most: int, least: int, held: int, held_gain: float, t: int) -> float:
+    """Most that the machines of one slot earn: best first, at most `most` of them, `held` being paid already.
+
+    At least `least` run, though they earn nothing; minus infinity when there are not so many.
+    """
+    room, short = float(most), float(least)
     total = 0.0
     done = np.zeros(len(gain) + 1, np.bool_)
     for _ in range(len(gain) + 1):
-        best, at = 0.0, -1
+        best, at = -np.inf, -1
         for i in range(len(gain)):
             if not done[i] and gain[i, t] > best:
                 best, at = gain[i, t], i
         if not done[len(gain)] and held_gain > best:
             best, at = held_gain, len(gain)
+        if best <= 0:
+            room = min(room, short)
         if at < 0 or room <= 0:
             break
         count = min(room, float(held if at == len(gain) else limit[at, t]))
         total += best * count
         room -= count
+        short -= count
         done[at] = True
-    return total
+    return total if short <= 0 else -np.inf
 
 
 @jit
 def _best_pool(
-    gain: Floats, limit: Ints, most: Ints, held_gain: Floats, owned: Ints, highest: Ints, there: Ints, fixed_usd: Floats
-) -> float:
+    gain: Floats, limit: Ints, most: Ints, least: Ints, held_gain: Floats, there: Ints, held: int, sunk_usd: float,
+    width: Ints, step_usd: Floats,
+) -> float:  # fmt: skip
     """Most that one pool earns over all slots: every level of the fixed offers, cheapest bought first.
 
-    Offers paid by the slot [N, T] earn `gain` each, `limit` of them at most; all machines are `most` [T] at most. A
-    fixed offer [F] starts at `owned`, may be bought up to `highest` for `fixed_usd` a machine, and one that is held
-    earns `held_gain` [T]. Which fixed offer a level is made of does not change what it earns, so buying the cheapest
-    first is best; where offers' limits vary over time, a slot holds at most their sum `there` [T].
+    Offers paid by the slot [N, T] earn `gain` each, `limit` of them at most; all machines are `least` to `most` [T].
+    Fixed offers together hold `held` machines for `sunk_usd`, may be bought beyond in steps of `width` [K] machines for
+    `step_usd` [K] each, and one that is held earns `held_gain` [T]. Which fixed offer a level is made of does not
+    change what it earns, so buying the cheapest first is best; where offers' limits vary over time, a slot holds at
+    most their sum `there` [T].
     """
-    order = _cheapest_first(fixed_usd)
-    left = np.maximum(highest - owned, 0)
-    paid = (owned * fixed_usd).sum()
-    level = owned.sum()
+    paid, level, left = sunk_usd, held, width.copy()
     best = before = -np.inf
     at = 0
     while True:
         total = -paid
         for t in range(len(most)):
-            total += _slot_gain(gain, limit, most[t], min(level, there[t]), held_gain[t], t)
+            total += _slot_gain(gain, limit, most[t], least[t], min(level, there[t]), held_gain[t], t)
         best = max(best, total)
-        while at < len(order) and left[order[at]] == 0:
+        while at < len(left) and left[at] == 0:
             at += 1
-        if at == len(order) or total < before - 1e-9 * abs(before):  # what a level earns is concave in the level
+        # What a level earns is concave in the level.
+        if at == len(left) or (before > -np.inf and total < before - 1e-9 * abs(before)):
             return float(best)
         before = total
-        left[order[at]] -= 1
-        paid += fixed_usd[order[at]]
+        left[at] -= 1
+        paid += step_usd[at]
         level += 1
 
 

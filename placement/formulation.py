@@ -251,8 +251,9 @@ def _machines(problem: Problem, draft: Draft, pool: int, active: Bools, room: fl
     """run[o, t] where the pool may have work, held[o] and the pool's max; fills `run` [O, T]."""
     offers = problem.offers
     mine = np.flatnonzero(offers.pool == pool)
-    slots = np.flatnonzero(active.any(axis=0))
-    most = np.floor(problem.pools.max_machines[pool] * room)
+    least = problem.pools.min_machines[pool]
+    slots = np.flatnonzero(active.any(axis=0) | (least > 0))
+    most = np.maximum(np.floor(problem.pools.max_machines[pool] * room), least)
     for offer in mine:
         fixed = offers.purchase[offer] <= Purchase.COMMITTED
         price = offers.price_usd[offer]
@@ -260,13 +261,21 @@ def _machines(problem: Problem, draft: Draft, pool: int, active: Bools, room: fl
         usd = problem.pools.run_usd[pool, slots] + (0.0 if fixed else price[slots])
         run[offer, slots] = draft.add_columns(len(slots), upper, cost=usd, whole=True)
         if fixed:
-            owned = float(offers.owned[offer])
+            owned = float(offers.owned[offer].min())
             held = draft.add_columns(1, max(owned, upper.max(initial=0)), lower=owned, cost=price.sum(), whole=True)
+            _owned_beyond(draft, held, offers.owned[offer], price)
             rows = draft.add_rows(len(slots), upper=0.0)
             draft.put(rows, run[offer, slots], 1.0)
             draft.put(rows, held, -1.0)
-    if len(mine) > 1:
-        draft.put(draft.add_rows(len(slots), upper=most[slots]), run[mine][:, slots], 1.0)
+    if len(mine) > 1 or least.any():
+        draft.put(draft.add_rows(len(slots), lower=least[slots], upper=most[slots]), run[mine][:, slots], 1.0)
+
+
+def _owned_beyond(draft: Draft, held: Ints, owned: Ints, price: Floats) -> None:
+    """Where slots own more than the fewest owned in any, what is owned there beyond what is held is paid too."""
+    for level in np.unique(owned)[1:]:
+        beyond = draft.add_columns(1, float(level), cost=float(price[owned == level].sum()))
+        draft.put(draft.add_rows(1, lower=float(level)), np.append(held, beyond), 1.0)
 
 
 def _exact_packing(problem: Problem, draft: Draft, work: PoolWork, patterns: Ints, run: Ints) -> None:
@@ -347,6 +356,6 @@ def cost_usd(problem: Problem, solution: Solution) -> float:
         source, target = cluster[(u.stream == sender) & (u.copy == 0)], cluster[u.stream == receiver]
         usd += float(gb * problem.clusters.egress_usd_per_gb[np.ix_(source, target)].sum())
     fixed = (o.purchase <= Purchase.COMMITTED)[:, None]
-    held = np.maximum(o.owned, solution.machines.max(axis=1, initial=0))[:, None]
+    held = np.maximum(o.owned, solution.machines.max(axis=1, initial=0)[:, None])
     paid = np.where(fixed, held, solution.machines)
     return usd + float((paid * o.price_usd).sum() + (solution.machines * problem.pools.run_usd[o.pool]).sum())

@@ -63,7 +63,7 @@ def _alike(problem: Problem, pool: int) -> list[Ints]:
     """Slots of a pool whose limits and prices are the same, kept together."""
     mine = problem.offers.pool == pool
     table = np.vstack([
-        problem.pools.max_machines[pool], problem.pools.run_usd[pool],
+        problem.pools.max_machines[pool], problem.pools.min_machines[pool], problem.pools.run_usd[pool],
         problem.offers.max_machines[mine], problem.offers.price_usd[mine],
     ]).T  # fmt: skip
     _, group = np.unique(table, axis=0, return_inverse=True)

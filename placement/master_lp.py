@@ -92,13 +92,19 @@ def _machines(lp: Lp, problem: Problem, groups: Groups, active: dict[int, list[R
     mine = np.flatnonzero(offers.pool == p)
     levels: dict[int, int] = {}
     for o in mine[offers.purchase[mine] <= Purchase.COMMITTED].tolist():
-        usd, owned = float(offers.price_usd[o].sum()), float(offers.owned[o])
+        usd, owned = float(offers.price_usd[o].sum()), float(offers.owned[o].min())
         levels[o] = lp.col(("level", o), scale * usd, owned, max(owned, float(offers.max_machines[o].max())), usd)
+        for more in np.unique(offers.owned[o])[1:].tolist():  # owned in some slots beyond the level: paid too
+            usd = float(offers.price_usd[o, offers.owned[o] == more].sum())
+            beyond = lp.col(("beyond", o, more), scale * usd, 0.0, np.inf, usd)
+            paid = lp.row(("owned", o, more), float(more), np.inf)
+            lp.entries += [(paid, levels[o], 1.0), (paid, beyond, 1.0)]
     for g in groups.alive[p]:
         slots = groups.slots[g]
         at = int(slots[0])
         run_usd = float(pools.run_usd[p, at])
-        limit = lp.row(("max", g), -np.inf, float(pools.max_machines[p, slots].sum()))
+        least = float(pools.min_machines[p, slots].sum())
+        limit = lp.row(("max", g), least or -np.inf, float(pools.max_machines[p, slots].sum()))
         firm: list[int] = []
         spot: list[int] = []
         for o in mine.tolist():

@@ -38,6 +38,17 @@ def unit_needs(problem: Problem, units: Units) -> Counts:
     return needs
 
 
+def variants_at(problem: Problem, stream: Ints, copies: Ints, speed: Ints) -> Ints:
+    """The variant [n] of each `stream` [n] for so many `copies` [n] (or one number) at each hardware `speed` [n].
+
+    Batch work may have several at a speed, which differ in nothing but the range of their starts: the first is given.
+    """
+    v = problem.variants
+    most_copies, most_speed = int(v.copies.max(initial=0)) + 1, int(v.speed.max(initial=0)) + 1
+    keys = (v.stream * most_copies + v.copies) * most_speed + v.speed  # the table is sorted by these
+    return np.asarray(np.searchsorted(keys, (stream * most_copies + copies) * most_speed + speed), np.int64)
+
+
 def has_spot(problem: Problem) -> Bools:
     """[P] whether the pool has a spot offer: only there it matters which replicas are preemptible."""
     spot = np.zeros(len(problem.pools.cluster), np.bool_)

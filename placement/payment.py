@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.jit import jit
+from placement.levels import pool_levels
 from placement.problem import Floats, Ints, Problem, Purchase
 
 _OVER_USD = 1e5
@@ -20,23 +21,22 @@ _OVER_USD = 1e5
 class Purse(NamedTuple):
     """How each pool's machines are paid for. [P] or [P, T]; prices infinite where an offer does not exist.
 
-    `held` machines are paid for anyway, for `sunk_usd`; `first_usd` and `second_usd` buy one more fixed machine for the
-    whole horizon, at most `first_max` and `second_max` of them; `fixed_max` caps fixed machines by slot. Then on demand
-    and spot by slot. `pool_max` caps all machines; `run_usd` is paid for each that runs.
+    `held` machines are paid for anyway, for `sunk_usd`; further fixed machines come in steps [P, K] of `step_max` for
+    `step_usd` each over the whole horizon, cheapest first; `fixed_max` caps fixed machines by slot. Then on demand and
+    spot by slot. `pool_max` caps all machines, `pool_min` run in any case; `run_usd` is paid for each that runs.
     """
 
     held: Ints
     sunk_usd: Floats
-    first_usd: Floats
-    first_max: Ints
-    second_usd: Floats
-    second_max: Ints
+    step_usd: Floats
+    step_max: Ints
     fixed_max: Ints
     demand_usd: Floats
     demand_max: Ints
     spot_usd: Floats
     spot_max: Ints
     pool_max: Ints
+    pool_min: Ints
     run_usd: Floats
 
 
@@ -46,22 +46,19 @@ def make_purse(problem: Problem) -> Purse:
     count, slots = len(pools.cluster), problem.slots
     usd = {kind: np.full((count, slots), np.inf) for kind in Purchase}
     most = {kind: np.zeros((count, slots), np.int64) for kind in Purchase}
-    owned = {kind: np.zeros(count, np.int64) for kind in Purchase}
     for o in range(len(offers.pool)):
         kind, p = Purchase(int(offers.purchase[o])), offers.pool[o]
-        usd[kind][p], most[kind][p], owned[kind][p] = offers.price_usd[o], offers.max_machines[o], offers.owned[o]
-    fixed = [Purchase.OWNED, Purchase.COMMITTED]
-    whole = np.stack([usd[kind].sum(axis=1) for kind in fixed])
-    left = np.stack([np.maximum(most[kind].max(axis=1) - owned[kind], 0) for kind in fixed])
-    held = np.stack([owned[kind] for kind in fixed])
-    left = np.where(np.isfinite(whole), left, 0)
-    paid = np.where(np.isfinite(whole), whole, 0.0)
-    order = np.argsort(whole, axis=0, kind="stable")
-    price, extra = np.take_along_axis(paid, order, 0), np.take_along_axis(left, order, 0)
+        usd[kind][p], most[kind][p] = offers.price_usd[o], offers.max_machines[o]
+    levels = [pool_levels(problem, np.flatnonzero(offers.pool == p)) for p in range(count)]
+    steps = max((len(one.width) for one in levels), default=0)
+    step_usd, step_max = np.zeros((count, steps)), np.zeros((count, steps), np.int64)
+    for p, one in enumerate(levels):
+        step_usd[p, : len(one.usd)], step_max[p, : len(one.width)] = one.usd, one.width
     return Purse(
-        held.sum(axis=0), (paid * held).sum(axis=0), price[0], extra[0], price[1], extra[1],
-        most[fixed[0]] + most[fixed[1]], usd[Purchase.ON_DEMAND], most[Purchase.ON_DEMAND], usd[Purchase.SPOT],
-        most[Purchase.SPOT], pools.max_machines.astype(np.int64), pools.run_usd.copy(),
+        np.array([one.held for one in levels], np.int64), np.array([one.sunk_usd for one in levels]), step_usd,
+        step_max, most[Purchase.OWNED] + most[Purchase.COMMITTED], usd[Purchase.ON_DEMAND], most[Purchase.ON_DEMAND],
+        usd[Purchase.SPOT], most[Purchase.SPOT], pools.max_machines.astype(np.int64),
+        pools.min_machines.astype(np.int64), pools.run_usd.copy(),
     )  # fmt: skip
 
 
@@ -69,11 +66,15 @@ def make_purse(problem: Problem) -> Purse:
 def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> float:
     """USD of pool p over all slots when `level` fixed machines are held and `firm`, `every` [T] machines are wanted."""
     extra = level - purse.held[p]
-    total = purse.sunk_usd[p] + min(extra, purse.first_max[p]) * purse.first_usd[p]
-    if extra > purse.first_max[p]:
-        total += (extra - purse.first_max[p]) * purse.second_usd[p]
+    total = purse.sunk_usd[p]
+    for i in range(purse.step_max.shape[1]):
+        bought = min(extra, purse.step_max[p, i])
+        if bought <= 0:
+            break
+        total += bought * purse.step_usd[p, i]
+        extra -= bought
     for t in range(len(every)):
-        wanted = every[t]
+        wanted = max(every[t], purse.pool_min[p, t])
         total += wanted * purse.run_usd[p, t]
         if wanted > purse.pool_max[p, t]:
             total += _OVER_USD * (wanted - purse.pool_max[p, t])
@@ -100,12 +101,14 @@ def pool_cost(purse: Purse, p: int, start: int, firm: Ints, every: Ints) -> tupl
 
     The cost is convex in the level: from `start` on, steps double downhill, then bisection ends the search.
     """
-    low, high = purse.held[p], purse.held[p] + purse.first_max[p] + purse.second_max[p]
+    low = high = purse.held[p]
+    for i in range(purse.step_max.shape[1]):
+        high += purse.step_max[p, i]
     if low == high:
         return _level_cost(purse, p, low, firm, every), low
     peak = 0
     for t in range(len(every)):
-        peak = max(peak, every[t])
+        peak = max(peak, every[t], purse.pool_min[p, t])
     high = max(low, min(high, peak))
     at = min(max(start, low), high)
     here = _level_cost(purse, p, at, firm, every)

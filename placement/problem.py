@@ -11,7 +11,7 @@ the triple (candidate, variant, start slot), with the variant's speed equal to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Literal
 
@@ -51,21 +51,28 @@ class Clusters:
 class Pools:
     """`cluster` [P], `room` [P, R] left for replicas on one machine, `max_machines` [P, T], `run_usd` [P, T].
 
-    `run_usd` is what a running machine costs in a slot beside its price (carbon).
+    `run_usd` is what a running machine costs in a slot beside its price (carbon). At least `min_machines` [P, T] run,
+    of whatever offer, needed or not; left empty, none need to.
     """
 
     cluster: Ints
     room: Floats
     max_machines: Counts
     run_usd: Floats
+    min_machines: Counts = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+
+    def __post_init__(self) -> None:
+        if not self.min_machines.size:
+            object.__setattr__(self, "min_machines", np.zeros_like(self.max_machines))
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """Ways to buy machines by pool: `pool`, `purchase`, `owned` [O], `price_usd`, `max_machines` [O, T].
+    """Ways to buy machines by pool: `pool`, `purchase` [O], `owned`, `price_usd`, `max_machines` [O, T].
 
-    `price_usd` is for one machine and one slot. An owned or committed offer is paid in every slot for
-    max(owned, the most machines of it that run in any slot); on_demand and spot in the slots that run.
+    `price_usd` is for one machine and one slot. An owned or committed offer is paid in slot t for max(owned[t], the
+    most machines of it that run in any slot); on_demand and spot in the slots that run. `owned` may be given as [O],
+    the same in every slot.
     """
 
     pool: Ints
@@ -73,6 +80,11 @@ class Offers:
     owned: Ints
     price_usd: Floats
     max_machines: Counts
+
+    def __post_init__(self) -> None:
+        if self.owned.ndim == 1:
+            slots = self.price_usd.shape[-1]
+            object.__setattr__(self, "owned", np.repeat(self.owned.astype(np.int64)[:, None], slots, axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +186,8 @@ class Problem:
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
                      self.variants, self.flows):
-            for field in fields(part):
-                getattr(part, field.name).setflags(write=False)
+            for column in fields(part):
+                getattr(part, column.name).setflags(write=False)
         self.shapes.setflags(write=False)
 
     @property

@@ -34,6 +34,8 @@ def packing_rows(problem: Problem, solution: Solution, *, hard_only: bool = Fals
     units, needs = solution.units, unit_needs(problem, solution.units)
     machines, found = machines_by_kind(problem, solution.machines), []
     for pool, load in enumerate(pool_loads(problem, units, needs)):
+        if not len(load.shapes):
+            continue  # its machines, if any, run empty
         shower = _Shower(problem, units, pool, load, machines[pool])
         for slot in np.flatnonzero(~shower.simple if hard_only else shower.total > 0):
             rows = shower.rows(int(slot), needs[:, slot].astype(np.int64))

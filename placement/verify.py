@@ -214,7 +214,7 @@ def _unattained(problem: Problem, placed: Bools, available: Bools, attainment: f
 
 
 def _limits(problem: Problem, machines: Counts) -> Iterator[Violation]:
-    """Counts are not negative and within every offer's and every pool's maximum."""
+    """Counts are not negative and within every offer's and every pool's maximum; as many run as the pool always has."""
     in_pool = machines_by_kind(problem, machines).sum(axis=1)
     for kind, name, counts, most in (("offer", "offer", machines, problem.offers.max_machines),
                                      ("pool", "pool", in_pool, problem.pools.max_machines)):
@@ -224,6 +224,14 @@ def _limits(problem: Problem, machines: Counts) -> Iterator[Violation]:
             yield Violation(kind, {name: int(row), "slot": t}, float(counts[row, t]), float(most[row, t]),
                             f"{name} {row} runs {counts[row, t]} machines in slot {t}; its maximum is {most[row, t]} "
                             f"(too many in {(over[row] > 0).sum()} slots)")
+    short = (in_pool < problem.pools.min_machines) & (problem.pools.min_machines > 0)
+    for row in np.flatnonzero(short.any(axis=1)):
+        under = problem.pools.min_machines[row] - in_pool[row]
+        t = int(under.argmax())
+        yield Violation("pool", {"pool": int(row), "slot": t}, float(in_pool[row, t]),
+                        float(problem.pools.min_machines[row, t]),
+                        f"pool {row} runs {in_pool[row, t]} machines in slot {t}; its minimum is "
+                        f"{problem.pools.min_machines[row, t]} (too few in {(under > 0).sum()} slots)")
     for row in np.flatnonzero((machines < 0).any(axis=1)):
         t = int(machines[row].argmin())
         yield Violation("offer", {"offer": int(row), "slot": t}, float(machines[row, t]), 0.0,
@@ -329,7 +337,7 @@ class _Shown:
 def costs(problem: Problem, solution: Solution) -> Costs:
     """What a solution costs, by part; its rows must exist in the problem."""
     offers, units, machines = problem.offers, solution.units, solution.machines.astype(np.float64)
-    held = np.maximum(offers.owned, machines.max(axis=1, initial=0.0))[:, None]
+    held = np.maximum(offers.owned, machines.max(axis=1, initial=0.0)[:, None])
     fixed = (offers.purchase <= Purchase.COMMITTED)[:, None]
     running = problem.pools.run_usd[offers.pool] * machines
     copies = problem.variants.copies[units.variant]

@@ -73,8 +73,8 @@ def _pool_costs(problem: Problem, machines: Counts) -> tuple[Floats, Floats, Flo
     """Paid in every slot [P], paid as it runs [P, T], carbon of running machines [P, T]."""
     offers, pools = problem.offers, len(problem.pools.cluster)
     steady = np.isin(offers.purchase, HELD)
-    most = np.maximum(offers.owned, machines.max(axis=1, initial=0))
-    held = _summed(offers.pool[steady], (most * offers.price_usd.sum(axis=1))[steady], pools)
+    most = np.maximum(offers.owned, machines.max(axis=1, initial=0)[:, None])
+    held = _summed(offers.pool[steady], (most * offers.price_usd).sum(axis=1)[steady], pools)
     running, count = np.zeros((pools, problem.slots)), np.zeros((pools, problem.slots))
     np.add.at(running, offers.pool[~steady], (machines * offers.price_usd)[~steady])
     np.add.at(count, offers.pool, machines)

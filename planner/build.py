@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 from math import ceil, floor
 
 import numpy as np
@@ -24,6 +24,7 @@ from planner.plan import (
     MachineRow,
     Plan,
     PlanHorizon,
+    PlanPeriod,
     Provenance,
     Unplaced,
 )
@@ -92,13 +93,12 @@ def gap_of(mode: str, cost: float, attained: float, bound: float) -> float:
 
 def _horizon(scenario: Scenario) -> PlanHorizon:
     horizon = scenario.horizon
-    return PlanHorizon(start=horizon.start, slots=horizon.slots, slot_minutes=horizon.slot_minutes)
+    periods = tuple(PlanPeriod.model_validate(dict(period)) for period in horizon.periods)
+    return PlanHorizon(start=horizon.start, slots=horizon.slots, slot_minutes=horizon.slot_minutes, periods=periods)
 
 
 def _end(scenario: Scenario) -> str:
-    horizon = scenario.horizon
-    end = horizon.start + timedelta(minutes=horizon.slots * horizon.slot_minutes)
-    return end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return scenario.horizon.end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def costs_of(account: Bill) -> Costs:

@@ -85,6 +85,7 @@ def _identity(plan: Plan) -> Iterator[str]:
 def _horizon(scenario: Scenario, plan: Plan) -> Iterator[str]:
     said, horizon = plan.horizon, scenario.horizon
     same = (said.start, said.slots, said.slot_minutes) == (horizon.start, horizon.slots, horizon.slot_minutes)
+    same = same and [dict(one) for one in said.periods] == [dict(one) for one in horizon.periods]
     if said.slots and not same:
         yield (f"horizon is {said.slots} slots of {said.slot_minutes} minutes from {said.start}; the scenario has "
                f"{horizon.slots} of {horizon.slot_minutes} from {horizon.start}")

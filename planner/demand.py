@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from placement.problem import Counts, Floats, Ints
-from planner.scenario.model import Machine, Request, Workload
+from planner.scenario.model import Horizon, Machine, Request, Workload
+from planner.timeline import Timeline
 
 if TYPE_CHECKING:
     from planner.profiles import Profiles
@@ -23,6 +24,7 @@ class Demand:
     """What wants to run: W workloads with `requests` and `replicas` [W, T], as S streams sorted by workload.
 
     `workload` [S], `share` [S] of the load, `region` [S] of the users in `regions` (-1: none), `user_gb_per_day` [S].
+    `window` [T] is the window of the horizon that each slot lies in.
     """
 
     workloads: tuple[Workload, ...]
@@ -33,9 +35,10 @@ class Demand:
     share: Floats
     region: Ints
     user_gb_per_day: Floats
+    window: Ints
 
     @classmethod
-    def of(cls, profiles: Profiles) -> Demand:
+    def of(cls, profiles: Profiles, horizon: Horizon) -> Demand:
         """One stream for every user region that a workload lists, or one."""
         table = [(w, user.region, user.share, user.gb_per_day) if user else (w, None, 1.0, 0.0)
                  for w, workload in enumerate(profiles.workloads) for user in (workload.users or (None,))]
@@ -45,7 +48,7 @@ class Demand:
         at[at == 0] = np.arange(int((at == 0).sum()))
         return cls(profiles.workloads, tuple(profiles.request), np.asarray(profiles.replicas),
                    tuple(key for key in regions if key is not None), np.array(workload), np.array(share, float),
-                   at[named], np.array(gb, float))
+                   at[named], np.array(gb, float), Timeline.of(horizon).window)
 
     @property
     def names(self) -> tuple[tuple[str, str | None], ...]:

@@ -106,7 +106,7 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     Numbers of copies that can never be better than fewer are left out, save those in `kept_copies`, which somebody
     else's plan may hold. Raises InputError when a price or a link is needed and not there.
     """
-    supply, demand, links = Supply.of(scenario), Demand.of(profiles), Links(scenario.links)
+    supply, demand, links = Supply.of(scenario), Demand.of(profiles, scenario.horizon), Links(scenario.links)
     speed_rule, speed_table = throughput(demand.workloads, demand.requests, supply.machines)
     legal = legality(supply, demand, links, (speed_rule, speed_table))
     clusters = problem_clusters(supply, links)

@@ -88,8 +88,8 @@ class _Index:
         if candidate == len(self.keys) or self.keys[candidate] != stream * self.pools + pool:
             why = self.formulation.legality.reason(stream, pool)
             raise _Wrong(f"{_who(assignment)}: may not run on {assignment.cluster}/{assignment.pool}: {why}")
-        variant = self._variant(stream, copies, int(self.problem.candidates.speed[candidate]))
-        return stream, assignment.copy_, candidate, variant, self._start(assignment, variant)
+        variants = self._variants(stream, copies, int(self.problem.candidates.speed[candidate]))
+        return stream, assignment.copy_, candidate, *self._start(assignment, variants)
 
     def _stream(self, assignment: Assignment) -> int:
         stream = self.formulation.names.stream_row.get((assignment.workload, assignment.user_region))
@@ -107,25 +107,28 @@ class _Index:
             raise _Wrong(f"{_who(assignment)}: {_no_pool(assignment.cluster, assignment.pool, self.clusters)}")
         return pool
 
-    def _variant(self, stream: int, copies: int, speed: int) -> int:
+    def _variants(self, stream: int, copies: int, speed: int) -> Ints:
         v = self.problem.variants
         first, end = self.problem.streams.variant_first[stream:stream + 2]
         found = first + np.flatnonzero((v.copies[first:end] == copies) & (v.speed[first:end] == speed))
         if not len(found):
             raise ValueError("formulate the scenario with kept_copies=copies_of(plan) to read a plan")
-        return int(found[0])
+        return np.asarray(found, np.int64)
 
-    def _start(self, assignment: Assignment, variant: int) -> int:
+    def _start(self, assignment: Assignment, variants: Ints) -> tuple[int, int]:
+        """Which of the variants holds the start, and the start (0 without a batch window)."""
         v, start = self.problem.variants, assignment.start_slot
-        if v.row[variant] >= 0:
+        if v.row[variants[0]] >= 0:
             if start is not None:
                 raise _Wrong(f"{_who(assignment)}: start_slot {start}, but the workload has no batch window")
-            return 0
-        earliest, latest = int(v.earliest[variant]), int(v.latest[variant])
-        if start is None or not earliest <= start <= latest:
-            raise _Wrong(f"{_who(assignment)}: start_slot {start}: a run of {int(v.length[variant])} slots on "
-                         f"{assignment.cluster}/{assignment.pool} may start in {earliest}..{latest}")
-        return start
+            return int(variants[0]), 0
+        ranges = list(zip(v.earliest[variants].tolist(), v.latest[variants].tolist(), variants.tolist(), strict=True))
+        for earliest, latest, variant in ranges:
+            if start is not None and earliest <= start <= latest:
+                return variant, start
+        legal = " or ".join(f"{earliest}..{latest}" for earliest, latest, _ in ranges)
+        raise _Wrong(f"{_who(assignment)}: start_slot {start}: a run of {int(v.length[variants[0]])} slots on "
+                     f"{assignment.cluster}/{assignment.pool} may start in {legal}")
 
 
 def _who(assignment: Assignment) -> str:

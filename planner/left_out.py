@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from placement.needs import variants_at
 from placement.problem import Floats, Ints, Problem
 from placement.result import Solution
 from planner.formulate import Formulation
@@ -47,8 +48,9 @@ def places_of(problem: Problem, stream: int, solution: Solution | None) -> tuple
     """
     rows = np.arange(*problem.streams.candidate_first[stream:stream + 2])
     fewest = problem.streams.variant_first[stream]  # variants are sorted by copies: the first have the fewest
-    variant = fewest + problem.candidates.speed[rows]
-    peak, total = own_machines(problem, np.full(len(rows), stream), rows, variant)
+    mine = np.full(len(rows), stream)
+    variant = variants_at(problem, mine, problem.variants.copies[fewest], problem.candidates.speed[rows])
+    peak, total = own_machines(problem, mine, rows, variant)
     run, held = cheapest_prices(problem, spot=bool(problem.streams.preemptible[stream]))
     pool, copies = problem.candidates.pool[rows], problem.variants.copies[fewest]
     with np.errstate(invalid="ignore"):

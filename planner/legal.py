@@ -228,7 +228,7 @@ def _durability(supply: Supply, demand: Demand) -> Rule:
 
 def _windows(demand: Demand, speeds: tuple[Ints, Floats]) -> Rule:
     """On the pool's hardware some start within the window meets the deadline and leaves room for all runs."""
-    slots, (of, table) = demand.replicas.shape[1], speeds
+    slots, (of, table) = demand.window, speeds
     row, keys = group((workload.batch, workload.slo.deadline_slot, int(rule))
                       for workload, rule in zip(demand.workloads, of, strict=True))
     passes = np.ones((len(keys), table.shape[1]), bool)
@@ -243,24 +243,31 @@ def _windows(demand: Demand, speeds: tuple[Ints, Floats]) -> Rule:
         window = Window.of(workload.batch, workload.slo.deadline_slot, slots, table[rule, pools])
         by = f", deadline_slot is {workload.slo.deadline_slot}" if workload.slo.deadline_slot is not None else ""
         every = f", it runs {window.runs} times every {workload.batch.every_slots}" if window.runs > 1 else ""
+        one = int(slots[-1]) == 0
+        whole_horizon = f"the horizon has {len(slots)} slots" if one else (
+            f"no run may cross from one of the {int(slots[-1]) + 1} windows into the next")
         return (f"a run takes at least {int(window.length.min())} slots there; earliest_slot is "
-                f"{workload.batch.earliest_slot}{by}{every}, the horizon has {slots} slots")
+                f"{workload.batch.earliest_slot}{by}{every}, {whole_horizon}")
     return Rule("batch window", row[demand.workload], passes, why)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """Runs of a batch workload on hardware of several speeds: `length` and `latest` start by speed."""
+    """Runs of a batch workload on hardware of several speeds: `length` and legal `starts` by speed, as (first, last).
+    """
 
     length: Ints
-    latest: Ints
-    earliest: int
+    starts: tuple[tuple[tuple[int, int], ...], ...]
     period: int
     runs: int
 
     @classmethod
-    def of(cls, batch: Batch, deadline_slot: int | None, slots: int, speed: Floats) -> Window:
-        """The starts from which all runs end within the horizon, and the first by the deadline; never overlapping."""
+    def of(cls, batch: Batch, deadline_slot: int | None, window: Ints, speed: Floats) -> Window:
+        """The starts from which all runs end within the horizon, and the first by the deadline; never overlapping.
+
+        `window` [T] is the window of the horizon that each slot lies in: every run lies in one.
+        """
+        slots = len(window)
         length = whole(batch.duration_slots / speed).astype(np.int64)
         period = batch.every_slots or 0
         last = batch.latest_slot
@@ -272,12 +279,28 @@ class Window:
             latest = np.minimum(latest, deadline_slot + 1 - length)
         if runs > 1:
             latest = np.where(length <= period, latest, -1)
-        return cls(length, latest, batch.earliest_slot, period if runs > 1 else 0, runs)
+        period = period if runs > 1 else 0
+        starts = tuple(tuple(_starts(batch.earliest_slot, int(last), int(size), period, runs, window))
+                       for last, size in zip(latest, length, strict=True))
+        return cls(length, starts, period, runs)
 
     @property
     def exists(self) -> Bools:
         """Whether any start is left, by speed."""
-        return self.latest >= self.earliest
+        return np.array([bool(ranges) for ranges in self.starts])
+
+
+def _starts(earliest: int, latest: int, length: int, period: int, runs: int, window: Ints) -> Iterator[tuple[int, int]]:
+    """Ranges (first, last) of the starts from `earliest` to `latest` from which no run crosses into another window."""
+    if latest < earliest:
+        return
+    if window[0] == window[-1]:
+        yield earliest, latest
+        return
+    begins = np.arange(earliest, latest + 1)[:, None] + np.arange(runs) * period
+    legal = (window[begins] == window[begins + length - 1]).all(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], legal.astype(np.int64), [0]])))
+    yield from ((earliest + int(first), earliest + int(end) - 1) for first, end in edges.reshape(-1, 2))
 
 
 def _min_throughput(supply: Supply, demand: Demand) -> Rule:

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from placement.needs import variants_at
 from placement.problem import Bools, Floats, Ints, Problem, Purchase
 from placement.result import Solution
 from planner.bill import HELD, Bill
@@ -125,9 +126,8 @@ class Market:
 
     def _own_machines(self, unit: Ints, rows: Ints) -> tuple[Ints, Floats]:
         """Machines of its own that each unit needs at its peak at each candidate, and what they cost."""
-        problem, v = self.problem, self.problem.variants
-        now, stream = self.units.variant[unit], self.units.stream[unit]
-        variant = now - v.speed[now] + problem.candidates.speed[rows]  # sorted by stream, copies, speed
+        problem, stream = self.problem, self.units.stream[unit]
+        variant = variants_at(problem, stream, self.copies[unit], problem.candidates.speed[rows])
         peak, total = own_machines(problem, stream, rows, variant)
         pool, spot = problem.candidates.pool[rows], problem.streams.preemptible[stream]
         run, held = (np.where(spot, with_spot[pool], firm[pool]) for firm, with_spot in zip(*self._prices, strict=True))

@@ -34,7 +34,7 @@ def sharing(problem: Problem, solution: Solution) -> tuple[Sharing, ...]:
     A workload's replicas are alike, so alone it needs ceil(replicas / those that fit one machine) machines in a slot.
     Both sides of the saving are bought in the same way: a k-th machine runs in the slots that need k or more, and is
     paid at the cheapest of the pool's offers for that (as it runs, or held throughout), limits aside and spot only
-    where all members may use it. As many of the dearest as are owned already cost nothing.
+    where all members may use it. As many of the dearest as are owned in all slots already cost nothing.
     """
     units = solution.units
     pool, workload = problem.candidates.pool[units.candidate], problem.streams.workload[units.stream]
@@ -87,7 +87,8 @@ class _Prices:
         here = offers.pool == pool
         held = here & np.isin(offers.purchase, HELD)
         free = here & ~held & (spot | (offers.purchase != Purchase.SPOT))
-        return cls(int(offers.owned[held].sum()), float(offers.price_usd[held].sum(axis=1).min(initial=np.inf)),
+        owned = offers.owned[held].min(axis=1, initial=2**31 - 1)
+        return cls(int(owned.sum()), float(offers.price_usd[held].sum(axis=1).min(initial=np.inf)),
                    offers.price_usd[free].min(axis=0, initial=np.inf), problem.pools.run_usd[pool])
 
     def usd(self, machines: Ints) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -26,12 +26,40 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
+class PlanPeriod(_Part):
+    """One window of a horizon made of several, and the days it stands for."""
+
+    start: Annotated[datetime, Strict(strict=False)]
+    slots: Annotated[int, Field(ge=1)]
+    stands_for_days: Annotated[float, Field(gt=0)]
+
+
 class PlanHorizon(_Part):
-    """Slots 0..slots-1 of `slot_minutes` from `start`, as in the scenario; 0 slots where a plan does not say."""
+    """Slots 0..slots-1 of `slot_minutes` from `start`, as in the scenario; 0 slots where a plan does not say.
+
+    With `periods` the slots of the windows follow one another.
+    """
 
     start: Annotated[datetime, Strict(strict=False)] | None = None
     slots: Annotated[int, Field(ge=0)] = 0
     slot_minutes: Annotated[int, Field(ge=1)] = 60
+    periods: Row[PlanPeriod] = ()
+
+    @property
+    def days(self) -> float:
+        """Days that the horizon stands for."""
+        own = self.slots * self.slot_minutes / (24 * 60)
+        return sum(window.stands_for_days for window in self.periods) if self.periods else own
+
+    def moment(self, slot: int) -> datetime | None:
+        """When a slot begins; at `slots`, when the last one ends. None where a plan does not say."""
+        begin = self.start
+        for at, window in enumerate(self.periods):
+            begin = window.start
+            if slot < window.slots or at == len(self.periods) - 1:
+                break
+            slot -= window.slots
+        return None if begin is None else begin + timedelta(minutes=slot * self.slot_minutes)
 
 
 class Costs(_Part):
@@ -172,8 +200,10 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables` only where there are any."""
+        """The plan as `plan.json` has it; `tables` and the horizon's `periods` only where there are any."""
         content = self.model_dump(mode="json", by_alias=True)
+        if not content["horizon"]["periods"]:
+            del content["horizon"]["periods"]
         if content["tables"] is None:
             del content["tables"]
         return content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from placement.problem import Clusters, Floats, Ints, Offers, Pools, Purchase
 from planner.errors import InputError
 from planner.scenario.model import Cluster, Link, Machine, Offer, Pool, Scenario
+from planner.timeline import Timeline, by_slot
 
 RESOURCES = ("gpu", "vcpu", "memory_gib", "disk_gib", "network_gbps")
 """Resources of a request, in the order in which a missing one is named."""
@@ -69,48 +69,76 @@ def problem_clusters(supply: Supply, links: Links) -> Clusters:
 
 
 def problem_pools(scenario: Scenario, supply: Supply, resources: Sequence[int]) -> Pools:
-    """Room by the resources in use, machines at most, and carbon per running machine and slot."""
-    slots = scenario.horizon.slots
-    most = np.array([pool.max for _, pool in supply.pools], np.int32)
-    carbon = np.array([_carbon_usd(scenario, cluster, pool.machine) for cluster, pool in supply.pools])
-    return Pools(supply.cluster, np.ascontiguousarray(supply.room[:, list(resources)]),
-                 np.repeat(most[:, None], slots, axis=1), np.repeat(carbon[:, None], slots, axis=1))
+    """Room by the resources in use, machines at most and at least, and carbon per running machine and slot."""
+    slots, weight = scenario.horizon.slots, Timeline.of(scenario.horizon).weight
+    most, least = (np.array([by_slot(limit, slots) for limit in limits]).astype(np.int32)
+                   for limits in ([pool.max for _, pool in supply.pools], [pool.min for _, pool in supply.pools]))
+    carbon = np.array([_carbon_usd(scenario, cluster, pool.machine) * weight for cluster, pool in supply.pools])
+    return Pools(supply.cluster, np.ascontiguousarray(supply.room[:, list(resources)]), most, carbon, least)
 
 
-def _carbon_usd(scenario: Scenario, cluster: Cluster, machine: Machine) -> float:
-    """Price of the carbon of one machine in one slot: watts x hours x pue x grid; what is not given is 0, pue 1."""
+def _carbon_usd(scenario: Scenario, cluster: Cluster, machine: Machine) -> Floats:
+    """Price of the carbon of one machine in each slot: watts x hours x pue x grid; what is not given is 0, pue 1."""
     kwh = (machine.watts or 0.0) / WATTS_PER_KW * scenario.horizon.slot_hours * (cluster.pue or 1.0)
-    return kwh * (cluster.grid_g_per_kwh or 0.0) / GRAMS_PER_TONNE * scenario.carbon_usd_per_tonne
+    grams = kwh * by_slot(cluster.grid_g_per_kwh or 0.0, scenario.horizon.slots)
+    return grams / GRAMS_PER_TONNE * scenario.carbon_usd_per_tonne
 
 
 def problem_offers(scenario: Scenario, supply: Supply) -> Offers:
-    """Offers sorted by pool, then owned, committed, on_demand, spot."""
+    """Offers sorted by pool, then owned, committed, on_demand, spot. Raises InputError for a minimum they cannot give.
+    """
     rows = sorted(((p, int(PURCHASES[offer.purchase]), offer) for p, (_, pool) in enumerate(supply.pools)
                    for offer in pool.offers), key=lambda row: row[:2])
-    slots, hours = scenario.horizon.slots, scenario.horizon.slot_hours
-    price = np.array([_price_usd_per_hour(supply, p, offer) * hours for p, _, offer in rows], float)
-    most = [_most(supply.pools[p][1], offer, slots, hours) for p, _, offer in rows]
-    return Offers(np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64),
-                  np.array([offer.owned for _, _, offer in rows], np.int64),
-                  np.repeat(price[:, None], slots, axis=1), np.array(most, np.int32).reshape(len(rows), slots))
+    slots, hours, line = scenario.horizon.slots, scenario.horizon.slot_hours, Timeline.of(scenario.horizon)
+    price = [by_slot(_price_usd_per_hour(supply, p, offer), slots) * hours * _again(offer) * line.weight
+             for p, _, offer in rows]
+    owned = [by_slot(offer.owned, slots) for _, _, offer in rows]
+    most = [_most(supply.pools[p][1], offer, line.days) for p, _, offer in rows]
+    pool = np.array([row[0] for row in rows], np.int64)
+    _check_minimum(supply, pool, np.array(most).reshape(len(rows), slots))
+    return Offers(pool, np.array([row[1] for row in rows], np.int64),
+                  np.array(owned, np.int64).reshape(len(rows), slots), np.array(price, float).reshape(len(rows), slots),
+                  np.array(most, np.int32).reshape(len(rows), slots))
 
 
-def _price_usd_per_hour(supply: Supply, p: int, offer: Offer) -> float:
-    """The offer's price; spot also pays for the work that an interruption makes it do again."""
+def _check_minimum(supply: Supply, pool: Ints, most: Floats) -> None:
+    """In every slot a pool's offers can give its minimum, `most` [O, T] machines each."""
+    for p, (cluster, model) in enumerate(supply.pools):
+        if model.min == 0:
+            continue
+        there = np.minimum(most[pool == p].sum(axis=0), by_slot(model.max, most.shape[1]))
+        short = np.flatnonzero(there < by_slot(model.min, most.shape[1]))
+        if len(short):
+            t = int(short[0])
+            least = model.min if isinstance(model.min, int) else model.min[t]
+            where = f"clusters.{cluster.name}.pools.{model.name}.min: {least}"
+            most_there = f"in slot {t} the pool and its offers give {there[t]:g} machines at most"
+            raise InputError([f"{where}: {most_there}: lower min, or raise max"])
+
+
+def _again(offer: Offer) -> float:
+    """Spot also pays for the work that an interruption makes it do again."""
+    return 1 + (offer.interruption_per_hour * offer.redo_hours if offer.purchase == "spot" else 0.0)
+
+
+def _price_usd_per_hour(supply: Supply, p: int, offer: Offer) -> float | tuple[float, ...]:
+    """The offer's price, as given or from the catalog."""
     if offer.price_usd_per_hour is None:
         cluster, pool = supply.pools[p]
         where = f"clusters.{cluster.name}.pools.{pool.name}.offers.{offer.purchase}"
         raise InputError([f"{where}: no price_usd_per_hour, and the catalog has none: give one"])
-    again = offer.interruption_per_hour * offer.redo_hours if offer.purchase == "spot" else 0.0
-    return offer.price_usd_per_hour * (1 + again)
+    return offer.price_usd_per_hour
 
 
-def _most(pool: Pool, offer: Offer, slots: int, slot_hours: float) -> list[int]:
-    """Machines of an offer by slot: before the lead time only those already owned, save of purchase owned."""
-    most = min(pool.max, pool.max if offer.max is None else offer.max)
-    wait = 0 if offer.purchase == "owned" else ceil(pool.lead_time_days * 24 / slot_hours - 1e-9)
-    early = min(wait, slots)
-    return [min(most, offer.owned)] * early + [most] * (slots - early)
+def _most(pool: Pool, offer: Offer, days: Floats) -> Floats:
+    """Machines of an offer [T]: before the lead time only those already owned, save of purchase owned.
+
+    `days` [T] is when the slots begin, counted from the horizon's start.
+    """
+    slots = len(days)
+    most = np.minimum(by_slot(pool.max, slots), by_slot(pool.max if offer.max is None else offer.max, slots))
+    early = days < (0.0 if offer.purchase == "owned" else pool.lead_time_days) - 1e-9
+    return np.where(early, np.minimum(most, by_slot(offer.owned, slots)), most)
 
 
 class Links:

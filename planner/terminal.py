@@ -115,7 +115,7 @@ def running_machines(plan: Plan) -> tuple[int, int]:
 
 def monthly_usd(plan: Plan) -> float:
     """Cost of a month at the rate of the horizon."""
-    hours = plan.horizon.slots * plan.horizon.slot_minutes / 60
+    hours = plan.horizon.days * 24
     return plan.cost_usd * HOURS_PER_MONTH / hours if hours else 0.0
 
 

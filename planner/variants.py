@@ -125,15 +125,20 @@ def _offered(rule: CopyRule, streams: Ints, copies: int, same: Bools) -> Bools:
 
 
 def _runs(streams: Ints, demand: Demand, speeds: Speeds, rule: CopyRule) -> Iterator[tuple[int, ...]]:
-    """stream, copies, speed, level, length, period, runs, earliest, latest of every variant of batch streams."""
+    """stream, copies, speed, level, length, period, runs, earliest, latest of every variant of batch streams.
+
+    Where runs may not cross from one window of the horizon into the next, a speed has a variant for each range of
+    starts.
+    """
     for stream in streams.tolist():
         workload = demand.workloads[demand.workload[stream]]
         assert workload.batch is not None
-        window = Window.of(workload.batch, workload.slo.deadline_slot, demand.replicas.shape[1],
+        window = Window.of(workload.batch, workload.slo.deadline_slot, demand.window,
                            speeds.value[speeds.first[stream]:speeds.first[stream + 1]])
         for copies, level in _levels(stream, demand, rule):
-            for speed, (length, latest) in enumerate(zip(window.length.tolist(), window.latest.tolist(), strict=True)):
-                yield stream, copies, speed, level, length, window.period, window.runs, window.earliest, latest
+            for speed, (length, ranges) in enumerate(zip(window.length.tolist(), window.starts, strict=True)):
+                for first, last in ranges or ((0, -1),):
+                    yield stream, copies, speed, level, length, window.period, window.runs, first, last
 
 
 def _levels(stream: int, demand: Demand, rule: CopyRule) -> Iterator[tuple[int, int]]:

@@ -168,12 +168,13 @@ class _Shop:
         self.room = tuple((problem.pools.room[pool] + 1e-6).tolist())
         self.most: list[int] = problem.pools.max_machines[pool].tolist()
         self.spot = [kind == Purchase.SPOT for kind in o.purchase[mine].tolist()]
-        self.held_usd = [float(price.sum()) if kind <= Purchase.COMMITTED else None
-                         for kind, price in zip(o.purchase[mine].tolist(), o.price_usd[mine], strict=True)]
+        self.fixed = [kind <= Purchase.COMMITTED for kind in o.purchase[mine].tolist()]
         run = problem.pools.run_usd[pool]
-        self.run_usd: list[list[float]] = [(run if held is not None else run + price).tolist()
-                                           for held, price in zip(self.held_usd, o.price_usd[mine], strict=True)]
-        self.owned: list[int] = o.owned[mine].tolist()
+        self.run_usd: list[list[float]] = [(run if fixed else run + price).tolist()
+                                           for fixed, price in zip(self.fixed, o.price_usd[mine], strict=True)]
+        self.owned: list[list[int]] = o.owned[mine].tolist()
+        self.price: list[list[float]] = o.price_usd[mine].tolist()
+        self.least: list[int] = problem.pools.min_machines[pool].tolist()
         self.max: list[list[int]] = o.max_machines[mine].tolist()
         self.buy = lru_cache(maxsize=None)(self._buy)
         self.run = lru_cache(maxsize=None)(self._run)
@@ -182,13 +183,15 @@ class _Shop:
     def _buy(self, demand: tuple[Items, ...]) -> tuple[float, list[tuple[int, ...]]]:
         """(USD, machines of each offer slot by slot): the cheapest over all numbers of machines held."""
         levels: list[Sequence[int | None]] = [
-            [None] if held is None else range(owned, max(owned, *most) + 1)
-            for held, owned, most in zip(self.held_usd, self.owned, self.max, strict=True)]
+            range(min(owned), max(min(owned), *most) + 1) if fixed else [None]
+            for fixed, owned, most in zip(self.fixed, self.owned, self.max, strict=True)]
         best: tuple[float, list[tuple[int, ...]]] = (float("inf"), [(0,) * len(self.spot)] * len(demand))
         for held in itertools.product(*levels):
-            usd = sum((each or 0.0) * (n or 0) for each, n in zip(self.held_usd, held, strict=True))
-            caps = [tuple(min(most[slot], len(items), len(items) if n is None else n)
-                          for most, n in zip(self.max, held, strict=True)) for slot, items in enumerate(demand)]
+            usd = sum(each * max(own, n) for n, price, owned in zip(held, self.price, self.owned, strict=True)
+                      if n is not None for each, own in zip(price, owned, strict=True))
+            useful = [max(len(items), least) for items, least in zip(demand, self.least, strict=True)]
+            caps = [tuple(min(most[slot], useful[slot], useful[slot] if n is None else n)
+                          for most, n in zip(self.max, held, strict=True)) for slot in range(len(demand))]
             run = [self.run(slot, items, caps[slot]) for slot, items in enumerate(demand)]
             usd += sum(price for price, _ in run)
             if usd < best[0]:
@@ -201,7 +204,7 @@ class _Shop:
         price = [usd[slot] for usd in self.run_usd]
         for counts in itertools.product(*(range(cap + 1) for cap in caps)):
             usd = sum(n * each for n, each in zip(counts, price, strict=True))
-            if usd >= best[0] or sum(counts) > self.most[slot]:
+            if usd >= best[0] or not self.least[slot] <= sum(counts) <= self.most[slot]:
                 continue
             spot = sum(n for n, is_spot in zip(counts, self.spot, strict=True) if is_spot)
             if self.firm_needed(items, spot) <= sum(counts) - spot:

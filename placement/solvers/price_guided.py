@@ -218,7 +218,7 @@ def _plainly_impossible(problem: Problem) -> str | None:
     """Why no plan can exist, where that shows without solving; None else."""
     offers = problem.offers
     if problem.objective.mode == "max_sla":
-        owned = float((offers.price_usd.sum(axis=1) * offers.owned)[offers.purchase <= Purchase.COMMITTED].sum())
+        owned = float((offers.price_usd * offers.owned)[offers.purchase <= Purchase.COMMITTED].sum())
         if owned > problem.objective.budget_usd * (1 + 1e-9):
             return f"machines already owned cost {owned:.2f} USD, more than the budget"
         return None
@@ -272,8 +272,8 @@ def _cost(problem: Problem, solution: Solution) -> float:
     """USD of a packed plan, as the search compares plans; `placement.verify` recounts it for the books."""
     offers, units, c = problem.offers, solution.units, problem.candidates
     fixed = offers.purchase <= Purchase.COMMITTED
-    paid = np.maximum(solution.machines.max(axis=1), offers.owned)
-    total = float((offers.price_usd.sum(axis=1) * paid)[fixed].sum())
+    paid = np.maximum(solution.machines.max(axis=1)[:, None], offers.owned)
+    total = float((offers.price_usd * paid)[fixed].sum())
     total += float((offers.price_usd * solution.machines)[~fixed].sum())
     total += float((problem.pools.run_usd[offers.pool] * solution.machines).sum())
     copies = problem.variants.copies[units.variant]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.scenario.model import Horizon, Workload
+from planner.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +61,10 @@ def wanted(workload: Workload, folder: Path) -> Wanted | None:
 def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: int) -> Mapping[str, Demand]:
     """Demand of every workload at quantile `level` in every slot of the horizon, by workload.
 
-    Steps shorter than a slot: the busiest step of a slot counts, path by path. Longer ones: each of their slots has
-    their demand. Only what lies before the horizon is used. Raises InputError with a line for every series that cannot
-    be forecast: a history that ends before the horizon begins, is too short, has gaps, and so on.
+    A horizon of several windows has the forecast for each window's own dates. Steps shorter than a slot: the busiest
+    step of a slot counts, path by path. Longer ones: each of their slots has their demand. Only what lies before the
+    horizon is used. Raises InputError with a line for every series that cannot be forecast: a history that ends before
+    the horizon begins, is too short, has gaps, and so on.
     """
     import pandas as pd  # pandas takes half a second to load, and most scenarios have no history
 
@@ -201,7 +203,7 @@ def _start(horizon: Horizon) -> np.datetime64:
 
 
 def _misfit(end: np.datetime64, step: np.timedelta64, horizon: Horizon) -> str | None:
-    """Why a history that ends at `end` cannot serve the horizon, if it cannot."""
+    """Why a history that ends at `end` cannot serve all windows of the horizon, if it cannot."""
     start = _start(horizon)
     slot = np.timedelta64(horizon.slot_minutes, "m").astype("timedelta64[ns]")
     if end < start:
@@ -211,6 +213,9 @@ def _misfit(end: np.datetime64, step: np.timedelta64, horizon: Horizon) -> str |
         return f"steps of {minutes} min and slots of {horizon.slot_minutes} min do not divide each other"
     if end > start:
         return f"steps of {minutes} min do not begin where the horizon begins, at {_iso(start)}"
+    for window in horizon.windows[1:]:
+        if int((window.start - horizon.start).total_seconds()) % (60 * min(minutes, horizon.slot_minutes)):
+            return f"steps of {minutes} min do not begin where the window of {window.start.isoformat()} begins"
     return None
 
 
@@ -219,25 +224,23 @@ def _forecast_part(
 ) -> dict[str, Demand]:
     from forecasting import forecast
 
-    slot = np.timedelta64(horizon.slot_minutes, "m").astype("timedelta64[ns]")
-    fine = max(1, int(slot // step))
-    coarse = max(1, int(step // slot))
-    steps = -(-horizon.slots * fine // coarse)
-    done = forecast(frame, steps, (level,), seed)
+    minutes = int(step // np.timedelta64(1, "m"))
+    fine = max(1, horizon.slot_minutes // minutes)
+    at = (Timeline.of(horizon).minute // minutes)[:, None] + np.arange(fine)
+    done = forecast(frame, int(at.max()) + 1, (level,), seed)
     if len(done.refused):
         refused = zip(done.refused["unique_id"], done.refused["reason"], strict=True)
         raise InputError([f"{by_name[str(name)].where}: {reason}" for name, reason in refused])
     return {
-        name: Demand(_slot_quantile(paths, fine, coarse, horizon.slots, level), _why(done, name, level))
+        name: Demand(_slot_quantile(paths, at, level), _why(done, name, level))
         for name, paths in done.paths.items()
     }
 
 
-def _slot_quantile(paths: Floats, fine: int, coarse: int, slots: int, level: float) -> Floats:
-    """Quantile [T] over paths [n, steps] of the busiest of `fine` steps in a slot, each step lasting `coarse` slots."""
-    busiest = paths.reshape(paths.shape[0], -1, fine).max(axis=2) if fine > 1 else paths
-    quantile: Floats = np.quantile(busiest, level, axis=0)
-    return np.repeat(quantile, coarse)[:slots]
+def _slot_quantile(paths: Floats, at: NDArray[np.int64], level: float) -> Floats:
+    """Quantile [T] over paths [n, steps] of the busiest of the steps `at` [T, fine] that a slot holds or lies in."""
+    quantile: Floats = np.quantile(paths[:, at].max(axis=2), level, axis=0)
+    return quantile
 
 
 def _why(done: Forecast, name: str, level: float) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -124,9 +123,8 @@ def _horizon(plan: Plan) -> str:
 
 
 def _moment(plan: Plan, slot: int, form: str) -> str:
-    if plan.horizon.start is None:
-        return f"slot {slot}"
-    return (plan.horizon.start + timedelta(minutes=slot * plan.horizon.slot_minutes)).strftime(form)
+    moment = plan.horizon.moment(slot)
+    return f"slot {slot}" if moment is None else moment.strftime(form)
 
 
 def _headlines(plan: Plan) -> list[Headline]:

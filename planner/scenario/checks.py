@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from planner.scenario.countries import COUNTRIES, MEANT
 from planner.scenario.fields import did_you_mean
@@ -129,14 +131,61 @@ def _offers(scenario: Scenario, _: Names) -> Iterator[Finding]:
 
 
 def _offer(field: str, pool: Pool, offer: Offer) -> Iterator[Finding]:
-    most = pool.max if offer.max is None else min(offer.max, pool.max)
-    if offer.owned > most:
-        yield f"{field}.owned", str(offer.owned), f"at most the {most} machines of the offer and its pool", "raise max"
-    if offer.owned and offer.purchase in ("on_demand", "spot"):
-        yield (f"{field}.owned", str(offer.owned), "only offers of purchase owned and committed hold machines",
+    owned, most = _largest(offer.owned), _largest(pool.max if offer.max is None else offer.max)
+    most = min(most, _largest(pool.max))
+    if owned > most:
+        yield f"{field}.owned", f"{owned:g}", f"at most the {most:g} machines of the offer and its pool", "raise max"
+    if owned and offer.purchase in ("on_demand", "spot"):
+        yield (f"{field}.owned", f"{owned:g}", "only offers of purchase owned and committed hold machines",
                "remove it")
     if offer.price_usd_per_hour is None and offer.purchase == "owned":
         yield f"{field}.price_usd_per_hour", "not given", "no catalog lists what your own machines cost", "add it"
+
+
+def _largest(value: float | tuple[float, ...]) -> float:
+    return max(value) if isinstance(value, tuple) else value
+
+
+def _by_slot(scenario: Scenario, _: Names) -> Iterator[Finding]:
+    """Inputs that vary with time have a number for each slot, and a pool's minimum is no more than its maximum."""
+    slots = scenario.horizon.slots
+    for field, value in _varying(scenario):
+        if isinstance(value, tuple) and len(value) != slots:
+            yield field, f"a list of {len(value)}", f"one number, or one for each of {slots} slots", "mend the list"
+    for cluster in scenario.clusters:
+        for pool in cluster.pools:
+            if _largest(pool.min) > _largest(pool.max):
+                yield (f"clusters.{cluster.name}.pools.{pool.name}.min", f"{_largest(pool.min):g}",
+                       f"at most max, {_largest(pool.max):g}", "lower min, or raise max")
+
+
+def _varying(scenario: Scenario) -> Iterator[tuple[str, float | tuple[float, ...] | None]]:
+    for cluster in scenario.clusters:
+        yield f"clusters.{cluster.name}.grid_g_per_kwh", cluster.grid_g_per_kwh
+        for pool in cluster.pools:
+            field = f"clusters.{cluster.name}.pools.{pool.name}"
+            yield from ((f"{field}.max", pool.max), (f"{field}.min", pool.min))
+            for offer in pool.offers:
+                yield from ((f"{field}.offers.{offer.purchase}.{name}", getattr(offer, name))
+                            for name in ("price_usd_per_hour", "max", "owned", "assured_max"))
+
+
+def _periods(scenario: Scenario, _: Names) -> Iterator[Finding]:
+    """The windows of a horizon follow one another in time, and `start` and `slots`, where given, say the same."""
+    horizon = scenario.horizon
+    if not horizon.periods:
+        return
+    slots, first = sum(window.slots for window in horizon.periods), horizon.periods[0].start
+    if horizon.slots != slots:
+        yield "horizon.slots", str(horizon.slots), f"the periods have {slots} slots together", "leave slots out"
+    if horizon.start != first:
+        yield ("horizon.start", horizon.start.isoformat(), f"the first period starts at {first.isoformat()}",
+               "leave start out")
+    for at, (one, other) in enumerate(pairwise(horizon.periods), 1):
+        end = one.start + timedelta(minutes=one.slots * horizon.slot_minutes)
+        if other.start < end:
+            yield (f"horizon.periods[{at}].start", other.start.isoformat(),
+                   f"not before the period before it ends, at {end.isoformat()}", "put them in order")
 
 
 def _flow(scenario: Scenario, names: Names) -> Iterator[Finding]:
@@ -251,8 +300,8 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
-    _objective, _duplicates, _slashes, _countries, _offers, _requests, _replicas, _users, _flow, _batches, _rules,
-    _incumbents,
+    _periods, _objective, _duplicates, _slashes, _countries, _by_slot, _offers, _requests, _replicas, _users, _flow,
+    _batches, _rules, _incumbents,
 )
 """All checks, in the order in which their findings are listed."""
 

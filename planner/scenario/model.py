@@ -7,11 +7,21 @@ the default written beside the field. Units are in the names; shares and availab
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PrivateAttr, Strict, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Strict,
+    Tag,
+    model_validator,
+)
 
 from planner.scenario.replica_rows import ReplicaRows
 
@@ -63,6 +73,18 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Chance = Annotated[float, Field(gt=0, le=1)]
 Part = Annotated[float, Field(ge=0, lt=1)]
 Level = Annotated[float, Field(gt=0, lt=1)]
+ONE, BY_SLOT = "one number", "a number a slot"
+"""Forms of an input that may vary with time, as validation names them."""
+
+
+def _slot_form(value: object) -> str:
+    return BY_SLOT if isinstance(value, list | tuple) else ONE
+
+
+Amounts = Annotated[
+    Annotated[Amount, Tag(ONE)] | Annotated[Some[Amount], Tag(BY_SLOT)], Discriminator(_slot_form)
+]
+Counts = Annotated[Annotated[Count, Tag(ONE)] | Annotated[Some[Count], Tag(BY_SLOT)], Discriminator(_slot_form)]
 RegionKey = Annotated[str, Field(pattern=re.compile(r"^[^/\s]+/[^/\s]+$"))]
 Country = Annotated[str, Field(pattern=re.compile(r"^[A-Z]{2}$"))]
 
@@ -82,17 +104,31 @@ class Period(Model):
 
 
 class Horizon(Model):
-    """Slots 0..slots-1 of `slot_minutes` each, from `start` (UTC)."""
+    """Slots 0..slots-1 of `slot_minutes` each, from `start` (UTC).
+
+    With `periods` the slots of the windows follow one another; `start` and `slots` may be left out then.
+    """
 
     start: Instant
     slots: Annotated[int, Field(ge=1, le=100_000)]
     slot_minutes: Annotated[int, Field(ge=1, le=10_080)]
     periods: Row[Period] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_periods(cls, value: object) -> object:
+        """Take `start` and `slots` from the periods where they are not given."""
+        if not isinstance(value, dict) or not isinstance(periods := value.get("periods"), list) or not periods:
+            return value
+        if not all(isinstance(one, dict) and isinstance(one.get("slots"), int) and "start" in one for one in periods):
+            return value
+        return {"start": periods[0]["start"], "slots": sum(one["slots"] for one in periods), **value}
+
     @property
-    def hours(self) -> float:
-        """Length of the horizon in hours."""
-        return self.slots * self.slot_minutes / 60
+    def windows(self) -> tuple[Period, ...]:
+        """The periods; a horizon without any is one window that stands for itself."""
+        days = self.slots * self.slot_minutes / 60 / 24
+        return self.periods or (Period(start=self.start, slots=self.slots, stands_for_days=days),)
 
     @property
     def slot_hours(self) -> float:
@@ -101,8 +137,19 @@ class Horizon(Model):
 
     @property
     def days(self) -> float:
-        """Length of the horizon in days."""
-        return self.hours / 24
+        """Days that the horizon stands for: its own, or those of its periods together."""
+        return sum(window.stands_for_days for window in self.windows)
+
+    @property
+    def hours(self) -> float:
+        """Hours that the horizon stands for."""
+        return self.days * 24
+
+    @property
+    def end(self) -> datetime:
+        """When the last slot ends."""
+        last = self.windows[-1]
+        return last.start + timedelta(minutes=last.slots * self.slot_minutes)
 
 
 class Objective(Model):
@@ -178,13 +225,16 @@ class Machine(Model):
 
 
 class Offer(Model):
-    """A way to pay for machines of a pool. After `resolve`, the price, `max` and `assured_max` are numbers."""
+    """A way to pay for machines of a pool. After `resolve`, the price, `max` and `assured_max` are given.
+
+    Price, `max`, `owned` and `assured_max` are one number or one for each slot.
+    """
 
     purchase: Purchase
-    price_usd_per_hour: Amount | None = None
-    max: Count | None = None
-    owned: Count = 0
-    assured_max: Count | None = None
+    price_usd_per_hour: Amounts | None = None
+    max: Counts | None = None
+    owned: Counts = 0
+    assured_max: Counts | None = None
     interruption_per_hour: Amount = 0.0
     redo_hours: Amount = 0.0
 
@@ -200,11 +250,15 @@ class Reserved(Model):
 
 
 class Pool(Model):
-    """Up to `max` machines of one type in one cluster. `headroom` is the share of vcpu and memory kept free."""
+    """`min` to `max` machines of one type in one cluster (each one number or one for each slot), in one of its zones.
+
+    `headroom` is the share of vcpu and memory kept free.
+    """
 
     name: Name
     machine: Annotated[Machine, BeforeValidator(_named_machine)]
-    max: Count
+    min: Counts = 0
+    max: Counts
     headroom: Part = 0.0
     reserved: Reserved = Reserved()
     lead_time_days: Amount = 0.0
@@ -223,7 +277,7 @@ class Cluster(Model):
     hardware_class: Name | None = None
     telemetry_opt_in: Flag = False
     storage_usd_per_gb_month: Amount | None = None
-    grid_g_per_kwh: Amount | None = None
+    grid_g_per_kwh: Amounts | None = None
     pue: Annotated[float, Field(ge=1, le=10)] | None = None
     deploy_minutes: Amount | None = None
     durability: Share | None = None

@@ -19,10 +19,6 @@ class Refused:
     instead: str
 
 
-def _is_list(value: Value) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def _some(value: Value) -> bool:
     return bool(value)
 
@@ -38,15 +34,8 @@ REFUSED = (
     Refused("limits", _some, "leave it out and use max of pools and offers"),
     Refused("commitments", _some, "leave it out and use committed offers of pools"),
     Refused("interference", _some, "leave it out"),
-    Refused("horizon.periods", _some, "give start and slots of one window"),
     Refused("clusters.*.zones", _some, "leave it out: a cluster is one failure domain"),
-    Refused("clusters.*.grid_g_per_kwh", _is_list, "give one number"),
     Refused("clusters.*.pools.*.zones", _some, "leave it out: a cluster is one failure domain"),
-    Refused("clusters.*.pools.*.max", _is_list, "give one number"),
-    Refused("clusters.*.pools.*.min", _some, "leave it out: an owned or committed offer keeps machines running"),
-    Refused("clusters.*.pools.*.offers.*.max", _is_list, "give one number"),
-    Refused("clusters.*.pools.*.offers.*.owned", _is_list, "give one number"),
-    Refused("clusters.*.pools.*.offers.*.price_usd_per_hour", _is_list, "give one number"),
     Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
     Refused("workloads.*.survive", _survival, "use none"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
@@ -69,7 +58,6 @@ def refuse(raw: dict[str, Value], places: Places) -> list[str]:
 
 
 STAND_IN: dict[str, dict[str, Value]] = {
-    "clusters.*.pools.*.max": {"max": 0},
     "workloads.*.replicas.paths": {"task": {}},
 }
 """What stands in for a refused field that must be given, while the rest is checked."""

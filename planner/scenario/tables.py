@@ -73,12 +73,16 @@ def _parquet_rows(path: Path) -> list[Value]:
     for column, place in zip(table.columns, _paths(path.name, table.column_names), strict=True):
         for row, value in zip(rows, column.to_pylist(), strict=True):
             if value is not None:
-                _put(row, place, without_nulls(value) if isinstance(value, list | dict) else _whole(value))
+                _put(row, place, _whole(without_nulls(value)))
     return rows
 
 
 def _whole(value: Value) -> Value:
-    """A decimal without a fraction is a whole number: frames with gaps keep whole numbers so."""
+    """A decimal without a fraction is a whole number: frames with gaps keep whole numbers so, in lists too."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic_core import ErrorDetails
 
 from planner.scenario.fields import Path, did_you_mean, field_at, fields_of, is_text, model_at, model_in
+from planner.scenario.model import BY_SLOT, ONE
 from planner.scenario.yaml_file import Value
 
 NAMED = {"clusters": "name", "pools": "name", "workloads": "name", "offers": "purchase", "links": "from",
@@ -96,7 +97,8 @@ def translate(errors: list[ErrorDetails], raw: Value, places: Places) -> list[st
 def real_path(location: Path) -> Path:
     """The path of an error without the words that a choice of forms puts into it."""
     return tuple(part for at, part in enumerate(location)
-                 if not (part in ("list", "source") and at and location[at - 1] == "replicas"))
+                 if not (part in (ONE, BY_SLOT) or (part in ("list", "source") and at
+                                                    and location[at - 1] == "replicas")))
 
 
 def _line(error: ErrorDetails, raw: Value, places: Places) -> str:

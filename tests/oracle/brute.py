@@ -13,9 +13,9 @@ from math import inf
 from typing import Any
 
 from oracle import agree, as_items
-from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot
+from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, offer_price
 from oracle_packing import packs
-from oracle_world import Stream, Unit, World
+from oracle_world import Stream, Unit, World, at
 
 Row = dict[str, Any]
 Choice = tuple[Unit, ...]  # all units of one workload; empty: it is not placed
@@ -158,9 +158,11 @@ def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple
     loads = pool_loads_of(world, pool, units)
     held = [purchase for purchase in ("owned", "committed") if purchase in offers]
     best: tuple[float, Counts] = (inf, {})
-    for levels in product(*(range(offers[p].get("owned", 0), most(world, pool, offers[p]) + 1) for p in held)):
+    highest = {p: max(most(world, pool, offers[p], t) for t in range(world.slots)) for p in held}
+    for levels in product(*(range(highest[p] + 1) for p in held)):
         level = dict(zip(held, levels, strict=True))
-        paid = sum(n * price(world, offers[p]) * world.slots for p, n in level.items())
+        paid = sum(offer_price(world, offers[p], t) * max(n, at(offers[p].get("owned", 0), t))
+                   for p, n in level.items() for t in range(world.slots))
         slots = [one_slot(world, pool, offers, level, t, load) for t, load in enumerate(loads)]
         cost = paid + sum(slot[0] for slot in slots)
         if cost < best[0]:
@@ -178,31 +180,26 @@ def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tupl
     return [as_items(world, total) for total in totals]
 
 
-def most(world: World, pool: Pool, offer: Row) -> int:
-    """The most machines of an offer."""
-    return min(world.pools[pool]["max"], offer.get("max", world.pools[pool]["max"]))
-
-
-def price(world: World, offer: Row) -> float:
-    """USD for one machine and one slot, with the work that interruptions repeat."""
-    redo = offer.get("interruption_per_hour", 0) * offer.get("redo_hours", 0) if offer["purchase"] == "spot" else 0
-    return float(offer["price_usd_per_hour"] * world.slot_hours * (1 + redo))
+def most(world: World, pool: Pool, offer: Row, t: int) -> int:
+    """The most machines of an offer in slot t."""
+    return int(min(at(world.pools[pool]["max"], t), at(offer.get("max", world.pools[pool]["max"]), t)))
 
 
 def one_slot(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str, int], t: int,
              items: tuple) -> tuple[float, dict[str, int]]:
     """Cheapest counts in one slot when `levels` of held machines are paid already."""
-    come = t * world.slot_minutes / 1440 >= world.pools[pool].get("lead_time_days", 0) - 1e-9
-    can = {p: most(world, pool, offer) if come or p == "owned" else min(most(world, pool, offer), offer.get("owned", 0))
-           for p, offer in offers.items()}
+    come, row = world.day[t] >= world.pools[pool].get("lead_time_days", 0) - 1e-9, world.pools[pool]
+    can = {p: most(world, pool, offer, t) if come or p == "owned"
+           else int(min(most(world, pool, offer, t), at(offer.get("owned", 0), t))) for p, offer in offers.items()}
     can |= {p: min(can[p], level) for p, level in levels.items()}
-    carbon = carbon_per_machine_slot(world, pool)
+    carbon = carbon_per_machine_slot(world, pool, t)
     best: tuple[float, dict[str, int]] = (inf, {})
     for counts in product(*(range(n + 1) for n in can.values())):
         run = dict(zip(can, counts, strict=True))
-        if sum(counts) > world.pools[pool]["max"]:
+        if not at(row.get("min", 0), t) <= sum(counts) <= at(row["max"], t):
             continue
-        cost = carbon * sum(counts) + sum(n * price(world, offers[p]) for p, n in run.items() if p not in levels)
+        cost = carbon * sum(counts) + sum(n * offer_price(world, offers[p], t) for p, n in run.items()
+                                          if p not in levels)
         if cost < best[0] and packs(items, world.room(pool), sum(counts) - run.get("spot", 0), run.get("spot", 0)):
             best = (cost, run)
     return best

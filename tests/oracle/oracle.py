@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from oracle_bill import Counts, Placed, bill
 from oracle_packing import TOLERANCE, packs, per_machine
 from oracle_reading import read_plan, read_scenario
-from oracle_world import RESOURCES, Unit, World
+from oracle_world import RESOURCES, Unit, World, at
 
 Row = dict[str, Any]
 PARTS = ("machines", "egress", "storage", "moves", "carbon")
@@ -136,9 +136,11 @@ class Checker:
             counts[pool, row["purchase"]] = row["count"]
             self._offer_limits(name, self.world.pools[pool], offer, row["count"])
         for pool, row in self.world.pools.items():
-            total = total_machines(self.world, pool, counts)
-            if max(total) > row["max"]:
-                self.note("max", f"{'/'.join(pool)}: {max(total)} machines, at most {row['max']} exist")
+            for t, total in enumerate(total_machines(self.world, pool, counts)):
+                if total > at(row["max"], t):
+                    self.note("max", f"{'/'.join(pool)} slot {t}: {total} machines, at most {at(row['max'], t)} exist")
+                if total < at(row.get("min", 0), t):
+                    self.note("min", f"{'/'.join(pool)} slot {t}: {total} machines, {at(row['min'], t)} always run")
         return counts
 
     def _offer(self, pool: tuple[str, str], purchase: str) -> Row | None:
@@ -146,12 +148,12 @@ class Checker:
         return next((offer for offer in offers if offer["purchase"] == purchase), None)
 
     def _offer_limits(self, name: str, pool: Row, offer: Row, count: list[int]) -> None:
-        most = offer.get("max", pool["max"])
-        if max(count) > most:
-            self.note("max", f"{name}: {max(count)} machines, at most {most} are offered")
         wait_days = pool.get("lead_time_days", 0) if offer["purchase"] != "owned" else 0
         for t, n in enumerate(count):
-            if n > offer.get("owned", 0) and t * self.world.slot_minutes / 1440 < wait_days - 1e-9:
+            if n > at(offer.get("max", pool["max"]), t):
+                self.note("max", f"{name} slot {t}: {n} machines, at most {offer.get('max', pool['max'])} are offered")
+        for t, n in enumerate(count):
+            if n > at(offer.get("owned", 0), t) and self.world.day[t] < wait_days - 1e-9:
                 self.note("lead_time", f"{name}: slot {t} comes before {wait_days} days have passed")
                 break
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oracle_world import Stream, Unit, World
+from oracle_world import Stream, Unit, World, at
 
 Row = dict[str, Any]
 Placed = dict[Stream, list[Unit]]
@@ -16,23 +16,28 @@ def bill(world: World, placed: Placed, counts: Counts) -> dict[str, float]:
     """Cost by part."""
     units = [unit for copies in placed.values() for unit in copies]
     return {
-        "machines": sum(offer_cost(world, pool, offer, counts.get((pool, offer["purchase"]), [0]))
+        "machines": sum(offer_cost(world, pool, offer, counts.get((pool, offer["purchase"]), [0] * world.slots))
                         for pool, row in world.pools.items() for offer in row["offers"]),
         "egress": sum(egress(world, unit, placed) for unit in units),
         "storage": sum(storage(world, unit) for unit in units),
         "moves": sum(move(world, unit) for unit in units),
-        "carbon": sum(carbon_per_machine_slot(world, pool) * sum(count) for (pool, _), count in counts.items()),
+        "carbon": sum(carbon_per_machine_slot(world, pool, t) * n for (pool, _), count in counts.items()
+                      for t, n in enumerate(count)),
     }
 
 
 def offer_cost(world: World, pool: tuple[str, str], offer: Row, count: list[int]) -> float:
     """Owned and committed: the larger of what is owned and the peak, in every slot. Others: the slots they run."""
-    price = offer["price_usd_per_hour"] * world.slot_hours
+    paid = count
     if offer["purchase"] in PAID_ALWAYS:
-        return float(price * max(offer.get("owned", 0), *count, 0) * world.slots)
-    if offer["purchase"] == "spot":
-        price *= 1 + offer.get("interruption_per_hour", 0) * offer.get("redo_hours", 0)
-    return float(price * sum(count))
+        paid = [max(at(offer.get("owned", 0), t), *count, 0) for t in range(world.slots)]
+    return float(sum(offer_price(world, offer, t) * n for t, n in enumerate(paid)))
+
+
+def offer_price(world: World, offer: Row, t: int) -> float:
+    """USD for one machine in slot t, as often as the slot counts, with the work that interruptions repeat."""
+    redo = offer.get("interruption_per_hour", 0) * offer.get("redo_hours", 0) if offer["purchase"] == "spot" else 0
+    return float(at(offer["price_usd_per_hour"], t) * world.slot_hours * (1 + redo) * world.weight[t])
 
 
 def egress(world: World, unit: Unit, placed: Placed) -> float:
@@ -72,9 +77,9 @@ def move(world: World, unit: Unit) -> float:
     return 0.0 if not incumbent or stays else float(incumbent.get("move_cost_usd", 0))
 
 
-def carbon_per_machine_slot(world: World, pool: tuple[str, str]) -> float:
-    """Power drawn in a slot, with what the building adds, as the grid's carbon at its price."""
+def carbon_per_machine_slot(world: World, pool: tuple[str, str], t: int) -> float:
+    """Power drawn in slot t, with what the building adds, as the grid's carbon at its price, as often as it counts."""
     cluster, watts = world.clusters[pool[0]], world.pools[pool]["machine"].get("watts", 0)
     kwh = watts / 1000 * world.slot_hours * cluster.get("pue", 1.0)
-    tonnes = kwh * cluster.get("grid_g_per_kwh", 0) / 1e6
-    return float(tonnes * world.scenario.get("carbon_usd_per_tonne", 0))
+    tonnes = kwh * at(cluster.get("grid_g_per_kwh", 0), t) / 1e6
+    return float(tonnes * world.scenario.get("carbon_usd_per_tonne", 0) * world.weight[t])

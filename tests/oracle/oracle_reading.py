@@ -33,9 +33,10 @@ def read_scenario(folder: Path) -> Row:
             scenario[name] = read_table(file.parent / scenario[name])
     _refuse(scenario)
     tables: dict[str, dict[str, list[float]]] = {}
+    slots = sum(window["slots"] for window in scenario["horizon"].get("periods") or [scenario["horizon"]])
     for workload in scenario["workloads"]:
         workload["per_replica"] = _per_replica(workload)
-        workload["replicas"] = _replicas(workload, file.parent, tables, scenario["horizon"]["slots"])
+        workload["replicas"] = _replicas(workload, file.parent, tables, slots)
     return scenario
 
 
@@ -102,7 +103,6 @@ def _refuse(scenario: Row) -> None:
     asked = [name for name in ("domains", "limits", "commitments", "interference") if scenario.get(name)]
     asked += ["survive"] * (scenario.get("survive", "none") != "none")
     asked += ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
-    asked += ["horizon.periods"] * bool(scenario["horizon"].get("periods"))
     asked += ["max_parts"] * any(w.get("max_parts", 1) != 1 for w in scenario["workloads"])
     asked += ["machine by catalog name"] * any(
         not isinstance(pool["machine"], dict) for cluster in scenario["clusters"] for pool in cluster["pools"])

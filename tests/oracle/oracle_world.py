@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from typing import Any
@@ -45,11 +46,20 @@ class World:
     def __init__(self, scenario: Row) -> None:
         self.scenario = scenario
         horizon = scenario["horizon"]
-        self.slots: int = horizon["slots"]
         self.slot_minutes: float = horizon.get("slot_minutes", 60)
         self.slot_hours = self.slot_minutes / 60
-        self.hours = self.slots * self.slot_hours
-        self.days = self.hours / 24
+        windows = horizon.get("periods") or [horizon]
+        own_days = [window["slots"] * self.slot_minutes / 1440 for window in windows]
+        stands = [window.get("stands_for_days", own) for window, own in zip(windows, own_days, strict=True)]
+        self.days: float = sum(stands)
+        self.hours = self.days * 24
+        self.slots: int = sum(window["slots"] for window in windows)
+        # For each slot: the window it lies in, how often it is paid, and on which day from the first it begins.
+        self.window = [at for at, window in enumerate(windows) for _ in range(window["slots"])]
+        self.weight = [stands[at] / own_days[at] for at in self.window]
+        first = _instant(windows[0].get("start"))
+        self.day = [(_instant(window.get("start")) - first).total_seconds() / 86400 + i * self.slot_minutes / 1440
+                    for window in windows for i in range(window["slots"])]
         self.clusters: dict[str, Row] = {c["name"]: c for c in scenario["clusters"]}
         self.pools: dict[tuple[str, str], Row] = {(c["name"], p["name"]): p
                                                   for c in scenario["clusters"] for p in c["pools"]}
@@ -180,7 +190,10 @@ class World:
             reasons.append(f"start: runs of {length} slots every {period} overlap")
         if start + (runs - 1) * period + length > self.slots:
             reasons.append(f"start: from slot {start} the last run ends after the horizon")
-        return reasons
+            return reasons
+        return reasons + [f"start: the run from slot {first} lies in two windows"
+                          for first in (start + run * period for run in range(runs))
+                          if self.window[first] != self.window[first + length - 1]]
 
     @cache  # noqa: B019
     def need(self, unit: Unit, copies: int) -> tuple[int, ...]:
@@ -236,6 +249,17 @@ class World:
             return math.inf
         least = max(busy) if row.get("batch") else min(busy)
         return least * (row.get("per_replica") or 0.0)
+
+
+def at(value: Any, t: int) -> float:
+    """What an input is in slot t: one number for all slots, or a list with a number for each."""
+    return value[t] if isinstance(value, list) else value
+
+
+def _instant(text: str | datetime | None) -> datetime:
+    if isinstance(text, datetime):
+        return text
+    return datetime.fromisoformat(text or "2026-01-01T00:00:00+00:00")
 
 
 def _allowed(value: str | None, allow: list[str] | None, deny: list[str] | None) -> bool:

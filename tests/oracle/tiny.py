@@ -17,7 +17,9 @@ SHAPES = (("m7i.large", 4, 16), ("m7i.xlarge", 8, 32), ("c6g.xlarge", 8, 16))
 
 def tiny_scenario(seed: int) -> Row:
     """A scenario as it would be written by hand, fully resolved."""
-    return Maker(random.Random(seed)).scenario(seed)
+    scenario = Maker(random.Random(seed)).scenario(seed)
+    Inputs(random.Random(seed + 1_000_000), scenario).vary()
+    return scenario
 
 
 def write(folder: Path, scenario: Row) -> Path:
@@ -184,3 +186,68 @@ class Maker:
         for before, row in pairwise(workloads):
             if self.chance(0.35):
                 row["after"] = [{"workload": before["name"], "gb_per_day": 50}]
+
+
+class Inputs:
+    """Lets some inputs vary with time, and some pools never sleep; numbers of its own keep seeds as they were."""
+
+    def __init__(self, rng: random.Random, scenario: Row) -> None:
+        self.rng, self.scenario = rng, scenario
+        self.slots: int = scenario["horizon"]["slots"]
+
+    def chance(self, p: float) -> bool:
+        """True with probability p."""
+        return self.rng.random() < p
+
+    def vary(self) -> None:
+        """Half of all scenarios stay as they are."""
+        if self.chance(0.5):
+            return
+        if self.chance(0.4):
+            self._windows()
+        for cluster in self.scenario["clusters"]:
+            if self.chance(0.3):
+                cluster["grid_g_per_kwh"] = [self.rng.choice([0, 100, 900.5]) for _ in range(self.slots)]
+            for pool in cluster["pools"]:
+                self._pool(pool)
+
+    def _windows(self) -> None:
+        """Two windows a week apart, which stand for different numbers of days."""
+        horizon, first = self.scenario["horizon"], self.rng.randint(1, self.slots - 1)
+        days = self.rng.choice([1, 10]), self.rng.choice([0.5, 3])
+        horizon["periods"] = [
+            {"start": horizon["start"], "slots": first, "stands_for_days": days[0]},
+            {"start": "2026-11-09T00:00:00Z", "slots": self.slots - first, "stands_for_days": days[1]}]
+        if self.chance(0.5):
+            del horizon["start"], horizon["slots"]
+
+    def _pool(self, pool: Row) -> None:
+        most = pool["max"]
+        if self.chance(0.3):
+            pool["max"] = [self.rng.randint(most - 1, most) for _ in range(self.slots)]
+        for offer in pool["offers"]:
+            if self.chance(0.3):
+                price = offer["price_usd_per_hour"]
+                offer["price_usd_per_hour"] = [price * self.rng.choice([0.5, 1, 2]) for _ in range(self.slots)]
+            if self.chance(0.3):
+                offer["max"] = [self.rng.randint(0, most) for _ in range(self.slots)]
+            if offer["purchase"] in ("owned", "committed") and self.chance(0.5):
+                limits = (offer.get("max", most), pool["max"])
+                highest = min(max(one) if isinstance(one, list) else one for one in limits)
+                offer["owned"] = [self.rng.randint(0, min(2, highest)) for _ in range(self.slots)]
+            elif offer.get("owned") and isinstance(offer.get("max"), list):
+                offer["max"][0] = max(offer["max"][0], offer["owned"])
+        if self.chance(0.3):
+            self._least(pool)
+
+    def _least(self, pool: Row) -> None:
+        """One machine always runs, or one in some slots, where the offers can give it from the start."""
+        def there(offer: Row, t: int) -> int:
+            most = offer.get("max", pool["max"])
+            return most[t] if isinstance(most, list) else most
+
+        total = [sum(there(offer, t) for offer in pool["offers"]) for t in range(self.slots)]
+        exist = pool["max"] if isinstance(pool["max"], list) else [pool["max"]] * self.slots
+        if pool.get("lead_time_days") or not all(total) or not all(exist):
+            return
+        pool["min"] = 1 if self.chance(0.5) else [self.rng.randint(0, 1) for _ in range(self.slots)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -46,13 +47,15 @@ def build_problem(seed: int, *, clusters: int = 3, workloads: int = 3, slots: in
     np.fill_diagonal(egress, 0.0)
     pool_cluster = np.sort(np.concatenate([np.arange(clusters), rng.integers(0, clusters, rng.integers(0, 3))]))
     pools, speed_of_pool = _pools(rng, pool_cluster, slots, tight)
+    varying = np.random.default_rng([seed, 1])  # numbers of its own, so that what seeds mean stays
+    pools = replace(pools, min_machines=_least(varying, pools))
     shapes = rng.integers(2, 9, (int(rng.integers(1, 4)), 2)).astype(float)
     streams, variants = _streams(rng, workloads, len(shapes), slots, min(most_copies, clusters))
     first, candidates = _candidates(rng, streams, pools, shapes, speed_of_pool, availability)
     budget = float(rng.integers(20, 200)) if mode == "max_sla" else float("inf")
     return Problem(
         slots=slots, objective=Objective(mode, sla_floor, budget), shapes=shapes,
-        clusters=Clusters(availability, egress), pools=pools, offers=_offers(rng, pools, slots),
+        clusters=Clusters(availability, egress), pools=pools, offers=_offers(rng, varying, pools, slots),
         workloads=Workloads(rng.integers(1, 4, workloads).astype(float), rng.random(workloads) < 0.3),
         streams=Streams(streams.workload, streams.shape, streams.preemptible, streams.availability, first,
                         streams.variant_first),
@@ -67,8 +70,19 @@ def _pools(rng: np.random.Generator, cluster: np.ndarray, slots: int, tight: boo
     return Pools(cluster, room, most.astype(np.int32), run), rng.integers(0, 2, count)
 
 
-def _offers(rng: np.random.Generator, pools: Pools, slots: int) -> Offers:
-    """One on_demand offer a pool, and any of the others; on_demand is large enough, so the pool's max decides."""
+def _least(rng: np.random.Generator, pools: Pools) -> np.ndarray:
+    """Machines that always run: none in most problems, else a few in some pools, the same or by slot."""
+    some = rng.random((len(pools.cluster), 1)) < (0.4 if rng.random() < 0.4 else 0)
+    wanted = rng.integers(0, 3, (len(pools.cluster), pools.max_machines.shape[1] if rng.random() < 0.5 else 1))
+    return np.minimum(np.where(some, wanted, 0), pools.max_machines).astype(np.int32)
+
+
+def _offers(rng: np.random.Generator, varying: np.random.Generator, pools: Pools, slots: int) -> Offers:
+    """One on_demand offer a pool, and any of the others; on_demand is large enough, so the pool's max decides.
+
+    In some problems machines that are owned come and go.
+    """
+    comes_and_goes = varying.random() < 0.4
     pool, purchase, owned, price, most = [], [], [], [], []
     for p in range(len(pools.cluster)):
         for kind in Purchase:
@@ -76,7 +90,8 @@ def _offers(rng: np.random.Generator, pools: Pools, slots: int) -> Offers:
                 continue
             pool.append(p)
             purchase.append(int(kind))
-            owned.append(int(rng.integers(0, 3)) if kind <= Purchase.COMMITTED else 0)
+            held = np.full(slots, int(rng.integers(0, 3)) if kind <= Purchase.COMMITTED else 0)
+            owned.append(np.maximum(held - varying.integers(0, 3, slots), 0) if comes_and_goes else held)
             price.append(rng.integers(*{0: (1, 3), 1: (2, 4), 2: (3, 7), 3: (1, 4)}[int(kind)], slots) * 1.0)
             most.append(pools.max_machines[p] if kind == Purchase.ON_DEMAND else rng.integers(2, 5, slots))
     return Offers(np.array(pool), np.array(purchase), np.array(owned), np.array(price), np.array(most, np.int32))

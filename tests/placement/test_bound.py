@@ -116,7 +116,7 @@ def test_pools_bound_equals_enumeration(tiny_problem: TinyProblem, seed: int, sc
     problem = tiny_problem(seed, clusters=2, workloads=1, slots=2, tight=True)
     steady = problem.offers.max_machines.min(axis=1, keepdims=True).repeat(2, axis=1)
     problem = replace(problem, offers=replace(problem.offers, max_machines=np.maximum(
-        steady, problem.offers.owned[:, None]).astype(np.int32)))
+        steady, problem.offers.owned.max(axis=1)[:, None]).astype(np.int32)))
     prices = replace(some_prices(problem, seed), cost_scale=scale)
     expected = [_least(problem, prices, p) for p in range(len(problem.pools.cluster))]
     assert pools_bound(problem, prices) == pytest.approx(np.array(expected))
@@ -126,18 +126,20 @@ def _least(problem: Problem, prices: Prices, p: int) -> float:
     """Least (cost - earnings) of pool p over all levels of its fixed offers and all counts in every slot."""
     o, mine = problem.offers, np.flatnonzero(problem.offers.pool == p)
     fixed = o.purchase[mine] <= Purchase.COMMITTED
-    levels = [range(int(o.owned[i]), int(o.max_machines[i].max()) + 1) if held else [0]
+    levels = [range(int(o.owned[i].min()), int(o.max_machines[i].max()) + 1) if held else [0]
               for i, held in zip(mine, fixed, strict=True)]
     least = np.inf
     for level in itertools.product(*levels):
-        total = prices.cost_scale * sum(n * o.price_usd[i].sum() for n, i in zip(level, mine, strict=True))
+        total = prices.cost_scale * sum((np.maximum(n, o.owned[i]) * o.price_usd[i]).sum()
+                                        for n, i, held in zip(level, mine, fixed, strict=True) if held)
         for t in range(problem.slots):
             caps = [n if held else int(o.max_machines[i, t]) for n, held, i in zip(level, fixed, mine, strict=True)]
             worth = [(prices.spot_usd if o.purchase[i] == Purchase.SPOT else prices.firm_usd)[p, t]
                      - prices.cost_scale * (problem.pools.run_usd[p, t] + (0 if held else o.price_usd[i, t]))
                      for i, held in zip(mine, fixed, strict=True)]
             counts = itertools.product(*(range(cap + 1) for cap in caps))
-            total -= max(float(np.dot(n, worth)) for n in counts if sum(n) <= problem.pools.max_machines[p, t])
+            fewest, most = problem.pools.min_machines[p, t], problem.pools.max_machines[p, t]
+            total -= max((float(np.dot(n, worth)) for n in counts if fewest <= sum(n) <= most), default=-np.inf)
         least = min(least, float(total))
     return least
 
@@ -147,7 +149,8 @@ def test_machines_that_come_later_hold_nothing_before(tiny_problem: TinyProblem)
     problem = tiny_problem(1, clusters=1, workloads=1, slots=2)
     one = replace(problem.offers, pool=np.array([0]), purchase=np.array([1]), owned=np.array([0]),
                   price_usd=np.array([[1.0, 1.0]]), max_machines=np.array([[0, 5]], np.int32))
-    problem = replace(problem, offers=one)
+    problem = replace(problem, offers=one, pools=replace(
+        problem.pools, min_machines=np.zeros_like(problem.pools.min_machines)))
     prices = replace(some_prices(problem, 0), firm_usd=np.full(problem.pools.run_usd.shape, 10.0))
     run = problem.pools.run_usd[0, 1]
     assert pools_bound(problem, prices)[0] == pytest.approx(5 * 2.0 - 5 * (10.0 - run))

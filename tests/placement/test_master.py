@@ -41,7 +41,7 @@ def converged(problem: Problem) -> tuple[Master, float]:
 def test_value_meets_the_bound(tiny_problem: TinyProblem, seed: int, mode: str) -> None:
     """When no choice prices out, the master's value is the Lagrangian bound at its prices, where limits are steady."""
     problem = tiny_problem(seed, workloads=4, mode=mode, sla_floor=0.7)
-    most = np.maximum(problem.offers.max_machines.max(axis=1), problem.offers.owned)
+    most = np.maximum(problem.offers.max_machines.max(axis=1), problem.offers.owned.max(axis=1))
     steady = np.repeat(most[:, None], problem.slots, axis=1).astype(np.int32)
     master, bound = converged(replace(problem, offers=replace(problem.offers, max_machines=steady)))
     assert bound == pytest.approx(master.objective, abs=1e-5, rel=1e-6)

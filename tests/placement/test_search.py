@@ -40,7 +40,7 @@ def started(problem: Problem, drop_usd: float = 0.0, seed: int = 0) -> Searcher:
 def steady(problem: Problem) -> Problem:
     """The problem with every offer's limit the same in all slots, and no less than is owned."""
     o = problem.offers
-    most = np.maximum(o.max_machines.max(axis=1), o.owned)
+    most = np.maximum(o.max_machines.max(axis=1), o.owned.max(axis=1))
     return replace(problem, offers=replace(o, max_machines=np.repeat(most[:, None], problem.slots, 1).astype(np.int32)))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from planner.errors import InputError
 from planner.profiles import Profiles, profile
-from planner.scenario.model import Scenario
+from planner.scenario.model import Horizon, Scenario
 from planner.scenario.replica_rows import ReplicaRows
 
 SHAPE = {"vcpu": 2, "memory_gib": 8}
@@ -98,6 +98,19 @@ def test_long_wide_and_parquet_files_say_the_same(tmp_path: Path) -> None:
         for name in ("history.csv", "wide.csv", "wide.parquet")
     ]
     assert rows[0] == rows[1] == rows[2]
+
+
+def test_windows_are_forecast_for_their_own_dates(tmp_path: Path) -> None:
+    """Two windows have what one long horizon has at their hours: night first, then noon two days later."""
+    write_long(tmp_path / "history.csv", demand(28))
+    whole = scenario([from_history()], tmp_path, slots=72)
+    night, noon = range(3), range(60, 64)
+    periods = [{"start": "2026-11-02T00:00:00Z", "slots": 3, "stands_for_days": 100},
+               {"start": "2026-11-04T12:00:00Z", "slots": 4, "stands_for_days": 265}]  # fmt: skip
+    horizon = Horizon.model_validate({"slot_minutes": 60, "periods": periods})
+    windows = whole.model_copy(update={"horizon": horizon}).with_source(tmp_path, "", whole.given_replicas)
+    long = profile(whole).replicas[0]
+    assert profile(windows).replicas[0].tolist() == [int(long[t]) for t in (*night, *noon)]
 
 
 def test_same_scenario_same_answer(tmp_path: Path) -> None:

@@ -158,3 +158,18 @@ def test_made_fleets_are_read(shared: Path, tmp_path: Path, size: str) -> None:
     scenario = read_scenario(tmp_path)
     assert len(scenario.workloads) == {"S": 100, "M": 1000}[size]
     assert scenario.given_replicas.counts.shape == (len(scenario.workloads), scenario.horizon.slots)
+
+
+def test_inputs_by_slot_may_lie_in_tables(write: Write) -> None:
+    """Clusters in a Parquet table: lists of a number a slot, whole numbers kept as decimals, in lists of structs."""
+    pools = [[{"name": "m6i", "machine": {"vcpu": 16.0, "memory_gib": 64.0}, "max": [4.0, 3.0, 4.0, 4.0],
+               "offers": [{"purchase": "on_demand", "price_usd_per_hour": [1.0, 2.0, 1.5, 1.0]}]}],
+             [{"name": "cpu", "machine": {"vcpu": 64.0, "memory_gib": 256.0}, "max": [8.0] * 4,
+               "offers": [{"purchase": "on_demand", "price_usd_per_hour": [1.5] * 4}]}]]
+    table = parquet({"name": ["aws-saopaulo", "own-lisbon"], "provider": ["aws", "onprem"],
+                     "region": ["sa-east-1", "lisbon"], "country": ["BR", "PT"],
+                     "grid_g_per_kwh": [[10.0, 20.0, 30.0, 40.5], None], "pools": pools})
+    scenario = read_scenario(write({"clusters": "clusters.parquet"}, {"clusters.parquet": table}))
+    pool = scenario.clusters[0].pools[0]
+    assert (pool.max, pool.offers[0].price_usd_per_hour) == ((4, 3, 4, 4), (1.0, 2.0, 1.5, 1.0))
+    assert (scenario.clusters[0].grid_g_per_kwh, scenario.clusters[1].grid_g_per_kwh) == ((10, 20, 30, 40.5), None)
