@@ -25,6 +25,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
+from planner.whatif import Change, apply
 from planner.words import in_words, same_usd
 
 SHARE = 1e-6
@@ -51,7 +52,8 @@ class Check:
 def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None) -> Check:
     """Check a plan against its scenario, whoever made it.
 
-    The objective is the scenario's, unless the plan says that it was made with another. Raises InputError where
+    The objective is the scenario's, unless the plan says that it was made with another; a plan that says it was made
+    under a what-if is checked in the scenario so changed. Raises InputError where
     scenario or plan cannot be read at all.
     """
     beside = plan.parent if isinstance(plan, Path) else None
@@ -63,7 +65,9 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
         return Check((*wrong, *_empty(plan)))
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
     lenient = _lenient(scenario)
-    formulation = formulate(lenient, profile(lenient, plan.provenance.seed), copies_of(plan))
+    changes = tuple(Change.read(text) for text in plan.provenance.what_if)
+    lenient, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
+    formulation = formulate(lenient, profiles, copies_of(plan))
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
         return Check((*wrong, *reading.violations))

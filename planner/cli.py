@@ -30,7 +30,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "what-if": "what changes when a cluster, a demand or a price changes",
     "replan": "a new plan after a cluster is lost, with few moves",
     "pareto": "cost against SLA attainment",
     "replay": "what a plan would have cost under recorded demand",
@@ -191,6 +190,46 @@ def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: Plan
     from planner.commands import basic as commands
 
     return commands.runs(cluster, plan, as_json)
+
+
+@app.command("what-if")
+def _what_if(
+    scenario: ScenarioPath,
+    remove_cluster: Annotated[list[str], typer.Option(help="Clusters to take away, by name or glob.")] = [],  # noqa: B006
+    demand: Annotated[list[str], typer.Option(help="SELECTOR:AMOUNT, as serving:+40%, all:x3, owner:shop:-20%, w:=5.")]
+    = [],  # noqa: B006
+    price: Annotated[list[str], typer.Option(help="PROVIDER:MACHINE[:PURCHASE]:AMOUNT, as aws:p5*:-20%.")] = [],  # noqa: B006
+    max_: Annotated[list[str], typer.Option("--max", help="CLUSTER/POOL:AMOUNT of machines.")] = [],  # noqa: B006
+    latency: Annotated[list[str], typer.Option(help="SELECTOR:AMOUNT of slo.latency_ms.")] = [],  # noqa: B006
+    availability: Annotated[list[str], typer.Option(help="SELECTOR:=FRACTION where one is stated.")] = [],  # noqa: B006
+    survive: Annotated[str | None, typer.Option(help="none, cluster, region or provider.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Another objective.")] = None,
+    sla_floor: Annotated[float | None, typer.Option(help="Least SLA attainment, a fraction (min_cost).")] = None,
+    budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
+    against: Annotated[Path | None, typer.Option(help="The plan in force; left out: made first.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the answer as Markdown here.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
+    with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Show what other demand, prices, limits or clusters do: what gives first and when, a new plan, what differs."""
+    from planner.commands import basic
+    from planner.commands import whatif as commands
+    from planner.planning import TIME_LIMIT_S, PlanRequest
+
+    changes = commands.read_changes({
+        "remove-cluster": remove_cluster, "demand": demand, "price": price, "max": max_, "latency": latency,
+        "availability": availability, "survive": [survive] if survive else []})
+    seconds = TIME_LIMIT_S if time_limit is None else time_limit
+    asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, thorough=time_limit is not None,
+                        what_if=changes)
+    prices = basic.prices_of(catalog)
+    source = basic.scenario_at(scenario, with_diagnostics, prices)
+    return commands.what_if(source, _in_time(asked), commands.Files(against, output, markdown), prices, as_json)
 
 
 @app.command("diff")

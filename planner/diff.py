@@ -15,13 +15,11 @@ Place = tuple[str, str, int | None, int, int | None]
 """Cluster, pool, start slot, part and cap of one unit."""
 Kind = Literal["new", "gone", "moved", "copies", "start"]
 
-ONE_DAY = 24 * 60
-
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two plans in figures. `covered` of `streams` lose nothing when one cluster is lost: they have a second
-    copy or a fallback. `peak_machines` run in the busiest slot, `machine_hours` over the horizon.
+    copy or a fallback. `peak_machines` run in the busiest slot, `machine_hours` over all that the horizon stands for.
     """
 
     plan_id: str
@@ -156,10 +154,10 @@ class _Reading:
 
     def side(self) -> Side:
         plan = self.plan
-        running = [sum(counts) for counts in zip(*(row.count for row in plan.machines), strict=True)]
+        running, hours = [sum(at) for at in zip(*(row.count for row in plan.machines), strict=True)], _hours(plan)
         return Side(plan.plan_id, plan.status, plan.mode, plan.cost_usd, plan.costs.model_dump(), plan.sla_attainment,
                     plan.bound, plan.gap, len(plan.unplaced), len(self.places), len(self.covered),
-                    max(running, default=0), sum(running) * plan.horizon.slot_minutes / 60)
+                    max(running, default=0), _sum_product(running, hours))
 
 
 def _changed(old: Mapping[Stream, list[Place]], new: Mapping[Stream, list[Place]]) -> Iterator[Changed]:
@@ -223,15 +221,26 @@ def _routes(changed: tuple[Changed, ...]) -> tuple[Route, ...]:
 
 def _pools(before: Plan, after: Plan) -> tuple[PoolChange, ...]:
     """Pools whose machines differ in some slot."""
-    old, new = _by_pool(before), _by_pool(after)
+    old, new, hours = _by_pool(before), _by_pool(after), (_hours(before), _hours(after))
     rows = []
     for key in sorted(old.keys() | new.keys()):
         was, now = old.get(key, []), new.get(key, [])
         if was != now and (any(was) or any(now)):
             rows.append(PoolChange(*key, max(was, default=0), max(now, default=0),
-                                   sum(was) * before.horizon.slot_minutes / 60,
-                                   sum(now) * after.horizon.slot_minutes / 60))
+                                   _sum_product(was, hours[0]), _sum_product(now, hours[1])))
     return tuple(rows)
+
+
+def _hours(plan: Plan) -> list[float]:
+    """Hours that each slot stands for."""
+    horizon = plan.horizon
+    if not horizon.periods:
+        return [horizon.slot_minutes / 60] * horizon.slots
+    return [window.stands_for_days * 24 / window.slots for window in horizon.periods for _ in range(window.slots)]
+
+
+def _sum_product(counts: list[int], hours: list[float]) -> float:
+    return sum(count * hour for count, hour in zip(counts, hours, strict=False))
 
 
 def _by_pool(plan: Plan) -> dict[tuple[str, str], list[int]]:
@@ -254,9 +263,9 @@ def _notes(before: Plan, after: Plan) -> Iterator[str]:
         yield f"the plans are of different scenarios: {before.name} and {after.name}"
     elif before.provenance.scenario_sha256 != after.provenance.scenario_sha256:
         yield f"the scenario {after.name} was changed between the two plans"
-    spans = [plan.horizon.slots * plan.horizon.slot_minutes for plan in (before, after)]
-    if spans[0] != spans[1]:
-        yield f"the horizons differ ({spans[0] / ONE_DAY:g} and {spans[1] / ONE_DAY:g} days): costs do not compare"
+    days = [plan.horizon.days for plan in (before, after)]
+    if days[0] != days[1]:
+        yield f"the horizons differ ({days[0]:g} and {days[1]:g} days): costs do not compare"
     elif before.horizon != after.horizon:
         yield f"the horizons differ: from {before.horizon.start} and from {after.horizon.start}"
     asked = [plan.provenance.objective for plan in (before, after)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from planner.diff import Changed, PlanDiff, Side, stream_name
+from planner.sections import Section, listed, markdown_section, markdown_text, section_table
 from planner.terminal import percent, plain, usd
 
 ROWS = 20
@@ -17,32 +16,21 @@ ROWS = 20
 KINDS = {"moved": "moved", "copies": "more or fewer copies", "start": "another start", "new": "new", "gone": "gone"}
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A titled table of words; columns from `numbers` on hold figures. `more` counts the rows not shown."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: int
-    more: int = 0
-
-
 def terminal_view(found: PlanDiff, about: Mapping[str, str] | None = None, rows: int = ROWS) -> RenderableType:
     """The diff as rich shows it, in whatever width there is. `about` adds words to workloads, by name."""
     parts: list[RenderableType] = [Text(line, style="yellow") for line in map(plain, found.notes)]
     for section in sections(found, about or {}, rows):
-        parts += [_table(section), ""]
+        parts += [section_table(section), ""]
     return Group(*parts, Text(plain(sentence(found)), style="bold"))
 
 
 def markdown(found: PlanDiff, about: Mapping[str, str] | None = None, rows: int = ROWS, title: str = "Plan") -> str:
     """The diff as GitHub and GitLab show it in a pull request."""
-    lines = [f"### {_cell(title)}", "", _cell(sentence(found)), ""]
+    lines = [f"### {markdown_text(title)}", "", markdown_text(sentence(found)), ""]
     for note in found.notes:
-        lines += [f"> **Note:** {_cell(note)}", ""]
+        lines += [f"> **Note:** {markdown_text(note)}", ""]
     for section in sections(found, about or {}, rows):
-        lines += [f"#### {_cell(section.title)}", "", *_markdown_table(section), ""]
+        lines += markdown_section(section)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -67,18 +55,18 @@ def sections(found: PlanDiff, about: Mapping[str, str], rows: int = ROWS) -> lis
     made = [Section("Figures", ("", "before", "after", "change"), tuple(_figures(found)), 1)]
     lost = [(name, "; ".join(why)) for name, why in found.unplaced]
     if "infeasible" in (found.before.status, found.after.status):
-        return made + ([_list("No longer placed", ("workload", "why"), lost, rows, 9)] if lost else [])
+        return made + ([listed("No longer placed", ("workload", "why"), lost, rows, 9)] if lost else [])
     made += [_streams(found.of_kind("moved", "copies", "start"), about, rows, "Moved", "from", "to"),
              _routes(found, rows), _streams(found.of_kind("new"), about, rows, "New", "", "where"),
              _streams(found.of_kind("gone"), about, rows, "Gone", "was", "")]
-    made += [_list("No longer placed", ("workload", "why"), lost, rows, 9),
-             _list("Placed again", ("workload",), [(name,) for name in found.placed_again], rows, 9),
-             _list("Without a second copy or a fallback now", ("what",), [(s,) for s in found.uncovered], rows, 9),
-             _list("With a second copy or a fallback now", ("what",), [(s,) for s in found.covered_again], rows, 9),
-             _list("Fallbacks by what is lost", ("lost", "before", "after", "change"),
+    made += [listed("No longer placed", ("workload", "why"), lost, rows, 9),
+             listed("Placed again", ("workload",), [(name,) for name in found.placed_again], rows, 9),
+             listed("Without a second copy or a fallback now", ("what",), [(s,) for s in found.uncovered], rows, 9),
+             listed("With a second copy or a fallback now", ("what",), [(s,) for s in found.covered_again], rows, 9),
+             listed("Fallbacks by what is lost", ("lost", "before", "after", "change"),
                    [(row.name, f"{row.before:,}", f"{row.after:,}", f"{row.by:+,}") for row in found.fallbacks], rows),
              _pools(found, rows),
-             _list("Cost by owner, USD", ("owner", "before", "after", "change"),
+             listed("Cost by owner, USD", ("owner", "before", "after", "change"),
                    [(row.name, usd(row.before), usd(row.after), _signed(row.by)) for row in found.owners], rows)]
     return [section for section in made if section.rows]
 
@@ -131,7 +119,7 @@ def _routes(found: PlanDiff, rows: int) -> Section:
     """From which pool to which, where there are more moves than are shown one by one."""
     many = len(found.of_kind("moved", "copies")) > rows
     lines = [(route.before, route.after, f"{route.units:,}") for route in found.routes] if many else []
-    return _list("Moved, by pool", ("from", "to", "units"), lines, rows, 2)
+    return listed("Moved, by pool", ("from", "to", "units"), lines, rows, 2)
 
 
 def _pools(found: PlanDiff, rows: int) -> Section:
@@ -140,41 +128,4 @@ def _pools(found: PlanDiff, rows: int) -> Section:
     lines = [(f"{row.cluster}/{row.pool}", f"{row.peak_before:,}", f"{row.peak_after:,}",
               _none(row.peak_after - row.peak_before, "{:+,}"), f"{row.hours_after - row.hours_before:+,.0f}")
              for row in order]
-    return _list("Machines by pool", ("pool", "peak before", "peak after", "change", "hours"), lines, rows)
-
-
-def _list(title: str, headings: tuple[str, ...], lines: Sequence[tuple[str, ...]], rows: int,
-          numbers: int = 1) -> Section:
-    return Section(title, headings, tuple(lines[:rows]), numbers, max(0, len(lines) - rows))
-
-
-def _table(section: Section) -> Table:
-    table = Table(title=Text(plain(section.title)), title_justify="left", title_style="bold")
-    for at, heading in enumerate(section.headings):
-        table.add_column(heading, justify="right" if at >= section.numbers else "left", overflow="fold")
-    for row in section.rows:
-        table.add_row(*(Text(plain(cell), style=_style(cell) if at >= section.numbers else "")
-                        for at, cell in enumerate(row)))
-    if section.more:
-        table.add_section()
-        table.add_row(f"and {section.more:,} more", *("" for _ in section.headings[1:]))
-    return table
-
-
-def _style(cell: str) -> str:
-    return "cyan" if cell[:1] in "+-" and len(cell) > 1 else ""
-
-
-def _markdown_table(section: Section) -> list[str]:
-    rule = ["---:" if at >= section.numbers else "---" for at in range(len(section.headings))]
-    rows = [[_cell(cell) for cell in row] for row in section.rows]
-    rows += [[f"and {section.more:,} more", *([""] * (len(rule) - 1))]] if section.more else []
-    return [f"| {' | '.join(row)} |" for row in ([*map(_cell, section.headings)], rule, *rows)]
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no line break, no end of the cell."""
-    shown = plain(text.strip())
-    for letter in "\\`*_[]<>|#~":
-        shown = shown.replace(letter, f"\\{letter}" if letter not in "<>" else {"<": "&lt;", ">": "&gt;"}[letter])
-    return shown
+    return listed("Machines by pool", ("pool", "peak before", "peak after", "change", "hours"), lines, rows)

@@ -154,7 +154,9 @@ class Reason(_Part):
 
 
 class Provenance(_Part):
-    """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another."""
+    """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
+    `what_if` are changes to the scenario under which the plan was made.
+    """
 
     scenario_sha256: str = ""
     catalog_as_of: str = ""
@@ -163,6 +165,7 @@ class Provenance(_Part):
     seed: int = 0
     versions: dict[str, str] = {}
     objective: dict[str, Any] | None = None
+    what_if: Row[str] = ()
 
 
 class Plan(_Part):
@@ -200,12 +203,14 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables` and the horizon's `periods` only where there are any."""
+        """The plan as `plan.json` has it; `tables`, `what_if` and the horizon's `periods` only where there are any."""
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
         if content["tables"] is None:
             del content["tables"]
+        if not content["provenance"]["what_if"]:
+            del content["provenance"]["what_if"]
         return content
 
     def with_id(self) -> Plan:

@@ -30,6 +30,7 @@ from planner.profiles import Profiles, profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
+from planner.whatif import Change, apply
 from planner.words import in_words, same_usd
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class PlanRequest:
 
     `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes,
     else the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which
-    machine in every slot, not only where simple orders do not find it. Raises InputError for values that cannot be.
+    machine in every slot, not only where simple orders do not find it. `what_if` changes the scenario before it is
+    planned. Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None
@@ -69,6 +71,7 @@ class PlanRequest:
     solver: str = "planner"
     packings: bool = False
     thorough: bool = False
+    what_if: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -176,6 +179,24 @@ def _cells(formulation: Formulation) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A scenario read and resolved, and what its workloads need: what plans with several requests have in common."""
+
+    scenario: Scenario
+    profiles: Profiles
+    source_sha256: str
+    catalog_as_of: str
+
+
+def prepare(source: Path | Scenario, request: PlanRequest, catalog: Catalog | None = None) -> Prepared:
+    """Read (with the request's objective), resolve and profile (with its seed) a scenario. Raises InputError."""
+    catalog = catalog or builtin_catalog()
+    given = read_scenario(source, request.changes) if isinstance(source, Path) else source
+    scenario = resolve(given, catalog)
+    return Prepared(scenario, profile(scenario, request.seed), given.source_sha256, catalog.as_of)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One scenario, formulated once, on its way to a plan, or to several with different objectives."""
 
@@ -188,13 +209,18 @@ class Job:
     @classmethod
     def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> Job:
         """Read, resolve, profile and formulate a scenario. Raises InputError."""
-        given = read_scenario(source, request.changes) if isinstance(source, Path) else source
-        objective = request.objective(given.objective)
-        scenario = resolve(given, catalog).model_copy(update={"objective": objective})
-        profiles = profile(scenario, request.seed)
-        provenance = Provenance(scenario_sha256=given.source_sha256, catalog_as_of=catalog.as_of, version=__version__,
-                                solver=request.solver, seed=request.seed, versions=_versions(),
-                                objective=objective.model_dump())
+        return cls.on(prepare(source, request, catalog), request)
+
+    @classmethod
+    def on(cls, prepared: Prepared, request: PlanRequest) -> Job:
+        """Formulate what is prepared as the request's objective and what-if ask. Raises InputError."""
+        objective = request.objective(prepared.scenario.objective)
+        asked = prepared.scenario.model_copy(update={"objective": objective})
+        scenario, profiles = apply(request.what_if, asked, prepared.profiles)
+        provenance = Provenance(scenario_sha256=prepared.source_sha256, catalog_as_of=prepared.catalog_as_of,
+                                version=__version__, solver=request.solver, seed=request.seed, versions=_versions(),
+                                objective=objective.model_dump(),
+                                what_if=tuple(str(change) for change in request.what_if))
         return cls(scenario, profiles, formulate(scenario, profiles), request, provenance)
 
     def asking(self, objective: Objective) -> Job:
