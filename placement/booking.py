@@ -39,14 +39,17 @@ class Links(NamedTuple):
 class Rules(NamedTuple):
     """Who is who and what is allowed; [S] by stream, [W] by workload.
 
-    Streams have a `shape`, are `firm` (not on spot) and need availability `target`; `up` [G] is what clusters offer.
-    The streams of workload w are `member[member_first[w]:member_first[w + 1]]`. `drop_usd` is what leaving a workload
-    out costs the search, `drop_weight` what it takes of `slack`.
+    Streams have a `shape`, are `firm` (not on spot) and need availability `target`; pools lie in failure domains
+    `pool_domain` [P] with `path` [D, L] and `up` [M] as in `placement.problem.Domains`. The streams of workload w are
+    `member[member_first[w]:member_first[w + 1]]`. `drop_usd` is what leaving a workload out costs the search,
+    `drop_weight` what it takes of `slack`.
     """
 
     shape: Ints
     firm: Bools
     target: Floats
+    pool_domain: Ints
+    path: Ints
     up: Floats
     workload: Ints
     member_first: Ints

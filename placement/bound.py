@@ -9,7 +9,8 @@ Moved into the objective, what is left falls apart into the workloads (each take
 rented at the prices) and the pools (each runs the machines that earn most). Their sum is a lower bound for every y, by
 weak duality (Geoffrion, "Lagrangean relaxation for integer programming", Mathematical Programming Study 2, 1974). In
 `max_sla` the budget row is priced too, by `cost_scale`. Flows between streams cost nothing in the bound (they are
->= 0), and copies need only lie in distinct clusters, so the bound holds for the full problem. All sums are float64.
+>= 0), and copies need only lie in distinct failure domains, so the bound holds for the full problem. All sums are
+float64.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from placement.domains import failure_domains
 from placement.jit import jit, read_only
 from placement.levels import pool_levels
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
@@ -47,8 +49,8 @@ class Prices:
 class Choices:
     """For every stream and number of copies (a row, [Q]) the cheapest choice at some prices.
 
-    Row q takes the k places `first[q]:first[q] + k` for its copies, in k distinct clusters, cheapest first; the place
-    after them is the next best cluster (candidate -1 where there is none). `cost` [Q] is infinite where there is no
+    Row q takes the k places `first[q]:first[q] + k` for its copies, in k distinct domains, cheapest first; the place
+    after them is the next best domain (candidate -1 where there is none). `cost` [Q] is infinite where there is no
     choice. `unit_cost`, `candidate`, `variant`, `start` are per place; `best` [S] is the cheapest over a stream's rows.
     """
 
@@ -97,7 +99,7 @@ class Tables(NamedTuple):
     latest: Ints
     peak: Ints
     rows: Counts
-    pool_cluster: Ints
+    pool_domain: Ints
     q_stream: Ints
     q_copies: Ints
     q_variant: Ints
@@ -112,7 +114,7 @@ def tables(problem: Problem) -> Tables:
     arrays = (
         s.shape, s.preemptible.astype(np.int64), s.candidate_first, c.pool, c.speed, c.cost_usd, c.user_usd, c.single,
         most_replicas(problem), v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest,
-        peaks(problem), v.rows, problem.pools.cluster, v.stream[begin], v.copies[begin],
+        peaks(problem), v.rows, failure_domains(problem).pool, v.stream[begin], v.copies[begin],
         np.append(begin, len(v.stream)),
     )  # fmt: skip
     return Tables(*(read_only(array) for array in arrays))
@@ -170,41 +172,44 @@ def _cheapest_first(values: Floats) -> Ints:
 
 
 @jit
-def _by_cluster(
+def cheapest_by_domain(
     table: Tables, q: int, must: Ints, replica_usd: Floats, cost_scale: float, sums: Floats, at: Ints
 ) -> Floats:
-    """Cost of the cheapest copy of row q in every cluster [G]; `at` [G, 3] receives candidate, variant and start."""
+    """Cost of the cheapest copy of row q in every domain [D] that `must` [D] does not rule out (-1).
+
+    `at` [D, 3] receives candidate, variant and start, `sums` [T + 1] is working memory.
+    """
     s, k = table.q_stream[q], table.q_copies[q]
     cheapest = np.full(len(at), np.inf)
     for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
         if k == 1 and not table.single[n]:
             continue
         p = table.pool[n]
-        g = table.pool_cluster[p]
+        d = table.pool_domain[p]
         fixed = cost_scale * (table.cost_usd[n] + table.user_usd[n] / k)
-        if must[s, g] < 0 or fixed >= cheapest[g]:
+        if must[d] < 0 or fixed >= cheapest[d]:
             continue
         for u in range(table.q_variant[q], table.q_variant[q + 1]):
             if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[n]:
                 continue
             paid, first = rent(table, u, replica_usd[table.kind[s], table.shape[s], p], sums)
-            if fixed + paid < cheapest[g]:
-                cheapest[g] = fixed + paid
-                at[g, 0], at[g, 1], at[g, 2] = n, u, first
+            if fixed + paid < cheapest[d]:
+                cheapest[d] = fixed + paid
+                at[d, 0], at[d, 1], at[d, 2] = n, u, first
     return cheapest
 
 
 @jit
 def _rank(cheapest: Floats, must: Ints, copies: int) -> tuple[Ints, bool]:
-    """Clusters, those that must be used first, then by `cheapest` [G]; and whether so many copies can be there."""
+    """Domains, those that must be used first, then by `cheapest` [D]; and whether so many copies can be there."""
     rank = cheapest.copy()
     fixed = 0
-    for g in range(len(rank)):
-        if must[g] > 0:
+    for d in range(len(rank)):
+        if must[d] > 0:
             fixed += 1
-            if cheapest[g] == np.inf:
+            if cheapest[d] == np.inf:
                 fixed += copies  # impossible: it must be used and cannot be
-            rank[g] = -np.inf
+            rank[d] = -np.inf
     order = _cheapest_first(rank)
     return order, fixed <= copies <= len(rank)
 
@@ -214,38 +219,38 @@ def _price_rows(
     table: Tables, replica_usd: Floats, cost_scale: float, allowed: Bools, must: Ints, q_first: Ints, cost: Floats,
     unit_cost: Floats, candidate: Ints, variant: Ints, start: Ints,
 ) -> None:  # fmt: skip
-    """Fill the arrays of `Choices`, which come with costs infinite and candidates -1; `must` as `Fixed.clusters`."""
-    clusters = must.shape[1]
-    at = np.empty((clusters, 3), np.int64)
+    """Fill the arrays of `Choices`, which come with costs infinite and candidates -1; `must` as `Fixed.domains`."""
+    domains = must.shape[1]
+    at = np.empty((domains, 3), np.int64)
     sums = np.empty(replica_usd.shape[3] + 1)
     for q in range(len(table.q_stream)):
         if not allowed[q]:
             continue
         k, first = table.q_copies[q], q_first[q]
-        cheapest = _by_cluster(table, q, must, replica_usd, cost_scale, sums, at)
+        cheapest = cheapest_by_domain(table, q, must[table.q_stream[q]], replica_usd, cost_scale, sums, at)
         order, possible = _rank(cheapest, must[table.q_stream[q]], k)
-        for i in range(min(k + 1, clusters)):
-            g = order[i]
-            if cheapest[g] < np.inf:
-                candidate[first + i], variant[first + i], start[first + i] = at[g, 0], at[g, 1], at[g, 2]
-                unit_cost[first + i] = cheapest[g]
+        for i in range(min(k + 1, domains)):
+            d = order[i]
+            if cheapest[d] < np.inf:
+                candidate[first + i], variant[first + i], start[first + i] = at[d, 0], at[d, 1], at[d, 2]
+                unit_cost[first + i] = cheapest[d]
         if possible:
             cost[q] = unit_cost[first : first + k].sum()
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What a branch fixes: `copies` [S, K + 1] numbers of copies allowed, `clusters` [S, G] 1 must, -1 never, 0 may."""
+    """What a branch fixes: `copies` [S, K + 1] numbers of copies allowed, `domains` [S, D] 1 must, -1 never, 0 may."""
 
     copies: Bools
-    clusters: Ints
+    domains: Ints
 
 
 def free(problem: Problem) -> Fixed:
     """Nothing fixed."""
     streams, most = len(problem.streams.shape), int(problem.variants.copies.max(initial=1))
-    clusters = np.zeros((streams, len(problem.clusters.availability)), np.int64)
-    return Fixed(np.ones((streams, most + 1), bool), clusters)
+    domains = np.zeros((streams, len(failure_domains(problem).path)), np.int64)
+    return Fixed(np.ones((streams, most + 1), bool), domains)
 
 
 class Pricer:
@@ -264,7 +269,7 @@ class Pricer:
         cost, unit_cost = np.full(len(table.q_stream), np.inf), np.full(int(first[-1]), np.inf)
         candidate, variant, start = (np.full(int(first[-1]), -1, np.int64) for _ in range(3))
         _price_rows(
-            table, prices.replica_usd, prices.cost_scale, allowed, fixed.clusters, first, cost, unit_cost, candidate,
+            table, prices.replica_usd, prices.cost_scale, allowed, fixed.domains, first, cost, unit_cost, candidate,
             variant, start,
         )  # fmt: skip
         best = np.full(len(self._problem.streams.shape), np.inf)

@@ -18,6 +18,7 @@ import numpy as np
 from placement.bound import Fixed, free
 from placement.bounding import Bounding
 from placement.columns import Column
+from placement.domains import failure_domains
 from placement.problem import Floats, Ints, Problem
 
 _PRICING_ROUNDS = 4
@@ -28,7 +29,7 @@ _SPLIT_ENOUGH = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What is fixed, what the bound is, and the decision to take next (stream, cluster; cluster -1: copies)."""
+    """What is fixed, what the bound is, and the decision to take next (stream, domain; domain -1: copies)."""
 
     fixed: Fixed
     bound: float
@@ -39,8 +40,8 @@ class Branching:
     """Raises the bound of a settled `Bounding` by best-first branching; `advance` works off one branch."""
 
     def __init__(self, problem: Problem, bounding: Bounding, stopped: Callable[[], bool]) -> None:
-        self._problem, self._bounding, self._stopped = problem, bounding, stopped
-        self._cluster = problem.pools.cluster[problem.candidates.pool]
+        self._bounding, self._stopped = bounding, stopped
+        self._domain = failure_domains(problem).pool[problem.candidates.pool]
         self._open: list[tuple[float, int, _Branch]] = []
         self._count = 0
         self.done = False
@@ -79,16 +80,16 @@ class Branching:
             self._bounding.bound = max(self._bounding.bound, min(self._open[0][0], enough))
 
     def _children(self, branch: _Branch) -> list[Fixed]:
-        stream, cluster, copies = branch.decision or (0, 0, 0)
+        stream, domain, copies = branch.decision or (0, 0, 0)
         result = []
         for side in (0, 1):
-            allowed, clusters = branch.fixed.copies.copy(), branch.fixed.clusters.copy()
-            if cluster >= 0:
-                clusters[stream, cluster] = 1 if side else -1
+            allowed, domains = branch.fixed.copies.copy(), branch.fixed.domains.copy()
+            if domain >= 0:
+                domains[stream, domain] = 1 if side else -1
             else:
                 few = np.arange(allowed.shape[1]) <= copies
                 allowed[stream] &= few if side == 0 else ~few
-            result.append(Fixed(allowed, clusters))
+            result.append(Fixed(allowed, domains))
         return result
 
     def _evaluate(self, fixed: Fixed, bound: float, enough: float) -> _Branch | None:
@@ -114,34 +115,34 @@ class Branching:
         s = column.stream
         if not fixed.copies[s, min(len(column.units), fixed.copies.shape[1] - 1)]:
             return False
-        here = self._clusters(column)
-        wish = fixed.clusters[s]
+        here = self._domains(column)
+        wish = fixed.domains[s]
         return bool((wish[here] >= 0).all()) and not bool((np.delete(wish, here) > 0).any())
 
-    def _clusters(self, column: Column) -> Ints:
+    def _domains(self, column: Column) -> Ints:
         units = self._bounding.master.units.units
-        return self._cluster[[units[u][0] for u in column.units]]
+        return self._domain[[units[u][0] for u in column.units]]
 
     def _decide(self, fixed: Fixed) -> tuple[int, int, int] | None:
-        """The decision that matters most: stream, cluster (or -1 and the number of copies to divide at)."""
-        master, problem = self._bounding.master, self._problem
-        streams, clusters = len(problem.streams.shape), len(problem.clusters.availability)
-        use, copies = np.zeros((streams, clusters)), np.zeros((streams, fixed.copies.shape[1]))
+        """The decision that matters most: stream, domain (or -1 and the number of copies to divide at)."""
+        master = self._bounding.master
+        use: Floats = np.zeros(fixed.domains.shape)
+        copies: Floats = np.zeros(fixed.copies.shape)
         for column, value in zip(master.columns, master.fraction, strict=False):
             if value > 1e-7:
-                use[column.stream, self._clusters(column)] += value
+                use[column.stream, self._domains(column)] += value
                 copies[column.stream, min(len(column.units), copies.shape[1] - 1)] += value
         dual = np.maximum(master.stream_duals(), 0.0)
         below = np.cumsum(copies, axis=1)
         by_copies = _halves(below) * dual[:, None]
-        by_cluster = _halves(use) * (fixed.clusters == 0) * dual[:, None]
-        if max(by_copies.max(), by_cluster.max()) <= _SPLIT_ENOUGH * max(float(dual.mean()), 1e-9):
+        by_domain = _halves(use) * (fixed.domains == 0) * dual[:, None]
+        if max(by_copies.max(), by_domain.max()) <= _SPLIT_ENOUGH * max(float(dual.mean()), 1e-9):
             return None
-        if by_copies.max() >= 0.5 * by_cluster.max():
+        if by_copies.max() >= 0.5 * by_domain.max():
             s, k = np.unravel_index(int(by_copies.argmax()), by_copies.shape)
             return int(s), -1, int(k)
-        s, g = np.unravel_index(int(by_cluster.argmax()), by_cluster.shape)
-        return int(s), int(g), 0
+        s, d = np.unravel_index(int(by_domain.argmax()), by_domain.shape)
+        return int(s), int(d), 0
 
 
 def _halves(fractions: Floats) -> Floats:

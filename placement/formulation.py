@@ -1,15 +1,15 @@
 """The placement problem as one mixed-integer program, for any solver that takes arrays.
 
-Columns: x[option] places a copy; here[s, k, g] says that stream s keeps one of its k copies in cluster g; some[s, k]
-that it has k copies; attained[w]; first[s, g] that copy 0 of a sender is in g; sent[f, g, h] that flow f goes from g to
-h; run[o, t] machines of an offer; held[o] machines paid in every slot; and for packing uses[p, t, j] of pattern j, or
+Columns: x[option] places a copy; here[s, k, d] says that stream s keeps one of its k copies in domain d; some[s, k]
+that it has k copies; attained[w]; first[s, d] that copy 0 of a sender is in d; sent[f, d, e] that flow f goes from d to
+e; run[o, t] machines of an offer; held[o] machines paid in every slot; and for packing uses[p, t, j] of pattern j, or
 replicas[p, c, t] of class c.
 
 Rows:
-    copies: sum_k some[s, k] = attained[w(s)];  sum_g here[s, k, g] = k some[s, k];  here[s, k, g] <= some[s, k]
-    places: sum of x over the options of (s, k) in g = here[s, k, g]
-    availability: of no k clusters kept together is more than one down too often (`too_weak`)
-    flows: sum_g sent[f, g, h] >= here[r, h] + attained[s] - 1;  sent[f, g, h] <= first[s, g] <= here[s, g]
+    copies: sum_k some[s, k] = attained[w(s)];  sum_d here[s, k, d] = k some[s, k];  here[s, k, d] <= some[s, k]
+    places: sum of x over the options of (s, k) in d = here[s, k, d]
+    availability: of no k domains kept together is more than one down too often (`too_weak`, `bad_sets`)
+    flows: sum_d sent[f, d, e] >= here[r, e] + attained[s] - 1;  sent[f, d, e] <= first[s, d] <= here[s, d]
     machines: sum_o run[o, t] <= max[p, t];  run[o, t] <= held[o] where the offer is paid in every slot
     packing, exact: sum_j pattern[j, c] uses[p, t, j] >= replicas of c;  sum_j uses <= sum_o run
     packing, relaxed: sum_c weight[c] replicas[p, c, t] <= sum_o run, for weights of which no machine holds more than 1
@@ -24,20 +24,22 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb
 from typing import Literal
 
 import numpy as np
 
+from placement.domains import SLO_TOLERANCE, cluster_of, failure_domains, lone_copy, share_parts, together
 from placement.mip import Draft, Model
 from placement.options import Options
 from placement.packing_rows import PoolWork, maximal_patterns, packing_weights, pool_work
-from placement.problem import Bools, Floats, Ints, Problem, Purchase
+from placement.problem import Bools, Domains, Floats, Ints, Problem, Purchase
 from placement.result import Solution, Units
 
 MAX_USES = 30_000
 """Most pattern columns (patterns x slots, over all pools); pools beyond it are relaxed."""
-SLO_TOLERANCE = 1e-12
-"""Slack of an availability, for rounding in the product of chances."""
+MAX_SETS = 20_000
+"""Most sets of domains that are looked at for a stream where domains share parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +146,24 @@ def _attained(problem: Problem, draft: Draft, goal: Goal) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """The columns here[s, k, g]: stream, copies, cluster and position of each."""
+    """The columns here[s, k, d]: stream, copies, domain and position of each."""
 
     stream: Ints
     copies: Ints
-    cluster: Ints
+    domain: Ints
     column: Ints
 
     def of(self, stream: int) -> Iterator[tuple[int, Ints]]:
-        """(cluster, columns of all k) for a stream."""
+        """(domain, columns of all k) for a stream."""
         mine = self.stream == stream
-        for cluster in np.unique(self.cluster[mine]):
-            yield int(cluster), self.column[mine & (self.cluster == cluster)]
+        for domain in np.unique(self.domain[mine]):
+            yield int(domain), self.column[mine & (self.domain == domain)]
 
 
 def _copies(problem: Problem, options: Options, draft: Draft, x: Ints, attained: Ints) -> _Places:
-    clusters, most = len(problem.clusters.availability), int(options.copies.max(initial=1)) + 1
-    place, at = np.unique((options.stream * most + options.copies) * clusters + options.cluster, return_inverse=True)
-    group, of_place = np.unique(place // clusters, return_inverse=True)
+    domains, most = len(failure_domains(problem).path), int(options.copies.max(initial=1)) + 1
+    place, at = np.unique((options.stream * most + options.copies) * domains + options.domain, return_inverse=True)
+    group, of_place = np.unique(place // domains, return_inverse=True)
     some = draft.add_columns(len(group), whole=True)
     here = draft.add_columns(len(place))
     streams = draft.add_rows(len(problem.streams.workload), 0.0, 0.0)
@@ -177,17 +179,19 @@ def _copies(problem: Problem, options: Options, draft: Draft, x: Ints, attained:
     distinct = draft.add_rows(len(several), upper=0.0)
     draft.put(distinct, here[several], 1.0)
     draft.put(distinct, some[of_place[several]], -1.0)
-    return _Places(group[of_place] // most, group[of_place] % most, place % clusters, here)
+    return _Places(group[of_place] // most, group[of_place] % most, place % domains, here)
 
 
 def _availability(problem: Problem, draft: Draft, places: _Places) -> None:
-    slo = problem.streams.availability
-    up = problem.clusters.availability
+    slo, domains = problem.streams.availability, failure_domains(problem)
+    alone, lone = not share_parts(domains), lone_copy(domains)
     bound = (places.copies > 1) & (slo[places.stream] > 0)
     key = np.stack([places.stream[bound], places.copies[bound]], axis=1)
     for stream, copies in np.unique(key, axis=0):
         mine = np.flatnonzero((places.stream == stream) & (places.copies == copies))
-        for weak in too_weak(tuple(up[places.cluster[mine]].tolist()), int(copies), float(slo[stream])):
+        there, k, asked = places.domain[mine], int(copies), float(slo[stream])
+        weak_sets = too_weak(tuple(lone[there].tolist()), k, asked) if alone else bad_sets(domains, there, k, asked)
+        for weak in weak_sets:
             draft.put(draft.add_rows(1, upper=copies - 1.0), places.column[mine[list(weak)]], 1.0)
 
 
@@ -216,8 +220,30 @@ def too_weak(up: tuple[float, ...], copies: int, slo: float) -> tuple[tuple[int,
     return tuple(sets)
 
 
+def bad_sets(domains: Domains, there: Ints, copies: int, slo: float) -> tuple[tuple[int, ...], ...]:
+    """Sets of `copies` of the domains `there` [n] (by position) in which more than one is down too often."""
+    sets = np.array(list(itertools.combinations(range(len(there)), copies)), np.int64).reshape(-1, copies)
+    weak = together(domains.path, domains.up, there[sets]) < slo - SLO_TOLERANCE
+    return tuple(map(tuple, sets[weak].tolist()))
+
+
+def too_many_sets(problem: Problem) -> str | None:
+    """Why the availability of copies in domains that share parts cannot be written out; None where it can."""
+    domains = failure_domains(problem)
+    if not share_parts(domains):
+        return None
+    c, v, asked = problem.candidates, problem.variants, problem.streams.availability > 0
+    pairs = np.unique(np.stack([c.stream, domains.pool[c.pool]], axis=1), axis=0)
+    legal = np.bincount(pairs[:, 0], minlength=len(asked))[v.stream]
+    most = max((comb(int(n), int(k)) for n, k, on in zip(legal, v.copies, asked[v.stream], strict=True)
+                if on and k > 1), default=0)
+    if most <= MAX_SETS:
+        return None
+    return f"a stream has {most} sets of failure domains to choose from, more than the {MAX_SETS} it can write out"
+
+
 def _flows(problem: Problem, draft: Draft, places: _Places, attained: Ints) -> None:
-    flows, workload = problem.flows, problem.streams.workload
+    flows, workload, cluster = problem.flows, problem.streams.workload, cluster_of(problem)
     first = {int(s): _first(draft, places, int(s), int(attained[workload[s]])) for s in np.unique(flows.sender)}
     for sender, receiver, gb in zip(flows.sender.tolist(), flows.receiver.tolist(), flows.gb.tolist(), strict=True):
         for target, here in places.of(receiver):
@@ -225,12 +251,12 @@ def _flows(problem: Problem, draft: Draft, places: _Places, attained: Ints) -> N
             draft.put(row, here, -1.0)
             draft.put(row, int(attained[workload[sender]]), -1.0)
             for source, column in first[sender].items():
-                usd = gb * float(problem.clusters.egress_usd_per_gb[source, target])
+                usd = gb * float(problem.clusters.egress_usd_per_gb[cluster[source], cluster[target]])
                 draft.put(row, _sent(draft, column, usd) if usd > 0 else column, 1.0)
 
 
 def _first(draft: Draft, places: _Places, stream: int, attained: int) -> dict[int, int]:
-    """first[s, g] by cluster: shares that sum to 1, which an optimum never splits without need."""
+    """first[s, d] by domain: shares that sum to 1, which an optimum never splits without need."""
     here = dict(places.of(stream))
     first = draft.add_columns(len(here))
     draft.put(draft.add_rows(1, 0.0, 0.0), np.append(first, attained), np.append(np.ones(len(here)), -1.0))
@@ -331,7 +357,7 @@ def _put_needs(draft: Draft, work: PoolWork, cover: Ints) -> None:
 def _senders_first(problem: Problem, options: Options, chosen: Ints) -> Ints:
     """Reorder so that the first copy of each sender is the one its flows leave from at the least cost."""
     flows, egress = problem.flows, problem.clusters.egress_usd_per_gb
-    stream, cluster = options.stream[chosen], options.cluster[chosen]
+    stream, cluster = options.stream[chosen], problem.pools.cluster[options.pool[chosen]]
     ordered = chosen.copy()
     for sender in np.unique(flows.sender):
         mine = np.flatnonzero(stream == sender)

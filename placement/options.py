@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from placement.domains import failure_domains
 from placement.problem import Counts, Floats, Ints, Problem
 
 MAX_ENTRIES = 60_000_000
@@ -26,7 +27,7 @@ class Options:
     stream: Ints
     copies: Ints
     pool: Ints
-    cluster: Ints
+    domain: Ints
     candidate: Ints
     variant: Ints
     start: Ints
@@ -73,7 +74,8 @@ def expand(problem: Problem) -> Options:
     c = problem.candidates
     copies = problem.variants.copies[variant]
     pool = c.pool[candidate]
-    return Options(c.stream[candidate], copies, pool, problem.pools.cluster[pool], candidate, variant, start,
+    domain = failure_domains(problem).pool[pool]
+    return Options(c.stream[candidate], copies, pool, domain, candidate, variant, start,
                    c.cost_usd[candidate] + c.user_usd[candidate] / copies, need, needs)
 
 

@@ -38,13 +38,24 @@ class Purchase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """`availability` [G] is the chance that a cluster is up; `egress_usd_per_gb` [G, G] is sender by receiver.
-
-    A cluster is one failure domain: copies of a stream lie in distinct clusters.
-    """
+    """`availability` [G] is the chance that a cluster is up; `egress_usd_per_gb` [G, G] is sender by receiver."""
 
     availability: Floats
     egress_usd_per_gb: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """Failure domains: every pool lies in one, `pool` [P]; copies of a stream lie in distinct ones.
+
+    A domain is up while all parts on its `path` [D, L] are (rows of `up` [M], -1 for none): its provider, its region,
+    its cluster, its zone. A part is up with chance `up`, whatever the others are; domains that share a part fail with
+    it. Paths nest: two that agree in a part agree in all before it.
+    """
+
+    pool: Ints
+    path: Ints
+    up: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,10 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Everything a solver may know. `shapes` [C, R] are the resources one replica takes."""
+    """Everything a solver may know. `shapes` [C, R] are the resources one replica takes.
+
+    `domains` of None: every cluster is a failure domain by itself (see `failure_domains`).
+    """
 
     slots: int
     objective: Objective
@@ -182,11 +196,12 @@ class Problem:
     candidates: Candidates
     variants: Variants
     flows: Flows
+    domains: Domains | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
-                     self.variants, self.flows):
-            for column in fields(part):
+                     self.variants, self.flows, self.domains):
+            for column in fields(part) if part is not None else ():
                 getattr(part, column.name).setflags(write=False)
         self.shapes.setflags(write=False)
 

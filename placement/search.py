@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.booking import MISSING_USD, State, Tables, put, received_usd, score, sent_usd, with_unit
+from placement.domains import choose_domains
 from placement.jit import jit
 from placement.payment import pool_cost
 from placement.problem import Bools, Floats, Ints
@@ -49,57 +50,13 @@ class Scratch(NamedTuple):
 
 
 @jit
-def survives(up: Floats, clusters: Ints, k: int, target: float) -> bool:
-    """Whether at most one of k independent copies is down with probability `target` or more; `up` [G]."""
-    none, one = 1.0, 0.0
-    for i in range(k):
-        a = up[clusters[i]]
-        one = one * a + none * (1 - a)
-        none *= a
-    return bool(none + one >= target - 1e-12)
-
-
-@jit
-def _choose_clusters(usd: Floats, up: Floats, k: int, target: float, chosen: Ints) -> float:
-    """The k cheapest clusters [G] that survive together, into `chosen` [k]; their USD, infinite where there are none.
-
-    When the cheapest do not meet the availability `target`, the least available is given up for the next cheapest.
-    """
-    clusters = len(usd)
-    taken = np.zeros(clusters, np.bool_)
-    total = 0.0
-    for i in range(clusters):
-        at = -1
-        for g in range(clusters):
-            if not taken[g] and usd[g] < np.inf and (at < 0 or usd[g] < usd[at]):
-                at = g
-        if at < 0:
-            return np.inf
-        taken[at] = True
-        if i < k:
-            chosen[i] = at
-            total += usd[at]
-        else:
-            weakest = 0
-            for c in range(1, k):
-                if up[chosen[c]] < up[chosen[weakest]]:
-                    weakest = c
-            if up[at] > up[chosen[weakest]]:
-                total += usd[at] - usd[chosen[weakest]]
-                chosen[weakest] = at
-        if i >= k - 1 and (k == 1 or survives(up, chosen, k, target)):
-            return total
-    return np.inf
-
-
-@jit
-def _price_clusters(
+def _price_domains(
     state: State, tables: Tables, scratch: Scratch, stream: int, block: int, noise: float, limit: float,
     received: Floats, usd: Floats, at: Ints,
 ) -> None:  # fmt: skip
-    """The cheapest unit of a block in every cluster: `usd` and the unit `at`, [G] each; none from `limit` USD on.
+    """The cheapest unit of a block in every domain: `usd` and the unit `at`, [D] each; none from `limit` USD on.
 
-    `received` [G] keeps what is received where, -1 while unknown.
+    `received` [G] keeps what is received in which cluster, -1 while unknown.
     """
     units = tables.units
     usd[:] = np.inf
@@ -107,47 +64,47 @@ def _price_clusters(
         if noise > 0 and np.random.random() < noise:
             continue
         p = units.pool[u]
-        g = tables.links.pool_cluster[p]
+        g, d = tables.links.pool_cluster[p], tables.rules.pool_domain[p]
         if received[g] < 0:
             received[g] = received_usd(state, tables, stream, g)
         cost = units.usd[u] + received[g]
-        if cost >= usd[g] or cost >= limit:
+        if cost >= usd[d] or cost >= limit:
             continue
         if with_unit(state, tables, u, stream, scratch.every, scratch.firm_every):
             paid, _ = pool_cost(tables.purse, p, state.level[p], scratch.firm_every, scratch.every)
             cost += paid - state.pool_usd[p]
-        if cost < usd[g]:
-            usd[g], at[g] = cost, u
+        if cost < usd[d]:
+            usd[d], at[d] = cost, u
 
 
 @jit
 def _choose(state: State, tables: Tables, scratch: Scratch, stream: int, noise: float) -> None:
     """Choose the cheapest copies for a stream that is out; `scratch.chosen` receives k and the units (k 0: none found).
 
-    Copies lie in distinct clusters, so in distinct pools: what each costs does not depend on the others. The copy from
+    Copies lie in distinct domains, so in distinct pools: what each costs does not depend on the others. The copy from
     which the stream's data leave cheapest is copy 0.
     """
-    units, chosen, up = tables.units, scratch.chosen, tables.rules.up
-    clusters = len(up)
-    usd, at = np.empty(clusters), np.empty(clusters, np.int64)
+    units, chosen, rules = tables.units, scratch.chosen, tables.rules
+    clusters, domains = len(tables.links.egress), len(rules.path)
+    usd, at = np.empty(domains), np.empty(domains, np.int64)
     received, sent = np.full(clusters, -1.0), np.full(clusters, -1.0)
     picked = np.empty(len(chosen), np.int64)
     best = MISSING_USD
     chosen[0] = 0
     for block in range(units.stream_first[stream], units.stream_first[stream + 1]):
         k = units.block_copies[block]
-        _price_clusters(state, tables, scratch, stream, block, noise, best, received, usd, at)
-        total = _choose_clusters(usd, up, k, tables.rules.target[stream], picked)
+        _price_domains(state, tables, scratch, stream, block, noise, best, received, usd, at)
+        total = choose_domains(usd, rules.path, rules.up, k, rules.target[stream], picked)
         if total >= best:
             continue
-        first = 0
+        first, least = 0, np.inf
         for c in range(k):
-            g = picked[c]
+            g = tables.links.pool_cluster[units.pool[at[picked[c]]]]
             if sent[g] < 0:
                 sent[g] = sent_usd(state, tables, stream, g)
-            if sent[g] < sent[picked[first]]:
-                first = c
-        total += sent[picked[first]]
+            if sent[g] < least:
+                first, least = c, sent[g]
+        total += least
         if total < best:
             best = total
             picked[0], picked[first] = picked[first], picked[0]

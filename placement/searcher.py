@@ -7,11 +7,12 @@ import numpy as np
 from placement.booking import Links, Rules, State, Tables, book_all
 from placement.bound import may_drop
 from placement.columns import Column, UnitTable
+from placement.domains import failure_domains, survives
 from placement.jit import read_only
 from placement.payment import make_purse
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Units
-from placement.search import improve, survives
+from placement.search import improve
 from placement.shortlist import Shortlist
 from placement.weights import stack, undominated
 
@@ -30,14 +31,15 @@ def make_links(problem: Problem) -> Links:
 
 def make_rules(problem: Problem, drop_usd: Floats) -> Rules:
     """`drop_usd` [W]: what the search pays for leaving a workload out."""
-    s, w = problem.streams, problem.workloads
+    s, w, domains = problem.streams, problem.workloads, failure_domains(problem)
     by_cost = problem.objective.mode == "min_cost"
     order = np.argsort(s.workload, kind="stable")
     first = np.searchsorted(s.workload[order], np.arange(len(w.weight) + 1))
     never = np.where(w.droppable, w.weight, np.inf)
     return Rules(
-        read_only(s.shape), ~s.preemptible, read_only(s.availability), read_only(problem.clusters.availability),
-        read_only(s.workload), first.astype(np.int64), order.astype(np.int64), may_drop(problem) & placeable(problem),
+        read_only(s.shape), ~s.preemptible, read_only(s.availability), read_only(domains.pool),
+        read_only(domains.path), read_only(domains.up), read_only(s.workload),
+        first.astype(np.int64), order.astype(np.int64), may_drop(problem) & placeable(problem),
         drop_usd.copy(), never if by_cost else np.zeros(len(w.weight)), problem.slack if by_cost else np.inf,
         problem.objective.budget_usd,
     )  # fmt: skip
@@ -157,8 +159,9 @@ class Searcher:
     def _survives(self, column: Column, table: UnitTable) -> bool:
         """Whether the copies meet their availability together: the master does not ask for that."""
         pools = self.problem.candidates.pool[[table.units[u][0] for u in column.units]]
-        rules, clusters = self._rules, self.problem.pools.cluster[pools]
-        return len(clusters) == 1 or survives(rules.up, clusters, len(clusters), float(rules.target[column.stream]))
+        rules = self._rules
+        chosen = rules.pool_domain[pools]
+        return len(chosen) == 1 or survives(rules.path, rules.up, chosen, float(rules.target[column.stream]))
 
     def improve(self, rounds: int, seed: int, hot: float, cold: float, most: int, noise: float) -> float:
         """Ruin and recreate; keeps the best plan met and returns its score."""

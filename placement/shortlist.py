@@ -1,8 +1,9 @@
 """The units worth trying for every stream, by what they cost at the bound's prices.
 
 The search cannot try every start slot in every pool. Prices say which units a good plan uses: for every stream and
-number of copies the cheapest are kept, enough clusters among them to choose from, and every unit that the fractional
-solution of the master uses.
+number of copies the cheapest are kept, enough failure domains among them to choose from, and every unit that the
+fractional solution of the master uses. Where the cheapest copies of a stream miss its availability together, cheap ones
+that meet it are kept too: the bound does not ask for that.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.bound import Choices, Prices, Tables, run_rent, sum_up, tables
+from placement.bound import Choices, Prices, Tables, cheapest_by_domain, run_rent, sum_up, tables
 from placement.columns import Column, Unit, UnitTable, unit_needs
-from placement.jit import jit
+from placement.domains import SLO_TOLERANCE, choose_domains, failure_domains, together
+from placement.jit import jit, read_only
 from placement.problem import Bools, Counts, Floats, Ints, Problem
 
 _STARTS_KEPT = 6
@@ -114,19 +116,66 @@ def shortlist(
     for column, value in zip(columns, fraction, strict=False):  # columns added since have no value yet
         if value > 1e-6:
             used.setdefault((column.stream, len(column.units)), set()).update(table.units[u] for u in column.units)
-    wanted = (choices.cost <= _DEARER * choices.best[choices.stream] + 1e-6) & np.isfinite(choices.cost)
+    cost, legal = _surviving(problem, prices, choices)
+    best = np.full(len(choices.best), np.inf)
+    np.minimum.at(best, choices.stream, cost)
+    wanted = (cost <= _DEARER * best[choices.stream] + 1e-6) & np.isfinite(cost)
     wanted |= np.array([(int(a), int(b)) in used for a, b in zip(choices.stream, choices.copies, strict=True)], bool)
     units = np.zeros((len(choices.stream), most, 3), np.int64)
     scale = prices.cost_scale if prices.cost_scale > 0 else 1.0  # where money is no object, still the cheapest
     found = _cheapest_units(tables(problem), prices.replica_usd, scale, _STARTS_KEPT, wanted, units)
-    return _table(problem, choices, wanted, units, found, used)
+    return _table(problem, choices, wanted, units, found, used, legal)
+
+
+def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floats, dict[int, list[Unit]]]:
+    """What copies cost that meet their availability together [Q]; and the units of those that are not the cheapest."""
+    domains, table = failure_domains(problem), tables(problem)
+    target, most = problem.streams.availability[choices.stream], int(choices.copies.max(initial=1))
+    of_place = np.append(domains.pool[problem.candidates.pool], -1)[choices.candidate]
+    chosen = np.full((len(target), most), -1, np.int64)
+    for k in range(most):
+        some = choices.copies > k
+        chosen[some, k] = of_place[choices.first[:-1][some] + k]
+    asked = np.flatnonzero((choices.copies > 1) & (target > 0) & np.isfinite(choices.cost))
+    weak = asked[together(domains.path, domains.up, chosen[asked]) < target[asked] - SLO_TOLERANCE]
+    cost, found = choices.cost.copy(), {}
+    for q, paid, units in zip(weak.tolist(), *_cheapest_surviving(
+        table, weak, prices.replica_usd, prices.cost_scale, read_only(domains.path), read_only(domains.up),
+        problem.streams.availability, most), strict=True):  # fmt: skip
+        cost[q] = paid
+        found[q] = [(int(n), int(v), int(t)) for n, v, t in units[: choices.copies[q]]] if np.isfinite(paid) else []
+    return cost, found
+
+
+@jit
+def _cheapest_surviving(
+    table: Tables, rows: Ints, replica_usd: Floats, cost_scale: float, path: Ints, up: Floats, target: Floats, most: int
+) -> tuple[Floats, Ints]:
+    """For `rows` [n] of streams and copies a cheap choice that meets the availability `target` [S]: USD and units.
+
+    The units are [n, most, 3] (candidate, variant, start); the USD infinite where no such choice is found.
+    """
+    cost, units = np.full(len(rows), np.inf), np.zeros((len(rows), most, 3), np.int64)
+    at, chosen = np.empty((len(path), 3), np.int64), np.empty(most, np.int64)
+    may, sums = np.zeros(len(path), np.int64), np.empty(replica_usd.shape[3] + 1)
+    for i in range(len(rows)):
+        q = rows[i]
+        k = table.q_copies[q]
+        usd = cheapest_by_domain(table, q, may, replica_usd, cost_scale, sums, at)
+        cost[i] = choose_domains(usd, path, up, k, target[table.q_stream[q]], chosen)
+        if cost[i] < np.inf:
+            for c in range(k):
+                units[i, c] = at[chosen[c]]
+    return cost, units
 
 
 def _table(
     problem: Problem, choices: Choices, wanted: Bools, cheapest: Ints, found: Ints,
-    used: dict[tuple[int, int], set[Unit]],
+    used: dict[tuple[int, int], set[Unit]], legal: dict[int, list[Unit]],
 ) -> Shortlist:  # fmt: skip
-    """The cheapest units of each wanted row, those used, those of its cheapest choice and of the next cluster."""
+    """The cheapest units of each wanted row, those used, those of its cheapest choice and of the next domain, and those
+    of a cheap choice that meets the availability (`legal`, by row, where the cheapest does not).
+    """
     units: list[Unit] = []
     block_first, block_copies, block_stream = [0], [], []
     for q in np.flatnonzero(wanted):
@@ -136,6 +185,7 @@ def _table(
         best = ((int(choices.candidate[i]), int(choices.variant[i]), int(choices.start[i]))
                 for i in range(first, first + k + 1))  # fmt: skip
         mine += [unit for unit in best if unit[0] >= 0 and unit not in mine]
+        mine += [unit for unit in legal.get(int(q), ()) if unit not in mine]
         units += mine
         block_first.append(len(units))
         block_copies.append(k)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from placement.domains import failure_domains
 from placement.needs import Load, firm_without_spot, has_spot, machines_by_kind, pool_loads, unit_needs
 from placement.packing import Packer
-from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
+from placement.problem import TOLERANCE, Bools, Counts, Domains, Ints, Problem, Purchase
 from placement.result import Solution, Units
 from placement.shown import PackingRows
 
@@ -133,8 +134,8 @@ def _legal_units(problem: Problem, units: Units) -> Iterator[Violation]:
 
 
 def _copies(problem: Problem, units: Units) -> Iterator[Violation]:
-    """Copies of a stream are numbered 0..k-1, all sized for k copies, and lie in distinct clusters."""
-    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    """Copies of a stream are numbered 0..k-1, all sized for k copies, and lie in distinct failure domains."""
+    domain = failure_domains(problem).pool[problem.candidates.pool[units.candidate]]
     copies = problem.variants.copies[units.variant]
     for stream, own in _by_stream(problem, units):
         where, count = {"stream": stream}, len(own)
@@ -145,10 +146,10 @@ def _copies(problem: Problem, units: Units) -> Iterator[Violation]:
         for u in own[copies[own] != count]:
             yield Violation("copies", {**where, "unit": int(u)}, float(copies[u]), float(count),
                             f"copy {units.copy[u]} of stream {stream} is sized for {copies[u]} copies; it has {count}")
-        if len(np.unique(cluster[own])) < count:
-            yield Violation("domain", where, float(len(np.unique(cluster[own]))), float(count),
-                            f"stream {stream} has {count} copies in {len(np.unique(cluster[own]))} clusters; each copy "
-                            f"needs its own")
+        if len(np.unique(domain[own])) < count:
+            yield Violation("domain", where, float(len(np.unique(domain[own]))), float(count),
+                            f"stream {stream} has {count} copies in {len(np.unique(domain[own]))} failure domains; "
+                            f"each copy needs its own")
 
 
 def _by_stream(problem: Problem, units: Units) -> Iterator[tuple[int, Ints]]:
@@ -172,20 +173,38 @@ def _placed(problem: Problem, units: Units) -> Bools:
 def _available(problem: Problem, units: Units) -> Bools:
     """[S] whether the stream's copies meet its availability (True where it has none to check)."""
     available = np.ones(len(problem.streams.shape), np.bool_)
-    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    domains = failure_domains(problem)
+    domain = domains.pool[problem.candidates.pool[units.candidate]]
     for stream, own in _by_stream(problem, units):
         if len(own) == 1:
             available[stream] = problem.candidates.single[units.candidate[own[0]]]
         else:
-            up = problem.clusters.availability[cluster[own]]
-            available[stream] = at_most_one_down(up) >= problem.streams.availability[stream] - 1e-12
+            slo = problem.streams.availability[stream]
+            available[stream] = at_most_one_down(domains, domain[own]) >= slo - 1e-12
     return available
 
 
-def at_most_one_down(up: Floats) -> float:
-    """Chance that at most one of independent copies, up with chances `up` [k], is down."""
-    one_down = sum((1 - up[i]) * np.delete(up, i).prod() for i in range(len(up)))
-    return float(up.prod() + one_down)
+def at_most_one_down(domains: Domains, chosen: Ints) -> float:
+    """Chance that at most one of the copies in the failure domains `chosen` [k] is down."""
+    return sum(_down(domains, chosen, 0))
+
+
+def _down(domains: Domains, chosen: Ints, level: int) -> tuple[float, float]:
+    """Chances that none and that exactly one of the copies is down, given that all parts before `level` are up.
+
+    Copies that share the part at `level` go down with it; those of different parts do not depend on one another.
+    """
+    if level == domains.path.shape[1]:
+        return 1.0, 0.0  # a copy with nothing left to fail, or several in one domain: that is another rule's matter
+    none, one = 1.0, 0.0
+    parts = domains.path[chosen, level]
+    for part in np.unique(parts):
+        members = chosen[parts == part]
+        up = float(domains.up[part]) if part >= 0 else 1.0
+        inner_none, inner_one = _down(domains, members, level + 1)
+        own_none, own_one = up * inner_none, up * inner_one + (1 - up) * (len(members) == 1)
+        none, one = none * own_none, one * own_none + none * own_one
+    return none, one
 
 
 def _whole(problem: Problem, good: Bools) -> Bools:

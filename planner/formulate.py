@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from placement.domains import failure_domains, lone_copy
 from placement.problem import (
     Bools,
     Candidates,
     Clusters,
+    Domains,
     Floats,
     Flows,
     Ints,
@@ -32,6 +34,7 @@ from planner.supply import (
     Supply,
     missing_link,
     problem_clusters,
+    problem_domains,
     problem_offers,
     problem_pools,
 )
@@ -80,7 +83,7 @@ class Formulation:
     """A problem, the names of its rows, and what is needed to explain it.
 
     `rejections` holds, for every workload that has no option at all, the reasons in words. `cost_parts` splits the cost
-    of candidates. `reachable` [S, G] says which numbers of copies keep the availability SLO.
+    of candidates. `reachable` [S, D] says which numbers of copies keep the availability SLO.
     """
 
     problem: Problem
@@ -97,7 +100,13 @@ class Formulation:
         streams = np.flatnonzero(self.problem.streams.workload == workload)
         return tuple(dict.fromkeys(
             sentence for s in streams.tolist()
-            for sentence in _stream_reasons(self.supply, self.demand, self.legality, self._reachable, s)))
+            for sentence in _stream_reasons(self.demand, self.legality, self._reachable, self._up, s)))
+
+    @cached_property
+    def _up(self) -> Floats:
+        """Chance [P] that a copy in each pool is up."""
+        domains = failure_domains(self.problem)
+        return lone_copy(domains)[domains.pool]
 
 
 def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None = None) -> Formulation:
@@ -111,13 +120,16 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     legal = legality(supply, demand, links, (speed_rule, speed_table))
     clusters = problem_clusters(supply, links)
     slo = np.array([workload.slo.availability or 0.0 for workload in demand.workloads])[demand.workload]
-    reach = reachable(_any_pool(legal.pairs, supply), clusters.availability, slo)
+    stated = problem_domains(scenario, supply)
+    domains = stated or Domains(supply.cluster, np.arange(len(supply.clusters))[:, None], clusters.availability)
+    up = lone_copy(domains)[domains.pool]
+    reach = reachable(_any_domain(legal.pairs, domains), domains, slo)
     pairs = np.where((reach.any(axis=1) | _kept(demand, kept_copies).astype(bool))[:, None], legal.pairs, np.False_)
 
     stream, pool = np.nonzero(pairs)
     value = speed_table[speed_rule[demand.workload[stream]], pool]
     speeds, speed = _speeds(stream, value, len(pairs))
-    single = clusters.availability[supply.cluster[pool]] >= slo[stream] - 1e-12
+    single = up[pool] >= slo[stream] - 1e-12
     flows = _flows(scenario, demand)
     table = variants(demand, speeds, _copy_rule(demand, reach, flows, stream, single, kept_copies))
     parts, user_usd = _costs(scenario, supply, demand, links, stream, pool)
@@ -127,15 +139,24 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     problem = Problem(
         scenario.horizon.slots, problem_objective(scenario.objective), shapes, _priced(clusters, supply, flows, pairs),
         problem_pools(scenario, supply, resources), problem_offers(scenario, supply), _workloads(demand),
-        _streams(demand, shape, slo, candidates, table), candidates, table, flows)
+        _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated)
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
                   supply.names, demand.names)
-    return Formulation(problem, names, parts, _rejections(supply, demand, legal, reach), supply, demand, legal, reach)
+    rejections = _rejections(demand, legal, reach, up)
+    return Formulation(problem, names, parts, rejections, supply, demand, legal, reach)
 
 
 def _any_pool(pairs: Bools, supply: Supply) -> Bools:
     """Legal clusters [S, G] from legal pools [S, P]; every cluster has pools, and they are sorted by cluster."""
     return np.logical_or.reduceat(pairs, np.searchsorted(supply.cluster, np.arange(len(supply.clusters))), axis=1)
+
+
+def _any_domain(pairs: Bools, domains: Domains) -> Bools:
+    """Legal failure domains [S, D] from legal pools [S, P]."""
+    found = np.zeros((len(pairs), len(domains.path)), bool)
+    for d in range(found.shape[1]):
+        found[:, d] = pairs[:, domains.pool == d].any(axis=1)
+    return found
 
 
 def _kept(demand: Demand, copies: Copies | None) -> Ints:
@@ -257,22 +278,22 @@ def problem_objective(asked: StatedObjective) -> Objective:
     return Objective("min_cost", sla_floor=1.0 if asked.sla_floor is None else asked.sla_floor)
 
 
-def _rejections(supply: Supply, demand: Demand, legal: Legality, reach: Bools) -> Mapping[str, tuple[str, ...]]:
+def _rejections(demand: Demand, legal: Legality, reach: Bools, up: Floats) -> Mapping[str, tuple[str, ...]]:
     """Reasons for every workload that has a stream without any option."""
     found: dict[str, tuple[str, ...]] = {}
     for s in np.flatnonzero(~reach.any(axis=1)).tolist():
         name = demand.workloads[demand.workload[s]].name
-        found[name] = (*found.get(name, ()), *_stream_reasons(supply, demand, legal, reach, s))
+        found[name] = (*found.get(name, ()), *_stream_reasons(demand, legal, reach, up, s))
     return {name: tuple(dict.fromkeys(reasons)) for name, reasons in found.items()}
 
 
-def _stream_reasons(supply: Supply, demand: Demand, legal: Legality, reach: Bools, stream: int) -> tuple[str, ...]:
+def _stream_reasons(demand: Demand, legal: Legality, reach: Bools, up: Floats, stream: int) -> tuple[str, ...]:
     """What the rules say about a stream, and where its availability SLO is out of reach, that."""
     region = demand.region[stream]
     whose = f"users in {demand.regions[region]}: " if region >= 0 else ""
     reasons = [whose + sentence for sentence in legal.reasons(stream)]
     if legal.pairs[stream].any() and not reach[stream].any():
-        best = max(supply.clusters[g].availability for g in np.unique(supply.cluster[legal.pairs[stream]]).tolist())
+        best = float(up[legal.pairs[stream]].max())
         slo = demand.workloads[demand.workload[stream]].slo.availability
         reasons.insert(0, f"{whose}no set of legal clusters gives slo.availability {slo!r}; the best has {best!r}")
     return tuple(reasons)

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from placement.domains import SLO_TOLERANCE, failure_domains, together
 from placement.needs import variants_at
 from placement.problem import Bools, Floats, Ints, Problem, Purchase
 from placement.result import Solution
@@ -102,20 +103,20 @@ class Market:
         return unit[kept], rows[kept]
 
     def _apart(self, unit: Ints, rows: Ints) -> Bools:
-        """No other copy in the same cluster, and the availability SLO still kept."""
-        problem = self.problem
-        there = problem.pools.cluster[problem.candidates.pool[rows]]
-        up = problem.clusters.availability
-        none, one, clash = np.ones(len(rows)), np.zeros(len(rows)), np.zeros(len(rows), bool)
+        """No other copy in the same failure domain, and the availability SLO still kept."""
+        problem, domains = self.problem, failure_domains(self.problem)
+        domain = domains.pool[problem.candidates.pool]
+        there, taken = domain[rows], domain[self.units.candidate]
         first, number = self.of_stream[self.units.stream[unit]], self._number[unit]
-        for k in range(int(self.copies[unit].max(initial=1))):
+        clash = np.zeros(len(rows), bool)
+        chosen = np.full((len(rows), int(self.copies[unit].max(initial=1))), -1, np.int64)
+        for k in range(chosen.shape[1]):
+            here = taken[np.minimum(first + k, len(taken) - 1)]
             other = (k < self.copies[unit]) & (number != k)
-            cluster = self.cluster[np.minimum(first + k, len(self.cluster) - 1)]
-            chance = np.where(other, up[cluster], 1.0)
-            none, one = none * chance, one * chance + none * (1 - chance)
-            clash |= other & (cluster == there)
-        chance = none * up[there] + one * up[there] + none * (1 - up[there])
-        enough = chance >= problem.streams.availability[self.units.stream[unit]] - 1e-12
+            chosen[:, k] = np.where(number == k, there, np.where(other, here, -1))
+            clash |= other & (here == there)
+        chance = together(domains.path, domains.up, chosen)
+        enough = chance >= problem.streams.availability[self.units.stream[unit]] - SLO_TOLERANCE
         kept: Bools = ~clash & np.where(self.copies[unit] == 1, problem.candidates.single[rows], enough)
         return kept
 

@@ -40,6 +40,7 @@ def sharing(problem: Problem, solution: Solution) -> tuple[Sharing, ...]:
     pool, workload = problem.candidates.pool[units.candidate], problem.streams.workload[units.stream]
     pairs, member = np.unique(np.vstack([pool, workload]), axis=1, return_inverse=True)
     alone = _alone(problem, solution, pairs, member.reshape(-1))
+    pairs, alone = pairs[:, alone.any(axis=1)], alone[alone.any(axis=1)]  # who never runs shares nothing
     together = np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
     np.add.at(together, problem.offers.pool, solution.machines)
     preemptible = np.ones(len(problem.workloads.weight), bool)

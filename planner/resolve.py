@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -44,6 +44,7 @@ def resolve(scenario: Scenario, catalog: Catalog) -> Scenario:
         "clusters": clusters, "workloads": tuple(_workload(one, scenario.horizon.slots) for one in scenario.workloads),
         "objective": _objective(scenario)})
     problems += _gpu_problems(filled, catalog)
+    problems += _domain_problems(filled, catalog)
     links = _Links.of(filled, catalog)
     links.told.update(cluster.region_key for cluster in clusters
                       if any(line.startswith(f"{FILE}: clusters.{cluster.name}.region:") for line in problems))
@@ -161,6 +162,17 @@ def _gpu_problems(scenario: Scenario, catalog: Catalog) -> list[str]:
         lines += [f"{where}.throughput: {key}: not a GPU model, a machine type or a pattern: {did_you_mean(key, known)}"
                   for key in workload.hardware.throughput if key not in names and not set("*?[") & set(key)]
     return lines
+
+
+def _domain_problems(scenario: Scenario, catalog: Catalog) -> Iterator[str]:
+    """Lines for failure domains that are neither a provider or region of a cluster nor of the catalog."""
+    known = {*catalog.providers, *catalog.regions}
+    for cluster in scenario.clusters:
+        known |= {cluster.provider, cluster.region_key}
+    for domain in scenario.domains:
+        if domain.name not in known:
+            mend = did_you_mean(domain.name, sorted(known))
+            yield f"{FILE}: domains: {domain.name}: not a provider or a region (provider/region): {mend}"
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from placement.problem import Clusters, Floats, Ints, Offers, Pools, Purchase
+from placement.problem import Clusters, Domains, Floats, Ints, Offers, Pools, Purchase
 from planner.errors import InputError
 from planner.scenario.model import Cluster, Link, Machine, Offer, Pool, Scenario
 from planner.timeline import Timeline, by_slot
@@ -66,6 +66,38 @@ def problem_clusters(supply: Supply, links: Links) -> Clusters:
     """Availability of every cluster and egress prices between them; NaN where no link says."""
     keys = [cluster.region_key for cluster in supply.clusters]
     return Clusters(np.array([cluster.availability for cluster in supply.clusters], float), links.egress(keys, keys))
+
+
+def problem_domains(scenario: Scenario, supply: Supply) -> Domains | None:
+    """Failure domains of the pools: provider > region > cluster > zone; None where every cluster is one by itself.
+
+    A part that is always up carries nothing and is left out of the paths.
+    """
+    if not scenario.domains and not any(cluster.zones for cluster in supply.clusters):
+        return None
+    stated = {domain.name: domain.availability for domain in scenario.domains}
+    leaves: dict[tuple[int, str | None], int] = {}
+    parts: dict[tuple[str, ...], int] = {}
+    up: list[float] = []
+    paths: list[list[int]] = []
+    row = []
+    for (cluster, pool), g in zip(supply.pools, supply.cluster.tolist(), strict=True):
+        row.append(leaves.setdefault((g, pool.zone), len(leaves)))
+        if row[-1] < len(paths):
+            continue
+        zone = next((one.availability for one in cluster.zones if one.name == pool.zone), 1.0)
+        paths.append([])
+        for key, chance in (((cluster.provider,), stated.get(cluster.provider, 1.0)),
+                            ((cluster.provider, cluster.region), stated.get(cluster.region_key, 1.0)),
+                            (("", str(g)), cluster.availability), (("", str(g), pool.zone or ""), zone)):
+            if chance < 1 and key not in parts:
+                parts[key] = len(up)
+                up.append(chance)
+            paths[-1].append(parts.get(key, -1))
+    path = np.array(paths, np.int64)
+    some = (path >= 0).any(axis=0)
+    return Domains(np.array(row, np.int64), np.ascontiguousarray(path[:, some] if some.any() else path[:, :1]),
+                   np.array(up, float))
 
 
 def problem_pools(scenario: Scenario, supply: Supply, resources: Sequence[int]) -> Pools:

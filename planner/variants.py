@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement.problem import Bools, Floats, Ints, Variants
+from placement.domains import SLO_TOLERANCE, lone_copy, share_parts, together
+from placement.problem import Bools, Domains, Floats, Ints, Variants
 from planner.demand import Demand, whole
 from planner.legal import Window
 
@@ -38,21 +39,54 @@ class CopyRule:
     kept: Ints
 
 
-def reachable(cluster_ok: Bools, availability: Floats, slo: Floats) -> Bools:
-    """Numbers of copies k = 1..G [S, G] whose best legal clusters keep the availability SLO [S].
+def reachable(ok: Bools, domains: Domains, slo: Floats) -> Bools:
+    """Numbers of copies k = 1..D [S, D] for which some legal domains (`ok` [S, D]) keep the availability SLO [S].
 
-    P(at most one copy down) grows with every cluster's availability, so the k most available legal clusters decide; for
-    k = 1 it is the cluster's own.
+    P(at most one copy down) grows with every domain's availability, so where domains share no parts the k most
+    available legal ones decide. Where they do, one copy and two are exact; more are said to be reachable where they
+    would be if no shared part ever failed (then P is no lower), and two copies are (so that P(at most one of k) <= P of
+    any two of them): a choice that is offered and fails its SLO is left to the solver.
     """
-    up = -np.sort(-np.where(cluster_ok, availability, 0.0), axis=1)
+    found = _independent(ok, lone_copy(domains), slo)
+    if not share_parts(domains):
+        return found
+    found = _independent(ok, lone_copy(_without_shared(domains)), slo)
+    found[:, 0] &= np.where(ok, lone_copy(domains), 0.0).max(axis=1) >= slo - SLO_TOLERANCE
+    two: Bools = np.greater_equal(_best_pair(ok, domains), slo - SLO_TOLERANCE)
+    found[:, 1:] &= two[:, None]
+    return found
+
+
+def _without_shared(domains: Domains) -> Domains:
+    """The domains with parts that several share never failing."""
+    parts = domains.path[domains.path >= 0]
+    return Domains(domains.pool, domains.path, np.where(np.bincount(parts, minlength=len(domains.up)) > 1, 1.0,
+                                                        domains.up))
+
+
+def _best_pair(ok: Bools, domains: Domains) -> Floats:
+    """The most P(at most one copy down) of any two legal domains [S]; 0 where there are no two."""
+    count = ok.shape[1]
+    first, second = np.triu_indices(count, 1)
+    pair = np.zeros((count, count))
+    pair[first, second] = together(domains.path, domains.up, np.stack([first, second], axis=1).astype(np.int64))
+    kinds, kind = np.unique(ok, axis=0, return_inverse=True)
+    best = np.array([pair[np.ix_(legal, legal)].max(initial=0.0) for legal in map(np.flatnonzero, kinds)])
+    result: Floats = best[kind.reshape(-1)]
+    return result
+
+
+def _independent(ok: Bools, chance: Floats, slo: Floats) -> Bools:
+    """Numbers of copies [S, D] reachable in legal domains that are up with `chance` [D], whatever the others are."""
+    up = -np.sort(-np.where(ok, chance, 0.0), axis=1)
     none_down, one_down = np.ones(len(up)), np.zeros(len(up))
-    reached = np.zeros_like(cluster_ok)
+    reached: Bools = np.zeros(ok.shape, bool)
     for k in range(up.shape[1]):
         one_down = one_down * up[:, k] + none_down * (1 - up[:, k])
         none_down = none_down * up[:, k]
-        chance = none_down if k == 0 else none_down + one_down
-        reached[:, k] = chance >= slo - 1e-12
-    enough: Bools = np.arange(up.shape[1]) < cluster_ok.sum(axis=1)[:, None]
+        chance_k = none_down if k == 0 else none_down + one_down
+        reached[:, k] = chance_k >= slo - SLO_TOLERANCE
+    enough: Bools = np.arange(up.shape[1]) < ok.sum(axis=1)[:, None]
     return reached & enough
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from placement.problem import Problem, Purchase
+from placement.problem import Floats, Problem, Purchase
 from placement.result import Result, Settings, Solution, Units, Watch
 
 MOST_PLANS = 300_000
@@ -95,18 +95,30 @@ def _units(problem: Problem, stream: int, variant: int) -> Iterator[tuple[int, i
 
 
 def _legal(problem: Problem, stream: int, chosen: Choice) -> bool:
-    """Copies lie in distinct clusters, and at most one is down often enough."""
+    """Copies lie in distinct failure domains, and at most one is down often enough."""
     if len(chosen) == 1:
         return bool(problem.candidates.single[chosen[0][0]])
-    clusters = [int(problem.pools.cluster[problem.candidates.pool[unit[0]]]) for unit in chosen]
-    if len(set(clusters)) < len(clusters):
+    pools = [int(problem.candidates.pool[unit[0]]) for unit in chosen]
+    if problem.domains is None:
+        domains = problem.pools.cluster[pools].tolist()
+        needs, up = [{domain} for domain in domains], problem.clusters.availability
+    else:
+        domains = problem.domains.pool[pools].tolist()
+        needs = [{part for part in problem.domains.path[domain].tolist() if part >= 0} for domain in domains]
+        up = problem.domains.up
+    if len(set(domains)) < len(domains):
         return False
-    enough = 0.0
-    for states in itertools.product((True, False), repeat=len(clusters)):
-        chances = [problem.clusters.availability[g] if up else 1 - problem.clusters.availability[g]
-                   for g, up in zip(clusters, states, strict=True)]
-        enough += float(np.prod(chances)) if states.count(False) <= 1 else 0.0
-    return bool(enough >= problem.streams.availability[stream] - 1e-12)
+    return _up_often(needs, up) >= float(problem.streams.availability[stream]) - 1e-12
+
+
+def _up_often(needs: list[set[int]], up: Floats) -> float:
+    """Chance that at most one copy is down, each up when all parts it needs are, over all states of these parts."""
+    parts, enough = sorted(set().union(*needs)), 0.0
+    for states in itertools.product((True, False), repeat=len(parts)):
+        broken = {part for part, is_up in zip(parts, states, strict=True) if not is_up}
+        if sum(bool(mine & broken) for mine in needs) <= 1:
+            enough += float(np.prod([1 - up[part] if part in broken else up[part] for part in parts]))
+    return enough
 
 
 def _attained(problem: Problem, plan: tuple[Choice, ...]) -> float | None:

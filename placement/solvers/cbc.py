@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pulp
 
+from placement.formulation import too_many_sets
 from placement.mip import Model
 from placement.options import too_large
 from placement.problem import Problem
@@ -32,7 +33,7 @@ _PRINTED_TO = 1e-3
 
 def supports(problem: Problem) -> str | None:
     """Any problem whose options can be written out."""
-    return too_large(problem, MAX_ENTRIES)
+    return too_large(problem, MAX_ENTRIES) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 
+from placement.formulation import too_many_sets
 from placement.mip import Model
 from placement.options import too_large
 from placement.problem import Floats, Ints, Problem
@@ -32,8 +33,8 @@ _POLL_S = 0.05
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options can be written out."""
-    return too_large(problem)
+    """Any problem whose options, and sets of failure domains, can be written out."""
+    return too_large(problem) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

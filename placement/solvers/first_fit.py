@@ -16,6 +16,7 @@ from itertools import combinations, islice
 import numpy as np
 
 from placement.complete import Shortfall, complete
+from placement.domains import SLO_TOLERANCE, at_most_one_down, failure_domains
 from placement.formulation import cost_usd
 from placement.needs import Load, has_spot
 from placement.options import needs_of
@@ -98,7 +99,7 @@ class _Shelf:
         problem = self.problem
         self._offered, self._spot = terms(problem), has_spot(problem)
         self._loads: list[dict[Kind, Counts]] = [{} for _ in problem.pools.cluster]
-        self._share_usd = _share_usd(problem)
+        self._share_usd, self._domains = _share_usd(problem), failure_domains(problem)
         self._ranked: dict[int, list[tuple[Unit, float]]] = {}
 
     def restore(self, before: dict[int, tuple[Unit, ...]]) -> None:
@@ -143,19 +144,18 @@ class _Shelf:
         return self._ranked[stream]
 
     def _sets(self, stream: int, copies: int) -> Iterator[tuple[Unit, ...]]:
-        """Units of `copies` copies in distinct clusters that are up often enough, cheap ones first."""
+        """Units of `copies` copies in distinct failure domains that are up often enough, cheap ones first."""
         ranked = [unit for unit, _ in self.choices(stream) if self.problem.variants.copies[unit[1]] == copies]
         for units in islice(combinations(ranked, copies), _MOST_SETS):
-            clusters = self.problem.pools.cluster[[self._pool(unit) for unit in units]]
-            if len(np.unique(clusters)) == copies and self._up(stream, units, clusters):
+            chosen = self._domains.pool[[self._pool(unit) for unit in units]]
+            if len(np.unique(chosen)) == copies and self._up(stream, units, chosen):
                 yield units
 
-    def _up(self, stream: int, units: tuple[Unit, ...], clusters: Ints) -> bool:
+    def _up(self, stream: int, units: tuple[Unit, ...], chosen: Ints) -> bool:
         if len(units) == 1:
             return bool(self.problem.candidates.single[units[0][0]])
-        up = self.problem.clusters.availability[clusters]
-        one_down = sum((1 - up[i]) * np.delete(up, i).prod() for i in range(len(up)))
-        return bool(up.prod() + one_down >= self.problem.streams.availability[stream] - 1e-12)
+        chance = at_most_one_down(self._domains.path, self._domains.up, chosen)
+        return bool(chance >= self.problem.streams.availability[stream] - SLO_TOLERANCE)
 
     def _pool(self, unit: Unit) -> int:
         return int(self.problem.candidates.pool[unit[0]])

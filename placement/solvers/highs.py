@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import highspy
 import numpy as np
 
+from placement.formulation import too_many_sets
 from placement.mip import Model
 from placement.options import too_large
 from placement.problem import Problem
@@ -31,8 +32,8 @@ _PROVEN: dict[highspy.HighsModelStatus, Status] = {
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options can be written out."""
-    return too_large(problem)
+    """Any problem whose options, and sets of failure domains, can be written out."""
+    return too_large(problem) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

@@ -20,6 +20,7 @@ from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.columns import Column
 from placement.complete import Packings, Shortfall, complete
+from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.needs import Load, pool_loads
 from placement.options import too_large
@@ -201,7 +202,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if (impossible := _plainly_impossible(problem)) is not None:
         return Result("infeasible", None, np.inf if problem.objective.mode == "min_cost" else 0.0, impossible)
     run = _Run(problem, settings, watch)
-    if not too_large(problem, _SMALL):
+    if not too_large(problem, _SMALL) and not too_many_sets(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
         run.bounding = Bounding(problem, settings.seed, run.stopped, run.deadline)

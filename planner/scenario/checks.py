@@ -87,10 +87,12 @@ def _twice(names: Iterable[str]) -> Iterator[str]:
 def _duplicates(scenario: Scenario, names: Names) -> Iterator[Finding]:
     groups = [("clusters", "name", [cluster.name for cluster in scenario.clusters]),
               ("workloads", "name", names.workloads),
-              ("links", "from, to", [f"{link.from_} -> {link.to}" for link in scenario.links])]
+              ("links", "from, to", [f"{link.from_} -> {link.to}" for link in scenario.links]),
+              ("domains", "name", [domain.name for domain in scenario.domains])]
     for cluster in scenario.clusters:
         field = f"clusters.{cluster.name}.pools"
         groups.append((field, "name", [pool.name for pool in cluster.pools]))
+        groups.append((f"clusters.{cluster.name}.zones", "name", [zone.name for zone in cluster.zones]))
         groups += [(f"{field}.{pool.name}.offers", "purchase", [offer.purchase for offer in pool.offers])
                    for pool in cluster.pools]
     for workload in scenario.workloads:
@@ -140,6 +142,19 @@ def _offer(field: str, pool: Pool, offer: Offer) -> Iterator[Finding]:
                "remove it")
     if offer.price_usd_per_hour is None and offer.purchase == "owned":
         yield f"{field}.price_usd_per_hour", "not given", "no catalog lists what your own machines cost", "add it"
+
+
+def _zones(scenario: Scenario, _: Names) -> Iterator[Finding]:
+    """Every pool of a cluster with zones lies in one of them."""
+    for cluster in scenario.clusters:
+        zones = [zone.name for zone in cluster.zones]
+        for pool in cluster.pools:
+            field = f"clusters.{cluster.name}.pools.{pool.name}.zone"
+            if pool.zone is None and zones:
+                yield field, "not given", f"the cluster has zones: one of {', '.join(zones)}", "add zone"
+            if pool.zone is not None and pool.zone not in zones:
+                mend = did_you_mean(pool.zone, zones) if zones else "add zones to the cluster, or remove zone"
+                yield field, pool.zone, "no zone of the cluster has that name", mend
 
 
 def _largest(value: float | tuple[float, ...]) -> float:
@@ -300,8 +315,8 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
-    _periods, _objective, _duplicates, _slashes, _countries, _by_slot, _offers, _requests, _replicas, _users, _flow,
-    _batches, _rules, _incumbents,
+    _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
+    _flow, _batches, _rules, _incumbents,
 )
 """All checks, in the order in which their findings are listed."""
 

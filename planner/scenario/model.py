@@ -164,7 +164,7 @@ class Objective(Model):
 
 
 class Domain(Model):
-    """The availability of a provider (`aws`) or a region (`aws/sa-east-1`)."""
+    """The availability of a provider (`aws`), or of a region (`aws/sa-east-1`) while its provider is up."""
 
     name: Name
     availability: Chance
@@ -249,6 +249,13 @@ class Reserved(Model):
     network_gbps: Amount = 0.0
 
 
+class Zone(Model):
+    """A part of a cluster that may fail by itself, and the chance that it is up while the cluster is."""
+
+    name: Name
+    availability: Chance = 1.0
+
+
 class Pool(Model):
     """`min` to `max` machines of one type in one cluster (each one number or one for each slot), in one of its zones.
 
@@ -259,6 +266,7 @@ class Pool(Model):
     machine: Annotated[Machine, BeforeValidator(_named_machine)]
     min: Counts = 0
     max: Counts
+    zone: Name | None = None
     headroom: Part = 0.0
     reserved: Reserved = Reserved()
     lead_time_days: Amount = 0.0
@@ -266,13 +274,14 @@ class Pool(Model):
 
 
 class Cluster(Model):
-    """Pools at one provider and region; one failure domain."""
+    """Pools at one provider and region; one failure domain, unless it has zones: then each zone is one."""
 
     name: Name
     provider: Name
     region: Name
     country: Country | None = None
     availability: Chance = 1.0
+    zones: Row[Zone] = ()
     tier: Tier = "iaas"
     hardware_class: Name | None = None
     telemetry_opt_in: Flag = False

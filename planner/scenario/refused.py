@@ -30,12 +30,9 @@ def _survival(value: Value) -> bool:
 REFUSED = (
     Refused("survive", _survival, "use none"),
     Refused("sizing", lambda value: value == "pooled", "use each"),
-    Refused("domains", _some, "leave it out"),
     Refused("limits", _some, "leave it out and use max of pools and offers"),
     Refused("commitments", _some, "leave it out and use committed offers of pools"),
     Refused("interference", _some, "leave it out"),
-    Refused("clusters.*.zones", _some, "leave it out: a cluster is one failure domain"),
-    Refused("clusters.*.pools.*.zones", _some, "leave it out: a cluster is one failure domain"),
     Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
     Refused("workloads.*.survive", _survival, "use none"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),

@@ -14,7 +14,8 @@ from planner.scenario.model import BY_SLOT, ONE
 from planner.scenario.yaml_file import Value
 
 NAMED = {"clusters": "name", "pools": "name", "workloads": "name", "offers": "purchase", "links": "from",
-         "domains": "name", "limits": "name", "commitments": "name", "users": "region", "after": "workload"}
+         "domains": "name", "zones": "name", "limits": "name", "commitments": "name", "users": "region",
+         "after": "workload"}
 """Lists whose items are called by a field of theirs rather than by position."""
 
 

@@ -81,10 +81,10 @@ class Enumeration:
         sends = any(before["workload"] == stream.workload for row in self.world.workloads.values()
                     for before in row.get("after", []))
         options: list[Choice] = []
-        for k in range(1, len(self.world.clusters) + 1):
+        for k in range(1, len({self.world.domain(pool) for pool in self.world.pools}) + 1):
             options += [tuple(Unit(stream, i, pool, start) for i, (pool, start) in enumerate(chosen))
                         for chosen in (permutations if sends else combinations)(spots, k)
-                        if len({pool[0] for pool, _ in chosen}) == k]
+                        if len({self.world.domain(pool) for pool, _ in chosen}) == k]
         return options
 
     def _starts(self, stream: Stream, pool: Pool) -> list[int | None]:

@@ -101,8 +101,8 @@ class Checker:
             who = f"{stream.workload} {stream.region or ''}".strip()
             if len({unit.copy for unit in units}) < len(units):
                 self.note("copies", f"{who}: two units have the same copy number")
-            if len({unit.pool[0] for unit in units}) < len(units):
-                self.note("domains", f"{who}: two copies in one cluster")
+            if len({self.world.domain(unit.pool) for unit in units}) < len(units):
+                self.note("domains", f"{who}: two copies in one failure domain")
         return dict(placed)
 
     def _unit(self, row: Row) -> Unit | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
+from itertools import product
 from typing import Any
 
 from oracle_packing import TOLERANCE, Request
@@ -229,12 +230,30 @@ class World:
             missed.append("min_throughput")
         return missed
 
+    def domain(self, pool: tuple[str, str]) -> tuple[str, str | None]:
+        """The failure domain of a pool: its zone where the cluster has zones, else the cluster."""
+        return pool[0], self.pools[pool].get("zone")
+
+    def leans_on(self, pool: tuple[str, str]) -> dict[tuple[str, ...], float]:
+        """What must be up for a pool to be up, and the chance of each: provider, region, cluster, zone."""
+        cluster, zone = self.clusters[pool[0]], self.pools[pool].get("zone")
+        stated = {row["name"]: row.get("availability", 1.0) for row in self.scenario.get("domains") or []}
+        zones = {row["name"]: row.get("availability", 1.0) for row in cluster.get("zones") or []}
+        return {("provider", cluster["provider"]): stated.get(cluster["provider"], 1.0),
+                ("region", self.place(pool[0])): stated.get(self.place(pool[0]), 1.0),
+                ("cluster", pool[0]): cluster.get("availability", 1.0), ("zone", pool[0], zone): zones.get(zone, 1.0)}
+
     def availability(self, units: list[Unit]) -> float:
-        """The chance that at most one copy is down; for a single copy that it is up."""
-        up = [self.clusters[unit.pool[0]].get("availability", 1.0) for unit in units]
-        if len(up) == 1:
-            return float(up[0])
-        return float(math.prod(up) + sum((1 - up[i]) * math.prod(up[:i] + up[i + 1:]) for i in range(len(up))))
+        """The chance that at most one copy is down; for a single copy that it is up. All states are added up."""
+        needs = [self.leans_on(unit.pool) for unit in units]
+        parts = {part: up for need in needs for part, up in need.items() if up < 1}
+        allowed, chance = min(1, len(units) - 1), 0.0
+        for states in product((True, False), repeat=len(parts)):
+            is_up = dict(zip(parts, states, strict=True))
+            down = sum(not all(is_up.get(part, True) for part in need) for need in needs)
+            if down <= allowed:
+                chance += math.prod(up if is_up[part] else 1 - up for part, up in parts.items())
+        return chance
 
     def _late(self, unit: Unit, deadline: int | None) -> bool:
         name = unit.stream.workload

@@ -19,6 +19,7 @@ def tiny_scenario(seed: int) -> Row:
     """A scenario as it would be written by hand, fully resolved."""
     scenario = Maker(random.Random(seed)).scenario(seed)
     Inputs(random.Random(seed + 1_000_000), scenario).vary()
+    add_domains(random.Random(seed + 2_000_000), scenario)
     return scenario
 
 
@@ -251,3 +252,17 @@ class Inputs:
         if pool.get("lead_time_days") or not all(total) or not all(exist):
             return
         pool["min"] = 1 if self.chance(0.5) else [self.rng.randint(0, 1) for _ in range(self.slots)]
+
+
+def add_domains(rng: random.Random, scenario: Row) -> None:
+    """In some scenarios a provider and a region may fail as a whole, and a cluster of two pools has two zones."""
+    if rng.random() < 0.5:
+        return
+    places = sorted({f"{cluster['provider']}/{cluster['region']}" for cluster in scenario["clusters"]})
+    names = [places[0].split("/")[0], rng.choice(places)]
+    scenario["domains"] = [{"name": name, "availability": rng.choice([0.99, 0.999])} for name in names]
+    for cluster in scenario["clusters"]:
+        if len(cluster["pools"]) > 1 and rng.random() < 0.7:
+            cluster["zones"] = [{"name": "a", "availability": rng.choice([0.98, 0.9995])}, {"name": "b"}]
+            for pool in cluster["pools"]:
+                pool["zone"] = rng.choice("ab")

@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from placement.domains import lone_copy
 from placement.problem import (
     Candidates,
     Clusters,
+    Domains,
     Flows,
     Objective,
     Offers,
@@ -51,7 +53,9 @@ def build_problem(seed: int, *, clusters: int = 3, workloads: int = 3, slots: in
     pools = replace(pools, min_machines=_least(varying, pools))
     shapes = rng.integers(2, 9, (int(rng.integers(1, 4)), 2)).astype(float)
     streams, variants = _streams(rng, workloads, len(shapes), slots, min(most_copies, clusters))
-    first, candidates = _candidates(rng, streams, pools, shapes, speed_of_pool, availability)
+    domains = _domains(varying, pool_cluster, availability)
+    up = availability[pool_cluster] if domains is None else lone_copy(domains)[domains.pool]
+    first, candidates = _candidates(rng, streams, pools, shapes, speed_of_pool, up)
     budget = float(rng.integers(20, 200)) if mode == "max_sla" else float("inf")
     return Problem(
         slots=slots, objective=Objective(mode, sla_floor, budget), shapes=shapes,
@@ -59,7 +63,20 @@ def build_problem(seed: int, *, clusters: int = 3, workloads: int = 3, slots: in
         workloads=Workloads(rng.integers(1, 4, workloads).astype(float), rng.random(workloads) < 0.3),
         streams=Streams(streams.workload, streams.shape, streams.preemptible, streams.availability, first,
                         streams.variant_first),
-        candidates=candidates, variants=variants, flows=_flows(rng, len(streams.workload)))
+        candidates=candidates, variants=variants, flows=_flows(rng, len(streams.workload)), domains=domains)
+
+
+def _domains(rng: np.random.Generator, pool_cluster: np.ndarray, availability: np.ndarray) -> Domains | None:
+    """None in half of the problems; else clusters lie in two regions, and some pools in zones of their cluster."""
+    if rng.random() < 0.5:
+        return None
+    clusters = len(availability)
+    region = rng.integers(0, 2, clusters)
+    zone = np.where(rng.random(clusters)[pool_cluster] < 0.5, rng.integers(0, 2, len(pool_cluster)), -1)
+    up = np.concatenate([rng.choice([0.95, 0.999], 2), availability, rng.choice([0.9, 0.999], 2 * clusters)])
+    leaves, row = np.unique(np.stack([pool_cluster, zone]), axis=1, return_inverse=True)
+    last = np.where(leaves[1] >= 0, 2 + clusters + 2 * leaves[0] + leaves[1], -1)
+    return Domains(row.reshape(-1), np.stack([region[leaves[0]], 2 + leaves[0], last], axis=1).astype(np.int64), up)
 
 
 def _pools(rng: np.random.Generator, cluster: np.ndarray, slots: int, tight: bool) -> tuple[Pools, np.ndarray]:
@@ -133,14 +150,14 @@ def _batch(need: np.ndarray, copies: int, throughput: float, slots: int) -> tupl
 
 
 def _candidates(rng: np.random.Generator, streams: Streams, pools: Pools, shapes: np.ndarray, speed: np.ndarray,
-                availability: np.ndarray) -> tuple[np.ndarray, Candidates]:
+                up: np.ndarray) -> tuple[np.ndarray, Candidates]:
     table: list[tuple[float, ...]] = []
     first = [0]
     for stream in range(len(streams.workload)):
         fits = (shapes[streams.shape[stream]] <= pools.room + 1e-9).all(axis=1)
         legal = np.flatnonzero(fits & (rng.random(len(fits)) < 0.8))
         legal = legal if len(legal) else np.flatnonzero(fits)[:1]
-        single = availability[pools.cluster[legal]] >= streams.availability[stream] - 1e-12
+        single = up[legal] >= streams.availability[stream] - 1e-12
         single[int(rng.integers(len(legal)))] |= not single.any()
         for pool, alone in zip(legal, single, strict=True):
             table.append((stream, pool, speed[pool], int(rng.integers(0, 5)), int(rng.integers(0, 4)), alone))

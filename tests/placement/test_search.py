@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from placement.bounding import Bounding
 from placement.complete import Packings, Shortfall, complete
+from placement.domains import survives
 from placement.needs import pool_loads
 from placement.problem import Objective, Problem
-from placement.search import improve, survives
+from placement.search import improve
 from placement.searcher import Searcher
 from placement.shortlist import shortlist
 from placement.verify import verify
@@ -177,7 +178,8 @@ def test_survival_is_the_chance_of_at_most_one_down(up: list[float], target: flo
     """Copies survive together exactly when the chance that at most one is down reaches the target."""
     chance = _at_most_one_down(up)
     if abs(chance - target) > 1e-9:
-        assert survives(np.array(up), np.arange(len(up)), len(up), target) == (chance > target)
+        everyone = np.arange(len(up))
+        assert survives(everyone[:, None], np.array(up), everyone, target) == (chance > target)
 
 
 @given(seed=SEEDS, floor=st.sampled_from([1.0, 0.8, 0.5]))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.bounding import Bounding
+from placement.domains import failure_domains
 from placement.options import expand
 from placement.problem import Problem
 from placement.shortlist import Shortlist, shortlist
@@ -50,13 +51,13 @@ def test_units_are_legal_options(tiny_problem: TinyProblem, seed: int) -> None:
 
 @given(seed=SEEDS)
 @CHECKED
-def test_copies_find_enough_clusters(tiny_problem: TinyProblem, seed: int) -> None:
-    """A block for k copies lists units in at least k clusters, however short the list."""
+def test_copies_find_enough_domains(tiny_problem: TinyProblem, seed: int) -> None:
+    """A block for k copies lists units in at least k failure domains, however short the list."""
     problem = tiny_problem(seed, workloads=4)
     _, units = listed(problem, most=2)
     for block, k in enumerate(units.block_copies):
         rows = slice(units.block_first[block], units.block_first[block + 1])
-        assert len(np.unique(problem.pools.cluster[units.pool[rows]])) >= k
+        assert len(np.unique(failure_domains(problem).pool[units.pool[rows]])) >= k
 
 
 @given(seed=SEEDS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from placement.complete import complete
+from placement.domains import failure_domains
 from placement.needs import unit_needs
 from placement.problem import Purchase
 from placement.result import Solution, Units
@@ -60,15 +61,16 @@ def one_by_one(formulation: Formulation, solution: Solution) -> dict[tuple[int, 
     """(unit, candidate) -> (extra USD, extra egress), the slow way."""
     problem, units, parts = formulation.problem, solution.units, formulation.cost_parts
     account = bill(formulation, solution)
-    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    domains = failure_domains(problem)
+    domain = domains.pool[problem.candidates.pool[units.candidate]]
     found = {}
     for u, (s, here) in enumerate(zip(units.stream.tolist(), units.candidate.tolist(), strict=True)):
         others = [v for v in np.flatnonzero(units.stream == s).tolist() if v != u]
         egress_here = egress_at(formulation, solution, u, here)
         for n in range(*problem.streams.candidate_first[s:s + 2]):
-            g = int(problem.pools.cluster[problem.candidates.pool[n]])
-            chance = at_most_one_down(problem.clusters.availability[[g, *cluster[others]]])
-            allowed = (chance >= problem.streams.availability[s] - 1e-12 and g not in cluster[others]) if others else (
+            d = int(domains.pool[problem.candidates.pool[n]])
+            chance = at_most_one_down(domains, np.array([d, *domain[others]]))
+            allowed = (chance >= problem.streams.availability[s] - 1e-12 and d not in domain[others]) if others else (
                 bool(problem.candidates.single[n]))
             if n == here or not allowed:
                 continue

@@ -104,6 +104,17 @@ ONE_LINE: list[tuple[str, object, str]] = [
      ("clusters.own-lisbon.pools.cpu.offers.ondemand.purchase: ondemand: one of owned, on_demand, spot, committed: "
      "did you mean on_demand?")),
     ("name", 5, "name: 5: text: write '5' in quotes"),
+    ("domains", [{"name": "aws", "availability": 99.9}],
+     "domains.aws.availability: 99.9: a fraction from 0 to 1: write 0.999"),
+    ("domains", [{"name": "aws", "availability": 0.9}, {"name": "aws", "availability": 0.8}],
+     "domains: aws: given twice: name is unique here: rename or remove one"),
+    ("clusters/0/zones", [{"name": "east"}],
+     "clusters.aws-saopaulo.pools.m6i.zone: not given: the cluster has zones: one of east: add zone"),
+    ("clusters/0/pools/0/zone", "east",
+     ("clusters.aws-saopaulo.pools.m6i.zone: east: no zone of the cluster has that name: add zones to the cluster, or "
+      "remove zone")),
+    ("clusters/0/pools/0/zones", ["east"],
+     "clusters.aws-saopaulo.pools.m6i.zones: unknown field: did you mean zone?"),
     ("clusters/0/pools/0/max", [1, 2, 3],
      ("clusters.aws-saopaulo.pools.m6i.max: a list of 3: one number, or one for each of 4 slots: mend the list")),
     ("clusters/0/pools/0/max", [1, 2, -3, 4], "clusters.aws-saopaulo.pools.m6i.max[2]: -3: at least 0"),
@@ -146,10 +157,7 @@ REFUSED: list[tuple[str, object, str]] = [
      "limits: a list of 1: not available yet: leave it out and use max of pools and offers"),
     ("commitments", [{}],
      "commitments: a list of 1: not available yet: leave it out and use committed offers of pools"),
-    ("domains", [{}], "domains: a list of 1: not available yet: leave it out"),
     ("interference", "pairs.csv", "interference: pairs.csv: not available yet: leave it out"),
-    ("clusters/0/zones", ["a"],
-     "clusters.aws-saopaulo.zones: a list of 1: not available yet: leave it out: a cluster is one failure domain"),
     ("workloads/0/max_parts", 2, "workloads.etl.max_parts: 2: not available yet: use 1"),
     ("workloads/0/survive", "cluster", "workloads.etl.survive: cluster: not available yet: use none"),
     ("workloads/0/replicas", {"paths": "p.parquet"},
@@ -161,6 +169,13 @@ REFUSED: list[tuple[str, object, str]] = [
 def test_what_is_not_there_yet_is_refused_by_name(problems: Problems, path: str, value: object, line: str) -> None:
     """What the planner cannot do yet is never ignored: the line names it first."""
     assert problems({path: value})[0] == f"scenario.yaml: {line}"
+
+
+def test_a_zone_with_a_typo_is_told_the_nearest(problems: Problems) -> None:
+    """A pool names one of its cluster's zones."""
+    (line,) = problems({"clusters/0/zones": [{"name": "sa-east-1a"}], "clusters/0/pools/0/zone": "sa-east-1c"})
+    assert line == ("scenario.yaml: clusters.aws-saopaulo.pools.m6i.zone: sa-east-1c: no zone of the cluster has that "
+                    "name: did you mean sa-east-1a?")
 
 
 def test_what_is_refused_may_be_said_to_be_absent(problems: Problems) -> None:

@@ -138,6 +138,9 @@ UNKNOWN: list[tuple[dict[str, object], str]] = [
     ({"clusters/1/pools/0/offers": []},
      ("scenario.yaml: clusters.own-lisbon.pools.cpu.offers.on_demand.price_usd_per_hour: not given: the catalog has no "
       "on_demand price of a machine without a name in onprem/lisbon: give one")),
+    ({"domains": [{"name": "aws/sa-east-1", "availability": 0.99}, {"name": "aws/sa-east1", "availability": 0.99}]},
+     ("scenario.yaml: domains: aws/sa-east1: not a provider or a region (provider/region): "
+      "did you mean aws/sa-east-1?")),
     ({"workloads/0/hardware": {"gpu_models": ["H10O"]}},
      ("scenario.yaml: workloads.etl.hardware.gpu_models: H10O: not a GPU model of the catalog or a pool: "
       "did you mean H100?")),

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.formulation import Goal, cost_usd, formulate, too_weak, up_enough
+from placement.formulation import Goal, cost_usd, formulate, too_many_sets, too_weak, up_enough
 from placement.mip import Draft
 from placement.needs import unit_needs
 from placement.options import MAX_ENTRIES, expand, too_large
 from placement.packing_rows import PoolWork, maximal_patterns, packing_weights, pool_work
-from placement.problem import Problem
+from placement.problem import Domains, Problem
 from placement.result import Settings, Units
 from placement.solvers import brute
 from placement.verify import at_most_one_down
@@ -40,7 +40,23 @@ def test_the_sets_leave_exactly_the_legal_choices(up: list[float], copies: int, 
 @settings(deadline=None, derandomize=True)
 def test_the_chance_of_at_most_one_down_is_the_one_of_verify(up: list[float], slo: float) -> None:
     """Solvers and `verify` agree on what availability copies have."""
-    assert up_enough(tuple(up), slo) == (at_most_one_down(np.array(up)) >= slo - 1e-12)
+    everyone = np.arange(len(up))
+    alone = Domains(everyone, everyone[:, None], np.array(up))
+    assert up_enough(tuple(up), slo) == (at_most_one_down(alone, everyone) >= slo - 1e-12)
+
+
+def test_too_many_sets_of_domains_are_refused_with_numbers(tiny_problem: Build) -> None:
+    """Forty zones of two regions, taken six at a time: exact solvers say that they cannot write that out."""
+    problem = replace(tiny_problem(1, clusters=2, workloads=1), domains=None)
+    c, v, s = problem.candidates, problem.variants, problem.streams
+    stream = int(v.stream[v.copies > 1][0])
+    assert too_many_sets(problem) is None
+    wide = replace(
+        problem, candidates=replace(c, stream=np.full(40, stream), pool=np.arange(40)),
+        streams=replace(s, availability=np.full(len(s.shape), 0.9)),
+        variants=replace(v, copies=np.where(v.copies > 1, 6, 1)),
+        domains=Domains(np.arange(40), np.stack([np.arange(40) % 2, 2 + np.arange(40)], axis=1), np.full(42, 0.99)))
+    assert "3838380 sets of failure domains" in str(too_many_sets(wide))
 
 
 @pytest.mark.parametrize("seed", range(20))
