@@ -14,6 +14,7 @@ from math import inf
 
 import numpy as np
 
+from placement.domains import failure_domains, lone_copy
 from placement.needs import Load, pool_loads
 from placement.packing import Packer
 from placement.problem import Counts, Ints, Problem, Purchase
@@ -133,11 +134,13 @@ def _lost(units: Units, kept: Units, formulation: Formulation, gone: set[str]) -
 def _unavailable(units: Units, formulation: Formulation) -> Iterator[str]:
     """Streams whose copies where they are miss what is asked of their availability."""
     problem, names = formulation.problem, formulation.names
-    cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
+    domains = failure_domains(problem)
+    domain, lone = domains.pool[problem.candidates.pool[units.candidate]], lone_copy(domains)
     first, end = (np.searchsorted(units.stream, np.arange(len(names.streams)), side) for side in ("left", "right"))
     for s in np.flatnonzero((problem.streams.availability > 0) & (end > first)).tolist():
-        up, asked = problem.clusters.availability[cluster[first[s]:end[s]]], float(problem.streams.availability[s])
-        chance = float(up[0]) if int(problem.variants.copies[units.variant[first[s]]]) == 1 else at_most_one_down(up)
+        chosen, asked = domain[first[s]:end[s]], float(problem.streams.availability[s])
+        single = int(problem.variants.copies[units.variant[first[s]]]) == 1
+        chance = float(lone[chosen[0]]) if single else at_most_one_down(domains, chosen)
         if chance < asked - 1e-12:
             yield f"{stream_name(*names.streams[s])}: has availability {chance:.6g}, less than {asked:.6g}"
 
