@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.complete import Shortfall, complete
+from placement.domains import failure_domains
 from placement.needs import machines_by_kind
 from placement.problem import (
     Candidates,
     Clusters,
+    Domains,
     Flows,
     Objective,
     Offers,
@@ -208,20 +210,22 @@ def test_a_bound_does_not_contradict_the_plan(mode: str, bound: float, kinds: se
 
 def test_at_most_one_down_by_hand() -> None:
     """0.9 and 0.8: both up 0.72, first down 0.08, second down 0.18."""
-    assert at_most_one_down(np.array([0.9, 0.8])) == pytest.approx(0.98)
+    apart = Domains(np.arange(2), np.array([[0], [1]]), np.array([0.9, 0.8]))
+    assert at_most_one_down(apart, np.arange(2)) == pytest.approx(0.98)
 
 
 def _random_units(problem: Problem, seed: int) -> Units:
-    """Legal units: one copy where that is enough, else several in distinct clusters."""
-    rng = np.random.default_rng(seed)
+    """Legal units: one copy where that is enough, else several in distinct failure domains."""
+    rng, domains = np.random.default_rng(seed), failure_domains(problem)
     rows = []
     for s in range(len(problem.streams.shape)):
         own = np.arange(problem.streams.candidate_first[s], problem.streams.candidate_first[s + 1])
         alone = own[problem.candidates.single[own]]
-        clusters = problem.pools.cluster[problem.candidates.pool[own]]
-        _, apart = np.unique(clusters, return_index=True)
-        up = problem.clusters.availability[clusters[apart]]
-        many = len(apart) >= 2 and at_most_one_down(up) >= problem.streams.availability[s] and rng.random() < 0.5
+        places = domains.pool[problem.candidates.pool[own]]
+        _, apart = np.unique(places, return_index=True)
+        chance = at_most_one_down(domains, places[apart])
+        many = (2 <= len(apart) <= int(problem.variants.copies[problem.streams.variant_first[s + 1] - 1])
+                and chance >= problem.streams.availability[s] and rng.random() < 0.5)
         chosen = own[apart] if many else rng.choice(alone, 1)
         for copy, n in enumerate(chosen):
             table = np.arange(problem.streams.variant_first[s], problem.streams.variant_first[s + 1])
