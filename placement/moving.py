@@ -62,12 +62,13 @@ class Mover:
         """
         if self._problem.candidates.pool[candidate] == self._pool[unit]:
             raise ValueError(f"candidate {candidate} is in the pool where unit {unit} is; name one in another pool")
-        found = [self._move(unit, candidate, start, exact=exact) for start in self._starts(unit, candidate)]
+        found = [self._move(unit, candidate, variant, start, exact=exact)
+                 for variant, start in self._starts(unit, candidate)]
         return min(found, key=lambda move: (move.lacking > 0, move.extra_usd, move.start))
 
-    def _move(self, unit: int, candidate: int, start: int, *, exact: bool) -> Move:
+    def _move(self, unit: int, candidate: int, variant: int, start: int, *, exact: bool) -> Move:
         left, few = self._without(unit)
-        units, pool = self._moved(unit, candidate, start), int(self._problem.candidates.pool[candidate])
+        units, pool = self._moved(unit, candidate, variant, start), int(self._problem.candidates.pool[candidate])
         effort, now = (EXACT, self._solution.machines) if exact else (SIMPLE, self._simply(pool))
         bought = self._buy(pool, units, effort)
         lacking = int(bought.lacking.max(initial=0))
@@ -97,24 +98,26 @@ class Mover:
             self._left = unit, left if goes < stays else solution.machines, few
         return self._left[1:]
 
-    def _moved(self, unit: int, candidate: int, start: int) -> Units:
+    def _moved(self, unit: int, candidate: int, row: int, start: int) -> Units:
         units = self._solution.units
         there, variant, starts = units.candidate.copy(), units.variant.copy(), units.start.copy()
-        there[unit], variant[unit], starts[unit] = candidate, self._variant(unit, candidate), start
+        there[unit], variant[unit], starts[unit] = candidate, row, start
         return Units(units.stream, units.copy, there, variant, starts)
 
-    def _variant(self, unit: int, candidate: int) -> int:
-        """The variant of as many copies at the candidate's speed; variants are sorted by stream, copies, speed."""
-        now = int(self._solution.units.variant[unit])
-        return now - int(self._problem.variants.speed[now]) + int(self._problem.candidates.speed[candidate])
-
-    def _starts(self, unit: int, candidate: int) -> set[int]:
-        v, variant = self._problem.variants, self._variant(unit, candidate)
-        if v.row[variant] >= 0:
-            return {0}
-        low, high = int(v.earliest[variant]), int(v.latest[variant])
-        now = min(max(int(self._solution.units.start[unit]), low), high)
-        return {now, low + int(self._crowding(unit, candidate, variant)[low:high + 1].argmin())}
+    def _starts(self, unit: int, candidate: int) -> set[tuple[int, int]]:
+        """(variant, start) pairs to try: of each range of starts the nearest to now, and the one with most room."""
+        problem, units, v = self._problem, self._solution.units, self._problem.variants
+        first, end = problem.streams.variant_first[units.stream[unit]:][:2].tolist()
+        rows = first + np.flatnonzero((v.copies[first:end] == v.copies[units.variant[unit]])
+                                      & (v.speed[first:end] == problem.candidates.speed[candidate]))
+        if v.row[rows[0]] >= 0:
+            return {(int(rows[0]), 0)}
+        wanted, now = self._crowding(unit, candidate, int(rows[0])), int(units.start[unit])
+        ranges = [(row, int(v.earliest[row]), int(v.latest[row])) for row in rows.tolist()]
+        near = min(ranges, key=lambda one: max(one[1] - now, now - one[2], 0))
+        roomy = min(((float(wanted[start]), start, row) for row, low, high in ranges
+                     for start in range(low, high + 1)))
+        return {(near[0], min(max(now, near[1]), near[2])), (roomy[2], roomy[1])}
 
     def _crowding(self, unit: int, candidate: int, variant: int) -> Floats:
         """For every start slot [T] how much of a machine the runs would want beyond what idles, in machine-slots."""

@@ -244,7 +244,7 @@ class _Child:
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
         self.process = subprocess.Popen(  # noqa: S603 (our own interpreter and code)
             [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise,
-            env=_environment(), start_new_session=True)
+            env=child_environment(), start_new_session=True)
         self.inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.killed = threading.Event()
@@ -287,7 +287,7 @@ class _Child:
         return self.process.wait()
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The child sees the parent's import path, one thread per library, and hashes that are the same in every run."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {**os.environ, **_ONE_THREAD, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}

@@ -16,6 +16,7 @@ from planner.bill import Bill, bill
 from planner.formulate import Formulation
 from planner.left_out import left_out
 from planner.multiplex import Sharing, sharing
+from planner.no_plan import NoPlan
 from planner.plan import (
     OPTIMAL_GAP,
     Assignment,
@@ -65,12 +66,13 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
 
 
 def refusal(scenario: Scenario, formulation: Formulation, unplaced: Sequence[Unplaced], method: str,
-            provenance: Provenance) -> Plan:
+            provenance: Provenance, why: NoPlan) -> Plan:
     """The answer that there is no plan: nothing is placed and nothing is paid; `unplaced` says which cannot be."""
     return Plan(
         name=scenario.name, horizon=_horizon(scenario), valid_until=_end(scenario), status="infeasible",
         mode=formulation.problem.objective.mode, cost_usd=0.0, costs=Costs(), sla_attainment=0.0, bound=0.0, gap=0.0,
-        bound_method=method, assignments=(), machines=(), unplaced=tuple(unplaced), provenance=provenance).with_id()
+        bound_method=method, assignments=(), machines=(), unplaced=tuple(unplaced), conflict=why.conflict,
+        relaxations=why.relaxations, provenance=provenance).with_id()
 
 
 def usd(amount: float) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from placement.overload import overload
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
 from placement.solvers import SOLVERS
@@ -24,12 +25,14 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate, problem_objective
 from planner.left_out import left_out
+from planner.no_plan import why_no_plan
 from planner.packings import packing_table, write_packings
 from planner.plan import Plan, Provenance, Unplaced, write_plan
 from planner.profiles import Profiles, profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
+from planner.trial import hopeless
 from planner.whatif import Change, apply
 from planner.words import in_words, same_usd
 
@@ -43,6 +46,8 @@ SMALL = 5_000
 """Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
 ENOUGH_USD = 1e15
 """A budget beyond any cost, to ask how much can be placed at all."""
+FITTING_S = 10.0
+"""Seconds that question may take."""
 
 
 class NoPlanFound(Exception):  # noqa: N818 (says what happened)
@@ -185,7 +190,7 @@ class Prepared:
     scenario: Scenario
     profiles: Profiles
     source_sha256: str
-    catalog_as_of: str
+    catalog: Catalog
 
 
 def prepare(source: Path | Scenario, request: PlanRequest, catalog: Catalog | None = None) -> Prepared:
@@ -193,7 +198,7 @@ def prepare(source: Path | Scenario, request: PlanRequest, catalog: Catalog | No
     catalog = catalog or builtin_catalog()
     given = read_scenario(source, request.changes) if isinstance(source, Path) else source
     scenario = resolve(given, catalog)
-    return Prepared(scenario, profile(scenario, request.seed), given.source_sha256, catalog.as_of)
+    return Prepared(scenario, profile(scenario, request.seed), given.source_sha256, catalog)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +210,7 @@ class Job:
     formulation: Formulation
     request: PlanRequest
     provenance: Provenance
+    catalog: Catalog
 
     @classmethod
     def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> Job:
@@ -217,11 +223,11 @@ class Job:
         objective = request.objective(prepared.scenario.objective)
         asked = prepared.scenario.model_copy(update={"objective": objective})
         scenario, profiles = apply(request.what_if, asked, prepared.profiles)
-        provenance = Provenance(scenario_sha256=prepared.source_sha256, catalog_as_of=prepared.catalog_as_of,
+        provenance = Provenance(scenario_sha256=prepared.source_sha256, catalog_as_of=prepared.catalog.as_of,
                                 version=__version__, solver=request.solver, seed=request.seed, versions=_versions(),
                                 objective=objective.model_dump(),
                                 what_if=tuple(str(change) for change in request.what_if))
-        return cls(scenario, profiles, formulate(scenario, profiles), request, provenance)
+        return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
 
     def asking(self, objective: Objective) -> Job:
         """The same job with another objective; nothing is formulated again. Raises ValueError without its budget."""
@@ -233,13 +239,17 @@ class Job:
     def plan(self, time_limit_s: float, on_progress: Callable[[Progress], None] = _no_progress,
              interrupted: Callable[[], bool] = _never) -> Planned:
         """The checked plan, written within `time_limit_s` from now. Raises InputError and NoPlanFound."""
-        hopeless = _hopeless(self.formulation)
-        if hopeless is not None:
-            return self.refuse(hopeless, "every workload's rules, one pool at a time")
-        left_s = max(0.1, time_limit_s - _reserve_s(self.formulation, time_limit_s))
+        end = time.monotonic() + time_limit_s
+        rejected = hopeless(self.formulation)
+        if rejected is not None:
+            return self.refuse(rejected, "every workload's rules, one pool at a time", end, interrupted)
+        if (crowd := overload(self.formulation.problem)) is not None:
+            where = f"room in slot {crowd.slot}, even if replicas could be cut (linear program)"
+            return self.refuse(self.most_that_fits(end, interrupted), where, end, interrupted)
+        left_s = max(0.1, end - time.monotonic() - _reserve_s(self.formulation, time_limit_s))
         result = self.solve(left_s, on_progress, interrupted)
         if result.status == "infeasible":
-            return self.refuse(self.most_that_fits(min(left_s, 10.0), interrupted), result.method)
+            return self.refuse(self.most_that_fits(end, interrupted), result.method, end, interrupted)
         if result.solution is None:
             raise NoPlanFound(f"no plan found in {time_limit_s:.3g} s, nor proven that there is none "
                               f"({result.method}): give more time, or another solver")
@@ -275,14 +285,21 @@ class Job:
             rows = packing_rows(problem, solution)
         return packing_table(rows, solution, self.formulation) if len(rows.unit) else None
 
-    def refuse(self, unplaced: Mapping[str, tuple[str, ...]], method: str) -> Planned:
-        """The answer that there is no plan."""
+    def refuse(self, unplaced: Mapping[str, tuple[str, ...]], method: str, end: float,
+               interrupted: Callable[[], bool]) -> Planned:
+        """The answer that there is no plan, and why, by `end` (`time.monotonic`)."""
         rows = [Unplaced(workload=name, reasons=reasons) for name, reasons in sorted(unplaced.items())]
-        plan = refusal(self.scenario, self.formulation, rows, method, self.provenance)
+        why = why_no_plan(self.scenario, self.profiles, self.formulation, self.catalog, self.request.seed, unplaced,
+                          end - time.monotonic(), interrupted)
+        plan = refusal(self.scenario, self.formulation, rows, method, self.provenance, why)
         return Planned(plan, self.scenario, self.profiles, self.formulation)
 
-    def most_that_fits(self, time_limit_s: float, interrupted: Callable[[], bool]) -> Mapping[str, tuple[str, ...]]:
-        """Workloads that stay out when as many as possible are placed, whatever it costs, and why; a help, no proof."""
+    def most_that_fits(self, end: float, interrupted: Callable[[], bool]) -> Mapping[str, tuple[str, ...]]:
+        """Workloads that stay out when as many as possible are placed, whatever it costs, and why; a help, no proof.
+
+        Takes a quarter of the time until `end` (`time.monotonic`).
+        """
+        time_limit_s = min(FITTING_S, max(0.1, (end - time.monotonic()) / 4))
         problem = self.formulation.problem
         if problem.objective.mode == "max_sla":
             return {}
@@ -295,18 +312,6 @@ class Job:
         missing = np.unique(problem.streams.workload[~placed]).tolist()
         return {self.formulation.names.workloads[w]: left_out(self.formulation, result.solution, w, 0.0)
                 for w in missing if not problem.workloads.droppable[w]}
-
-
-def _hopeless(formulation: Formulation) -> Mapping[str, tuple[str, ...]] | None:
-    """Workloads without any option, where that alone rules out every plan; None where it does not."""
-    problem, rejected = formulation.problem, formulation.rejections
-    row = {name: w for w, name in enumerate(formulation.names.workloads)}
-    if problem.objective.mode == "max_sla" or not rejected:
-        return None
-    rows = [row[name] for name in rejected]
-    if problem.workloads.droppable[rows].all() and problem.workloads.weight[rows].sum() <= problem.slack:
-        return None
-    return rejected
 
 
 def _versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from placement.solvers import brute
 from placement.verify import costs, verify
 from placement.worker import Stopwatch
 
-QUICK = settings(max_examples=25, deadline=None, derandomize=True)
+QUICK = settings(max_examples=12, deadline=None, derandomize=True)
 Tiny = Callable[..., Problem]
 
 
