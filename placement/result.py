@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from placement.problem import Counts, Ints
+from placement.problem import Counts, Floats, Ints
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -47,17 +47,30 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """Shadow prices in USD over the horizon: of one machine more in a pool (`pool_usd` [P], with the offers that have
+    the pool's maximum) or of an offer (`offer_usd` [O]), and of a unit of SLA weight (`weight_usd`): what attaining one
+    more costs in `max_sla`, what leaving one more out saves in `min_cost`; 0 where the floor or budget does not bind.
+    """
+
+    pool_usd: Floats
+    offer_usd: Floats
+    weight_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The answer of a solver. `infeasible` is a proof, `unknown` is not; both come without a solution.
 
     `bound` is a proven limit on the objective: a lower bound on cost (`min_cost`) or an upper bound on attainment
-    (`max_sla`). `method` says in words what proved it.
+    (`max_sla`). `method` says in words what proved it. `worth` are shadow prices, where the solver has any.
     """
 
     status: Status
     solution: Solution | None
     bound: float
     method: str
+    worth: Worth | None = None
 
 
 class Watch(Protocol):

@@ -11,7 +11,7 @@ from math import ceil, floor
 import numpy as np
 
 from placement.problem import Purchase
-from placement.result import Solution
+from placement.result import Solution, Worth
 from planner.bill import Bill, bill
 from planner.formulate import Formulation
 from planner.left_out import left_out
@@ -30,6 +30,7 @@ from planner.plan import (
     Unplaced,
 )
 from planner.reasons import reasons
+from planner.scarce import scarce
 from planner.scenario.model import Scenario
 
 NO_OWNER = "(none)"
@@ -40,10 +41,11 @@ IDLE = "(idle)"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a solver proved: a limit on the objective, and by what."""
+    """What a solver proved: a limit on the objective, and by what; `worth` are its shadow prices, if it has any."""
 
     bound: float
     method: str
+    worth: Worth | None = None
 
 
 def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution, proof: Proof, attainment: float,
@@ -61,7 +63,8 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         sla_attainment=attained, bound=bound, gap=gap, bound_method=proof.method,
         assignments=_assignments(formulation, solution), costs_by_owner=_by_owner(formulation, solution, account),
         machines=_machines(formulation, solution), groups=_groups(formulation, groups),
-        unplaced=_unplaced(formulation, solution, cost), reasons=reasons(formulation, solution, account, groups),
+        unplaced=_unplaced(formulation, solution, cost), scarce=scarce(formulation, solution, proof.worth),
+        reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()
 
 

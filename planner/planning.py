@@ -171,7 +171,7 @@ def make_plan(source: Path | Scenario, request: PlanRequest | None = None,
 def _proof(result: Result, formulation: Formulation) -> Proof:
     """What the solver proved; where that is nothing, that a cost is at least 0 and an attainment at most 1."""
     nothing = 0.0 if formulation.problem.objective.mode == "min_cost" else 1.0
-    return Proof(result.bound if isfinite(result.bound) else nothing, result.method)
+    return Proof(result.bound if isfinite(result.bound) else nothing, result.method, result.worth)
 
 
 def _reserve_s(formulation: Formulation, time_limit_s: float) -> float:

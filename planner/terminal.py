@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 HOURS_PER_MONTH = 730
 ROWS = 40
 """Workloads shown of a large plan, the dearest first; the rest are summed up in a line."""
+SCARCE = 5
+"""Limits shown that are worth most when loosened."""
 _WIDTH_OF_FILES = 160
 _QUIET_S = 1.0
 
@@ -50,7 +52,7 @@ def plan_view(plan: Plan, workload_usd: Mapping[str, float], rows: int = ROWS) -
     if plan.status == "infeasible":
         return _refusal(plan)
     table = _assignments(plan, workload_usd, rows)
-    return Group(table, *_unplaced(plan), "", _costs(plan), *_headlines(plan), *_proof(plan))
+    return Group(table, *_unplaced(plan), "", _costs(plan), *_headlines(plan), *_scarce(plan), *_proof(plan))
 
 
 def _assignments(plan: Plan, workload_usd: Mapping[str, float], rows: int) -> Table:
@@ -126,6 +128,10 @@ def _headlines(plan: Plan) -> list[Text]:
         Text(f"Scale      {low:,} to {high:,} machines as demand moves", style="bold"),
         Text(f"Spend      USD {usd(monthly_usd(plan))} a month at this rate", style="bold"),
     ]
+
+
+def _scarce(plan: Plan) -> list[Text]:
+    return [Text(f"Scarce     {plain(row.what)} is worth USD {usd(row.price_usd)}") for row in plan.scarce[:SCARCE]]
 
 
 def _proof(plan: Plan) -> list[Text]:

@@ -69,7 +69,9 @@ def _run(model: Model, settings: Settings, follower: Follower, start: Start | No
         highs.setSolution(len(start[0]), start[0].astype(np.int32), start[1])
     _listen(highs, follower)
     highs.run()
-    return _outcome(highs)
+    outcome = _outcome(highs)
+    highs.resetGlobalScheduler(True)  # noqa: FBT003 (else a model with another number of threads is refused after it)
+    return outcome
 
 
 def _pass(highs: highspy.Highs, model: Model) -> None:

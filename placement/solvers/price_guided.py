@@ -26,7 +26,8 @@ from placement.needs import Load, pool_loads
 from placement.options import too_large
 from placement.packing import needed
 from placement.problem import Floats, Ints, Objective, Problem, Purchase
-from placement.result import Result, Settings, Solution, Status, Watch
+from placement.result import Result, Settings, Solution, Status, Watch, Worth
+from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shortlist import shortlist
 from placement.solvers.highs import solve_exact
@@ -65,6 +66,8 @@ _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
 _FIRST_TRIES = 40
 _LEARN_EVERY = 6
+_WORTH_ROUNDS = 6
+"""Rounds of the bound for shadow prices alone."""
 
 
 def supports(problem: Problem) -> str | None:
@@ -117,6 +120,11 @@ class _Run:
     @bounding.setter
     def bounding(self, bounding: Bounding) -> None:
         self._bounding = bounding
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound in the making."""
+        return self._bounding is not None
 
     def stopped(self) -> bool:
         """True once only packing what is there still fits into the time."""
@@ -212,7 +220,20 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if run.best.solution is None:
         return _without_plan(run)
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
-    return Result(status, run.best.solution, run.bound, run.method)
+    return Result(status, run.best.solution, run.bound, run.method, _worth(run))
+
+
+def _worth(run: _Run) -> Worth | None:
+    """Shadow prices at the bound's prices, which are found now where the exact solver made the plan."""
+    if run.bounded:
+        return worth(run.problem, run.bounding.prices)
+    if run.watch.stopped() or not len(run.problem.streams.shape):
+        return None
+    bounding = Bounding(run.problem, run.settings.seed, run.watch.stopped, run.deadline)
+    for _ in range(_WORTH_ROUNDS):
+        if not bounding.done:
+            bounding.advance()
+    return worth(run.problem, bounding.prices)
 
 
 def _plainly_impossible(problem: Problem) -> str | None:

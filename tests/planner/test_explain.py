@@ -169,3 +169,23 @@ def test_another_scenarios_plan_is_refused(folder: Path, tmp_path: Path, capsys:
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(content))
     assert run(["explain", str(tmp_path), str(folder / "plan.json"), "--workload", "claims"]) == 2
     assert "no such workload in the scenario" in capsys.readouterr().err
+
+
+def test_limits_that_bind_are_told_with_their_price(small: Callable[[], dict[str, Any]], new: New,
+                                                    tmp_path: Path) -> None:
+    """A pool that is full and the cheapest: one machine more saves what the next one costs more; others are not told.
+    """
+    fleet = small()
+    fleet["clusters"] = fleet["clusters"][:2]
+    cheap, dear = fleet["clusters"][0]["pools"][0], fleet["clusters"][1]["pools"][0]
+    fleet["clusters"][0]["pools"], fleet["clusters"][1]["pools"] = [cheap], [dear]
+    cheap["max"], dear["offers"][0]["price_usd_per_hour"] = 2, 3.0
+    fleet["workloads"] = [new(f"w{i}", replicas=[4, 4, 4, 4]) for i in range(4)]
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
+    plan = make_plan(tmp_path, PlanRequest(time_limit_s=30.0)).plan
+    assert [row.what for row in plan.scarce] == ["max of pool aws-sp/m6i (2): one machine more"]
+    assert plan.scarce[0].price_usd == pytest.approx(8.0, abs=0.01)
+    cheap["max"] = 3
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
+    more = make_plan(tmp_path, PlanRequest(time_limit_s=30.0)).plan
+    assert plan.cost_usd - more.cost_usd == pytest.approx(8.0)
