@@ -81,7 +81,7 @@ class Trials:
         if not scenario.workloads:
             self.last_usd = float("inf")
             return True
-        formulation = self.formulated(scenario)
+        formulation = self.formulated(scenario) if self.left_s > 0 else None
         if formulation is None:
             return None
         if hopeless(formulation) is not None or overload(formulation.problem) is not None:
