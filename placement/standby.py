@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from placement.problem import Problem
 from placement.result import Result, Settings
@@ -39,6 +40,11 @@ class Standby:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that waits or solves now."""
+        return None if self._child is None else self._child.pid
 
     def __enter__(self) -> Self:
         return self
@@ -93,17 +99,23 @@ class _AnyPlan(Stopwatch):
 
 
 def serve() -> None:
-    """Be the process: answer questions from standard input until it ends."""
+    """Be the process: answer questions from standard input until it ends, and then end at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inlet, outlet = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    questions: queue.SimpleQueue[_Question] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inlet, questions), daemon=True).start()
+    while True:
+        pickle.dump(_answer(questions.get()), outlet, protocol=5)
+        outlet.flush()
+
+
+def _listen(inlet: IO[bytes], questions: queue.SimpleQueue[_Question]) -> None:
     while True:
         try:
-            question: _Question = pickle.load(inlet)  # noqa: S301 (from our own parent)
-        except EOFError:
-            os._exit(0)  # native threads may take their time to unwind
-        pickle.dump(_answer(question), outlet, protocol=5)
-        outlet.flush()
+            questions.put(pickle.load(inlet))  # noqa: S301 (from our own parent)
+        except (EOFError, pickle.UnpicklingError):
+            os.killpg(0, signal.SIGKILL)  # the parent is gone
 
 
 def _answer(question: _Question) -> Result | str:

@@ -87,12 +87,15 @@ def test_the_default_solver(service: Any, tiny: Json) -> None:
 
 
 def test_no_feasible_plan_is_an_answer(service: Any, tiny: Json) -> None:
-    """More replicas than machines can hold: 200 with status infeasible and who cannot be placed, no error."""
+    """More replicas than machines can hold: 200 with status infeasible, who, which rules, and ways out; no error."""
     tiny["workloads"][0]["replicas"] = [4000] * 4
     plan_id = service.ask({"scenario": tiny}).json()["id"]
     state = service.ended(plan_id)
     assert state["status"] == "infeasible", state["errors"]
     assert "claims-etl" in [row["workload"] for row in state["plan"]["unplaced"]]
+    assert any("claims-etl must be placed" in words for words in state["plan"]["conflict"])
+    assert all(row["what"] and row["cost_usd"] >= 0 for row in state["plan"]["relaxations"])
+    assert state["plan"]["relaxations"]
     assert service.http.get(f"/v1/plans/{plan_id}").status_code == 200
     assert service.http.get("/v1/clusters/cheap/runs", params={"plan": plan_id}).status_code == 409
 
