@@ -23,7 +23,7 @@ from planner.multiplex import sharing
 from planner.opened import Opened
 from planner.reasons import Company, Option, place_reason, what_for
 
-EXACT_MOVES = 8
+EXACT_MOVES = 5
 """Moves priced exactly, the cheapest ones; the others are packed by simple orders. All where one place is asked for."""
 CENT = 0.005
 NOT_PLACED = "not placed"
