@@ -214,7 +214,28 @@ def test_both_readings_judge_tampered_plans_alike(block: int, restate: bool, tmp
     assert judged[0] > 10
 
 
-# ---------------------------------------------------------------- an example, written out
+# ---------------------------------------------------------------- written out
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_scenarios_written_out_mean_the_same(tmp_path: Path) -> None:
+    """Inputs by slot, windows, minimums, domains and zones are exported so that both readings find the plan right."""
+    seen = set()
+    for seed, scenario, world, best in cases(300, 14, tmp_path):
+        if best.plan is None:
+            continue
+        made = make_plan(scenario, PlanRequest(solver="brute"))
+        made.write(scenario / "plan.json")
+        out = tmp_path / f"{seed}-out"
+        export_scenario(made.scenario, made.profiles, out)
+        assert (seed, check(out, scenario / "plan.json").violations) == (seed, ())
+        assert (seed, verify_plan(out, scenario / "plan.json").violations) == (seed, ())
+        seen |= {name for name in ("periods",) if world.scenario["horizon"].get(name)}
+        seen |= {"domains"} if world.scenario.get("domains") else set()
+        for pool in world.pools.values():
+            seen |= {name for name in ("min", "zone") if name in pool}
+            seen |= {name for offer in pool["offers"] for name, value in offer.items() if isinstance(value, list)}
+    assert seen >= {"periods", "domains", "min", "zone", "owned", "max", "price_usd_per_hour"}
 
 
 def test_the_medical_example_written_out_reads_the_same(tmp_path: Path) -> None:

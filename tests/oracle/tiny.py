@@ -19,7 +19,12 @@ def tiny_scenario(seed: int) -> Row:
     """A scenario as it would be written by hand, fully resolved."""
     scenario = Maker(random.Random(seed)).scenario(seed)
     Inputs(random.Random(seed + 1_000_000), scenario).vary()
-    add_domains(random.Random(seed + 2_000_000), scenario)
+    rng = random.Random(seed + 2_000_000)
+    add_domains(rng, scenario)
+    for cluster in scenario["clusters"]:
+        cluster["tier"] = rng.choice(["iaas", "paas", "saas"])
+    for workload in scenario["workloads"]:
+        workload["probability"] = rng.choice([1, 1, 0.3])  # sized at its full need all the same
     return scenario
 
 
