@@ -221,7 +221,7 @@ def test_both_readings_judge_tampered_plans_alike(block: int, restate: bool, tmp
 def test_scenarios_written_out_mean_the_same(tmp_path: Path) -> None:
     """Inputs by slot, windows, minimums, domains and zones are exported so that both readings find the plan right."""
     seen = set()
-    for seed, scenario, world, best in cases(300, 14, tmp_path):
+    for seed, scenario, world, best in cases(300, 24, tmp_path):
         if best.plan is None:
             continue
         made = make_plan(scenario, PlanRequest(solver="brute"))

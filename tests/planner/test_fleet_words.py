@@ -123,7 +123,8 @@ def test_spot_is_taken_at_its_price_with_what_is_done_again(fleet: dict[str, Any
                                              ({"headroom": 0.2, "reserved": {"gpu": 1}}, 2)])
 def test_headroom_and_reserve_leave_less_on_each_machine(fleet: dict[str, Any], build: Build, new: New,
                                                          keep: dict[str, Any], count: int) -> None:
-    """Four replicas of 4 vCPU fill 16 exactly; a fifth kept free, or half a vCPU for daemons, needs a second machine."""
+    """Four replicas of 4 vCPU fill 16 exactly; a fifth kept free, or half a vCPU for daemons, takes a second machine.
+    """
     fleet["clusters"] = fleet["clusters"][:1]
     fleet["clusters"][0]["pools"] = fleet["clusters"][0]["pools"][:1]
     fleet["clusters"][0]["pools"][0] |= keep
