@@ -9,6 +9,7 @@ from math import isfinite
 
 import numpy as np
 
+from placement.domains import failure_domains
 from placement.moving import Move, Mover
 from placement.restrict import forced
 from placement.result import Settings, Solution
@@ -189,10 +190,10 @@ class _Explainer:
         """Why a legal pool is none for one copy while the others stay where they are."""
         solution = self.opened.solution
         if solution is not None:
-            cluster = self.problem.pools.cluster[self.problem.candidates.pool[solution.units.candidate]]
-            mine = cluster[np.isin(solution.units.stream, self.streams)]
-            if self.problem.pools.cluster[pool] in mine:
-                return "another copy is in this cluster"
+            domain = failure_domains(self.problem).pool
+            mine = domain[self.problem.candidates.pool[solution.units.candidate]]
+            if domain[pool] in mine[np.isin(solution.units.stream, self.streams)]:
+                return f"another copy is in this {'cluster' if self.problem.domains is None else 'failure domain'}"
         return "the copies together would miss slo.availability"
 
     # ------------------------------------------------------------ where it is not
