@@ -95,7 +95,7 @@ def choose_domains(usd: Floats, path: Ints, up: Floats, k: int, target: float, c
     """The k cheapest domains [D] that survive together, into `chosen` [k]; their USD, infinite where there are none.
 
     When the cheapest do not meet the availability `target`, the next cheapest takes the place of the one with which the
-    copies survive best, if that is better than as they are.
+    copies survive best, if that is better than as they are; at last the cheapest are tried that share no part.
     """
     taken = np.zeros(len(usd), np.bool_)
     total = 0.0
@@ -105,7 +105,7 @@ def choose_domains(usd: Floats, path: Ints, up: Floats, k: int, target: float, c
             if not taken[d] and usd[d] < np.inf and (at < 0 or usd[d] < usd[at]):
                 at = d
         if at < 0:
-            return np.inf
+            break
         taken[at] = True
         if i < k:
             chosen[i] = at
@@ -114,7 +114,31 @@ def choose_domains(usd: Floats, path: Ints, up: Floats, k: int, target: float, c
             total += _swap_in(usd, path, up, at, chosen[:k])
         if i >= k - 1 and (k == 1 or survives(path, up, chosen[:k], target)):
             return total
-    return np.inf
+    total = _spread(usd, path, k, chosen)
+    return total if total < np.inf and k > 1 and survives(path, up, chosen[:k], target) else np.inf
+
+
+@jit
+def _spread(usd: Floats, path: Ints, k: int, chosen: Ints) -> float:
+    """The k cheapest domains that share no part, one after another, into `chosen` [k]; their USD, infinite for none."""
+    total = 0.0
+    for i in range(k):
+        at = -1
+        for d in range(len(usd)):
+            apart = usd[d] < np.inf and (at < 0 or usd[d] < usd[at])
+            for c in range(i):
+                if chosen[c] == d:
+                    apart = False
+                for level in range(path.shape[1]):
+                    if path[d, level] >= 0 and path[d, level] == path[chosen[c], level]:
+                        apart = False
+            if apart:
+                at = d
+        if at < 0:
+            return np.inf
+        chosen[i] = at
+        total += usd[at]
+    return total
 
 
 @jit

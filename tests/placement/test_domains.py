@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.complete import Shortfall, complete
-from placement.domains import at_most_one_down, cluster_of, failure_domains, lone_copy, share_parts, together
+from placement.domains import (
+    at_most_one_down,
+    choose_domains,
+    cluster_of,
+    failure_domains,
+    lone_copy,
+    share_parts,
+    together,
+)
 from placement.problem import Domains, Problem
 from placement.result import Units
 from placement.verify import at_most_one_down as by_recursion
@@ -65,6 +73,21 @@ def test_two_clusters_of_one_region_are_not_taken_for_independent() -> None:
     assert at_most_one_down(two.path, two.up, both) == pytest.approx(1 - (1 - 0.99 * 0.999) ** 2)
     assert (share_parts(one), share_parts(two)) == (True, False)
     assert lone_copy(one) == pytest.approx([0.99 * 0.999] * 2)
+
+
+def test_three_copies_are_spread_over_regions_where_only_that_survives() -> None:
+    """Three cheap domains in one region, one in each of two others: swaps lead nowhere, three regions do."""
+    path = np.array([[0, 3], [0, 4], [0, 5], [1, 6], [2, 7]])
+    domains = Domains(np.arange(5), path, np.array([0.99] * 3 + [0.98] * 5))
+    usd, chosen = np.array([1.0, 1.1, 1.2, 5.0, 6.0]), np.empty(3, np.int64)
+    true = {some: at_most_one_down(domains.path, domains.up, np.array(some))
+            for some in itertools.combinations(range(5), 3)}
+    target = true[0, 3, 4] - 1e-9
+    legal = [sum(usd[list(some)]) for some, chance in true.items() if chance >= target]
+    assert choose_domains(usd, domains.path, domains.up, 3, target, chosen) == pytest.approx(min(legal)) == 12.0
+    assert sorted(chosen.tolist()) == [0, 3, 4]
+    assert choose_domains(usd, domains.path, domains.up, 3, 0.9999, chosen) == np.inf
+    assert choose_domains(usd, domains.path, domains.up, 3, 0.0, chosen) == pytest.approx(3.3)
 
 
 def test_entries_of_minus_one_are_no_copies() -> None:
