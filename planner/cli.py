@@ -31,7 +31,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 
 NOT_YET = {
     "replan": "a new plan after a cluster is lost, with few moves",
-    "pareto": "cost against SLA attainment",
     "replay": "what a plan would have cost under recorded demand",
     "capacity": "when room runs out, and what to buy or commit to",
     "models": "versions of diagnostics models: compare and roll back",
@@ -244,6 +243,32 @@ def _diff(
     from planner.commands import diff as commands
 
     return commands.diff_plans(before, after, scenario, markdown, as_json)
+
+
+@app.command("pareto")
+def _pareto(
+    scenario: ScenarioPath,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write an HTML page here.")] = None,
+    points: Annotated[int, typer.Option(help="Floors, and budgets, to sweep.")] = 6,
+    plans: Annotated[Path | None, typer.Option(help="Write the plan of every point into this folder.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Wall seconds for all points. Left out: 15 a point.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
+    with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Show the price of nines: cost against SLA attainment and against availability, each point with its bound."""
+    from planner.commands import basic
+    from planner.commands import pareto as commands
+    from planner.planning import PlanRequest
+
+    asked = _in_time(PlanRequest(time_limit_s=time_limit or 15.0 * (2 * points + 6), seed=seed, solver=solver,
+                                 thorough=time_limit is not None))
+    prices = basic.prices_of(catalog)
+    source = basic.scenario_at(scenario, with_diagnostics, prices)
+    limits = commands.Asked(points, None if time_limit is None else asked.time_limit_s, output, plans)
+    return commands.price_of_nines(source, asked, limits, prices, as_json)
 
 
 @app.command("profile")

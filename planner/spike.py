@@ -199,18 +199,17 @@ class _Trial:
         """(the largest factor found to hold, whether one hundredth more does not, what runs out first then)."""
         if not self._holds(0):
             return None, True, None
-        low, high = 0, HUNDREDTHS
-        while self._holds(high) and high < LARGEST * HUNDREDTHS:
-            low, high = high, 2 * high
+        low, high, most = 0, HUNDREDTHS, LARGEST * HUNDREDTHS
+        while self._holds(high):
+            if high >= most or time.monotonic() > until:
+                return high / HUNDREDTHS, False, None
+            low, high = high, min(2 * high, most)
+        while high - low > 1:
             if time.monotonic() > until:
                 return low / HUNDREDTHS, False, None
-        while high - low > 1 and high <= LARGEST * HUNDREDTHS:
             middle = (low + high) // 2
             low, high = (middle, high) if self._holds(middle) else (low, middle)
-            if time.monotonic() > until:
-                return low / HUNDREDTHS, False, None
-        sure = high - low == 1
-        return low / HUNDREDTHS, sure, self.shortages(self._grown(high))[0] if sure else None
+        return low / HUNDREDTHS, True, self.shortages(self._grown(high))[0]
 
     def _grown(self, hundredths: int) -> Counts:
         grown = self.replicas.astype(float)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from planner.catalog import Catalog
     from planner.scenario.model import Scenario
 
+OBJECTIVE = ("mode", "sla_floor", "budget_usd")
+"""What a request says of the objective, as plans keep it."""
 BASE_SHARE = 0.4
 """Share of the time for the plan in force, where none is given."""
 SPIKE_SHARE = 0.25
@@ -77,7 +79,7 @@ def suppose(source: Path | Scenario, request: PlanRequest, against: Plan | None 
     the objective is as in the plan in force. Raises InputError, and NoPlanFound where the unchanged scenario got none.
     """
     until = time.monotonic() + request.time_limit_s
-    asked = {} if against is None else asked_of(against)
+    asked = {} if against is None else {name: value for name, value in asked_of(against).items() if name in OBJECTIVE}
     if not request.what_if and not request.changes:
         raise InputError(["what-if: nothing is changed: give --demand, --price, --remove-cluster or another change"])
     if against is not None and against.status == "infeasible":

@@ -15,6 +15,7 @@ Grammar of a change: SELECTOR:AMOUNT, with amounts `+40%`, `-20%`, `x3`, `=5`.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -177,6 +178,13 @@ def _matches(selector: str, workload: Workload) -> bool:
     if selector.startswith("owner:"):
         return workload.owner is not None and fnmatchcase(workload.owner, selector.removeprefix("owner:"))
     return fnmatchcase(workload.name, selector)
+
+
+def exactly(name: str) -> str:
+    """The selector of one workload, whatever its name."""
+    escaped = glob.escape(name)
+    reserved = name == ALL or name in get_args(Kind) or name.startswith("owner:")
+    return f"[{escaped[0]}]{escaped[1:]}" if reserved else escaped
 
 
 def scaled_workloads(changes: Iterable[Change], workloads: Sequence[Workload]) -> list[int]:

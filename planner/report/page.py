@@ -59,12 +59,12 @@ def write_report(path: Path, plan: Plan, figures: Figures) -> None:
 
 def render(plan: Plan, figures: Figures) -> str:
     """Return the page. The same plan gives the same bytes."""
-    library, charts = _text("vendor/echarts.min.js"), _text("templates/charts.js")
+    library, charts = text_of("vendor/echarts.min.js"), text_of("templates/charts.js")
     parts = tuple(name for name, amounts in figures.cluster_usd.items() if np.any(amounts))
-    return _environment().get_template("page.html.j2").render(
-        plan=plan, css=Markup(_text("templates/report.css")), usd=usd, shown=SHOWN,  # noqa: S704 (our own files)
-        echarts=Markup(library), charts=Markup(charts), data=_embedded(_data(plan, figures)),  # noqa: S704
-        script_hashes=" ".join(f"'{_hash(script)}'" for script in (library, charts)),
+    return environment().get_template("page.html.j2").render(
+        plan=plan, css=Markup(text_of("templates/report.css")), usd=usd, shown=SHOWN,  # noqa: S704 (our own files)
+        echarts=Markup(library), charts=Markup(charts), data=embedded(_data(plan, figures)),  # noqa: S704
+        script_hashes=" ".join(f"'{script_hash(script)}'" for script in (library, charts)),
         horizon=_horizon(plan), headlines=_headlines(plan), facts=_facts(plan),
         pools=sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
         parts=parts, cluster_costs=_cluster_costs(figures, parts),
@@ -73,12 +73,13 @@ def render(plan: Plan, figures: Figures) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this package, with everything escaped."""
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                       loader=FunctionLoader(lambda name: _text(f"templates/{name}")))
+                       loader=FunctionLoader(lambda name: text_of(f"templates/{name}")))
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
     """A file of this package. Scripts must not end the element that holds them."""
     text = files("planner.report").joinpath(name).read_text(encoding="utf-8")
     if name.endswith(".js") and "</script" in text:
@@ -86,11 +87,12 @@ def _text(name: str) -> str:
     return text
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
+    """The hash by which a content policy knows a script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _embedded(value: object) -> Markup:
+def embedded(value: object) -> Markup:
     """JSON that cannot end the element that holds it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 (escaped)

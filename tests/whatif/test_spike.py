@@ -14,6 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.needs import unit_needs
+from placement.result import Settings
+from placement.worker import Stopwatch, solve_here
+from planner.build import Proof
 from planner.cli import run
 from planner.formulate import formulate
 from planner.interpret import copies_of, to_solution
@@ -38,11 +41,14 @@ def fleet_of(small: Small, *workloads: dict[str, Any], most: int = 3) -> dict[st
     return fleet | {"workloads": list(workloads)}
 
 
-def planned(fleet: dict[str, Any], folder: Path, solver: str = "highs") -> tuple[Path, Prepared, Plan]:
-    """The fleet as a folder, prepared, and its plan."""
+def planned(fleet: dict[str, Any], folder: Path) -> tuple[Path, Prepared, Plan]:
+    """The fleet as a folder, prepared, and a plan of it, made in this process."""
     (folder / "scenario.yaml").write_text(yaml.safe_dump(fleet))
-    prepared, asked = prepare(folder, ASKED), PlanRequest(solver=solver, time_limit_s=20.0)
-    return folder, prepared, Job.on(prepared, asked).plan(20.0).plan
+    prepared = prepare(folder, ASKED)
+    job = Job.on(prepared, ASKED)
+    result = solve_here(job.formulation.problem, "first-fit", Settings(), Stopwatch(20.0))
+    assert result.solution is not None
+    return folder, prepared, job.finish(result.solution, Proof(0.0, "a cost is at least 0")).plan
 
 
 def at_spike(small: Small, new: New, folder: Path) -> tuple[Path, Prepared, Plan]:
@@ -79,6 +85,14 @@ def test_the_largest_factor_is_where_the_first_pool_is_full(small: Small, new: N
     assert (found.first_beyond.slot, found.first_beyond.lacking, found.first_beyond.hit) == (2, 1, ("cheap",))
     alone = in_force(plan, prepared.scenario, prepared.profiles, changes("demand dear:+10%"))
     assert (alone.factor, alone.scaled) == (2.0, 1)
+
+
+def test_growth_is_searched_up_to_a_hundredfold(small: Small, new: New, tmp_path: Path) -> None:
+    """Where a hundred times the demand still fits, that is said, and that more was not looked at."""
+    tiny = new("tiny", replicas=[1, 1, 1, 1], clusters={"pin": "azure-we/d16"})
+    _, prepared, plan = planned(fleet_of(small, tiny, most=30), tmp_path)
+    found = in_force(plan, prepared.scenario, prepared.profiles, changes("demand all:x2"))
+    assert (found.factor, found.factor_sure, found.first_beyond) == (100.0, False, None)
 
 
 def test_more_machines_hold_more(small: Small, new: New, tmp_path: Path) -> None:
@@ -135,7 +149,7 @@ def test_needs_of_units_are_those_of_a_new_formulation(small: Small, new: New, t
     fleet = fleet_of(small, new("a", replicas=replicas, hardware={"throughput": {"m6i": 1.5, "d16": 0.7}}),
                      new("b", replicas=replicas, batch={"duration_slots": 1, "every_slots": 2}),
                      new("c", kind="serving", users=users, slo={"availability": 0.99999}), most=40)
-    _, prepared, plan = planned(fleet, tmp_path_factory.mktemp("needs"), "first-fit")
+    _, prepared, plan = planned(fleet, tmp_path_factory.mktemp("needs"))
     scenario, profiles = apply(changes(f"demand all:x{factor}"), prepared.scenario, prepared.profiles)
     now = formulate(prepared.scenario, prepared.profiles, copies_of(plan))
     then = formulate(scenario, profiles, copies_of(plan))

@@ -138,17 +138,17 @@ def test_a_diff_backwards_is_the_mirror_of_the_diff(plan_of: PlanOf, old: Any, n
     assert diff(before, before).same
 
 
-def test_a_hundred_thousand_units_are_compared_in_seconds(plan_of: PlanOf) -> None:
-    """100,000 assignments, two thirds of them elsewhere: under 8 CPU seconds, and 20 rows are shown."""
-    old = [Assignment(workload=f"w{i}", cluster=f"c{i % 100}", pool="p") for i in range(100_000)]
-    new = [Assignment(workload=f"w{i}", cluster=f"c{(i + i % 3) % 100}", pool="p") for i in range(100_000)]
+def test_fifty_thousand_units_are_compared_in_seconds(plan_of: PlanOf) -> None:
+    """50,000 assignments, two thirds of them elsewhere: under 4 CPU seconds, and 20 rows are shown."""
+    old = [Assignment(workload=f"w{i}", cluster=f"c{i % 100}", pool="p") for i in range(50_000)]
+    new = [Assignment(workload=f"w{i}", cluster=f"c{(i + i % 3) % 100}", pool="p") for i in range(50_000)]
     plans = two(plan_of, old, new)
     start = time.process_time()
     found = diff(*plans)
     shown = text_of(found)
-    assert time.process_time() - start < 8
-    assert len(found.changed) == 66_666
-    assert "and 66,646 more" in shown
+    assert time.process_time() - start < 4
+    assert len(found.changed) == 33_333
+    assert "and 33,313 more" in shown
 
 
 def test_the_command_prints_tables_markdown_and_json(plan_of: PlanOf, tmp_path: Any,
