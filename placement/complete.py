@@ -9,23 +9,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from placement.fallback import Homeless, find_fallbacks
 from placement.needs import Load, pool_loads
 from placement.packing import Needed, needed
-from placement.problem import Ints, Problem
-from placement.purchase import buy, terms
+from placement.problem import Counts, Ints, Problem
+from placement.purchase import Terms, buy, terms
 from placement.result import Solution, Units
 
 _KEPT = 3
 """Packings kept a pool."""
+_NAMED = 5
+"""Units without a fallback that are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Where the units find no room: `pool`, `slot` and how many machines are `lacking` there, [k] each."""
+    """Where the units find no room: `pool`, `slot` and how many machines are `lacking` there, [k] each.
+
+    `homeless` are the units that find no fallback, where it is for a loss that room lacks.
+    """
 
     pool: Ints
     slot: Ints
     lacking: Ints
+    homeless: Homeless | None = None
+
+    @property
+    def why(self) -> str:
+        """In a sentence, which loss leaves units without a fallback; empty where room lacks without any loss."""
+        if self.homeless is None or not len(self.homeless.loss):
+            return ""
+        streams, loss = self.homeless.stream[self.homeless.loss == self.homeless.loss[0]], self.homeless.loss[0]
+        named = ", ".join(f"stream {s}" for s in streams[:_NAMED].tolist())
+        more = f" and {len(streams) - _NAMED} more" if len(streams) > _NAMED else ""
+        return f"after loss {loss} no fallback with room was found for {named}{more}"
 
 
 class Packings:
@@ -69,15 +86,29 @@ def complete(
     machine of its pool.
     """
     packings = packings or Packings(problem, effort)
-    offered, machines = terms(problem), np.zeros((len(problem.offers.pool), problem.slots), np.int32)
+    offered, machines = terms(problem), np.zeros((len(problem.pools.cluster), 4, problem.slots), np.int64)
     lacking = np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
-    for pool, load in enumerate(pool_loads(problem, units)):
-        need = packings.needed(pool, load)
+    loads = pool_loads(problem, units)
+    packed = [packings.needed(pool, load) for pool, load in enumerate(loads)]
+    for pool, need in enumerate(packed):
         bought = buy(pool, offered, need.firm, need.machines)
-        lacking[pool] = bought.lacking
-        here = offered.offer[pool] >= 0
-        machines[offered.offer[pool][here]] = bought.counts[here]
+        lacking[pool], machines[pool] = bought.lacking, bought.counts
     if lacking.any():
         pools, slots = np.nonzero(lacking)
         return Shortfall(pools, slots, lacking[pools, slots])
-    return Solution(units, machines)
+    if problem.survival is None:
+        return Solution(units, _by_offer(problem, offered, machines))
+    found = find_fallbacks(problem, units, loads, packed, offered, machines)
+    if isinstance(found, Homeless):
+        return Shortfall(found.pool, found.slot, found.lacking, found)
+    for pool, counts in found.counts.items():
+        machines[pool] = counts
+    return Solution(units, _by_offer(problem, offered, machines), found.fallbacks)
+
+
+def _by_offer(problem: Problem, offered: Terms, machines: Ints) -> Counts:
+    """Machines of every offer [O, T] from those of every pool by purchase [P, 4, T]."""
+    counts = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
+    there = offered.offer >= 0
+    counts[offered.offer[there]] = machines[there]
+    return counts

@@ -30,6 +30,7 @@ from typing import Literal
 import numpy as np
 
 from placement.domains import SLO_TOLERANCE, cluster_of, failure_domains, lone_copy, share_parts, together
+from placement.formulation_losses import Ways, add_losses, fallbacks_of, ways_back
 from placement.mip import Draft, Model
 from placement.options import Options
 from placement.packing_rows import PoolWork, maximal_patterns, packing_weights, pool_work
@@ -59,7 +60,8 @@ class Goal:
 class Formulation:
     """A model and where its decisions are: `x` [N], `attained` [W], `run` [O, T] (-1: never any).
 
-    `exact` says that the model is the problem; otherwise its packing is relaxed.
+    `exact` says that the model is the problem; otherwise its packing is relaxed, or survival left out. `back` [Y] are
+    the columns of `ways` to survive losses.
     """
 
     problem: Problem
@@ -69,6 +71,8 @@ class Formulation:
     x: Ints
     attained: Ints
     run: Ints
+    ways: Ways | None = None
+    back: Ints | None = None
 
     def units(self, values: Floats) -> Units:
         """The copies a solution of the model places, copy 0 of a sender where its flows are cheapest."""
@@ -86,7 +90,11 @@ class Formulation:
         if not self.exact or self.model.broken(rounded):
             return None
         machines = np.where(self.run >= 0, rounded[np.maximum(self.run, 0)], 0) if self.run.size else self.run
-        return Solution(self.units(rounded), machines.astype(np.int32))
+        units, fallbacks = self.units(rounded), None
+        if self.ways is not None and self.back is not None:
+            chosen = np.flatnonzero(rounded[self.back] > 0.5)
+            fallbacks = fallbacks_of(self.problem, self.options, self.ways, chosen, units)
+        return Solution(units, machines.astype(np.int32), fallbacks)
 
     def start(self, solution: Solution) -> tuple[Ints, Floats]:
         """Columns and values of x, attained and run that a known plan fixes: a start for a solver."""
@@ -112,11 +120,16 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
     _availability(problem, draft, places)
     _flows(problem, draft, places, attained)
     run = np.full(problem.offers.price_usd.shape, -1, np.int64)
-    exact, uses = True, 0
+    ways = ways_back(problem, options) if problem.survival is not None else None
+    held = np.full(len(problem.offers.pool), -1, np.int64)
+    exact, uses = problem.survival is None or ways is not None, 0
     for pool in range(len(problem.pools.cluster)):
         work = pool_work(problem, options, pool)
         active = work.active()
-        _machines(problem, draft, pool, active, goal.room, run)
+        busy: Bools = np.asarray(active.any(axis=0))
+        if ways is not None and (ways.pool == pool).any():
+            busy[:] = True
+        _machines(problem, draft, pool, busy, goal.room, run, held)
         patterns = maximal_patterns(work)
         if patterns is not None and uses + patterns.shape[0] * int(active.any(axis=0).sum()) <= MAX_USES:
             uses += patterns.shape[0] * int(active.any(axis=0).sum())
@@ -124,6 +137,8 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
         else:
             exact = False
             _relaxed_packing(problem, draft, work, packing_weights(work), run)
+    back = add_losses(problem, options, draft, ways, run, held) if ways is not None else None
+    exact = exact and (problem.survival is None or back is not None)
     usd = draft.costs()
     if np.isfinite(goal.budget_usd):
         paid = np.flatnonzero(usd)
@@ -132,7 +147,7 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
     if goal.minimise == "unattained":
         cost = np.zeros(len(usd))
         cost[attained] = -problem.workloads.weight
-    return Formulation(problem, options, draft.model(cost), exact, x, attained, run)
+    return Formulation(problem, options, draft.model(cost), exact, x, attained, run, ways, back)
 
 
 def _attained(problem: Problem, draft: Draft, goal: Goal) -> Ints:
@@ -273,12 +288,12 @@ def _sent(draft: Draft, first: int, usd: float) -> int:
     return sent
 
 
-def _machines(problem: Problem, draft: Draft, pool: int, active: Bools, room: float, run: Ints) -> None:
-    """run[o, t] where the pool may have work, held[o] and the pool's max; fills `run` [O, T]."""
+def _machines(problem: Problem, draft: Draft, pool: int, busy: Bools, room: float, run: Ints, level: Ints) -> None:
+    """run[o, t] where the pool may be `busy` [T], held[o] and the pool's max; fills `run` [O, T] and `level` [O]."""
     offers = problem.offers
     mine = np.flatnonzero(offers.pool == pool)
     least = problem.pools.min_machines[pool]
-    slots = np.flatnonzero(active.any(axis=0) | (least > 0))
+    slots = np.flatnonzero(busy | (least > 0))
     most = np.maximum(np.floor(problem.pools.max_machines[pool] * room), least)
     for offer in mine:
         fixed = offers.purchase[offer] <= Purchase.COMMITTED
@@ -289,6 +304,7 @@ def _machines(problem: Problem, draft: Draft, pool: int, active: Bools, room: fl
         if fixed:
             owned = float(offers.owned[offer].min())
             held = draft.add_columns(1, max(owned, upper.max(initial=0)), lower=owned, cost=price.sum(), whole=True)
+            level[offer] = held[0]
             _owned_beyond(draft, held, offers.owned[offer], price)
             rows = draft.add_rows(len(slots), upper=0.0)
             draft.put(rows, run[offer, slots], 1.0)

@@ -1,6 +1,7 @@
 """The placement problem as arrays: the only thing the solvers, the bound and `verify` know of the world.
 
-Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, T slots.
+Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, L losses,
+T slots.
 All money is USD over the horizon, all times are slots, all arrays are read-only.
 
 A *stream* is a workload, or the part of a serving workload that one user region sends. The plan chooses for every
@@ -179,10 +180,29 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
+class Survival:
+    """What must be survived: loss l takes the clusters `lost` [L, G] and is of a `kind` [L] (1, 2, ...).
+
+    A stream survives every loss of the kind it has `asked` [S] for (0: none). A stream that loses one of k > 1 copies
+    needs nothing. Else each lost unit needs a fallback: a pool outside the loss, in another failure domain than the
+    stream's other copies, where its stream has a candidate, and a variant of as many copies that may start when the
+    unit does. Its replicas and all that is there already must be packed onto what a pool that takes fallbacks then has:
+    in slot t of owned and committed offers what is held, of spot what runs, on demand `assured` [O, T], together the
+    pool's maximum at most.
+    """
+
+    lost: Bools
+    kind: Ints
+    asked: Ints
+    assured: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything a solver may know. `shapes` [C, R] are the resources one replica takes.
 
-    `domains` of None: every cluster is a failure domain by itself (see `failure_domains`).
+    `domains` of None: every cluster is a failure domain by itself (see `failure_domains`). `survival`
+    of None asks for none.
     """
 
     slots: int
@@ -197,12 +217,16 @@ class Problem:
     variants: Variants
     flows: Flows
     domains: Domains | None = None
+    survival: Survival | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
                      self.variants, self.flows, self.domains):
             for column in fields(part) if part is not None else ():
                 getattr(part, column.name).setflags(write=False)
+        if self.survival is not None:
+            for column in fields(self.survival):
+                getattr(self.survival, column.name).setflags(write=False)
         self.shapes.setflags(write=False)
 
     @property

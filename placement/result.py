@@ -25,11 +25,27 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallbacks:
+    """Where lost units go, sorted by loss, then unit: rows of the problem's losses and candidates, of the plan's units.
+
+    Each array [F]. The unit keeps its start and its number of copies; the candidate's speed decides what it needs.
+    """
+
+    loss: Ints
+    unit: Ints
+    candidate: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
-    """Where every unit is and how many machines of every offer run in every slot: `machines` [O, T]."""
+    """Where every unit is and how many machines of every offer run in every slot: `machines` [O, T].
+
+    `fallbacks` is None where the problem asks to survive nothing.
+    """
 
     units: Units
     machines: Counts
+    fallbacks: Fallbacks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,13 +10,17 @@ import numpy as np
 
 from placement.needs import Load, firm_without_spot, has_spot, machines_by_kind, pool_loads, unit_needs
 from placement.packing import Packer, Packing
-from placement.problem import Bools, Ints, Problem, Purchase
-from placement.result import Solution, Units
+from placement.problem import TOLERANCE, Bools, Counts, Ints, Problem, Purchase
+from placement.result import Fallbacks, Solution, Units
+from placement.survival import after_loss, room_after
 
 
 @dataclass(frozen=True, slots=True)
 class PackingRows:
-    """`replicas` of `unit` on `machine` (numbered from 0) of a pool in a slot; `purchase` of the machine. [k] each."""
+    """`replicas` of `unit` on `machine` (numbered from 0) of a pool in a slot; `purchase` of the machine. [k] each.
+
+    `loss` is the loss after which they lie there, -1 for the plan itself; None: all rows are of the plan itself.
+    """
 
     pool: Ints
     slot: Ints
@@ -23,25 +28,76 @@ class PackingRows:
     purchase: Ints
     unit: Ints
     replicas: Ints
+    loss: Ints | None = None
+
+    def of_loss(self, loss: int) -> PackingRows:
+        """The rows for one loss, or with -1 for the plan itself."""
+        if self.loss is None and loss < 0:
+            return self
+        here = self.loss == loss if self.loss is not None else np.zeros(len(self.pool), np.bool_)
+        columns = (self.pool, self.slot, self.machine, self.purchase, self.unit, self.replicas)
+        return PackingRows(*(column[here] for column in columns))
 
 
 def packing_rows(problem: Problem, solution: Solution, *, hard_only: bool = False) -> PackingRows:
     """A packing of every pool and slot, or with `hard_only` of those that not every simple order packs.
 
     Whoever checks a plan may try a single order only, and may fill spot machines and others in any turn: slots with
-    both are never simple. Raises ValueError when a pool's machines do not hold its replicas by any packing found.
+    both are never simple. After a loss only such slots are shown, of pools that take fallbacks. Raises ValueError when
+    a pool's machines do not hold its replicas by any packing found.
     """
     units, needs = solution.units, unit_needs(problem, solution.units)
     machines, found = machines_by_kind(problem, solution.machines), []
     for pool, load in enumerate(pool_loads(problem, units, needs)):
         if not len(load.shapes):
             continue  # its machines, if any, run empty
-        shower = _Shower(problem, units, pool, load, machines[pool])
-        for slot in np.flatnonzero(~shower.simple if hard_only else shower.total > 0):
+        shower, busy = _Shower(problem, units, pool, load, machines[pool]), (load.firm + load.flexible).any(axis=0)
+        for slot in np.flatnonzero(busy & ~shower.simple if hard_only else busy):
             rows = shower.rows(int(slot), needs[:, slot].astype(np.int64))
-            found.append(np.column_stack((np.full((len(rows), 2), (pool, slot)), rows)))
-    table = np.concatenate(found) if found else np.zeros((0, 6), np.int64)
+            found.append(np.column_stack((np.full((len(rows), 2), (pool, slot)), rows, np.full(len(rows), -1))))
+    if solution.fallbacks is not None:
+        found += _after_losses(problem, solution, solution.fallbacks, needs)
+    table = np.concatenate(found) if found else np.zeros((0, 7), np.int64)
     return PackingRows(*table.T)
+
+
+def _after_losses(problem: Problem, solution: Solution, fallbacks: Fallbacks, needs: Counts) -> Iterator[Ints]:
+    """Rows (pool, slot, machine, purchase, unit, replicas, loss) [k, 7] of every loss, pool and slot to be shown."""
+    machines = _within(room_after(problem, solution.machines), problem.pools.max_machines)
+    for loss in np.unique(fallbacks.loss).tolist():
+        after = after_loss(problem, solution.units, needs, fallbacks, loss)
+        loads = pool_loads(problem, after.units, after.needs)
+        for pool in after.pools.tolist():
+            spot, total = machines[pool, Purchase.SPOT], machines[pool].sum(axis=0)
+            tight = np.flatnonzero(~roomy(problem, pool, loads[pool], total - spot, total))
+            if not len(tight):
+                continue
+            load = Load(loads[pool].shapes, loads[pool].firm[:, tight], loads[pool].flexible[:, tight])
+            shower = _Shower(problem, after.units, pool, load, machines[pool][:, tight])
+            for i in np.flatnonzero(~shower.simple).tolist():  # slots that are not roomy hold something
+                rows = shower.rows(i, after.needs[:, tight[i]].astype(np.int64))
+                yield np.column_stack((np.full((len(rows), 2), (pool, tight[i])), rows, np.full(len(rows), loss)))
+
+
+def _within(machines: Ints, most: Counts) -> Ints:
+    """Machines by purchase [P, 4, T], as many of them as a pool may have [P, T]: spot is given up first."""
+    before = np.cumsum(machines, axis=1) - machines
+    within: Ints = np.clip(most[:, None] - before, 0, machines)
+    return within
+
+
+def roomy(problem: Problem, pool: int, load: Load, firm: Ints, total: Ints) -> Bools:
+    """[T] slots in which even machines that each hold replicas of one shape are enough: `total`, `firm` not spot [T].
+
+    No order of classes needs more: a class opens only machines that it fills.
+    """
+    settled, sizes = firm_without_spot(load, total - firm), problem.shapes[load.shapes]
+    with np.errstate(divide="ignore"):
+        holds = np.min((problem.pools.room[pool] + TOLERANCE) / sizes, axis=1, where=sizes > 0, initial=2.0**30)
+    firm_alone, flexible_alone = (np.ceil(part / np.maximum(np.floor(holds), 1.0)[:, None]).sum(axis=0)
+                                  for part in (settled.firm, settled.flexible))
+    enough: Bools = (firm_alone <= firm) & (firm_alone + flexible_alone <= total)
+    return enough
 
 
 class _Shower:

@@ -6,34 +6,23 @@ believed after its own replicas, machines and sizes have been added up here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from placement.checks.packs import proven_slots
+from placement.checks.shown_rows import Shown
+from placement.checks.survival import broken_survival
+from placement.checks.violation import Violation
 from placement.domains import failure_domains
-from placement.needs import Load, firm_without_spot, has_spot, machines_by_kind, pool_loads, unit_needs
-from placement.packing import Packer
+from placement.needs import Load, machines_by_kind, pool_loads, unit_needs
 from placement.problem import TOLERANCE, Bools, Counts, Domains, Ints, Problem, Purchase
 from placement.result import Solution, Units
 from placement.shown import PackingRows
 
 RELATIVE = 1e-6
 """Figures in USD agree within one part in a million."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A rule that is broken: its `kind`, `where` (names of the problem's tables with rows), and in words.
-
-    `found` is the figure that breaks the rule, `allowed` the nearest that would not.
-    """
-
-    kind: str
-    where: Mapping[str, int]
-    found: float
-    allowed: float
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +80,7 @@ def verify(problem: Problem, solution: Solution, bound: float | None = None,
     violations = (*_legal_units(problem, solution.units), *_copies(problem, solution.units),
                   *_unattained(problem, placed, available, attainment),
                   *_limits(problem, solution.machines), *_room(problem, solution, packings),
+                  *broken_survival(problem, solution, packings),
                   *_money(problem, cost.total_usd), *_bound(problem, bound, cost.total_usd, attainment))
     return Verdict(violations, cost, attainment, attained)
 
@@ -261,7 +251,7 @@ def _room(problem: Problem, solution: Solution, packings: PackingRows | None) ->
     """In every pool and slot the machines that run hold all replicas: firm ones off spot, each one whole."""
     kinds = machines_by_kind(problem, solution.machines)
     needs = unit_needs(problem, solution.units)
-    shown = _Shown(problem, solution.units, needs, kinds, packings)
+    shown = Shown(problem, solution.units, needs, kinds, packings)
     for pool, load in enumerate(pool_loads(problem, solution.units, needs)):
         misfit = ((load.firm + load.flexible).any(axis=1)
                   & (problem.shapes[load.shapes] > problem.pools.room[pool] + TOLERANCE).any(axis=1))
@@ -272,18 +262,9 @@ def _room(problem: Problem, solution: Solution, packings: PackingRows | None) ->
             yield from _pool_room(problem, pool, load, kinds[pool], shown)
 
 
-def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: _Shown) -> Iterator[Violation]:
+def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: Shown) -> Iterator[Violation]:
     firm, total = kinds[: Purchase.SPOT].sum(axis=0), kinds.sum(axis=0)
-    settled = firm_without_spot(load, kinds[Purchase.SPOT])
-    packer = Packer(settled, problem.shapes, problem.pools.room[pool])
-    proven = _proven(problem, pool, settled, packer, firm, total)
-    if not proven.all():
-        packer.pack(2)
-        proven |= _proven(problem, pool, settled, packer, firm, total)
-    if not proven.all() and load.flexible.any():  # whoever made the plan may have kept the kinds apart
-        other = Packer(load, problem.shapes, problem.pools.room[pool])
-        other.pack(2)
-        proven |= _proven(problem, pool, load, other, firm, total)
+    proven, packer = proven_slots(problem, pool, load, firm, total)
     open_slots = [int(t) for t in np.flatnonzero(~proven) if not shown.packs(pool, int(t))]
     for kind in ("room", "unproven"):
         slots = [t for t in open_slots if packer.impossible(t, int(firm[t]), int(total[t])) == (kind == "room")]
@@ -296,58 +277,6 @@ def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: _Sho
         yield Violation(kind, {"pool": pool, "slot": t}, float(found), float(allowed),
                         f"pool {pool} runs {found} machines{' that are not spot' if of_firm else ''} in slot {t}; at "
                         f"least {allowed} are needed{words} ({len(slots)} such slots)")
-
-
-def _proven(problem: Problem, pool: int, load: Load, packer: Packer, firm: Ints, total: Ints) -> Bools:
-    """[T] slots for which a packing known to the packer holds when added up here."""
-    sizes, room = problem.shapes[load.shapes], problem.pools.room[pool] + TOLERANCE
-    proven = np.zeros(problem.slots, np.bool_)
-    for u in range(len(packer.counts)):
-        slots = np.flatnonzero(packer.which == u)
-        for patterns, times in packer.points(u):
-            parts = patterns[:, : len(sizes)], patterns[:, len(sizes):]
-            whole = all((part.T @ times == want[:, slots[0]]).all()
-                        for part, want in zip(parts, (load.firm, load.flexible), strict=True))
-            if whole and (patterns >= 0).all() and (sum(parts) @ sizes <= room).all():
-                needs_firm = times[parts[0].any(axis=1)].sum()
-                proven[slots] |= (needs_firm <= firm[slots]) & (times.sum() <= total[slots])
-    return proven
-
-
-class _Shown:
-    """Packings that came with the solution, checked row by row."""
-
-    def __init__(self, problem: Problem, units: Units, needs: Counts, kinds: Ints, rows: PackingRows | None) -> None:
-        self._problem, self._units, self._needs, self._kinds, self._rows = problem, units, needs, kinds, rows
-
-    def packs(self, pool: int, slot: int) -> bool:
-        """True when the rows for this pool and slot show all replicas whole on the machines that run."""
-        if self._rows is None:
-            return False
-        here = (self._rows.pool == pool) & (self._rows.slot == slot)
-        columns = (self._rows.machine, self._rows.purchase, self._rows.unit, self._rows.replicas)
-        table = np.column_stack([column[here] for column in columns])
-        if not len(table) or (table < 0).any() or (table[:, 2] >= len(self._units.stream)).any():
-            return False
-        return self._all_there(pool, slot, table) and self._fit(pool, slot, table)
-
-    def _all_there(self, pool: int, slot: int, table: Ints) -> bool:
-        placed = np.zeros(len(self._units.stream), np.int64)
-        np.add.at(placed, table[:, 2], table[:, 3])
-        in_pool = self._problem.candidates.pool[self._units.candidate] == pool
-        return bool((placed == np.where(in_pool, self._needs[:, slot], 0)).all())
-
-    def _fit(self, pool: int, slot: int, table: Ints) -> bool:
-        machines, place = np.unique(table[:, :2], axis=0, return_inverse=True)
-        stream = self._units.stream[table[:, 2]]
-        used = np.zeros((len(machines), self._problem.shapes.shape[1]))
-        np.add.at(used, place.reshape(-1), self._problem.shapes[self._problem.streams.shape[stream]] * table[:, 3:])
-        spot = table[:, 1] == Purchase.SPOT
-        flexible = self._problem.streams.preemptible[stream] & has_spot(self._problem)[pool]
-        bought = np.bincount(machines[:, 1], minlength=4)
-        return bool(len(bought) == 4 and (bought <= self._kinds[pool, :, slot]).all()
-                    and len(np.unique(machines[:, 0])) == len(machines) and not (spot & ~flexible).any()
-                    and (used <= self._problem.pools.room[pool] + TOLERANCE).all())
 
 
 # ---------------------------------------------------------------- money
@@ -396,3 +325,6 @@ def _bound(problem: Problem, bound: float | None, cost_usd: float, attainment: f
     if broken:
         yield Violation("bound", {}, bound, reached,
                         f"the bound {bound:.6g} contradicts the plan's {words} {reached:.6g}")
+
+
+__all__ = ["Costs", "Verdict", "Violation", "at_most_one_down", "costs", "verify"]

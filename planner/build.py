@@ -21,6 +21,7 @@ from planner.plan import (
     OPTIMAL_GAP,
     Assignment,
     Costs,
+    Fallback,
     Group,
     MachineRow,
     Plan,
@@ -62,7 +63,8 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         status="optimal" if gap <= OPTIMAL_GAP else "feasible", mode=mode, cost_usd=cost, costs=costs_of(account),
         sla_attainment=attained, bound=bound, gap=gap, bound_method=proof.method,
         assignments=_assignments(formulation, solution), costs_by_owner=_by_owner(formulation, solution, account),
-        machines=_machines(formulation, solution), groups=_groups(formulation, groups),
+        machines=_machines(formulation, solution), fallbacks=_fallbacks(formulation, solution),
+        groups=_groups(formulation, groups),
         unplaced=_unplaced(formulation, solution, cost), scarce=scarce(formulation, solution, proof.worth),
         reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()
@@ -132,6 +134,20 @@ def _machines(formulation: Formulation, solution: Solution) -> tuple[MachineRow,
                        count=tuple(solution.machines[o].tolist()))
             for o in np.flatnonzero(solution.machines.any(axis=1)).tolist()]
     return tuple(sorted(rows, key=lambda row: (row.cluster, row.pool, row.purchase)))
+
+
+def _fallbacks(formulation: Formulation, solution: Solution) -> tuple[Fallback, ...]:
+    """Sorted by what is lost, workload, user region, copy."""
+    given, names, units = solution.fallbacks, formulation.names, solution.units
+    if given is None:
+        return ()
+    pools = formulation.problem.candidates.pool[given.candidate].tolist()
+    streams = [names.streams[s] for s in units.stream[given.unit].tolist()]
+    rows = zip(given.loss.tolist(), streams, units.copy[given.unit].tolist(), pools, strict=True)
+    found = [Fallback(lost=names.losses[loss], workload=workload, user_region=region, copy_=copy,
+                      cluster=names.pools[p][0], pool=names.pools[p][1])
+             for loss, (workload, region), copy, p in rows]
+    return tuple(sorted(found, key=lambda row: (row.lost, row.workload, row.user_region or "", row.copy_)))
 
 
 def _groups(formulation: Formulation, groups: Sequence[Sharing]) -> tuple[Group, ...]:

@@ -38,6 +38,7 @@ from planner.supply import (
     problem_offers,
     problem_pools,
 )
+from planner.survival import Losses
 from planner.variants import CopyRule, Speeds, reachable, variants
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ Copies = Mapping[tuple[str, str | None], int]
 
 @dataclass(frozen=True, eq=False)
 class Names:
-    """What the rows of a problem are called: workloads [W], clusters [G], pools [P] (cluster, pool), streams [S]."""
+    """What the rows of a problem are called: workloads [W], clusters [G], pools [P] (cluster, pool), streams [S],
+    losses [L].
+    """
 
     workloads: tuple[str, ...]
     clusters: tuple[str, ...]
     pools: tuple[tuple[str, str], ...]
     streams: tuple[tuple[str, str | None], ...]
+    losses: tuple[str, ...] = ()
 
     @cached_property
     def stream_row(self) -> Mapping[tuple[str, str | None], int]:
@@ -83,7 +87,8 @@ class Formulation:
     """A problem, the names of its rows, and what is needed to explain it.
 
     `rejections` holds, for every workload that has no option at all, the reasons in words. `cost_parts` splits the cost
-    of candidates. `reachable` [S, D] says which numbers of copies keep the availability SLO.
+    of candidates. `reachable` [S, D] says which numbers of copies keep the availability SLO. `losses` are what is
+    to be survived.
     """
 
     problem: Problem
@@ -93,6 +98,7 @@ class Formulation:
     supply: Supply
     demand: Demand
     legality: Legality
+    losses: Losses
     _reachable: Bools = field(repr=False)
 
     def why_not(self, workload: int) -> tuple[str, ...]:
@@ -117,7 +123,8 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     """
     supply, demand, links = Supply.of(scenario), Demand.of(profiles, scenario.horizon), Links(scenario.links)
     speed_rule, speed_table = throughput(demand.workloads, demand.requests, supply.machines)
-    legal = legality(supply, demand, links, (speed_rule, speed_table))
+    losses = Losses.of(scenario, supply, demand)
+    legal = legality(supply, demand, links, (speed_rule, speed_table), losses)
     clusters = problem_clusters(supply, links)
     slo = np.array([workload.slo.availability or 0.0 for workload in demand.workloads])[demand.workload]
     stated = problem_domains(scenario, supply)
@@ -131,19 +138,23 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     speeds, speed = _speeds(stream, value, len(pairs))
     single = up[pool] >= slo[stream] - 1e-12
     flows = _flows(scenario, demand)
-    table = variants(demand, speeds, _copy_rule(demand, reach, flows, stream, single, kept_copies))
+    rule = _copy_rule(demand, reach, flows, stream, single, losses, kept_copies)
+    table = variants(demand, speeds, rule)
     parts, user_usd = _costs(scenario, supply, demand, links, stream, pool)
     shapes, resources, shape = _shapes(demand)
     beside_usd = parts.egress_usd + parts.storage_usd + parts.moves_usd
     candidates = Candidates(stream, pool, speed, beside_usd, user_usd, single)
+    offers = problem_offers(scenario, supply)
+    survival = losses.problem_survival(supply, offers.max_machines, offers.pool, offers.purchase)
     problem = Problem(
         scenario.horizon.slots, problem_objective(scenario.objective), shapes, _priced(clusters, supply, flows, pairs),
-        problem_pools(scenario, supply, resources), problem_offers(scenario, supply), _workloads(demand),
-        _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated)
+        problem_pools(scenario, supply, resources), offers, _workloads(demand),
+        _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated,
+        survival=survival)
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
-                  supply.names, demand.names)
+                  supply.names, demand.names, losses.names)
     rejections = _rejections(demand, legal, reach, up)
-    return Formulation(problem, names, parts, rejections, supply, demand, legal, reach)
+    return Formulation(problem, names, parts, rejections, supply, demand, legal, losses, reach)
 
 
 def _any_pool(pairs: Bools, supply: Supply) -> Bools:
@@ -171,16 +182,17 @@ def _speeds(stream: Ints, value: Floats, streams: int) -> tuple[Speeds, Ints]:
     return Speeds(first, values[distinct % len(values)]), place - first[stream]
 
 
-def _copy_rule(demand: Demand, reach: Bools, flows: Flows, stream: Ints, single: Bools,
+def _copy_rule(demand: Demand, reach: Bools, flows: Flows, stream: Ints, single: Bools, losses: Losses,
                kept: Copies | None) -> CopyRule:
     """More copies than needed can only pay where they lower egress: cheap for users in one place, cheap for the next
-    workload in another. For streams with both, no number of copies is left out.
+    workload in another. For streams with both, no number of copies is left out. Two copies, where one would do, may
+    also take the place of a fallback.
     """
     alone = np.ones(len(reach), bool)
     np.logical_and.at(alone, stream, single)
     sends = np.zeros(len(reach), bool)
     sends[flows.sender] = True
-    return CopyRule(reach, ~(sends & (demand.user_gb_per_day > 0)), alone, _kept(demand, kept))
+    return CopyRule(reach, ~(sends & (demand.user_gb_per_day > 0)), alone & (losses.asked == 0), _kept(demand, kept))
 
 
 def _costs(scenario: Scenario, supply: Supply, demand: Demand, links: Links, stream: Ints,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.problem import Counts, Ints, Problem
-from placement.result import Solution, Units
+from placement.result import Fallbacks, Solution, Units
 from planner.formulate import Copies, Formulation
-from planner.plan import Assignment, MachineRow, Plan
+from planner.plan import Assignment, Fallback, MachineRow, Plan
 from planner.supply import PURCHASES
 
 Unit = tuple[int, int, int, int, int]
@@ -39,7 +39,9 @@ def to_solution(plan: Plan, formulation: Formulation) -> Reading:
     units = _units(plan, formulation, violations)
     machines = _machines(plan, formulation, violations)
     columns = np.array(sorted(units), np.int64).reshape(-1, 5).T
-    return Reading(Solution(Units(*(np.ascontiguousarray(column) for column in columns)), machines), tuple(violations))
+    read = Units(*(np.ascontiguousarray(column) for column in columns))
+    fallbacks = _fallbacks(plan, formulation, read, violations) if plan.fallbacks or formulation.names.losses else None
+    return Reading(Solution(read, machines, fallbacks), tuple(violations))
 
 
 def _units(plan: Plan, formulation: Formulation, violations: list[str]) -> list[Unit]:
@@ -81,17 +83,23 @@ class _Index:
 
     def unit(self, assignment: Assignment, copies: int) -> Unit:
         """stream, copy, candidate, variant, start of an assignment; raises _Wrong."""
-        stream, pool = self._stream(assignment), self._pool(assignment)
+        stream, pool = self.stream(assignment), self.pool(assignment)
         if assignment.part != 0 or assignment.cap is not None:
             raise _Wrong(f"{_who(assignment)}: part {assignment.part}, cap {assignment.cap}: not available yet")
+        candidate = self.candidate(assignment, stream, pool)
+        variants = self._variants(stream, copies, int(self.problem.candidates.speed[candidate]))
+        return stream, assignment.copy_, candidate, *self._start(assignment, variants)
+
+    def candidate(self, assignment: Assignment | Fallback, stream: int, pool: int) -> int:
+        """Row of a legal pair; raises _Wrong."""
         candidate = int(np.searchsorted(self.keys, stream * self.pools + pool))
         if candidate == len(self.keys) or self.keys[candidate] != stream * self.pools + pool:
             why = self.formulation.legality.reason(stream, pool)
             raise _Wrong(f"{_who(assignment)}: may not run on {assignment.cluster}/{assignment.pool}: {why}")
-        variants = self._variants(stream, copies, int(self.problem.candidates.speed[candidate]))
-        return stream, assignment.copy_, candidate, *self._start(assignment, variants)
+        return candidate
 
-    def _stream(self, assignment: Assignment) -> int:
+    def stream(self, assignment: Assignment | Fallback) -> int:
+        """Row of the stream; raises _Wrong."""
         stream = self.formulation.names.stream_row.get((assignment.workload, assignment.user_region))
         if stream is None:
             known = assignment.workload in self.workloads
@@ -101,11 +109,27 @@ class _Index:
             raise _Wrong(f"{_who(assignment)}: {what}")
         return stream
 
-    def _pool(self, assignment: Assignment) -> int:
+    def pool(self, assignment: Assignment | Fallback) -> int:
+        """Row of the pool; raises _Wrong."""
         pool = self.formulation.names.pool_row.get((assignment.cluster, assignment.pool))
         if pool is None:
             raise _Wrong(f"{_who(assignment)}: {_no_pool(assignment.cluster, assignment.pool, self.clusters)}")
         return pool
+
+    def loss(self, fallback: Fallback) -> int:
+        """Row of what is lost; raises _Wrong."""
+        found = self.formulation.losses.row.get(fallback.lost)
+        if found is None:
+            known = ", ".join(self.formulation.names.losses) or "nothing"
+            raise _Wrong(f"{_who(fallback)}: fallback for the loss of {fallback.lost}: the scenario asks to survive "
+                         f"the loss of {known}")
+        return found
+
+    def placed(self, fallback: Fallback, unit: int | None) -> tuple[int]:
+        """The unit, if it is there; raises _Wrong."""
+        if unit is None:
+            raise _Wrong(f"{_who(fallback)}: fallback for the loss of {fallback.lost}: no such copy is assigned")
+        return (unit,)
 
     def _variants(self, stream: int, copies: int, speed: int) -> Ints:
         v = self.problem.variants
@@ -131,7 +155,31 @@ class _Index:
                      f"{assignment.cluster}/{assignment.pool} may start in {legal}")
 
 
-def _who(assignment: Assignment) -> str:
+def _fallbacks(plan: Plan, formulation: Formulation, units: Units, violations: list[str]) -> Fallbacks:
+    """Rows of the plan's fallbacks, sorted; what they name must exist and be legal for the workload."""
+    index, copies = _Index(formulation), _copies_as_numbered(plan, formulation)
+    row = {(s, copy): u for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
+    found = []
+    for fallback in plan.fallbacks:
+        try:
+            stream, pool = index.stream(fallback), index.pool(fallback)
+            unit = row.get((stream, copies.get((stream, fallback.copy_), -1)))
+            found.append((index.loss(fallback), *index.placed(fallback, unit), index.candidate(fallback, stream, pool)))
+        except _Wrong as wrong:
+            violations.append(str(wrong))
+    return Fallbacks(*np.array(sorted(found), np.int64).reshape(-1, 3).T.copy())
+
+
+def _copies_as_numbered(plan: Plan, formulation: Formulation) -> dict[tuple[int, int], int]:
+    """Number of a copy among those of its stream, in order, by (stream, copy as the plan calls it)."""
+    by_stream: dict[int, list[int]] = {}
+    for assignment in plan.assignments:
+        stream = formulation.names.stream_row.get((assignment.workload, assignment.user_region), -1)
+        by_stream.setdefault(stream, []).append(assignment.copy_)
+    return {(stream, copy): at for stream, copies in by_stream.items() for at, copy in enumerate(sorted(copies))}
+
+
+def _who(assignment: Assignment | Fallback) -> str:
     users = f" for users in {assignment.user_region}" if assignment.user_region else ""
     copy = f" copy {assignment.copy_}" if assignment.copy_ else ""
     return f"{assignment.workload}{users}{copy}"

@@ -16,6 +16,7 @@ from placement.problem import TOLERANCE, Bools, Floats, Ints
 from planner.demand import Demand, group, whole
 from planner.scenario.model import Batch, Cluster, ClusterRules, Pool, Workload
 from planner.supply import RESOURCES, Links, Supply, missing_link
+from planner.survival import LEVELS, Losses
 
 UNITS = {"gpu": "GPUs", "vcpu": "vCPU", "memory_gib": "GiB of memory", "disk_gib": "GiB of disk",
          "network_gbps": "Gbit/s of network"}
@@ -67,7 +68,7 @@ class Legality:
         return None
 
 
-def legality(supply: Supply, demand: Demand, links: Links, speeds: tuple[Ints, Floats]) -> Legality:
+def legality(supply: Supply, demand: Demand, links: Links, speeds: tuple[Ints, Floats], losses: Losses) -> Legality:
     """All rules of a fleet; `speeds` comes from `planner.demand.throughput`. Raises InputError for a missing link."""
     before = (*_fit(supply, demand), _gpu_models(supply, demand), _arch(supply, demand), _patterns(supply, demand),
               _residency(supply, demand))
@@ -76,7 +77,9 @@ def legality(supply: Supply, demand: Demand, links: Links, speeds: tuple[Ints, F
     after = (_latency(supply, demand, links, pairs), _spot_only(supply, demand), _deploy(supply, demand),
              _durability(supply, demand), _windows(demand, speeds), _min_throughput(supply, demand))
     _narrow(pairs, after)
-    return Legality((*before, *after), pairs)
+    last = () if not losses.names else (_survival(supply, losses, pairs),)
+    _narrow(pairs, last)
+    return Legality((*before, *after, *last), pairs)
 
 
 def _narrow(pairs: Bools, rules: Iterable[Rule]) -> None:
@@ -328,6 +331,25 @@ def _short_slot(workload: Workload, replicas: Ints) -> int | None:
     row = np.where(replicas == replicas.max(), replicas, 0) if workload.batch is not None else replicas
     low = np.flatnonzero((row > 0) & (row * workload.per_replica < (workload.slo.min_throughput or 0) - EXACT))
     return int(low[0]) if len(low) else None
+
+
+def _survival(supply: Supply, losses: Losses, pairs: Bools) -> Rule:
+    """A stream that survives losses has legal pools (`pairs` [S, P]) in two domains of that level, or in none."""
+    alone = np.zeros(len(pairs), bool)
+    for kind in np.unique(losses.kind):
+        domain = losses.lost[losses.kind == kind].argmax(axis=0)[supply.cluster]
+        streams = np.flatnonzero(losses.asked == kind)
+        legal = pairs[streams]
+        first = domain[legal.argmax(axis=1)]
+        alone[streams] = legal.any(axis=1) & ~(legal & (domain != first[:, None])).any(axis=1)
+
+    def why(stream: int, pools: Ints) -> str:
+        lost = losses.of_level(stream)
+        where = int(lost[losses.lost[lost][:, supply.cluster[pools[0]]].argmax()])
+        level = LEVELS[losses.asked[stream]]
+        return (f"survive is {level}: nothing outside {level} {losses.names[where]} is legal, so its loss leaves no "
+                f"fallback")
+    return Rule("survival", alone.astype(np.int64), np.repeat([[True], [False]], pairs.shape[1], axis=1), why)
 
 
 def _of(demand: Demand, stream: int) -> Workload:

@@ -25,13 +25,14 @@ COLUMNS = ("lost", "cluster", "pool", "slot", "machine", "purchase", "workload",
 
 
 def packing_table(rows: PackingRows, solution: Solution, formulation: Formulation) -> pa.Table:
-    """Rows as a table with names; `lost` is null for the plan itself, machines count from 0 in every pool."""
+    """Rows as a table with names; `lost` is null for the plan itself, machines count from 0 in every pool and loss."""
     import pyarrow as pa  # heavy, and wanted only where there is a table
 
     names, units = formulation.names, solution.units
     streams = [names.streams[s] for s in units.stream.tolist()]  # by unit: far fewer than rows
     text: dict[str, tuple[Sequence[str | None], Ints]] = {
-        "lost": ([None], np.zeros(len(rows.unit), np.int64)),
+        "lost": ([*names.losses, None], len(names.losses) + np.zeros(len(rows.unit), np.int64)
+                 if rows.loss is None else rows.loss % (len(names.losses) + 1)),
         "cluster": ([cluster for cluster, _ in names.pools], rows.pool),
         "pool": ([pool for _, pool in names.pools], rows.pool),
         "purchase": ([kind.name.lower() for kind in Purchase], rows.purchase),
@@ -55,7 +56,7 @@ def write_packings(table: pa.Table, path: Path) -> None:
 
 
 def read_packings(path: Path, solution: Solution, formulation: Formulation) -> PackingRows:
-    """The rows of a table for the plan itself, as rows of the problem. Raises InputError."""
+    """The rows of a table as rows of the problem; -1 for names that are not there. Raises InputError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -69,8 +70,9 @@ def read_packings(path: Path, solution: Solution, formulation: Formulation) -> P
     names, units = formulation.names, solution.units
     unit = {(*names.streams[s], copy): u
             for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
+    loss = {name: row for row, name in enumerate(names.losses)} | {None: -1}
     found = [(names.pool_row.get((row["cluster"], row["pool"]), -1), row["slot"], row["machine"],
               int(PURCHASES.get(row["purchase"], -1)),
-              unit.get((row["workload"], row["user_region"], row["copy"]), -1), row["replicas"])
-             for row in table.to_pylist() if row["lost"] is None]
-    return PackingRows(*np.array(found, np.int64).reshape(-1, 6).T)
+              unit.get((row["workload"], row["user_region"], row["copy"]), -1), row["replicas"], loss[row["lost"]])
+             for row in table.to_pylist() if row["lost"] in loss]
+    return PackingRows(*np.array(found, np.int64).reshape(-1, 7).T)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from placement.complete import Shortfall, complete
 from placement.overload import overload
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
@@ -249,10 +250,11 @@ class Job:
         left_s = max(0.1, end - time.monotonic() - _reserve_s(self.formulation, time_limit_s))
         result = self.solve(left_s, on_progress, interrupted)
         if result.status == "infeasible":
-            return self.refuse(self.most_that_fits(end, interrupted), result.method, end, interrupted)
+            missing = {**self.most_that_fits(end, interrupted), **self.homeless(end)}
+            return self.refuse(missing, result.method, end, interrupted)
         if result.solution is None:
             raise NoPlanFound(f"no plan found in {time_limit_s:.3g} s, nor proven that there is none "
-                              f"({result.method}): give more time, or another solver")
+                              f"({in_words(result.method, self.formulation)}): give more time, or another solver")
         return self.finish(result.solution, _proof(result, self.formulation))
 
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
@@ -293,6 +295,26 @@ class Job:
                           end - time.monotonic(), interrupted)
         plan = refusal(self.scenario, self.formulation, rows, method, self.provenance, why)
         return Planned(plan, self.scenario, self.profiles, self.formulation)
+
+    def homeless(self, end: float) -> Mapping[str, tuple[str, ...]]:
+        """Workloads without a fallback after some loss, where there is a plan that need not survive losses; no proof.
+
+        Takes a quarter of the time until `end` (`time.monotonic`).
+        """
+        problem = self.formulation.problem
+        if problem.survival is None:
+            return {}
+        mortal = replace(self, formulation=replace(self.formulation, problem=replace(problem, survival=None)))
+        result = mortal.solve(min(FITTING_S, max(0.1, (end - time.monotonic()) / 4)), _no_progress, _never)
+        short = None if result.solution is None else complete(problem, result.solution.units)
+        if not isinstance(short, Shortfall) or short.homeless is None:
+            return {}
+        found: dict[str, tuple[str, ...]] = {}
+        for loss, stream in zip(short.homeless.loss.tolist(), short.homeless.stream.tolist(), strict=True):
+            name = self.formulation.names.streams[stream][0]
+            why = f"no fallback with room was found after the loss of {self.formulation.names.losses[loss]}"
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), f"{why}; without survive there is a plan")))
+        return found
 
     def most_that_fits(self, end: float, interrupted: Callable[[], bool]) -> Mapping[str, tuple[str, ...]]:
         """Workloads that stay out when as many as possible are placed, whatever it costs, and why; a help, no proof.

@@ -123,15 +123,24 @@ def monthly_usd(plan: Plan) -> float:
 
 def _headlines(plan: Plan) -> list[Text]:
     low, high = running_machines(plan)
+    lost = sorted({row.lost for row in plan.fallbacks})
+    words = f"Losses     {len(plan.fallbacks):,} fallbacks with room, for the loss of {_some(lost)}"
     return [
         Text(f"Downtime   SLA attainment {percent(plan.sla_attainment)}", style="bold"),
         Text(f"Scale      {low:,} to {high:,} machines as demand moves", style="bold"),
         Text(f"Spend      USD {usd(monthly_usd(plan))} a month at this rate", style="bold"),
+        *([Text(words, style="bold")] if lost else []),
     ]
 
 
 def _scarce(plan: Plan) -> list[Text]:
     return [Text(f"Scarce     {plain(row.what)} is worth USD {usd(row.price_usd)}") for row in plan.scarce[:SCARCE]]
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    """Any one of the names, the first few in words."""
+    more = f" or {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(plain(name) for name in names[:most]) + more
 
 
 def _proof(plan: Plan) -> list[Text]:

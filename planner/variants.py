@@ -29,7 +29,7 @@ class CopyRule:
     """Which numbers of copies are worth offering: k of stream s where `allowed[s, k - 1]`.
 
     `dominated` [S]: a further copy that lowers no need only costs more, so k copies that need as much as k - 1 are left
-    out (k >= 3; for k = 2 where `alone` [S] says that one copy is available enough anywhere). `kept` [S] is a number of
+    out (k >= 3; for k = 2 where `alone` [S] says that one copy is enough anywhere). `kept` [S] is a number of
     copies that is offered in any case (0: none), so that somebody else's plan can be read.
     """
 

@@ -8,7 +8,7 @@ from placement.problem import Purchase
 from placement.result import Solution
 from planner.formulate import Formulation
 
-_ROW = re.compile(r"\b(pool|stream|workload|unit|offer) (\d+)\b")
+_ROW = re.compile(r"\b(pool|stream|workload|unit|offer|loss) (\d+)\b")
 
 
 def in_words(sentence: str, formulation: Formulation, solution: Solution | None = None) -> str:
@@ -23,6 +23,8 @@ def in_words(sentence: str, formulation: Formulation, solution: Solution | None 
         what, row = match.group(1), int(match.group(2))
         if what == "pool":
             return f"pool {'/'.join(names.pools[row])}"
+        if what == "loss":
+            return f"the loss of {names.losses[row]}"
         if what == "workload":
             return f"workload {names.workloads[row]}"
         if what == "stream":

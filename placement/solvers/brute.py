@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from placement.problem import Floats, Problem, Purchase
-from placement.result import Result, Settings, Solution, Units, Watch
+from placement.result import Fallbacks, Result, Settings, Solution, Units, Watch
+from placement.solvers.brute_losses import Fallback, Items, Surviving, maps
 
 MOST_PLANS = 300_000
 """Largest number of plans that are tried."""
@@ -63,12 +64,50 @@ def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[flo
         if (first, least) >= best_rank or least > limit:
             continue
         bought = [shop.buy(_demand(problem, plan, pool)) for pool, shop in enumerate(shops)]
-        usd += sum(price for price, _ in bought)
+        machines, fallbacks = [counts for _, counts in bought], None
+        place_usd, usd = usd, usd + sum(price for price, _ in bought)
+        if problem.survival is not None and (first, usd) < best_rank and usd <= limit:
+            more, machines, fallbacks = _survive(problem, plan, shops, [price for price, _ in bought])
+            usd = place_usd + more
         if (first, usd) < best_rank and usd <= limit and usd < float("inf"):
-            best, best_rank = _solution(problem, plan, [machines for _, machines in bought]), (first, usd)
+            best, best_rank = _solution(problem, plan, machines, fallbacks), (first, usd)
             cheapest = problem.objective.mode == "min_cost"
             watch.report("brute", best, usd if cheapest else share, 0.0 if cheapest else 1.0)
     return best, best_rank, True
+
+
+def _survive(problem: Problem, plan: tuple[Choice, ...], shops: list[_Shop],
+             least: list[float]) -> tuple[float, list[list[tuple[int, ...]]], tuple[Fallback, ...]]:
+    """(USD, machines slot by slot of each pool, fallbacks) of the cheapest way to survive every loss.
+
+    `least` is what each pool costs without.
+    """
+    assert problem.survival is not None
+    best: tuple[float, list[list[tuple[int, ...]]], tuple[Fallback, ...]] = (float("inf"), [], ())
+    ways = [{_signature(problem, found): found for found in maps(problem, plan, loss)}.values()
+            for loss in range(len(problem.survival.kind))]
+    for chosen in itertools.product(*ways):
+        rows = tuple(row for found in chosen for row in found)
+        usd, machines = sum(least), []
+        for pool, shop in enumerate(shops):
+            usd -= least[pool]
+            after = {_demand(problem, plan, pool, found) for found in chosen
+                     if any(problem.candidates.pool[row[3][0]] == pool for row in found)}
+            price, counts = shop.buy_surviving(_demand(problem, plan, pool), tuple(sorted(after)))
+            usd += price
+            machines.append(counts)
+            if usd >= best[0]:
+                break
+        else:
+            best = (usd, machines, rows)
+    return best
+
+
+def _signature(problem: Problem, found: tuple[Fallback, ...]) -> tuple[tuple[int, ...], ...]:
+    """What a map comes to for the pools: maps that swap equal work between them are one."""
+    streams = problem.streams
+    return tuple(sorted((int(problem.candidates.pool[unit[0]]), int(streams.shape[s]), int(streams.preemptible[s]),
+                         unit[1], unit[2]) for _, s, _, unit in found))
 
 
 def _choices(problem: Problem, stream: int) -> Iterator[Choice]:
@@ -143,16 +182,16 @@ def _place_usd(problem: Problem, plan: tuple[Choice, ...]) -> float:
     return float(usd)
 
 
-Items = tuple[tuple[int, bool], ...]
-"""Replicas in a slot: (shape, firm) of each, sorted."""
 Rooms = tuple[tuple[float, ...], ...]
 """What is left of each resource on each machine."""
 
 
-def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int) -> tuple[Items, ...]:
-    """The replicas in a pool, slot by slot."""
+def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int,
+            fallbacks: tuple[Fallback, ...] = ()) -> tuple[Items, ...]:
+    """The replicas in a pool, slot by slot, with those that fall back to it."""
     slots: list[list[tuple[int, bool]]] = [[] for _ in range(problem.slots)]
-    for stream, choice in enumerate(plan):
+    come = [(s, (unit,)) for _, s, _, unit in fallbacks]
+    for stream, choice in itertools.chain(enumerate(plan), come):
         item = (int(problem.streams.shape[stream]), not problem.streams.preemptible[stream])
         for candidate, variant, start in choice:
             if problem.candidates.pool[candidate] == pool:
@@ -189,8 +228,19 @@ class _Shop:
         self.least: list[int] = problem.pools.min_machines[pool].tolist()
         self.max: list[list[int]] = o.max_machines[mine].tolist()
         self.buy = lru_cache(maxsize=None)(self._buy)
+        if problem.survival is not None:
+            surviving = Surviving(problem, pool, mine.tolist(), lru_cache(maxsize=None)(self._fits))
+            self.surviving = lru_cache(maxsize=None)(surviving.buy)
         self.run = lru_cache(maxsize=None)(self._run)
         self.firm_needed = lru_cache(maxsize=None)(self._firm_needed)
+
+    def buy_surviving(self, demand: tuple[Items, ...],
+                      after: tuple[tuple[Items, ...], ...]) -> tuple[float, list[tuple[int, ...]]]:
+        """The same with room for each of `after` after its loss."""
+        if not after:
+            return self.buy(demand)
+        usd, counts = self.surviving(demand, after)
+        return usd, [tuple(row) for row in counts]
 
     def _buy(self, demand: tuple[Items, ...]) -> tuple[float, list[tuple[int, ...]]]:
         """(USD, machines of each offer slot by slot): the cheapest over all numbers of machines held."""
@@ -255,10 +305,16 @@ class _Shop:
                 yield tuple(sorted([*rest, left]))
 
 
-def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tuple[int, ...]]]) -> Solution:
+def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tuple[int, ...]]],
+              fallbacks: tuple[Fallback, ...] | None) -> Solution:
     rows = [(s, copy, *unit) for s, choice in enumerate(plan) for copy, unit in enumerate(choice)]
     table = np.array(rows, np.int64).reshape(-1, 5).T
     machines = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
     for pool, slots in enumerate(bought):
         machines[problem.offers.pool == pool] = np.array(slots, np.int32).reshape(problem.slots, -1).T
-    return Solution(Units(*(column.copy() for column in table)), machines)
+    units = Units(*(column.copy() for column in table))
+    if fallbacks is None:
+        return Solution(units, machines)
+    row = {(s, copy): u for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
+    given = sorted((loss, row[s, copy], unit[0]) for loss, s, copy, unit in fallbacks)
+    return Solution(units, machines, Fallbacks(*np.array(given, np.int64).reshape(-1, 3).T.copy()))

@@ -106,6 +106,7 @@ class _Run:
         self.cooled = False
         self.proven_infeasible = False
         self.packing_s = 0.0
+        self.why_not = ""
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
         self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
         self.exact_bound = 0.0 if self.by_cost else 1.0
@@ -191,6 +192,7 @@ class _Run:
         solution = complete(self.problem, searcher.plan(), packings=packings)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
         if isinstance(solution, Shortfall):
+            self.why_not = solution.why
             searcher.squeeze(solution.pool, solution.slot, solution.lacking)
             return False
         return self.take(solution, left_out, phase) or searcher.save(_cost(self.problem, solution))
@@ -268,7 +270,8 @@ def _without_plan(run: _Run) -> Result:
         return Result("infeasible", None, run.bound, "exact search found that not all that must be placed has room")
     if run.by_cost and not run.stopped() and _impossible(run.problem, run.settings):
         return Result("infeasible", None, run.bound, "Lagrangian bound: not all that must be placed has room")
-    return Result("unknown", None, run.bound, "no complete plan was found; that none exists is not proven")
+    why = f" ({run.why_not})" if run.why_not else ""
+    return Result("unknown", None, run.bound, f"no complete plan was found{why}; that none exists is not proven")
 
 
 def _impossible(problem: Problem, settings: Settings) -> bool:
@@ -423,6 +426,8 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
     problem, searcher = run.problem, thread.searcher
     streams = max(1, len(problem.streams.shape))
     rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / (streams * problem.slots)), 50, _ROUNDS))
+    if problem.survival is not None:
+        searcher.relax()  # room that lacked after a loss of another plan
     if cooling == 0 or (cooling + place) % 2:
         searcher.round_columns(thread.columns, thread.fraction, run.bounding.master.units, thread.rng)
     if cooling == 0 and place == 0 and run.large:

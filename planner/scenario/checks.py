@@ -314,9 +314,21 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
                    did_you_mean(now.pool, list(pools)))
 
 
+def _losses(scenario: Scenario, _: Names) -> Iterator[Finding]:
+    """A plan names what is lost: a cluster's name and a provider's must differ where both are to be survived."""
+    levels = {scenario.level_survived(workload) for workload in scenario.workloads}
+    if {"cluster", "provider"} <= levels:
+        providers = {cluster.provider for cluster in scenario.clusters}
+        for cluster in scenario.clusters:
+            if cluster.name in providers:
+                yield (f"clusters.{cluster.name}.name", cluster.name,
+                       "a name that no provider has, where losses of clusters and of providers are to be survived",
+                       "rename the cluster")
+
+
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
     _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
-    _flow, _batches, _rules, _incumbents,
+    _flow, _batches, _rules, _incumbents, _losses,
 )
 """All checks, in the order in which their findings are listed."""
 

@@ -486,6 +486,12 @@ class Scenario(Model):
     _source_sha256: str = PrivateAttr(default="")
     _rows: ReplicaRows = PrivateAttr(default_factory=ReplicaRows.empty)
 
+    def level_survived(self, workload: Workload) -> Survive:
+        """Which losses a workload survives: what it says itself, else what is asked from `survive_priority` on."""
+        if workload.survive is not None:
+            return workload.survive
+        return self.survive if workload.priority >= self.survive_priority else "none"
+
     @property
     def folder(self) -> Path:
         """The folder that relative paths in the scenario start from."""

@@ -23,18 +23,12 @@ def _some(value: Value) -> bool:
     return bool(value)
 
 
-def _survival(value: Value) -> bool:
-    return value in ("cluster", "region", "provider")
-
-
 REFUSED = (
-    Refused("survive", _survival, "use none"),
     Refused("sizing", lambda value: value == "pooled", "use each"),
     Refused("limits", _some, "leave it out and use max of pools and offers"),
     Refused("commitments", _some, "leave it out and use committed offers of pools"),
     Refused("interference", _some, "leave it out"),
     Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
-    Refused("workloads.*.survive", _survival, "use none"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
 )
 """Everything that is refused. A row goes when the planner can do it."""

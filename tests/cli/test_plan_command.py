@@ -96,7 +96,7 @@ def test_no_plan_is_the_answer_no(scenario: Path, capsys: pytest.CaptureFixture[
     ("region: here", "region: here\n    availability: 99.9"), ("name: web", "name: web\n\t"),
     ("replicas: [1, 2, 3, 2]", "replicas: [1, 2, .nan, 2]"), ("replicas: [1, 2, 3, 2]", "replicas: [1, -2, 3, 2]"),
     ("00:00:00Z", "00:00:00"), ("kind: serving", "kind: serving, after: [{workload: web}]"),
-    ("max: 9", "max: 9, zones: 3"), ("slot_minutes: 60}", "slot_minutes: 60}\nsurvive: cluster"),
+    ("max: 9", "max: 9, zones: 3"), ("slot_minutes: 60}", "slot_minutes: 60}\nsurvive: rack"),
     ("name: small", "name: 5"),
 ])
 def test_a_mistake_is_a_line_and_nothing_is_written(scenario: Path, old: str, new: str,

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from planner.plan import Assignment, Costs, MachineRow, Miss, Plan, PlanHorizon, Reason, Unplaced
+from planner.plan import Assignment, Costs, Fallback, MachineRow, Miss, Plan, PlanHorizon, Reason, Unplaced
 from planner.terminal import percent, plain, plan_view, usd
 
 
@@ -36,6 +36,14 @@ def test_a_small_plan_is_shown_whole() -> None:
         "w0", "m6i x2", "12.50", "cheapest", "met, 99 %", "Not placed: big: fits no machine",
         "Cost USD 730.00: machines 700.00, egress 30.00", "SLA attainment 99 %", "1 to 5 machines",
         "USD 7,300 a month", "no plan costs less than USD 700.00; gap 4.10 % (prices)"))
+
+
+def test_a_plan_that_survives_losses_says_so() -> None:
+    """One line counts the fallbacks and names the first few losses; a plan without any has no such line."""
+    rows = tuple(Fallback(lost=f"c{i}", workload="w0", cluster="aws", pool="m6i") for i in range(6))
+    text = shown(make_plan(2).model_copy(update={"fallbacks": rows}), {})
+    assert "6 fallbacks with room, for the loss of c0, c1, c2, c3 or 2 more" in text
+    assert "fallbacks" not in shown(make_plan(2), {})
 
 
 def test_a_large_plan_shows_the_dearest_and_sums_up_the_rest() -> None:

@@ -6,6 +6,7 @@ placed at all, and an assignment whose first units already cost more than the be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, permutations, product
@@ -14,6 +15,7 @@ from typing import Any
 
 from oracle import agree, as_items
 from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, offer_price
+from oracle_losses import domain, homeless, losses, machines_after, placed_after, whynot
 from oracle_packing import packs
 from oracle_world import Stream, Unit, World, at
 
@@ -50,7 +52,10 @@ class Enumeration:
         self.weights = [row.get("weight", 1) for row in world.workloads.values()]
         self.choices = [self._choices(name) for name in self.names]
         self.found: tuple[float, float, list[Choice]] | None = None  # (attained weight, cost, choices)
+        self.machinery: tuple[Counts, list[Row]] = ({}, [])
         self.machines = cache(lambda pool, units: cheapest_machines(world, pool, dict(units)))
+        self.after = cache(lambda pool, units, after: cheapest_after(
+            world, pool, dict(units), [pool_loads_of(world, pool, dict(units) | dict(come)) for come in after]))
 
     def best(self) -> Optimum:
         """Run through everything."""
@@ -101,7 +106,11 @@ class Enumeration:
         if not self._may_win(cost, attained + sum(self.weights[len(chosen):])):
             return
         if len(chosen) == len(self.names):
-            self.found = (attained, cost, list(chosen))
+            placed, counts, rows = as_placed(chosen), self._counts(chosen), []
+            if losses(self.world):
+                cost, counts, rows = self._survive(placed, cost, counts)
+            if self._may_win(cost, attained):
+                self.found, self.machinery = (attained, cost, list(chosen)), (counts, rows)
             return
         for choice in self.choices[len(chosen)]:
             self._extend([*chosen, choice], attained + (self.weights[len(chosen)] if choice else 0.0))
@@ -119,6 +128,29 @@ class Enumeration:
             return True
         return reach > self.found[0] - 1e-9 and cost < self.found[1] - 1e-9
 
+    def _counts(self, chosen: list[Choice]) -> Counts:
+        placed, counts = as_placed(chosen), {}
+        for pool in self.world.pools:
+            counts |= self.machines(pool, units_in(placed, pool))[1]
+        return counts
+
+    def _survive(self, placed: Placed, cost: float, counts: Counts) -> tuple[float, Counts, list[Row]]:
+        """The least cost, the machines and the fallbacks with which every loss is survived."""
+        ways, best = list(product(*(all_maps(self.world, placed, *loss) for loss in losses(self.world)))), (inf, {}, [])
+        self.looked += len(ways)
+        for moved in ways:
+            total, machines, names = cost, dict(counts), [name for _, name in losses(self.world)]
+            for pool in {pool for one in moved for pool in one.values()}:
+                units = units_in(placed, pool)
+                after = frozenset(frozenset((Unit(stream, copy, to, placed[stream][copy].start), len(placed[stream]))
+                                            for (stream, copy), to in one.items() if to == pool) for one in moved)
+                usd, run = self.after(pool, units, after)
+                total, machines = total + usd - self.machines(pool, units)[0], machines | run
+            if total < best[0] - 1e-9:
+                best = (total, machines, [fallback_row(name, key, to) for name, one in zip(names, moved, strict=True)
+                                          for key, to in one.items()])
+        return best
+
     def _cost(self, chosen: list[Choice]) -> float:
         placed = as_placed(chosen)
         total = sum(bill(self.world, placed, {})[part] for part in ("egress", "storage", "moves"))
@@ -127,12 +159,10 @@ class Enumeration:
         return total
 
     def _plan(self, chosen: list[Choice], cost: float, attainment: float) -> Row:
-        placed, counts = as_placed(chosen), {}
-        for pool in self.world.pools:
-            counts |= self.machines(pool, units_in(placed, pool))[1]
+        placed, (counts, rows) = as_placed(chosen), self.machinery
         costs = bill(self.world, placed, counts)
         assert agree(sum(costs.values()), cost)
-        return as_plan(self.world, placed, counts, costs, attainment)
+        return as_plan(self.world, placed, counts, costs, attainment) | {"fallbacks": rows}
 
 
 def as_placed(chosen: list[Choice]) -> Placed:
@@ -170,6 +200,60 @@ def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple
     return best
 
 
+def all_maps(world: World, placed: Placed, level: str, name: str) -> list[dict[tuple[Stream, int], Pool]]:
+    """Every way to give each unit that needs one a fallback when `name` is lost."""
+    lost = homeless(world, placed, level, name)
+    options = [[pool for pool in world.pools if domain(world, pool[0], level) != name
+                and not whynot(world, unit, pool)] for unit in lost]
+    found = []
+    for chosen in product(*options):
+        moved = {(unit.stream, unit.copy): pool for unit, pool in zip(lost, chosen, strict=True)}
+        after = placed_after(world, placed, level, name, moved)
+        if all(len({world.domain(unit.pool) for unit in after[stream]}) == len(after[stream]) for stream, _ in moved):
+            found.append(moved)
+    return found
+
+
+def fallback_row(name: str, key: tuple[Stream, int], pool: Pool) -> Row:
+    """A row of a plan's fallbacks."""
+    return {"lost": name, "workload": key[0].workload, "user_region": key[0].region, "copy": key[1],
+            "cluster": pool[0], "pool": pool[1]}
+
+
+def cheapest_after(world: World, pool: Pool, units: dict[Unit, int], after: list[list[tuple]]) -> tuple[float, Counts]:
+    """The least cost of machines that hold these units and, after some loss, each of the loads `after` by slot.
+
+    A level above what is owned is only held if so many run in some slot: which one is tried out.
+    """
+    offers = {offer["purchase"]: offer for offer in world.pools[pool]["offers"]}
+    loads, room = pool_loads_of(world, pool, units), world.room(pool)
+    held = [purchase for purchase in ("owned", "committed") if purchase in offers]
+    best: tuple[float, Counts] = (inf, {})
+    highest = {p: max(most(world, pool, offers[p], t) for t in range(world.slots)) for p in held}
+    for levels in product(*(range(highest[p] + 1) for p in held)):
+        level = dict(zip(held, levels, strict=True))
+        paid = sum(offer_price(world, offers[p], t) * max(n, at(offers[p].get("owned", 0), t))
+                   for p, n in level.items() for t in range(world.slots))
+        if paid >= best[0]:
+            continue
+        full = {(pool, p): [n] * world.slots for p, n in level.items()}
+
+        def holds(t: int, run: dict[str, int], full: Counts = full) -> bool:
+            firm, spot = machines_after(world, pool, full | {(pool, "spot"): [run.get("spot", 0)] * world.slots}, t)
+            return all(packs(load[t], room, firm, spot) for load in after)
+
+        raised = [p for p, n in level.items() if n > min(at(offers[p].get("owned", 0), t) for t in range(world.slots))]
+        for where in product(range(world.slots), repeat=len(raised)):
+            shown = [{p: level[p] for p, slot in zip(raised, where, strict=True) if slot == t}
+                     for t in range(world.slots)]
+            slots = [one_slot(world, pool, offers, level, t, load, lambda run, t=t: holds(t, run), shown[t])
+                     for t, load in enumerate(loads)]
+            cost = paid + sum(slot[0] for slot in slots)
+            if cost < best[0]:
+                best = (cost, {(pool, p): [slot[1].get(p, 0) for slot in slots] for p in offers})
+    return best
+
+
 def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tuple]:
     """Items to pack in each slot."""
     totals: list[dict[str, int]] = [{} for _ in range(world.slots)]
@@ -186,21 +270,26 @@ def most(world: World, pool: Pool, offer: Row, t: int) -> int:
 
 
 def one_slot(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str, int], t: int,
-             items: tuple) -> tuple[float, dict[str, int]]:
-    """Cheapest counts in one slot when `levels` of held machines are paid already."""
+             items: tuple, also: Callable[[dict[str, int]], bool] = lambda _: True,
+             least: dict[str, int] | None = None) -> tuple[float, dict[str, int]]:
+    """Cheapest counts in one slot when `levels` of held machines are paid already; at least `least` of some run.
+
+    `also` is asked of the counts beside.
+    """
     come, row = world.day[t] >= world.pools[pool].get("lead_time_days", 0) - 1e-9, world.pools[pool]
     can = {p: most(world, pool, offer, t) if come or p == "owned"
            else int(min(most(world, pool, offer, t), at(offer.get("owned", 0), t))) for p, offer in offers.items()}
     can |= {p: min(can[p], level) for p, level in levels.items()}
     carbon = carbon_per_machine_slot(world, pool, t)
     best: tuple[float, dict[str, int]] = (inf, {})
-    for counts in product(*(range(n + 1) for n in can.values())):
+    for counts in product(*(range((least or {}).get(p, 0), n + 1) for p, n in can.items())):
         run = dict(zip(can, counts, strict=True))
         if not at(row.get("min", 0), t) <= sum(counts) <= at(row["max"], t):
             continue
         cost = carbon * sum(counts) + sum(n * offer_price(world, offers[p], t) for p, n in run.items()
                                           if p not in levels)
-        if cost < best[0] and packs(items, world.room(pool), sum(counts) - run.get("spot", 0), run.get("spot", 0)):
+        if cost < best[0] and packs(items, world.room(pool), sum(counts) - run.get("spot", 0),
+                                    run.get("spot", 0)) and also(run):
             best = (cost, run)
     return best
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from oracle_bill import Counts, Placed, bill
+from oracle_losses import check_losses, losses, moved_by_loss, placed_after, purchases_after
 from oracle_packing import TOLERANCE, packs, per_machine
 from oracle_reading import read_plan, read_scenario
 from oracle_world import RESOURCES, Unit, World, at
@@ -80,6 +81,7 @@ class Checker:
             return Verdict((), dict.fromkeys(PARTS, 0.0), 0.0)
         placed, counts = self.units(), self.machines()
         self.packing(placed, counts)
+        self.losses(placed, counts)
         costs = bill(self.world, placed, counts)
         attainment = self.attainment(placed)
         self.figures(costs, attainment)
@@ -183,6 +185,33 @@ class Checker:
         loads = pool_loads(self.world, placed, by_unit=True)
         return {key for key, part in by_slot.items() if self._proven(key, part, loads, counts)}
 
+    def losses(self, placed: Placed, counts: Counts) -> None:
+        """Every single loss that is to be survived: fallbacks, and room for them."""
+        given = self.plan.get("fallbacks") or []
+        for kind, text in check_losses(self.world, given, placed, counts, self._shown_after(given, placed, counts)):
+            self.note(kind, text)
+
+    def _shown_after(self, given: list[Row], placed: Placed, counts: Counts) -> dict[tuple, bool]:
+        """(lost, pool, slot) whose packing the plan's table proves."""
+        name = (self.plan.get("tables") or {}).get("packings")
+        by_slot: dict[tuple, list[Row]] = defaultdict(list)
+        for row in pq.read_table(self.folder / name).to_pylist() if name and self.folder is not None else ():
+            if row["lost"] is not None:
+                by_slot[row["lost"], (row["cluster"], row["pool"]), row["slot"]].append(row)
+        moved, shown = moved_by_loss(self.world, given), {}
+        for level, lost in losses(self.world):
+            after = placed_after(self.world, placed, level, lost, moved.get(lost, {}))
+            copies = {stream: len(units) for stream, units in placed.items()}
+            loads = pool_loads(self.world, after, by_unit=True, copies=copies)
+            for key, part in by_slot.items():
+                if key[0] == lost:
+                    pool, t = key[1:]
+                    there = purchases_after(self.world, pool, counts, t)
+                    held = {(pool, purchase): [n] * self.world.slots for purchase, n in there.items()}
+                    few = len({row["machine"] for row in part}) <= at(self.world.pools[pool]["max"], t)
+                    shown[key] = few and self._proven((pool, t), part, loads, held)
+        return shown
+
     def _proven(self, key: tuple[tuple[str, str], int], rows: list[Row], loads: dict, counts: Counts) -> bool:
         pool, t = key
         if pool not in self.world.pools or not 0 <= t < self.world.slots:
@@ -277,7 +306,8 @@ class Checker:
         for row in self.plan.get("groups", []):
             pool = (row["cluster"], row["pool"])
             name = "/".join(pool)
-            if pool not in self.world.pools or set(row["workloads"]) != set(alone.get(pool, {})):
+            there = {stream.workload for stream, units in placed.items() for unit in units if unit.pool == pool}
+            if pool not in self.world.pools or not set(alone.get(pool, {})) <= set(row["workloads"]) <= there:
                 self.note("groups", f"{name}: {row['workloads']} are not the workloads that run there")
                 continue
             if row["sum_of_peaks"] != sum(alone[pool].values()):
@@ -296,13 +326,15 @@ def total_machines(world: World, pool: tuple[str, str], counts: Counts) -> list[
     return [sum(row[t] for row in rows) for t in range(world.slots)]
 
 
-def pool_loads(world: World, placed: Placed, *, by_unit: bool = False) -> dict[tuple[str, str], list[Counter]]:
-    """Replicas in each pool and slot, by workload or by (stream, copy)."""
+def pool_loads(world: World, placed: Placed, *, by_unit: bool = False,
+               copies: dict | None = None) -> dict[tuple[str, str], list[Counter]]:
+    """Replicas in each pool and slot, by workload or by (stream, copy); `copies` of a stream where not all are there.
+    """
     loads: dict[tuple[str, str], list[Counter]] = {}
     for stream, units in placed.items():
         for unit in units:
             slots = loads.setdefault(unit.pool, [Counter() for _ in range(world.slots)])
-            for t, replicas in enumerate(world.need(unit, len(units))):
+            for t, replicas in enumerate(world.need(unit, (copies or {}).get(stream, len(units)))):
                 if replicas:
                     slots[t][(stream, unit.copy) if by_unit else stream.workload] += replicas
     return loads

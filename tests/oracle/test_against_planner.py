@@ -167,8 +167,19 @@ def _status(plan: Row, _: Row, rng: random.Random) -> None:
     plan["bound"] *= rng.choice([0.5, 0.9])
 
 
+def _no_fallback(plan: Row, _: Row, rng: random.Random) -> None:
+    if plan["fallbacks"]:
+        plan["fallbacks"].remove(rng.choice(plan["fallbacks"]))
+
+
+def _other_fallback(plan: Row, scenario: Row, rng: random.Random) -> None:
+    cluster = rng.choice(scenario["clusters"])
+    _pick(rng, plan["fallbacks"]).update(cluster=cluster["name"], pool=rng.choice(cluster["pools"])["name"])
+
+
 TAMPERINGS: list[Callable[[Row, Row, random.Random], None]] = [
-    _move, _shift, _forget, _copy, _fewer, _more, _swap, _list, _cost, _status]
+    _move, _shift, _forget, _copy, _fewer, _more, _swap, _list, _cost, _status, _no_fallback,
+    _other_fallback]
 
 
 def _as_stated_anew(plan: Row, world: World) -> None:

@@ -25,6 +25,7 @@ def tiny_scenario(seed: int) -> Row:
         cluster["tier"] = rng.choice(["iaas", "paas", "saas"])
     for workload in scenario["workloads"]:
         workload["probability"] = rng.choice([1, 1, 0.3])  # sized at its full need all the same
+    _ask_to_survive(scenario, random.Random(f"survive {seed}"))
     return scenario
 
 
@@ -33,6 +34,22 @@ def write(folder: Path, scenario: Row) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario, sort_keys=False), encoding="utf-8")
     return folder
+
+
+def _ask_to_survive(scenario: Row, rng: random.Random) -> None:
+    """Some scenarios survive losses of some level, of all workloads or of important ones, or workload by workload."""
+    if rng.random() < 0.3:
+        scenario["survive"] = rng.choice(["cluster", "cluster", "region", "provider"])
+    if rng.random() < 0.3:
+        scenario["survive_priority"] = rng.choice([30, 60])
+    for workload in scenario["workloads"]:
+        if rng.random() < 0.3:
+            workload["priority"] = rng.choice([20, 40, 70])
+        if rng.random() < 0.12:
+            workload["survive"] = rng.choice(["none", "cluster", "region", "provider"])
+    for offer in (offer for cluster in scenario["clusters"] for pool in cluster["pools"] for offer in pool["offers"]):
+        if offer["purchase"] == "on_demand" and rng.random() < 0.4:
+            offer["assured_max"] = rng.choice([0, 1, 2])
 
 
 class Maker:

@@ -21,6 +21,7 @@ from placement.problem import (
     Problem,
     Purchase,
     Streams,
+    Survival,
     Variants,
     Workloads,
 )
@@ -37,8 +38,10 @@ def tiny_problem() -> TinyProblem:
 
 def build_problem(seed: int, *, clusters: int = 3, workloads: int = 3, slots: int = 3, most_copies: int = 3,
                   tight: bool = False, mode: Literal["min_cost", "max_sla"] = "min_cost",
-                  sla_floor: float = 1.0) -> Problem:
+                  sla_floor: float = 1.0, survive: bool = False) -> Problem:
     """A random legal problem; `tight` cuts the pools' maxima so low that some plans, or all, find no room.
+
+    `survive`: most streams survive the loss of a cluster, or of a region of two clusters.
 
     Shapes, prices and weights are round numbers, so that a failing case can be worked out by hand. Every stream has at
     least one candidate with `single`, thus a plan always exists unless `tight`.
@@ -57,13 +60,14 @@ def build_problem(seed: int, *, clusters: int = 3, workloads: int = 3, slots: in
     up = availability[pool_cluster] if domains is None else lone_copy(domains)[domains.pool]
     first, candidates = _candidates(rng, streams, pools, shapes, speed_of_pool, up)
     budget = float(rng.integers(20, 200)) if mode == "max_sla" else float("inf")
-    return Problem(
+    problem = Problem(
         slots=slots, objective=Objective(mode, sla_floor, budget), shapes=shapes,
         clusters=Clusters(availability, egress), pools=pools, offers=_offers(rng, varying, pools, slots),
         workloads=Workloads(rng.integers(1, 4, workloads).astype(float), rng.random(workloads) < 0.3),
         streams=Streams(streams.workload, streams.shape, streams.preemptible, streams.availability, first,
                         streams.variant_first),
         candidates=candidates, variants=variants, flows=_flows(rng, len(streams.workload)), domains=domains)
+    return replace(problem, survival=_survival(rng, problem)) if survive else problem
 
 
 def _domains(rng: np.random.Generator, pool_cluster: np.ndarray, availability: np.ndarray) -> Domains | None:
@@ -77,6 +81,16 @@ def _domains(rng: np.random.Generator, pool_cluster: np.ndarray, availability: n
     leaves, row = np.unique(np.stack([pool_cluster, zone]), axis=1, return_inverse=True)
     last = np.where(leaves[1] >= 0, 2 + clusters + 2 * leaves[0] + leaves[1], -1)
     return Domains(row.reshape(-1), np.stack([region[leaves[0]], 2 + leaves[0], last], axis=1).astype(np.int64), up)
+
+
+def _survival(rng: np.random.Generator, problem: Problem) -> Survival:
+    """Kind 1: each cluster is lost. Kind 2: the first two are lost together, the others each by itself."""
+    clusters, o = len(problem.clusters.availability), problem.offers
+    alone = np.eye(clusters, dtype=bool)
+    regions = np.vstack([alone[0] | alone[1], alone[2:]])
+    assured = np.minimum(o.max_machines, rng.integers(0, 5, (len(o.pool), 1)))
+    return Survival(np.vstack([alone, regions]), np.repeat([1, 2], [len(alone), len(regions)]),
+                    rng.choice([0, 1, 1, 2], len(problem.streams.workload)), assured.astype(np.int32))
 
 
 def _pools(rng: np.random.Generator, cluster: np.ndarray, slots: int, tight: bool) -> tuple[Pools, np.ndarray]:

@@ -151,7 +151,6 @@ def test_a_mistake_is_one_line_with_its_remedy(problems: Problems, path: str, va
 
 
 REFUSED: list[tuple[str, object, str]] = [
-    ("survive", "region", "survive: region: not available yet: use none"),
     ("sizing", "pooled", "sizing: pooled: not available yet: use each"),
     ("limits", [{"name": "a", "pools": ["*"], "measure": "gpu", "max": 3}],
      "limits: a list of 1: not available yet: leave it out and use max of pools and offers"),
@@ -159,7 +158,6 @@ REFUSED: list[tuple[str, object, str]] = [
      "commitments: a list of 1: not available yet: leave it out and use committed offers of pools"),
     ("interference", "pairs.csv", "interference: pairs.csv: not available yet: leave it out"),
     ("workloads/0/max_parts", 2, "workloads.etl.max_parts: 2: not available yet: use 1"),
-    ("workloads/0/survive", "cluster", "workloads.etl.survive: cluster: not available yet: use none"),
     ("workloads/0/replicas", {"paths": "p.parquet"},
      "workloads.etl.replicas.paths: p.parquet: not available yet: give replicas by from, history or task"),
 ]
@@ -180,7 +178,7 @@ def test_a_zone_with_a_typo_is_told_the_nearest(problems: Problems) -> None:
 
 def test_what_is_refused_may_be_said_to_be_absent(problems: Problems) -> None:
     """Writing the default of a refused field is no mistake."""
-    assert problems({"survive": "none", "sizing": "each", "limits": [], "workloads/0/max_parts": 1}) == ()
+    assert problems({"sizing": "each", "limits": [], "workloads/0/max_parts": 1}) == ()
 
 
 @pytest.mark.parametrize("kind", ["etl", "feature", "training", "serving", "diagnostics", "drift_monitor"])
