@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from placement.assignment import read_assignment, solve_assignment
 from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.columns import Column
@@ -58,6 +59,8 @@ _BRANCHES = 16
 """Branches of the bound beside one cooling of the search, at least where it is to be thorough."""
 _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
 """Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
+_SMALL_ASSIGNMENT = 5_000
+"""As `_SMALL`, for placement in one slot on machines that are held anyway, which has a search of its own."""
 _POLISH_SHARE = 0.1
 """Share of the time kept for packing a large plan harder at the end."""
 _COLD = 1e-3
@@ -211,6 +214,8 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     """Plan `problem`; see the module for how, `placement.result.Result` for what comes back."""
     if (impossible := _plainly_impossible(problem)) is not None:
         return Result("infeasible", None, np.inf if problem.objective.mode == "min_cost" else 0.0, impossible)
+    if too_large(problem, _SMALL_ASSIGNMENT) and (held := read_assignment(problem)) is not None:
+        return solve_assignment(problem, held, settings, watch)
     run = _Run(problem, settings, watch)
     if not too_large(problem, _SMALL) and not too_many_sets(problem):
         _solve_exactly(run)

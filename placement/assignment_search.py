@@ -1,0 +1,251 @@
+"""Annealing of an assignment, guided by prices of capacity.
+
+At the prices of the linear program every place of a stream has a *regret*: what it costs, capacity included, more than
+the stream's cheapest place. The cost of an assignment is the bound plus all regrets plus the price of room left empty.
+So a good plan has small regrets and pools that are full to the brim, and the search looks for that directly:
+
+    energy = sum of regrets + sum over pools  min(q, price) x room left  or  q x load over capacity
+
+where q, the price of a unit of mismatch, rises slowly from next to nothing while the heat falls. A move is a chain of
+up to three streams: one goes to another pool, may push out a stream there, which may push out a third, which goes to
+where the first came from (ejection chains as in Yagiura, Ibaraki and Glover, "An ejection chain approach for the
+generalized assignment problem", 2004; here they are drawn, not searched). Only places with small regret are ever drawn.
+A move costs a few table look-ups, so a second is worth ten million of them.
+"""
+
+# ruff: noqa: NPY002  (compiled code has the legacy generator only: one per thread, seeded in `anneal`)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from placement.jit import jit, read_only
+from placement.problem import Floats, Ints
+
+_STRETCHES = 200
+"""Stretches of one cooling: heat and price of mismatch stay as they are in each."""
+_HOT, _COLD = 0.5, 0.25
+"""Heat at first and at last, in regrets of the second cheapest place (mean over streams)."""
+_LOOSE, _TIGHT = 0.5, 2.0
+"""The price of mismatch begins at heat / (`_LOOSE` x mean weight) and ends at `_TIGHT` x the dearest unit."""
+_REACH, _MOST_PLACES = 15.0, 32
+"""Places of a stream that are drawn: those with at most so many hot heats of regret, two at least, so many at most."""
+_SHORT_MOVES = 20_000
+"""Moves of a stretch that the clock cuts."""
+_HOTTER = 1.05
+_SHIFT, _SWAP, _PATH = 0.15, 0.5, 0.9
+"""Chances, added up, that a move is one stream, a swap of two, a chain of two; the rest are chains of three."""
+
+
+class Tables(NamedTuple):
+    """What does not change: `regret`, `weight` [S, P], `price` [P]; `place` [S, K] are pools worth drawing, of which
+    stream s has `places[s]`, with `place_regret` [S, K].
+    """
+
+    regret: Floats
+    weight: Ints
+    price: Floats
+    place: Ints
+    place_regret: Floats
+    places: Ints
+
+
+class State(NamedTuple):
+    """An assignment: `at` [S] pool, `room` left [P] (negative: over), `members` [P, S] of which pool p has `held[p]`,
+    `position` [S] of a stream among its pool's members; `best` [S] and `best_regret` [1] of what fitted.
+    """
+
+    at: Ints
+    room: Ints
+    members: Ints
+    held: Ints
+    position: Ints
+    best: Ints
+    best_regret: Floats
+
+
+class Cooling:
+    """One annealing from the cheapest places, hot to cold.
+
+    `cost` [S, P] (infinite: not legal), `weight` [S, P], `capacity` [P], `prices` [P] in USD a unit of capacity; `heat`
+    scales the usual temperatures.
+    """
+
+    def __init__(self, cost: Floats, weight: Ints, capacity: Ints, prices: Floats, heat: float, seed: int) -> None:
+        priced = cost + prices * weight
+        regret = priced - priced.min(axis=1, keepdims=True)
+        most = min(_MOST_PLACES, regret.shape[1])
+        place = np.argsort(regret, axis=1, kind="stable")[:, :most]
+        place_regret = np.take_along_axis(regret, place, axis=1)
+        second = place_regret[:, min(1, most - 1)]
+        usual = float(second[np.isfinite(second)].mean()) if np.isfinite(second).any() else 0.0
+        self._usual = heat * max(usual, 1e-9 * max(1.0, float(np.abs(priced[np.isfinite(priced)]).max())))
+        chosen = np.take_along_axis(weight, place[:, :1], axis=1)
+        self._weight = max(1.0, float(chosen.mean()))
+        self._dearest = max(float(prices.max(initial=0.0)), self._usual)
+        places = (place_regret <= _REACH * _HOT * self._usual).sum(axis=1)
+        places = np.minimum(np.maximum(places, 2), np.isfinite(place_regret).sum(axis=1))
+        self._tables = Tables(read_only(regret), read_only(weight.astype(np.int64)), read_only(prices),
+                              read_only(place.astype(np.int64)), read_only(place_regret),
+                              read_only(places.astype(np.int64)))
+        self._state = _start(place[:, 0].astype(np.int64), weight, capacity)
+        self._rng = np.random.default_rng(seed)
+
+    def run(self, moves: int, seconds: float | None, stopped: Callable[[], bool]) -> Ints | None:
+        """Cool over so many moves, or over `seconds` where given; the best assignment that fitted [S], None without."""
+        hot, cold = _HOT * self._usual, _COLD * self._usual
+        loose, tight = hot / (_LOOSE * self._weight), _TIGHT * self._dearest
+        began, share, stretch = time.monotonic(), 0.0, 0
+        length = max(1, moves // _STRETCHES) if seconds is None else _SHORT_MOVES
+        while share < 1 and not stopped():
+            heat, mismatch = hot * (cold / hot) ** share, loose * (tight / loose) ** share
+            anneal(self._state, self._tables, length, int(self._rng.integers(1 << 31)), heat, mismatch)
+            stretch += 1
+            share = stretch / _STRETCHES if seconds is None else (time.monotonic() - began) / seconds
+        self._fit(length, cold, tight, stopped)
+        return self._state.best.copy() if np.isfinite(self._state.best_regret[0]) else None
+
+
+    def _fit(self, length: int, heat: float, mismatch: float, stopped: Callable[[], bool]) -> None:
+        """Go on hotter and hotter, mismatch ever dearer, while nothing fitted yet."""
+        for stretch in range(_STRETCHES):
+            if np.isfinite(self._state.best_regret[0]) or stopped():
+                return
+            hotter = _HOTTER ** stretch
+            anneal(self._state, self._tables, length, int(self._rng.integers(1 << 31)), heat * hotter,
+                   mismatch * hotter)
+
+
+def _start(at: Ints, weight: Ints, capacity: Ints) -> State:
+    """Every stream at its cheapest place, whether it fits or not."""
+    streams, pools = weight.shape
+    load = np.bincount(at, weight[np.arange(streams), at], pools).astype(np.int64)
+    members, count = np.zeros((pools, streams), np.int64), np.bincount(at, minlength=pools).astype(np.int64)
+    order = np.argsort(at, kind="stable")
+    position = np.empty(streams, np.int64)
+    position[order] = np.arange(streams) - np.repeat(np.cumsum(count) - count, count)
+    members[at, position] = np.arange(streams)
+    return State(at.copy(), capacity - load, members, count, position, at.copy(), np.full(1, np.inf))
+
+
+@jit
+def _strain(room: int, price: float, mismatch: float) -> float:
+    """What room left, or load over capacity, counts."""
+    return min(mismatch, price) * room if room >= 0 else -mismatch * room
+
+
+@jit
+def _change(pool: int, less: int, room: Ints, price: Floats, mismatch: float) -> float:
+    """What the strain of a pool grows by when it has `less` room."""
+    return _strain(room[pool] - less, price[pool], mismatch) - _strain(room[pool], price[pool], mismatch)
+
+
+@jit
+def _move(state: State, stream: int, pool: int) -> None:
+    """Enter a stream in another pool's list of members."""
+    old, members, held, position = state.at[stream], state.members, state.held, state.position
+    held[old] -= 1
+    last = members[old, held[old]]
+    members[old, position[stream]] = last
+    position[last] = position[stream]
+    members[pool, held[pool]] = stream
+    position[stream] = held[pool]
+    held[pool] += 1
+    state.at[stream] = pool
+
+
+@jit
+def _value(state: State, tables: Tables) -> float:
+    """All regrets and the price of all room left (less that of all load over capacity)."""
+    value = 0.0
+    for s in range(len(state.at)):
+        value += tables.regret[s, state.at[s]]
+    for p in range(len(state.room)):
+        value += tables.price[p] * state.room[p]
+    return value
+
+
+@jit
+def _draw(state: State, tables: Tables) -> tuple[int, int, int, int, int, float]:
+    """A chain: stream j goes to pool q, k (-1: none) from there to pool r, a third (-1: none) from there to where j
+    was. Returns (j, q, k, r, third, regret added); infinite regret where the chain is none.
+    """
+    at, regret, members, held = state.at, tables.regret, state.members, state.held
+    j = np.random.randint(len(at))
+    c, p = np.random.randint(tables.places[j]), at[j]
+    q = tables.place[j, c]
+    if q == p:
+        return j, q, -1, q, -1, np.inf
+    added, kind = tables.place_regret[j, c] - regret[j, p], np.random.random()
+    if kind < _SHIFT or held[q] == 0:
+        return j, q, -1, q, -1, added
+    k = members[q, np.random.randint(held[q])]
+    added -= regret[k, q]
+    if kind < _SWAP:
+        return j, q, k, p, -1, added + regret[k, p]
+    d = np.random.randint(tables.places[k])
+    r = tables.place[k, d]
+    if r == q:
+        return j, q, k, r, -1, np.inf
+    added += tables.place_regret[k, d]
+    if kind < _PATH or r == p or held[r] == 0:
+        return j, q, k, r, -1, added
+    third = members[r, np.random.randint(held[r])]
+    return j, q, k, r, third, added + regret[third, p] - regret[third, r]
+
+
+@jit
+def _over(less: int, room: int) -> int:
+    """How much more a pool is over its capacity when it has `less` room."""
+    return max(0, less - room) - max(0, -room)
+
+
+@jit
+def anneal(state: State, tables: Tables, moves: int, seed: int, heat: float, mismatch: float) -> None:
+    """Draw `moves` chains of up to three streams and keep each with probability exp(-loss / heat)."""
+    np.random.seed(seed)
+    room, weight, price = state.room, tables.weight, tables.price
+    over = 0
+    for p in range(len(room)):
+        over += max(0, -room[p])
+    value, least = _value(state, tables), state.best_regret[0]
+    if over == 0 and value < least - 1e-9:
+        least = value
+        state.best[:] = state.at
+    for _ in range(moves):
+        j, q, k, r, third, added = _draw(state, tables)
+        if not added < np.inf:
+            continue
+        p, limit = state.at[j], -heat * np.log(np.random.random())
+        in_p, in_q, in_r = -weight[j, p], weight[j, q], 0
+        if k >= 0:
+            in_q -= weight[k, q]
+            if r == p:
+                in_p += weight[k, p]
+            else:
+                in_r = weight[k, r]
+                if third >= 0:
+                    in_r -= weight[third, r]
+                    in_p += weight[third, p]
+        loss = added + _change(p, in_p, room, price, mismatch) + _change(q, in_q, room, price, mismatch)
+        loss += _change(r, in_r, room, price, mismatch)
+        if loss > limit:
+            continue
+        over += _over(in_p, room[p]) + _over(in_q, room[q]) + _over(in_r, room[r])
+        value += added - price[p] * in_p - price[q] * in_q - price[r] * in_r
+        room[p] -= in_p
+        room[q] -= in_q
+        room[r] -= in_r
+        _move(state, j, q)
+        if k >= 0:
+            _move(state, k, r)
+        if third >= 0:
+            _move(state, third, p)
+        if over == 0 and value < least - 1e-9:
+            least = value
+            state.best[:] = state.at
+    state.best_regret[0] = least
