@@ -7,10 +7,11 @@ So a good plan has small regrets and pools that are full to the brim, and the se
     energy = sum of regrets + sum over pools  min(q, price) x room left  or  q x load over capacity
 
 where q, the price of a unit of mismatch, rises slowly from next to nothing while the heat falls. A move is a chain of
-up to three streams: one goes to another pool, may push out a stream there, which may push out a third, which goes to
+streams: one goes to another pool, may push out a stream there, which may push out a third, and so on until one goes to
 where the first came from (ejection chains as in Yagiura, Ibaraki and Glover, "An ejection chain approach for the
-generalized assignment problem", 2004; here they are drawn, not searched). Only places with small regret are ever drawn.
-A move costs a few table look-ups, so a second is worth ten million of them.
+generalized assignment problem", 2004). Short chains are drawn blindly, long ones grown by looking at a few streams in
+each pool. Only places with small regret are ever drawn. A move costs a few table look-ups, so a second is worth
+millions of them.
 """
 
 # ruff: noqa: NPY002  (compiled code has the legacy generator only: one per thread, seeded in `anneal`)
@@ -28,15 +29,18 @@ from placement.problem import Floats, Ints
 
 _STRETCHES = 200
 """Stretches of one cooling: heat and price of mismatch stay as they are in each."""
-_HOT, _COLD = 0.5, 0.25
+_HOT, _COLD = 0.3, 0.2
 """Heat at first and at last, in regrets of the second cheapest place (mean over streams)."""
-_LOOSE, _TIGHT = 0.5, 2.0
+_LOOSE, _TIGHT = 0.4, 1.5
 """The price of mismatch begins at heat / (`_LOOSE` x mean weight) and ends at `_TIGHT` x the dearest unit."""
-_REACH, _MOST_PLACES = 15.0, 32
+_REACH, _MOST_PLACES = 25.0, 32
 """Places of a stream that are drawn: those with at most so many hot heats of regret, two at least, so many at most."""
 _SHORT_MOVES = 20_000
 """Moves of a stretch that the clock cuts."""
+_CHASE, _LONGEST, _LOOKS = 0.8, 9, 30
+"""Chance that a chain is grown, its most streams, and how many streams are looked at in each pool."""
 _HOTTER = 1.05
+"""How much hotter each stretch gets after a cooling in which nothing fitted."""
 _SHIFT, _SWAP, _PATH = 0.15, 0.5, 0.9
 """Chances, added up, that a move is one stream, a swap of two, a chain of two; the rest are chains of three."""
 
@@ -199,52 +203,113 @@ def _draw(state: State, tables: Tables) -> tuple[int, int, int, int, int, float]
 
 
 @jit
-def _over(less: int, room: int) -> int:
-    """How much more a pool is over its capacity when it has `less` room."""
-    return max(0, less - room) - max(0, -room)
+def _short(state: State, tables: Tables, heat: float, mismatch: float, moved: Ints, to: Ints) -> int:
+    """A chain of up to three streams, drawn blindly; returns as `_chase` does."""
+    weight, room, price = tables.weight, state.room, tables.price
+    j, q, k, r, third, added = _draw(state, tables)
+    if not added < np.inf:
+        return 0
+    p = state.at[j]
+    in_p, in_q, in_r = -weight[j, p], weight[j, q], 0
+    moved[0], to[0], length = j, q, 1
+    if k >= 0:
+        in_q -= weight[k, q]
+        moved[1], to[1], length = k, r, 2
+        if r == p:
+            in_p += weight[k, p]
+        else:
+            in_r = weight[k, r]
+    if third >= 0:
+        in_r -= weight[third, r]
+        in_p += weight[third, p]
+        moved[2], to[2], length = third, p, 3
+    loss = added + _change(p, in_p, room, price, mismatch) + _change(q, in_q, room, price, mismatch)
+    loss += _change(r, in_r, room, price, mismatch)
+    return length if loss <= -heat * np.log(np.random.random()) else 0
+
+
+@jit
+def _chase(state: State, tables: Tables, heat: float, mismatch: float, moved: Ints, to: Ints) -> int:
+    """A long chain, grown pool by pool: the stream in hand goes to another pool and one leaves there, of a few looked
+    at the one that adds least to the energy, if the heat allows it. It ends as soon as one may go to the pool where the
+    chain began. Returns its length, 0 for none; stream `moved[i]` goes to pool `to[i]`.
+    """
+    room, regret, weight, price = state.room, tables.regret, tables.weight, tables.price
+    x = np.random.randint(len(state.at))
+    p = state.at[x]
+    hole = room[p] + weight[x, p]
+    limit = -heat * np.log(np.random.random())
+    energy = -regret[x, p] - _strain(room[p], price[p], mismatch)
+    for length in range(_LONGEST - 1):
+        c = np.random.randint(tables.places[x])
+        q = tables.place[x, c]
+        if q == p or state.held[q] == 0:
+            return 0
+        for i in range(length):
+            if to[i] == q:
+                return 0
+        moved[length], to[length] = x, q
+        here, following, least = energy + tables.place_regret[x, c], -1, limit
+        for _ in range(_LOOKS):
+            k = state.members[q, np.random.randint(state.held[q])]
+            e = here - regret[k, q] + _change(q, weight[x, q] - weight[k, q], room, price, mismatch)
+            if e > limit:
+                continue
+            if e + regret[k, p] + _strain(hole - weight[k, p], price[p], mismatch) <= limit:
+                moved[length + 1], to[length + 1] = k, p
+                return length + 2
+            if e < least:
+                following, least = k, e
+        if following < 0:
+            return 0
+        x, energy = following, least
+    return 0
+
+
+@jit
+def _give(state: State, pool: int, less: int) -> int:
+    """Take room from a pool (or give it back: negative); returns how much more load there is over capacity."""
+    before = max(0, -state.room[pool])
+    state.room[pool] -= less
+    after: int = max(0, -state.room[pool])
+    return after - before
+
+
+@jit
+def _apply(state: State, tables: Tables, moved: Ints, to: Ints, length: int) -> tuple[float, int]:
+    """Move the streams of a chain; returns what that adds to `_value` and to the load over capacity."""
+    value, over = 0.0, 0
+    for i in range(length):
+        s, old, new = moved[i], state.at[moved[i]], to[i]
+        value += tables.regret[s, new] - tables.regret[s, old]
+        value += tables.price[old] * tables.weight[s, old] - tables.price[new] * tables.weight[s, new]
+        over += _give(state, old, -tables.weight[s, old]) + _give(state, new, tables.weight[s, new])
+        _move(state, s, new)
+    return value, over
 
 
 @jit
 def anneal(state: State, tables: Tables, moves: int, seed: int, heat: float, mismatch: float) -> None:
-    """Draw `moves` chains of up to three streams and keep each with probability exp(-loss / heat)."""
+    """Draw `moves` chains and keep each with probability exp(-loss / heat)."""
     np.random.seed(seed)
-    room, weight, price = state.room, tables.weight, tables.price
     over = 0
-    for p in range(len(room)):
-        over += max(0, -room[p])
+    for p in range(len(state.room)):
+        over += max(0, -state.room[p])
     value, least = _value(state, tables), state.best_regret[0]
     if over == 0 and value < least - 1e-9:
         least = value
         state.best[:] = state.at
+    moved, to = np.empty(_LONGEST, np.int64), np.empty(_LONGEST, np.int64)
     for _ in range(moves):
-        j, q, k, r, third, added = _draw(state, tables)
-        if not added < np.inf:
+        if np.random.random() < _CHASE:
+            length = _chase(state, tables, heat, mismatch, moved, to)
+        else:
+            length = _short(state, tables, heat, mismatch, moved, to)
+        if length == 0:
             continue
-        p, limit = state.at[j], -heat * np.log(np.random.random())
-        in_p, in_q, in_r = -weight[j, p], weight[j, q], 0
-        if k >= 0:
-            in_q -= weight[k, q]
-            if r == p:
-                in_p += weight[k, p]
-            else:
-                in_r = weight[k, r]
-                if third >= 0:
-                    in_r -= weight[third, r]
-                    in_p += weight[third, p]
-        loss = added + _change(p, in_p, room, price, mismatch) + _change(q, in_q, room, price, mismatch)
-        loss += _change(r, in_r, room, price, mismatch)
-        if loss > limit:
-            continue
-        over += _over(in_p, room[p]) + _over(in_q, room[q]) + _over(in_r, room[r])
-        value += added - price[p] * in_p - price[q] * in_q - price[r] * in_r
-        room[p] -= in_p
-        room[q] -= in_q
-        room[r] -= in_r
-        _move(state, j, q)
-        if k >= 0:
-            _move(state, k, r)
-        if third >= 0:
-            _move(state, third, p)
+        more, further = _apply(state, tables, moved, to, length)
+        value += more
+        over += further
         if over == 0 and value < least - 1e-9:
             least = value
             state.best[:] = state.at
