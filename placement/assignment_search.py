@@ -269,7 +269,7 @@ def _chase(state: State, tables: Tables, heat: float, mismatch: float, moved: In
 @jit
 def _give(state: State, pool: int, less: int) -> int:
     """Take room from a pool (or give it back: negative); returns how much more load there is over capacity."""
-    before = max(0, -state.room[pool])
+    before: int = max(0, -state.room[pool])
     state.room[pool] -= less
     after: int = max(0, -state.room[pool])
     return after - before
