@@ -27,7 +27,7 @@ _MOST_ENTRIES = 30_000_000
 _KNOWN = ("slots", "objective", "shapes", "clusters", "pools", "offers", "workloads", "streams", "candidates",
           "variants", "flows")
 """What this module understands of a problem; anything else must ask for nothing."""
-_FIRST_STEPS, _LONGER = 4_000, 6
+_FIRST_STEPS, _LONGER = 500, 6
 """Moves a stream in the first cooling, and how many times as many in each later one."""
 _COOLINGS = 3
 _HEATS = (0.5, 1.0, 0.25, 2.0)
