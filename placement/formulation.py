@@ -394,10 +394,21 @@ def cost_usd(problem: Problem, solution: Solution) -> float:
     c, copies = problem.candidates, problem.variants.copies[u.variant]
     usd = float((c.cost_usd[u.candidate] + c.user_usd[u.candidate] / copies).sum())
     cluster = problem.pools.cluster[c.pool[u.candidate]]
-    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
-        source, target = cluster[(u.stream == sender) & (u.copy == 0)], cluster[u.stream == receiver]
-        usd += float(gb * problem.clusters.egress_usd_per_gb[np.ix_(source, target)].sum())
+    usd += _flows_usd(problem, u, cluster)
     fixed = (o.purchase <= Purchase.COMMITTED)[:, None]
     held = np.maximum(o.owned, solution.machines.max(axis=1, initial=0)[:, None])
     paid = np.where(fixed, held, solution.machines)
     return usd + float((paid * o.price_usd).sum() + (solution.machines * problem.pools.run_usd[o.pool]).sum())
+
+
+def _flows_usd(problem: Problem, units: Units, cluster: Ints) -> float:
+    """Egress from every sender's copy 0 to all copies of its receivers; `cluster` [U] is that of each unit."""
+    flows, edges = problem.flows, np.arange(len(problem.streams.shape) + 1)
+    first = np.searchsorted(units.stream, edges)
+    copies, sends = np.diff(first), first[:-1][flows.sender]
+    on = (copies[flows.sender] > 0) & (copies[flows.receiver] > 0)
+    many = copies[flows.receiver[on]]
+    flow = np.repeat(np.flatnonzero(on), many)
+    target = np.arange(len(flow)) - np.repeat(np.cumsum(many) - many, many) + first[flows.receiver[flow]]
+    price = problem.clusters.egress_usd_per_gb[cluster[sends[flow]], cluster[target]]
+    return float((flows.gb[flow] * price).sum())

@@ -198,11 +198,28 @@ class Survival:
 
 
 @dataclass(frozen=True, slots=True)
+class Incumbent:
+    """Units of the plan in force whose places are still legal, sorted by stream; each array [K].
+
+    A stream that still has all its copies there makes a move for every place that it leaves; another start slot in the
+    same pool is none, and a stream that lost a copy is placed anew. `most_moves`: how many there may be; None: any
+    number.
+    """
+
+    stream: Ints
+    candidate: Ints
+    variant: Ints
+    start: Ints
+    most_moves: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything a solver may know. `shapes` [C, R] are the resources one replica takes.
 
     `domains` of None: every cluster is a failure domain by itself (see `failure_domains`). `survival`
-    of None asks for none.
+    of None asks for none. `incumbent` is None where
+    no plan is in force.
     """
 
     slots: int
@@ -218,12 +235,14 @@ class Problem:
     flows: Flows
     domains: Domains | None = None
     survival: Survival | None = None
+    incumbent: Incumbent | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
-                     self.variants, self.flows, self.domains):
+                     self.variants, self.flows, self.domains, self.incumbent):
             for column in fields(part) if part is not None else ():
-                getattr(part, column.name).setflags(write=False)
+                if isinstance(array := getattr(part, column.name), np.ndarray):
+                    array.setflags(write=False)
         if self.survival is not None:
             for column in fields(self.survival):
                 getattr(self.survival, column.name).setflags(write=False)

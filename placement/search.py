@@ -78,7 +78,7 @@ def _price_domains(
 
 
 @jit
-def _choose(state: State, tables: Tables, scratch: Scratch, stream: int, noise: float) -> None:
+def choose(state: State, tables: Tables, scratch: Scratch, stream: int, noise: float) -> None:
     """Choose the cheapest copies for a stream that is out; `scratch.chosen` receives k and the units (k 0: none found).
 
     Copies lie in distinct domains, so in distinct pools: what each costs does not depend on the others. The copy from
@@ -265,7 +265,7 @@ def _recreate(state: State, tables: Tables, scratch: Scratch, undo: Undo, count:
         s = picked[i]
         if state.dropped[tables.rules.workload[s]]:
             continue
-        _choose(state, tables, scratch, s, noise)
+        choose(state, tables, scratch, s, noise)
         for c in range(chosen[0]):
             state.placed[s, c] = chosen[1 + c]
             kept = _keep_pool(state, undo, tables.units.pool[chosen[1 + c]], kept)

@@ -94,6 +94,11 @@ class Searcher:
         return float(self._state.totals[0])
 
     @property
+    def books(self) -> tuple[State, Tables]:
+        """What compiled steps work on: the plan held, and what stays the same."""
+        return self._state, self._tables
+
+    @property
     def missing(self) -> int:
         """Streams without a place that must have one: all those of dropped workloads, when too much is dropped."""
         rules = self._rules

@@ -79,10 +79,39 @@ def verify(problem: Problem, solution: Solution, bound: float | None = None,
     cost = costs(problem, solution)
     violations = (*_legal_units(problem, solution.units), *_copies(problem, solution.units),
                   *_unattained(problem, placed, available, attainment),
-                  *_limits(problem, solution.machines), *_room(problem, solution, packings),
+                  *_moves(problem, solution.units), *_limits(problem, solution.machines),
+                  *_room(problem, solution, packings),
                   *broken_survival(problem, solution, packings),
                   *_money(problem, cost.total_usd), *_bound(problem, bound, cost.total_usd, attainment))
     return Verdict(violations, cost, attainment, attained)
+
+
+def verify_room(problem: Problem, solution: Solution) -> tuple[Violation, ...]:
+    """Check only that the machines are within all limits and hold all replicas: a state on the way to a plan, in which
+    a stream may take room in more places than it has copies.
+    """
+    return (*_malformed(problem, solution), *_limits(problem, solution.machines), *_room(problem, solution, None))
+
+
+def moves_made(problem: Problem, units: Units) -> int:
+    """Places of the plan in force that placed streams have left; a stream that lost a copy is placed anew."""
+    force = problem.incumbent
+    if force is None:
+        return 0
+    streams = len(problem.streams.shape)
+    had = np.bincount(force.stream, minlength=streams)
+    wanted = np.zeros(streams, np.int64)
+    wanted[force.stream] = problem.variants.copies[force.variant]
+    kept = np.bincount(units.stream[np.isin(units.candidate, force.candidate)], minlength=streams)
+    return int((had - kept)[(had == wanted) & _placed(problem, units)].sum())
+
+
+def _moves(problem: Problem, units: Units) -> Iterator[Violation]:
+    """No more places of the plan in force are left than may be."""
+    most = problem.incumbent.most_moves if problem.incumbent is not None else None
+    if most is not None and (made := moves_made(problem, units)) > most:
+        yield Violation("moves", {}, float(made), float(most),
+                        f"{made} places of the plan in force are left; {most} moves are allowed")
 
 
 # ---------------------------------------------------------------- rows

@@ -25,6 +25,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
+from planner.waves import copies_before, pools_of, use_of_lost, wave_faults, where_before, with_incumbent
 from planner.whatif import Change, apply
 from planner.words import in_words, same_usd
 
@@ -61,23 +62,26 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
     scenario = resolve(given, catalog or builtin_catalog())
     wrong = [*_identity(plan), *_horizon(scenario, plan)]
-    if plan.status == "infeasible":
+    if plan.status == "infeasible" and plan.parent is None:
         return Check((*wrong, *_empty(plan)))
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
     lenient = _lenient(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     lenient, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
-    formulation = formulate(lenient, profiles, copies_of(plan))
+    formulation = formulate(lenient, profiles, {**copies_of(plan), **copies_before(plan)},
+                            pools_of(where_before(plan)) if plan.parent is not None else None)
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
         return Check((*wrong, *reading.violations))
     solution = reading.solution
     shown = (plan.tables or {}).get("packings")
     rows = read_packings(beside / shown, solution, formulation) if beside is not None and shown is not None else None
-    verdict = verify(_with_misses(formulation, solution, scenario), solution, plan.bound, rows)
+    problem = with_incumbent(_with_misses(formulation, solution, scenario), plan, formulation)
+    verdict = verify(problem, solution, plan.bound, rows)
     broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
     figures = _figures(plan, formulation, solution, verdict)
-    return Check((*broken, *figures), verdict.costs.total_usd, verdict.attainment)
+    on_the_way = (*use_of_lost(plan), *wave_faults(plan, formulation))
+    return Check((*broken, *figures, *on_the_way), verdict.costs.total_usd, verdict.attainment)
 
 
 def _identity(plan: Plan) -> Iterator[str]:

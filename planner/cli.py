@@ -30,7 +30,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "replan": "a new plan after a cluster is lost, with few moves",
     "replay": "what a plan would have cost under recorded demand",
     "capacity": "when room runs out, and what to buy or commit to",
     "models": "versions of diagnostics models: compare and roll back",
@@ -229,6 +228,29 @@ def _what_if(
     prices = basic.prices_of(catalog)
     source = basic.scenario_at(scenario, with_diagnostics, prices)
     return commands.what_if(source, _in_time(asked), commands.Files(against, output, markdown), prices, as_json)
+@app.command("replan")
+def _replan(
+    scenario: ScenarioPath,
+    plan: PlanPath,
+    down: Annotated[list[str] | None, typer.Option(help="Lost: a cluster, provider/region or provider. Again: more.")]
+    = None,
+    restore: Annotated[list[str] | None, typer.Option(help="Back again, of what is down in the plan.")] = None,
+    max_moves: Annotated[int | None, typer.Option(help="Most units not lost that may move. Left out: 0, or with "
+                                                       "--restore as many as are worth it.")] = None,
+    worth: Annotated[float, typer.Option(help="With --restore: a move saves so many times what it costs.")] = 2.0,
+    now: Annotated[str | None, typer.Option(help="Not available yet.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Mend a plan after clusters are lost or are back: few moves, in waves that each have room."""
+    _refuse(**{"replan --now": now is not None})
+    from planner.commands import basic
+    from planner.commands import replan as commands
+    from planner.replan import ReplanRequest
+
+    request = ReplanRequest(tuple(down or ()), tuple(restore or ()), max_moves, worth)
+    return commands.replan_plan(scenario, plan, request, output, basic.prices_of(catalog), as_json)
 
 
 @app.command("diff")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ HOURS_PER_MONTH = 730
 
 Copies = Mapping[tuple[str, str | None], int]
 """Number of copies by (workload, user region)."""
+InForce = Mapping[tuple[str, str | None], frozenset[tuple[str, str]]]
+"""Pools (cluster, pool) in which the plan in force has copies, by (workload, user region)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +117,13 @@ class Formulation:
         return lone_copy(domains)[domains.pool]
 
 
-def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None = None) -> Formulation:
+def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None = None,
+              in_force: InForce | None = None) -> Formulation:
     """State a resolved scenario as a problem.
 
     Numbers of copies that can never be better than fewer are left out, save those in `kept_copies`, which somebody
-    else's plan may hold. Raises InputError when a price or a link is needed and not there.
+    else's plan may hold. With a plan `in_force` moves are counted from where it has every stream, not from what the
+    workloads say of their incumbents. Raises InputError when a price or a link is needed and not there.
     """
     supply, demand, links = Supply.of(scenario), Demand.of(profiles, scenario.horizon), Links(scenario.links)
     speed_rule, speed_table = throughput(demand.workloads, demand.requests, supply.machines)
@@ -141,6 +145,8 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
     rule = _copy_rule(demand, reach, flows, stream, single, losses, kept_copies)
     table = variants(demand, speeds, rule)
     parts, user_usd = _costs(scenario, supply, demand, links, stream, pool)
+    if in_force is not None:
+        parts = replace(parts, moves_usd=_moves_from(in_force, supply, demand, stream, pool))
     shapes, resources, shape = _shapes(demand)
     beside_usd = parts.egress_usd + parts.storage_usd + parts.moves_usd
     candidates = Candidates(stream, pool, speed, beside_usd, user_usd, single)
@@ -233,6 +239,17 @@ def _moves(supply: Supply, demand: Demand, workload: Ints, pool: Ints) -> Floats
                       for cluster, name in supply.names] for place in places])
     usd = np.array([i.move_cost_usd if i else 0.0 for i in now])
     return np.where(home[row[workload], pool], 0.0, usd[workload])
+
+
+def _moves_from(in_force: InForce, supply: Supply, demand: Demand, stream: Ints, pool: Ints) -> Floats:
+    """move_cost_usd of every placed unit that is not where the plan in force has one of its stream."""
+    row = {name: p for p, name in enumerate(supply.names)}
+    home = np.zeros((len(demand.names), len(row)), bool)
+    for s, name in enumerate(demand.names):
+        home[s, [row[place] for place in in_force.get(name, ()) if place in row]] = True
+    known = np.array([name in in_force for name in demand.names])
+    usd = np.array([w.incumbent.move_cost_usd if w.incumbent else 0.0 for w in demand.workloads])
+    return np.where(~known[stream] | home[stream, pool], 0.0, usd[demand.workload[stream]])
 
 
 def _flows(scenario: Scenario, demand: Demand) -> Flows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +46,22 @@ def to_solution(plan: Plan, formulation: Formulation) -> Reading:
 
 
 def _units(plan: Plan, formulation: Formulation, violations: list[str]) -> list[Unit]:
-    copies, seen, units = copies_of(plan), set[tuple[str, str | None, int]](), []
+    return _renumbered(_read(plan.assignments, formulation, violations))
+
+
+def read_assignments(assignments: Sequence[Assignment], formulation: Formulation) -> tuple[Units, tuple[str, ...]]:
+    """Units of a problem, sorted, and what could not be read, in words."""
+    violations: list[str] = []
+    units = _renumbered(_read(assignments, formulation, violations))
+    columns = np.array(units, np.int64).reshape(-1, 5).T
+    return Units(*(np.ascontiguousarray(column) for column in columns)), tuple(violations)
+
+
+def _read(assignments: Sequence[Assignment], formulation: Formulation, violations: list[str]) -> list[Unit]:
+    copies = Counter((unit.workload, unit.user_region) for unit in assignments)
+    seen, units = set[tuple[str, str | None, int]](), []
     index = _Index(formulation)
-    for assignment in plan.assignments:
+    for assignment in assignments:
         key = (assignment.workload, assignment.user_region, assignment.copy_)
         if key in seen:
             violations.append(f"{_who(assignment)}: assigned twice")
@@ -57,7 +71,7 @@ def _units(plan: Plan, formulation: Formulation, violations: list[str]) -> list[
             units.append(index.unit(assignment, copies[key[:2]]))
         except _Wrong as wrong:
             violations.append(str(wrong))
-    return _renumbered(units)
+    return units
 
 
 def _renumbered(units: list[Unit]) -> list[Unit]:

@@ -156,6 +156,8 @@ class Reason(_Part):
 class Provenance(_Part):
     """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
     `what_if` are changes to the scenario under which the plan was made.
+
+    A plan that mends another says which clusters are `down`, and how many moves it was allowed.
     """
 
     scenario_sha256: str = ""
@@ -166,6 +168,39 @@ class Provenance(_Part):
     versions: dict[str, str] = {}
     objective: dict[str, Any] | None = None
     what_if: Row[str] = ()
+    down: Row[str] = ()
+    max_moves: Annotated[int, Field(ge=0)] | None = None
+
+
+class Place(_Part):
+    """Where a unit is before or after a move."""
+
+    cluster: str
+    pool: str
+    start_slot: int | None = None
+
+
+class Move(_Part):
+    """A unit that goes from one place to another; null: it did not run before, or does not run after."""
+
+    workload: str
+    user_region: str | None = None
+    copy_: Annotated[int, Field(ge=0)] = Field(default=0, alias="copy")
+    from_: Place | None = Field(default=None, alias="from")
+    to: Place | None = None
+
+
+class Wave(_Part):
+    """Moves that are made together; all of them take room at both ends meanwhile, unless they must `stop` first.
+
+    `machines_usd_extra` is what machines cost that run only meanwhile, in the slot where they cost most.
+    """
+
+    wave: int
+    moves: Row[Move]
+    machines_usd_extra: float = 0.0
+    stops: bool = False
+    note: str = ""
 
 
 class Plan(_Part):
@@ -189,7 +224,7 @@ class Plan(_Part):
     bound_method: str = ""
     assignments: Row[Assignment]
     costs_by_owner: dict[str, float] = {}
-    waves: Row[dict[str, Any]] = ()
+    waves: Row[Wave] = ()
     machines: Row[MachineRow]
     fallbacks: Row[Fallback] = ()
     groups: Row[Group] = ()
@@ -209,8 +244,9 @@ class Plan(_Part):
             del content["horizon"]["periods"]
         if content["tables"] is None:
             del content["tables"]
-        if not content["provenance"]["what_if"]:
-            del content["provenance"]["what_if"]
+        for name in ("what_if", "down", "max_moves"):
+            if not content["provenance"][name] and content["provenance"][name] != 0:
+                del content["provenance"][name]
         return content
 
     def with_id(self) -> Plan:

@@ -224,10 +224,9 @@ class Job:
         objective = request.objective(prepared.scenario.objective)
         asked = prepared.scenario.model_copy(update={"objective": objective})
         scenario, profiles = apply(request.what_if, asked, prepared.profiles)
-        provenance = Provenance(scenario_sha256=prepared.source_sha256, catalog_as_of=prepared.catalog.as_of,
-                                version=__version__, solver=request.solver, seed=request.seed, versions=_versions(),
-                                objective=objective.model_dump(),
-                                what_if=tuple(str(change) for change in request.what_if))
+        provenance = own_provenance(prepared.source_sha256, prepared.catalog.as_of, request.solver, request.seed,
+                                    objective)
+        provenance = provenance.model_copy(update={"what_if": tuple(str(change) for change in request.what_if)})
         return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
 
     def asking(self, objective: Objective) -> Job:
@@ -334,6 +333,13 @@ class Job:
         missing = np.unique(problem.streams.workload[~placed]).tolist()
         return {self.formulation.names.workloads[w]: left_out(self.formulation, result.solution, w, 0.0)
                 for w in missing if not problem.workloads.droppable[w]}
+
+
+def own_provenance(scenario_sha256: str, catalog_as_of: str, solver: str, seed: int,
+                   objective: Objective) -> Provenance:
+    """What a plan says of its making."""
+    return Provenance(scenario_sha256=scenario_sha256, catalog_as_of=catalog_as_of, version=__version__, solver=solver,
+                      seed=seed, versions=_versions(), objective=objective.model_dump())
 
 
 def _versions() -> dict[str, str]:

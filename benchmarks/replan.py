@@ -1,0 +1,111 @@
+"""Mending a plan after the largest cluster is lost: how soon, how dear, and how dear after a long search.
+
+    python -m benchmarks.replan --data DIR [--instances A,B] [--seed N] [--seconds S] [--moves K] [--json out.json]
+
+`DIR` holds scenario folders, each with the plan in force beside it as `NAME.plan.json`. Seconds are processor time from
+problem and plan in memory, kernels compiled; the longer solve has the same limit of moves and `--seconds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe_machine
+from placement.formulation import cost_usd
+from placement.outage import in_force, without_clusters
+from placement.problem import Problem
+from placement.repair import Asked, Mended, mend
+from placement.result import Solution
+from placement.verify import verify
+from planner.catalog import builtin_catalog
+from planner.formulate import formulate
+from planner.interpret import copies_of, to_solution
+from planner.plan import read_plan
+from planner.profiles import profile
+from planner.resolve import resolve
+from planner.scenario import read_scenario
+
+MANY = 1_000_000
+"""Passes of a search that ends by the clock."""
+
+
+def load(folder: Path, seed: int) -> tuple[Problem, Solution, np.ndarray]:
+    """Problem, plan in force and priorities."""
+    scenario = resolve(read_scenario(folder), builtin_catalog())
+    plan = read_plan(folder.with_name(f"{folder.name}.plan.json"))
+    formulation = formulate(scenario, profile(scenario, seed), copies_of(plan))
+    priority = np.array([workload.priority for workload in formulation.demand.workloads], np.int64)
+    return formulation.problem, to_solution(plan, formulation).solution, priority
+
+
+def largest(problem: Problem, solution: Solution) -> int:
+    """The cluster with the most units."""
+    cluster = problem.pools.cluster[problem.candidates.pool[solution.units.candidate]]
+    return int(np.bincount(cluster).argmax())
+
+
+def run(problem: Problem, solution: Solution, priority: np.ndarray, moves: int, passes: int,
+        seconds: float = np.inf) -> tuple[Problem, Mended, float, float]:
+    """The problem after the loss, the mended plan, processor seconds to its first plan and to the end."""
+    began, ends, first = time.process_time(), time.process_time() + seconds, list[float]()
+    lost = np.arange(len(problem.clusters.availability)) == largest(problem, solution)
+    after, row = without_clusters(problem, lost)
+    after = replace(after, incumbent=in_force(solution.units, row, moves))
+    asked = Asked(priority, np.zeros(len(priority), bool), np.zeros(len(problem.streams.shape)), moves, passes)
+    found = mend(after, solution.machines, asked, lambda: time.process_time() > ends,
+                 lambda _: first.append(time.process_time() - began))
+    return after, found, first[0], time.process_time() - began
+
+
+def rows(name: str, folder: Path, seed: int, seconds: float, moves: int) -> list[dict[str, Any]]:
+    """All figures of one scenario."""
+    problem, solution, priority = load(folder, seed)
+    run(problem, solution, priority, moves, 1)  # compiles
+    after, first, first_s, _ = run(problem, solution, priority, 0, 0)
+    _, better, _, better_s = run(problem, solution, priority, moves, 1)
+    _, longer, _, longer_s = run(problem, solution, priority, moves, MANY, seconds)
+    usd = {"first": cost_usd(after, first.solution), "moves": cost_usd(after, better.solution),
+           "longer": cost_usd(after, longer.solution)}
+    allowed = {"unplaced", "floor"}
+    holds = all({v.kind for v in verify(after, m.solution).violations} <= allowed for m in (first, better))
+    found = [("first_full_repair", first_s, "s", first_s), (f"repair_{moves}_moves", better_s, "s", better_s),
+             ("cost_first", usd["first"], "usd", first_s), (f"cost_{moves}_moves", usd["moves"], "usd", better_s),
+             ("cost_longer", usd["longer"], "usd", longer_s),
+             ("over_longer", usd["moves"] / usd["longer"] - 1, "share", better_s),
+             ("moves", better.moves, "units", better_s), ("shed", len(better.shed), "streams", better_s),
+             ("shed_longer", len(longer.shed), "streams", longer_s), ("holds", float(holds), "bool", 0.0)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [{"instance": name, "method": "planner", "metric": metric, "value": value, "unit": unit, "seconds": cpu,
+             "cpu_seconds": cpu, "peak_mib": peak} for metric, value, unit, cpu in found]
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--instances", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--moves", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    names = [n for n in asked.instances.split(",") if n] or sorted(
+        path.name.removesuffix(".plan.json") for path in asked.data.glob("*.plan.json"))
+    found = [row for name in names for row in rows(name, asked.data / name, asked.seed, asked.seconds, asked.moves)]
+    for row in found:
+        print(f"{row['instance']:12} {row['metric']:20} {row['value']:16,.4f} {row['unit']}")
+    if asked.json:
+        report = {"benchmark": "replan", "machine": describe_machine(), "rows": found}
+        asked.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Mending a plan: it holds without what is lost, moves no more than it may, and its waves have room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.formulation import cost_usd
+from placement.outage import in_force, without_clusters
+from placement.problem import Problem
+from placement.repair import Asked, Mended, mend
+from placement.result import Settings, Solution
+from placement.solvers import brute
+from placement.verify import moves_made, verify, verify_room
+from placement.waves import by_stream, machines_for, meanwhile, order_moves
+from placement.worker import Stopwatch
+
+SEEDS = st.integers(0, 100_000)
+CHECKED = settings(max_examples=10, deadline=None, derandomize=True)
+TinyProblem = Callable[..., Problem]
+
+
+def planned(problem: Problem) -> Solution | None:
+    """The best plan, by trying everything."""
+    return brute.solve(problem, Settings(), Stopwatch(30.0)).solution
+
+
+def asked(problem: Problem, most_moves: int, passes: int = 2) -> Asked:
+    """Everyone alike."""
+    workloads = len(problem.workloads.weight)
+    return Asked(np.full(workloads, 50), np.zeros(workloads, bool), np.zeros(len(problem.streams.shape)), most_moves,
+                 passes)
+
+
+def mended(problem: Problem, solution: Solution, lost: int, most_moves: int) -> tuple[Problem, Mended]:
+    """A plan after a cluster is lost."""
+    gone = np.arange(len(problem.clusters.availability)) == lost
+    after, row = without_clusters(problem, gone)
+    after = replace(after, incumbent=in_force(solution.units, row, most_moves))
+    return after, mend(after, solution.machines, asked(after, most_moves))
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2), moves=st.integers(0, 2), tight=st.booleans())
+@CHECKED
+def test_mended_plans_hold_but_for_what_is_shed(tiny_problem: TinyProblem, seed: int, lost: int, moves: int,
+                                                tight: bool) -> None:
+    """Nothing runs where it is lost, no more moves are made than may be, and only missing streams break a rule."""
+    problem = tiny_problem(seed, workloads=2, tight=tight, most_copies=2)
+    if (solution := planned(problem)) is None:
+        return
+    after, found = mended(problem, solution, lost, moves)
+    verdict = verify(after, found.solution)
+    excused = {"unplaced", "floor"} if len(found.shed) else set()
+    assert {v.kind for v in verdict.violations} <= excused
+    assert found.moves == moves_made(after, found.solution.units) <= moves
+    cluster = after.pools.cluster[after.candidates.pool[found.solution.units.candidate]]
+    assert not (cluster == lost).any()
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2))
+@CHECKED
+def test_the_bound_of_the_old_problem_holds_for_the_new(tiny_problem: TinyProblem, seed: int, lost: int) -> None:
+    """A plan without a cluster is a plan with it, at the same cost: so it never costs less than the best with it."""
+    problem = tiny_problem(seed, workloads=2, most_copies=2)
+    problem = replace(problem, pools=replace(problem.pools, min_machines=np.zeros_like(problem.pools.min_machines)))
+    solution = planned(problem)
+    assert solution is not None
+    after, found = mended(problem, solution, lost, 5)
+    if not len(found.shed):
+        assert cost_usd(after, found.solution) >= cost_usd(problem, solution) - 1e-6
+
+
+def test_verify_counts_moves(tiny_problem: TinyProblem) -> None:
+    """A plan that leaves more places than it may is refused, with both numbers."""
+    problem = tiny_problem(3, most_copies=1)
+    solution = planned(problem)
+    assert solution is not None
+    units = solution.units
+    other = units.candidate.copy()
+    first = problem.streams.candidate_first
+    stream = next(s for s in units.stream.tolist() if first[s + 1] - first[s] > 1)
+    at = int(np.flatnonzero(units.stream == stream)[0])
+    other[at] = next(c for c in range(first[stream], first[stream + 1]) if c != units.candidate[at])
+    incumbent = in_force(replace(units, candidate=other), np.arange(len(problem.candidates.pool)), 0)
+    verdict = verify(replace(problem, incumbent=incumbent), solution)
+    assert [(v.kind, v.found, v.allowed) for v in verdict.violations] == [("moves", 1.0, 0.0)]
+
+
+def test_the_same_input_gives_the_same_plan(tiny_problem: TinyProblem) -> None:
+    """Passes are counted, not seconds."""
+    problem = tiny_problem(11, workloads=2, most_copies=2)
+    solution = planned(tiny_problem(11, workloads=2, most_copies=2))
+    assert solution is not None
+    one, two = (mended(problem, solution, 0, 3)[1].solution for _ in range(2))
+    assert (one.units.candidate == two.units.candidate).all()
+    assert (one.machines == two.machines).all()
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2), tight=st.booleans())
+@CHECKED
+def test_every_state_between_waves_has_room(tiny_problem: TinyProblem, seed: int, lost: int, tight: bool) -> None:
+    """Waves lead from the plan in force to the new one, and all that takes room meanwhile has it."""
+    problem = tiny_problem(seed, workloads=2, tight=tight, most_copies=2)
+    if (solution := planned(problem)) is None:
+        return
+    after, found = mended(problem, solution, lost, 3)
+    force = after.incumbent
+    assert force is not None
+    before = replace(found.solution.units, stream=force.stream, copy=np.zeros_like(force.stream),
+                     candidate=force.candidate, variant=force.variant, start=force.start)
+    state = by_stream(before)
+    for wave in order_moves(after, before, found.solution.units):
+        units = meanwhile(state, {} if wave.stops else wave.after)
+        assert not verify_room(after, Solution(units, machines_for(after, units)))
+        assert all(state.get(s, ()) == wave.before[s] for s in wave.before)
+        state = {**state, **wave.after}
+    assert {s: rows for s, rows in state.items() if rows} == by_stream(found.solution.units)
+
+
+def test_mending_needs_a_plan_in_force(tiny_problem: TinyProblem) -> None:
+    """Without an incumbent there is nothing to mend, and that is said."""
+    problem = tiny_problem(1)
+    with pytest.raises(ValueError, match="no plan in force"):
+        mend(problem, np.zeros((len(problem.offers.pool), problem.slots), np.int32), asked(problem, 0))
