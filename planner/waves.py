@@ -62,8 +62,8 @@ def with_incumbent(problem: Problem, plan: Plan, formulation: Formulation) -> Pr
         return problem
     units = _standing(plan, where_before(plan), formulation)
     survival = None if plan.provenance.down else problem.survival
-    return replace(problem, survival=survival, incumbent=Incumbent(units.stream, units.candidate, units.variant, units.start,
-                                                plan.provenance.max_moves))
+    incumbent = Incumbent(units.stream, units.candidate, units.variant, units.start, plan.provenance.max_moves)
+    return replace(problem, survival=survival, incumbent=incumbent)
 
 
 def use_of_lost(plan: Plan) -> Iterator[str]:
