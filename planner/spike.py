@@ -86,7 +86,7 @@ def in_force(plan: Plan, scenario: Scenario, profiles: Profiles, changes: Sequen
             for name in removed(change, [cluster.name for cluster in scenario.clusters])}
     stays = [change for change in changes if change.what not in ("demand", "remove-cluster")]
     changed, needs = apply(stays, scenario, profiles)
-    moved = plan.model_copy(update={"assignments": tuple(_with_fallbacks(plan, gone))})
+    moved = plan.model_copy(update={"assignments": tuple(_with_fallbacks(plan, gone)), "fallbacks": ()})
     formulation = formulate(changed, needs, copies_of(moved))
     reading = to_solution(moved, formulation)
     units = _kept(reading.solution.units, formulation, gone)
