@@ -1,4 +1,4 @@
-"""Plan and verify every example: `python examples/run_all.py`.
+"""Plan, verify and replay every example: `python examples/run_all.py`.
 
 Fails when one does not run, does not verify, or is further from its bound than allowed.
 """
@@ -33,7 +33,17 @@ def check(name: str, folder: Path) -> str:
     found = json.loads(plan.read_text(encoding="utf-8"))
     if found["gap"] > LARGEST_GAP[name]:
         sys.exit(f"{name}: gap {found['gap']:.4f}: at most {LARGEST_GAP[name]} is allowed")
-    return f"{name}: USD {found['cost_usd']:,.2f}, gap {100 * found['gap']:.2f} %, {seconds:.1f} s, verified"
+    replayed = check_replay(name, plan) if (HERE / name / "make_recorded.py").is_file() else ""
+    return f"{name}: USD {found['cost_usd']:,.2f}, gap {100 * found['gap']:.2f} %, {seconds:.1f} s, verified{replayed}"
+
+
+def check_replay(name: str, plan: Path) -> str:
+    """Make the example's recorded demand and replay the plan against it; return what came of it."""
+    recorded, figures = plan.with_suffix(".recorded.csv"), plan.with_suffix(".replay.json")
+    subprocess.run([sys.executable, str(HERE / name / "make_recorded.py"), str(recorded)], check=True)  # noqa: S603
+    run_planner("replay", str(HERE / name), str(plan), "--actual", str(recorded), "--interruptions", "1",
+                "-o", str(figures))
+    return f"\n  {json.loads(figures.read_text(encoding='utf-8'))['sentence']}"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "replay": "what a plan would have cost under recorded demand",
     "capacity": "when room runs out, and what to buy or commit to",
     "models": "versions of diagnostics models: compare and roll back",
     "jobs": "jobs that run, wait or are stuck",
@@ -41,6 +40,7 @@ NOT_YET = {
 
 
 Mode = Literal["min_cost", "max_sla"]
+Policy = Literal["fixed", "autoscale"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
 CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from files over the built-in ones.")]
@@ -143,6 +143,33 @@ def _explain(
 
     asked = commands.Question(workload, at, time_limit)
     return commands.explain(scenario, plan, asked, with_diagnostics, basic.prices_of(catalog), as_json)
+
+
+@app.command("replay")
+def _replay(
+    scenario: ScenarioPath,
+    plan: PlanPath,
+    actual: Annotated[Path, typer.Option(help="Recorded replicas by workload and slot (.csv, .parquet).")],
+    bill: Annotated[Path | None, typer.Option(help="The bill of that time in FOCUS (.csv, .parquet).")] = None,
+    policy: Annotated[Policy, typer.Option(help="Beyond the plan's machines: none, or what pending replicas need.")]
+    = "autoscale",
+    interruptions: Annotated[int | None, typer.Option(min=0, metavar="SEED",
+                                                      help="Draw spot interruptions from this seed.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write all figures here (JSON).")] = None,
+    tables: Annotated[Path | None, typer.Option(help="Write the tables behind the figures into this folder.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    with_diagnostics: Diagnostics = False,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Run recorded demand against a plan: what it would have cost, missed and moved, beside the bill."""
+    from planner.commands import basic
+    from planner.commands import replay as commands
+    from planner.replay import Asked
+
+    asked = Asked(policy, interruptions, every=tables is not None)
+    question = commands.Question(actual, bill, asked, output, tables, report)
+    return commands.replay(scenario, plan, question, with_diagnostics, basic.prices_of(catalog), as_json)
 
 
 @app.command("catalog")

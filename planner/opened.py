@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placement.result import Solution
 from planner.catalog import Catalog, builtin_catalog
@@ -16,6 +18,9 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    from planner.profiles import Profiles
 
 SHOWN = 5
 """Mistakes told of a plan that does not fit its scenario."""
@@ -31,8 +36,13 @@ class Opened:
     solution: Solution | None
 
 
-def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None) -> Opened:
-    """Read a plan against its scenario. Raises InputError where they do not belong together."""
+def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None,
+              demand: Callable[[Scenario, Profiles], Profiles] | None = None) -> Opened:
+    """Read a plan against its scenario. Raises InputError where they do not belong together.
+
+    With `demand` the arrays hold what it makes of the profiles, and neither deadlines nor least throughputs bind: the
+    plan was made for other demand.
+    """
     where = str(plan) if isinstance(plan, Path) else "plan"
     plan = read_plan(plan) if isinstance(plan, Path) else plan
     given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
@@ -41,7 +51,9 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     if plan.horizon.slots not in (0, scenario.horizon.slots):
         slots = f"{plan.horizon.slots} slots, the scenario has {scenario.horizon.slots}"
         raise InputError([f"{where}: {slots}: make the plan anew"])
-    formulation = formulate(scenario, profile(scenario, plan.provenance.seed), copies_of(plan))
+    free = scenario if demand is None else _unbound(scenario)
+    profiles = profile(free, plan.provenance.seed)
+    formulation = formulate(free, profiles if demand is None else demand(free, profiles), copies_of(plan))
     if plan.status == "infeasible":
         return Opened(plan, scenario, formulation, None)
     reading = to_solution(plan, formulation)
@@ -50,3 +62,11 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
         raise InputError([*(f"{where}: {what}" for what in reading.violations[:SHOWN]),
                           *([f"{where}: and {more} more: make the plan anew"] if more > 0 else [])])
     return Opened(plan, scenario, formulation, reading.solution)
+
+
+def _unbound(scenario: Scenario) -> Scenario:
+    """The scenario without the SLOs that depend on how much is demanded or when it runs."""
+    none = {"deadline_slot": None, "min_throughput": None}
+    workloads = tuple(one.model_copy(update={"slo": one.slo.model_copy(update=none)}) for one in scenario.workloads)
+    same = scenario.folder, scenario.source_sha256, scenario.given_replicas
+    return scenario.model_copy(update={"workloads": workloads}).with_source(*same)

@@ -10,6 +10,7 @@ import pytest
 from planner.checking import verify_plan
 from planner.plan import Plan
 from planner.planning import PlanRequest, make_plan
+from planner.recorded import read_demand
 from planner.scenario import Scenario, read_scenario
 from planner.scenario.model import Residency
 
@@ -108,6 +109,21 @@ def test_hybrid_demand_is_what_its_script_makes(tmp_path: Path) -> None:
     script.write(tmp_path, script.make())
     for name in ("workloads.yaml", "replicas.csv"):
         assert (tmp_path / name).read_bytes() == (EXAMPLES / "hybrid" / name).read_bytes(), name
+
+
+def test_hybrid_week_that_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorded week is the same on every run, fits the example, and holds a sale that was not planned for."""
+    monkeypatch.syspath_prepend(EXAMPLES / "hybrid")
+    script = load(EXAMPLES / "hybrid/make_recorded.py")
+    for name in ("a.csv", "b.csv"):
+        script.write(tmp_path / name)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    scenario = read_scenario(EXAMPLES / "hybrid")
+    names = [workload.name for workload in scenario.workloads]
+    row = names.index("storefront-eu")
+    recorded = read_demand(tmp_path / "a.csv", names, scenario.horizon)[row]
+    planned = scenario.given_replicas.of("storefront-eu")
+    assert recorded[script.SALE_SLOTS].sum() > 1.3 * planned[script.SALE_SLOTS].sum()
 
 
 def test_hybrid_is_the_fleet_it_promises_to_be() -> None:
