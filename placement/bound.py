@@ -24,6 +24,7 @@ from placement.domains import failure_domains
 from placement.jit import jit, read_only
 from placement.levels import pool_levels
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
+from placement.shared_bound import FREE, SharedPrices, priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Prices:
     `firm_usd`, `spot_usd` [P, T]: what a machine that is not spot, or is spot, earns.
     `cost_scale`: 1 in `min_cost`; in `max_sla` the price of the budget, in attainment weight for a USD.
     `drop_cost` [W]: what leaving a workload out costs; infinite where that is not allowed.
-    `constant`: the terms without a decision.
+    `constant`: the terms without a decision, save those of `shared`: limits and commitments that pools share.
     """
 
     replica_usd: Floats
@@ -43,6 +44,7 @@ class Prices:
     cost_scale: float
     drop_cost: Floats
     constant: float
+    shared: SharedPrices = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,27 +287,32 @@ class Pricer:
         w = self._problem.workloads
         placed = np.zeros(len(w.weight))
         np.add.at(placed, self._problem.streams.workload, choices.best)
-        streams, pools = np.minimum(placed, prices.drop_cost).sum(), pools_bound(self._problem, prices).sum()
-        return float(streams + pools + prices.constant)
+        streams = np.minimum(placed, prices.drop_cost).sum()
+        shared = priced(self._problem, prices.shared, prices.cost_scale)[1]
+        return float(streams + pools_bound(self._problem, prices).sum() + shared + prices.constant)
 
 
 def pools_bound(problem: Problem, prices: Prices) -> Floats:
-    """For every pool [P] the least of (cost of its machines - what they earn at `prices`), over all legal counts."""
-    pools, offers = problem.pools, problem.offers
+    """For every pool [P] the least of (cost of its machines - what they earn at `prices`), over all legal counts.
+
+    Machines cost what they do at the prices of what pools share.
+    """
+    costed, _ = priced(problem, prices.shared, prices.cost_scale)
+    pools, offers = costed.pools, costed.offers
     result = np.zeros(len(pools.cluster))
     for p in range(len(result)):
         mine = np.flatnonzero(offers.pool == p)
         kinds = offers.purchase[mine]
         fixed, loose = mine[kinds <= Purchase.COMMITTED], mine[kinds > Purchase.COMMITTED]
-        run_usd, levels = prices.cost_scale * pools.run_usd[p], pool_levels(problem, fixed)
+        run_usd, levels = pools.run_usd[p], pool_levels(costed, fixed)
         spot = (offers.purchase[loose] == Purchase.SPOT)[:, None]
         earn = np.where(spot, prices.spot_usd[p], prices.firm_usd[p])
         most = offers.max_machines[fixed]
         result[p] = -_best_pool(
-            earn - run_usd - prices.cost_scale * offers.price_usd[loose],
+            earn - run_usd - offers.price_usd[loose],
             offers.max_machines[loose].astype(np.int64), pools.max_machines[p].astype(np.int64),
             pools.min_machines[p].astype(np.int64), prices.firm_usd[p] - run_usd, most.sum(axis=0, dtype=np.int64),
-            levels.held, prices.cost_scale * levels.sunk_usd, levels.width, prices.cost_scale * levels.usd,
+            levels.held, levels.sunk_usd, levels.width, levels.usd,
         )  # fmt: skip
     return result
 

@@ -5,16 +5,18 @@ This is the one way in which a choice of units becomes machines, whichever solve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from placement.fallback import Homeless, find_fallbacks
-from placement.needs import Load, pool_loads
+from placement.joint import buy_jointly
+from placement.needs import Load, machines_by_kind, pool_loads
 from placement.packing import Needed, needed
 from placement.problem import Counts, Ints, Problem
 from placement.purchase import Terms, buy, terms
 from placement.result import Solution, Units
+from placement.shared import best_bought, has_shared, passed
 
 _KEPT = 3
 """Packings kept a pool."""
@@ -94,16 +96,17 @@ def complete(
         bought = buy(pool, offered, need.firm, need.machines)
         lacking[pool], machines[pool] = bought.lacking, bought.counts
     if lacking.any():
-        pools, slots = np.nonzero(lacking)
-        return Shortfall(pools, slots, lacking[pools, slots])
-    if problem.survival is None:
-        return Solution(units, _by_offer(problem, offered, machines))
-    found = find_fallbacks(problem, units, loads, packed, offered, machines)
-    if isinstance(found, Homeless):
-        return Shortfall(found.pool, found.slot, found.lacking, found)
-    for pool, counts in found.counts.items():
-        machines[pool] = counts
-    return Solution(units, _by_offer(problem, offered, machines), found.fallbacks)
+        return _short(lacking)
+    fallbacks = None
+    if problem.survival is not None:
+        found = find_fallbacks(problem, units, loads, packed, offered, machines)
+        if isinstance(found, Homeless):
+            return Shortfall(found.pool, found.slot, found.lacking, found)
+        for pool, counts in found.counts.items():
+            machines[pool] = counts
+        fallbacks = found.fallbacks
+    alone = Solution(units, _by_offer(problem, offered, machines), fallbacks)
+    return _sharing(problem, alone, packed) if has_shared(problem) else alone
 
 
 def _by_offer(problem: Problem, offered: Terms, machines: Ints) -> Counts:
@@ -112,3 +115,34 @@ def _by_offer(problem: Problem, offered: Terms, machines: Ints) -> Counts:
     there = offered.offer >= 0
     counts[offered.offer[there]] = machines[there]
     return counts
+
+
+def _short(lacking: Ints) -> Shortfall:
+    pools, slots = np.nonzero(lacking)
+    return Shortfall(pools, slots, lacking[pools, slots])
+
+
+def _sharing(problem: Problem, alone: Solution, needs: list[Needed]) -> Solution | Shortfall:
+    """The same where pools share limits or commitments; `alone` is what is cheapest for each pool by itself.
+
+    Where losses are to be survived, room for fallbacks was bought pool by pool, and these machines stay.
+    """
+    kept = not passed(problem, alone.machines).any()
+    if kept and not len(problem.commitments.owned):
+        return alone
+    joint = buy_jointly(problem, needs) if problem.survival is None else None
+    if joint is not None and not joint.lacking.any():
+        together = replace(alone, machines=joint.machines, bought=joint.bought)
+        if not passed(problem, together.machines).any():
+            return together
+    if kept:
+        return replace(alone, bought=best_bought(problem, alone.machines))
+    return _short(joint.lacking if joint is not None and joint.lacking.any() else _crowding(problem, alone.machines))
+
+
+def _crowding(problem: Problem, machines: Counts) -> Ints:
+    """One machine [P, T] of every pool that counts where a limit is passed."""
+    pools = (problem.limits.amount > 0).astype(np.int64).T
+    running = machines_by_kind(problem, machines).sum(axis=1)
+    crowded: Ints = np.minimum(pools @ passed(problem, machines).astype(np.int64), np.minimum(running, 1))
+    return crowded

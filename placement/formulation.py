@@ -2,8 +2,8 @@
 
 Columns: x[option] places a copy; here[s, k, d] says that stream s keeps one of its k copies in domain d; some[s, k]
 that it has k copies; attained[w]; first[s, d] that copy 0 of a sender is in d; sent[f, d, e] that flow f goes from d to
-e; run[o, t] machines of an offer; held[o] machines paid in every slot; and for packing uses[p, t, j] of pattern j, or
-replicas[p, c, t] of class c.
+e; run[o, t] machines of an offer; held[o] machines paid in every slot; held[k] units of a commitment and pays[k, o, t]
+machines that it pays for (`shared_rows`); and for packing uses[p, t, j] of pattern j, or replicas[p, c, t] of class c.
 
 Rows:
     copies: sum_k some[s, k] = attained[w(s)];  sum_d here[s, k, d] = k some[s, k];  here[s, k, d] <= some[s, k]
@@ -12,6 +12,8 @@ Rows:
     flows: sum_d sent[f, d, e] >= here[r, e] + attained[s] - 1;  sent[f, d, e] <= first[s, d] <= here[s, d]
     machines: sum_o run[o, t] <= max[p, t];  run[o, t] <= held[o] where the offer is paid in every slot
     packing, exact: sum_j pattern[j, c] uses[p, t, j] >= replicas of c;  sum_j uses <= sum_o run
+    shared limits: sum_p amount[p] sum_o run[o, t] <= max[t], or of prices x paid machines
+    commitments: sum_o units[o] pays[k, o, t] <= held[k];  sum_k pays[k, o, t] <= run[o, t]
     packing, relaxed: sum_c weight[c] replicas[p, c, t] <= sum_o run, for weights of which no machine holds more than 1
 
 A pool whose maximal patterns are few is packed exactly, else it is relaxed: the optimum is then a bound, and units are
@@ -36,6 +38,8 @@ from placement.options import Options
 from placement.packing_rows import PoolWork, maximal_patterns, packing_weights, pool_work
 from placement.problem import Bools, Domains, Floats, Ints, Problem, Purchase
 from placement.result import Solution, Units
+from placement.shared import best_bought, overlapping, shared_usd
+from placement.shared_rows import Paid, add_commitments, add_limits, add_paid
 
 MAX_USES = 30_000
 """Most pattern columns (patterns x slots, over all pools); pools beyond it are relaxed."""
@@ -60,8 +64,8 @@ class Goal:
 class Formulation:
     """A model and where its decisions are: `x` [N], `attained` [W], `run` [O, T] (-1: never any).
 
-    `exact` says that the model is the problem; otherwise its packing is relaxed, or survival left out. `back` [Y] are
-    the columns of `ways` to survive losses.
+    `held` [K] are the units of commitments. `exact` says that the model is the problem; otherwise its packing or the
+    order of its commitments is relaxed, or survival left out. `back` [Y] are the columns of `ways` to survive losses.
     """
 
     problem: Problem
@@ -71,6 +75,7 @@ class Formulation:
     x: Ints
     attained: Ints
     run: Ints
+    held: Ints
     ways: Ways | None = None
     back: Ints | None = None
 
@@ -90,11 +95,13 @@ class Formulation:
         if not self.exact or self.model.broken(rounded):
             return None
         machines = np.where(self.run >= 0, rounded[np.maximum(self.run, 0)], 0) if self.run.size else self.run
+        counts = np.asarray(machines, np.int32)
+        bought = best_bought(self.problem, counts) if len(self.held) else np.zeros(0)
         units, fallbacks = self.units(rounded), None
         if self.ways is not None and self.back is not None:
             chosen = np.flatnonzero(rounded[self.back] > 0.5)
             fallbacks = fallbacks_of(self.problem, self.options, self.ways, chosen, units)
-        return Solution(units, machines.astype(np.int32), fallbacks)
+        return Solution(units, counts, fallbacks, bought)
 
     def start(self, solution: Solution) -> tuple[Ints, Floats]:
         """Columns and values of x, attained and run that a known plan fixes: a start for a solver."""
@@ -119,17 +126,16 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
     places = _copies(problem, options, draft, x, attained)
     _availability(problem, draft, places)
     _flows(problem, draft, places, attained)
-    run = np.full(problem.offers.price_usd.shape, -1, np.int64)
+    run, paid = np.full(problem.offers.price_usd.shape, -1, np.int64), Paid.none(problem)
     ways = ways_back(problem, options) if problem.survival is not None else None
-    held = np.full(len(problem.offers.pool), -1, np.int64)
-    exact, uses = problem.survival is None or ways is not None, 0
+    exact, uses = not overlapping(problem) and (problem.survival is None or ways is not None), 0
     for pool in range(len(problem.pools.cluster)):
         work = pool_work(problem, options, pool)
         active = work.active()
         busy: Bools = np.asarray(active.any(axis=0))
         if ways is not None and (ways.pool == pool).any():
             busy[:] = True
-        _machines(problem, draft, pool, busy, goal.room, run, held)
+        _machines(problem, draft, pool, busy, goal.room, run, paid)
         patterns = maximal_patterns(work)
         if patterns is not None and uses + patterns.shape[0] * int(active.any(axis=0).sum()) <= MAX_USES:
             uses += patterns.shape[0] * int(active.any(axis=0).sum())
@@ -137,17 +143,19 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
         else:
             exact = False
             _relaxed_packing(problem, draft, work, packing_weights(work), run)
-    back = add_losses(problem, options, draft, ways, run, held) if ways is not None else None
+    back = add_losses(problem, options, draft, ways, run, paid.held) if ways is not None else None
     exact = exact and (problem.survival is None or back is not None)
+    add_limits(problem, draft, run, paid, goal.room)
+    held = add_commitments(problem, draft, run)
     usd = draft.costs()
     if np.isfinite(goal.budget_usd):
-        paid = np.flatnonzero(usd)
-        draft.put(draft.add_rows(1, upper=goal.budget_usd), paid, usd[paid])
+        priced = np.flatnonzero(usd)
+        draft.put(draft.add_rows(1, upper=goal.budget_usd), priced, usd[priced])
     cost = usd
     if goal.minimise == "unattained":
         cost = np.zeros(len(usd))
         cost[attained] = -problem.workloads.weight
-    return Formulation(problem, options, draft.model(cost), exact, x, attained, run, ways, back)
+    return Formulation(problem, options, draft.model(cost), exact, x, attained, run, held, ways, back)
 
 
 def _attained(problem: Problem, draft: Draft, goal: Goal) -> Ints:
@@ -288,8 +296,8 @@ def _sent(draft: Draft, first: int, usd: float) -> int:
     return sent
 
 
-def _machines(problem: Problem, draft: Draft, pool: int, busy: Bools, room: float, run: Ints, level: Ints) -> None:
-    """run[o, t] where the pool may be `busy` [T], held[o] and the pool's max; fills `run` [O, T] and `level` [O]."""
+def _machines(problem: Problem, draft: Draft, pool: int, busy: Bools, room: float, run: Ints, paid: Paid) -> None:
+    """run[o, t] where the pool may be `busy` [T], held[o] and the pool's max; fills `run` [O, T] and `paid`."""
     offers = problem.offers
     mine = np.flatnonzero(offers.pool == pool)
     least = problem.pools.min_machines[pool]
@@ -297,27 +305,13 @@ def _machines(problem: Problem, draft: Draft, pool: int, busy: Bools, room: floa
     most = np.maximum(np.floor(problem.pools.max_machines[pool] * room), least)
     for offer in mine:
         fixed = offers.purchase[offer] <= Purchase.COMMITTED
-        price = offers.price_usd[offer]
         upper = np.minimum(offers.max_machines[offer], most)[slots]
-        usd = problem.pools.run_usd[pool, slots] + (0.0 if fixed else price[slots])
+        usd = problem.pools.run_usd[pool, slots] + (0.0 if fixed else offers.price_usd[offer, slots])
         run[offer, slots] = draft.add_columns(len(slots), upper, cost=usd, whole=True)
         if fixed:
-            owned = float(offers.owned[offer].min())
-            held = draft.add_columns(1, max(owned, upper.max(initial=0)), lower=owned, cost=price.sum(), whole=True)
-            level[offer] = held[0]
-            _owned_beyond(draft, held, offers.owned[offer], price)
-            rows = draft.add_rows(len(slots), upper=0.0)
-            draft.put(rows, run[offer, slots], 1.0)
-            draft.put(rows, held, -1.0)
+            add_paid(problem, draft, int(offer), run[offer, slots], float(upper.max(initial=0)), paid)
     if len(mine) > 1 or least.any():
         draft.put(draft.add_rows(len(slots), lower=least[slots], upper=most[slots]), run[mine][:, slots], 1.0)
-
-
-def _owned_beyond(draft: Draft, held: Ints, owned: Ints, price: Floats) -> None:
-    """Where slots own more than the fewest owned in any, what is owned there beyond what is held is paid too."""
-    for level in np.unique(owned)[1:]:
-        beyond = draft.add_columns(1, float(level), cost=float(price[owned == level].sum()))
-        draft.put(draft.add_rows(1, lower=float(level)), np.append(held, beyond), 1.0)
 
 
 def _exact_packing(problem: Problem, draft: Draft, work: PoolWork, patterns: Ints, run: Ints) -> None:
@@ -398,6 +392,7 @@ def cost_usd(problem: Problem, solution: Solution) -> float:
     fixed = (o.purchase <= Purchase.COMMITTED)[:, None]
     held = np.maximum(o.owned, solution.machines.max(axis=1, initial=0)[:, None])
     paid = np.where(fixed, held, solution.machines)
+    usd += shared_usd(problem, solution)
     return usd + float((paid * o.price_usd).sum() + (solution.machines * problem.pools.run_usd[o.pool]).sum())
 
 

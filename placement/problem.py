@@ -1,7 +1,7 @@
 """The placement problem as arrays: the only thing the solvers, the bound and `verify` know of the world.
 
-Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, L losses,
-T slots.
+Sizes: S streams, W workloads, C shapes, R resources, P pools, G clusters, O offers, N candidates, V variants, L losses
+(or limits), K commitments, T slots.
 All money is USD over the horizon, all times are slots, all arrays are read-only.
 
 A *stream* is a workload, or the part of a serving workload that one user region sends. The plan chooses for every
@@ -214,6 +214,40 @@ class Incumbent:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on a measure summed over pools, in every slot: `amount` [L, P], `paid` [L], `most` [L, T].
+
+    In a row that is not `paid` a machine that runs in a pool counts `amount`; in one that is, a USD paid for the pool's
+    own offers in the slot does (owned and committed as held, the others as they run, at the offers' prices).
+    """
+
+    amount: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    paid: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    most: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Commitments:
+    """What is paid in every slot for on_demand machines of several pools together: `covers` [K, P].
+
+    Commitment k holds `owned[k]` units and what the plan buys, `most[k]` at most; each costs `price_usd` [K, T]. In
+    every slot they pay for on_demand machines of the pools it covers, the dearest first and the last one in part. A
+    machine takes 1 unit where `by_machine` [K], else as many as come to (1 - `discount`) x its price. Commitments take
+    their turns in order, each with what those before it left; what all of them leave is paid at the offers' prices.
+    """
+
+    covers: Bools = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+    by_machine: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    discount: Floats = field(default_factory=lambda: np.zeros(0))
+    price_usd: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    owned: Floats = field(default_factory=lambda: np.zeros(0))
+    most: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+NO_LIMITS, NO_COMMITMENTS = Limits(), Commitments()
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything a solver may know. `shapes` [C, R] are the resources one replica takes.
 
@@ -236,10 +270,12 @@ class Problem:
     domains: Domains | None = None
     survival: Survival | None = None
     incumbent: Incumbent | None = None
+    limits: Limits = NO_LIMITS
+    commitments: Commitments = NO_COMMITMENTS
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
-                     self.variants, self.flows, self.domains, self.incumbent):
+                     self.variants, self.flows, self.domains, self.incumbent, self.limits, self.commitments):
             for column in fields(part) if part is not None else ():
                 if isinstance(array := getattr(part, column.name), np.ndarray):
                     array.setflags(write=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import numpy as np
 
 from placement.problem import Counts, Floats, Ints
 
@@ -41,11 +43,13 @@ class Solution:
     """Where every unit is and how many machines of every offer run in every slot: `machines` [O, T].
 
     `fallbacks` is None where the problem asks to survive nothing.
+    `bought` [K] is what is bought of each commitment beyond what is owned; left empty, nothing.
     """
 
     units: Units
     machines: Counts
     fallbacks: Fallbacks | None = None
+    bought: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from placement.checks.packs import proven_slots
+from placement.checks.shared import broken_limits, commitment_costs
 from placement.checks.shown_rows import Shown
 from placement.checks.survival import broken_survival
 from placement.checks.violation import Violation
@@ -28,7 +29,8 @@ RELATIVE = 1e-6
 @dataclass(frozen=True, slots=True)
 class Costs:
     """USD over the horizon: machines by their offers, what running machines cost beside (carbon), units where they are
-    (data egress, storage, moves), egress to users, egress between streams.
+    (data egress, storage, moves), egress to users, egress between streams. Machines that a commitment pays for are not
+    in `machines_usd`; `commitments_usd` is what commitments cost.
     """
 
     machines_usd: float
@@ -36,6 +38,7 @@ class Costs:
     units_usd: float
     users_usd: float
     flows_usd: float
+    commitments_usd: float = 0.0
 
     @property
     def total_usd(self) -> float:
@@ -80,7 +83,7 @@ def verify(problem: Problem, solution: Solution, bound: float | None = None,
     violations = (*_legal_units(problem, solution.units), *_copies(problem, solution.units),
                   *_unattained(problem, placed, available, attainment),
                   *_moves(problem, solution.units), *_limits(problem, solution.machines),
-                  *_room(problem, solution, packings),
+                  *broken_limits(problem, solution), *_room(problem, solution, packings),
                   *broken_survival(problem, solution, packings),
                   *_money(problem, cost.total_usd), *_bound(problem, bound, cost.total_usd, attainment))
     return Verdict(violations, cost, attainment, attained)
@@ -318,9 +321,11 @@ def costs(problem: Problem, solution: Solution) -> Costs:
     fixed = (offers.purchase <= Purchase.COMMITTED)[:, None]
     running = problem.pools.run_usd[offers.pool] * machines
     copies = problem.variants.copies[units.variant]
-    return Costs(float((np.where(fixed, held, machines) * offers.price_usd).sum()), float(running.sum()),
+    commitments, saved = commitment_costs(problem, solution)
+    return Costs(float((np.where(fixed, held, machines) * offers.price_usd).sum()) - saved, float(running.sum()),
                  float(problem.candidates.cost_usd[units.candidate].sum()),
-                 float((problem.candidates.user_usd[units.candidate] / copies).sum()), _flows_usd(problem, units))
+                 float((problem.candidates.user_usd[units.candidate] / copies).sum()), _flows_usd(problem, units),
+                 commitments)
 
 
 def _flows_usd(problem: Problem, units: Units) -> float:

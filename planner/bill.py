@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.needs import unit_needs
-from placement.problem import Counts, Floats, Ints, Problem, Purchase
+from placement.problem import Floats, Ints, Problem, Purchase
 from placement.result import Solution, Units
+from placement.shared import covered, levels, units_per_machine
+from planner.bought import use
 from planner.formulate import Formulation
 
 HELD = (Purchase.OWNED, Purchase.COMMITTED)
@@ -56,10 +58,12 @@ def bill(formulation: Formulation, solution: Solution) -> Bill:
 
     What a pool's machines cost in a slot is shared by the units that run there, each by its replicas x the share of a
     machine that one replica takes of its dominant resource. What is paid in every slot (owned and committed machines)
-    is shared over the whole horizon in the same way.
+    is shared over the whole horizon in the same way. On_demand machines that a commitment pays for cost what they
+    take of it; what is left of it over the horizon is put to the pools that use it, by their use, else to
+    all that it covers.
     """
     problem, units = formulation.problem, solution.units
-    held, running, carbon = _pool_costs(problem, solution.machines)
+    held, running, carbon = _pool_costs(problem, solution)
     share, idle = _shares(problem, units, held, running + carbon)
     egress, flows = _unit_egress(formulation, units)
     parts = formulation.cost_parts
@@ -69,16 +73,30 @@ def bill(formulation: Formulation, solution: Solution) -> Bill:
                 egress + flows + storage + moves, idle)
 
 
-def _pool_costs(problem: Problem, machines: Counts) -> tuple[Floats, Floats, Floats]:
+def _pool_costs(problem: Problem, solution: Solution) -> tuple[Floats, Floats, Floats]:
     """Paid in every slot [P], paid as it runs [P, T], carbon of running machines [P, T]."""
-    offers, pools = problem.offers, len(problem.pools.cluster)
+    offers, pools, machines = problem.offers, len(problem.pools.cluster), solution.machines
     steady = np.isin(offers.purchase, HELD)
     most = np.maximum(offers.owned, machines.max(axis=1, initial=0)[:, None])
     held = _summed(offers.pool[steady], (most * offers.price_usd).sum(axis=1)[steady], pools)
     running, count = np.zeros((pools, problem.slots)), np.zeros((pools, problem.slots))
     np.add.at(running, offers.pool[~steady], (machines * offers.price_usd)[~steady])
     np.add.at(count, offers.pool, machines)
+    _commit(problem, solution, held, running)
     return held, running, count * problem.pools.run_usd
+
+
+def _commit(problem: Problem, solution: Solution, held: Floats, running: Floats) -> None:
+    """Put what commitments pay for and cost into what is paid in every slot [P] and as it runs [P, T]."""
+    offers, c = problem.offers, problem.commitments
+    have, (_, paid_for) = levels(problem, solution), use(problem, solution)
+    for k, machines in enumerate(paid_for):
+        rows = covered(problem, k)
+        taken = units_per_machine(problem, k, rows) * machines[rows] * c.price_usd[k]
+        np.add.at(running, offers.pool[rows], taken - machines[rows] * offers.price_usd[rows])
+        share = _summed(offers.pool[rows], taken.sum(axis=1), len(held))
+        part = share if share.sum() > 0 else c.covers[k].astype(float)
+        held += (float(have[k] * c.price_usd[k].sum()) - share.sum()) * part / part.sum()
 
 
 def _shares(problem: Problem, units: Units, held: Floats, running: Floats) -> tuple[Floats, float]:

@@ -13,6 +13,7 @@ import numpy as np
 from placement.problem import Purchase
 from placement.result import Solution, Worth
 from planner.bill import Bill, bill
+from planner.bought import plan_commitments
 from planner.formulate import Formulation
 from planner.left_out import left_out
 from planner.multiplex import Sharing, sharing
@@ -64,8 +65,9 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         sla_attainment=attained, bound=bound, gap=gap, bound_method=proof.method,
         assignments=_assignments(formulation, solution), costs_by_owner=_by_owner(formulation, solution, account),
         machines=_machines(formulation, solution), fallbacks=_fallbacks(formulation, solution),
-        groups=_groups(formulation, groups),
-        unplaced=_unplaced(formulation, solution, cost), scarce=scarce(formulation, solution, proof.worth),
+        commitments=plan_commitments(scenario.commitments, formulation.problem, solution),
+        groups=_groups(formulation, groups), unplaced=_unplaced(formulation, solution, cost),
+        scarce=scarce(formulation, solution, proof.worth),
         reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()
 

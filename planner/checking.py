@@ -14,6 +14,7 @@ from placement.problem import Problem
 from placement.result import Solution
 from placement.verify import Verdict, verify
 from planner.bill import bill
+from planner.bought import plan_commitments, wrong_figures
 from planner.build import costs_of, gap_of
 from planner.catalog import Catalog, builtin_catalog
 from planner.errors import InputError
@@ -79,7 +80,7 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     problem = with_incumbent(_with_misses(formulation, solution, scenario), plan, formulation)
     verdict = verify(problem, solution, plan.bound, rows)
     broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
-    figures = _figures(plan, formulation, solution, verdict)
+    figures = _figures(plan, scenario, formulation, solution, verdict)
     on_the_way = (*use_of_lost(plan), *wave_faults(plan, formulation))
     return Check((*broken, *figures, *on_the_way), verdict.costs.total_usd, verdict.attainment)
 
@@ -150,7 +151,8 @@ def _with_misses(formulation: Formulation, solution: Solution, scenario: Scenari
                    candidates=replace(problem.candidates, single=single))
 
 
-def _figures(plan: Plan, formulation: Formulation, solution: Solution, verdict: Verdict) -> Iterator[str]:
+def _figures(plan: Plan, scenario: Scenario, formulation: Formulation, solution: Solution,
+             verdict: Verdict) -> Iterator[str]:
     """Every figure that the plan states, against the one computed here."""
     parts = costs_of(bill(formulation, solution)).model_dump()
     said = {"cost_usd": plan.cost_usd, **{f"costs.{name}": usd for name, usd in plan.costs.model_dump().items()}}
@@ -167,6 +169,7 @@ def _figures(plan: Plan, formulation: Formulation, solution: Solution, verdict: 
             yield f"{name} is stated as {stated:.9g}; it is {true:.9g}"
     if plan.status == "optimal" and gap > OPTIMAL_GAP + SHARE:
         yield f"status is optimal, but the gap is {gap:.6g}; optimal needs {OPTIMAL_GAP:g} or less"
+    yield from wrong_figures(plan, plan_commitments(scenario.commitments, formulation.problem, solution))
     yield from _unplaced(plan, formulation, solution)
 
 

@@ -28,6 +28,7 @@ from planner.demand import Demand, group, throughput
 from planner.legal import Legality, legality
 from planner.scenario.model import Objective as StatedObjective
 from planner.scenario.model import Scenario
+from planner.shared import problem_commitments, problem_limits
 from planner.supply import (
     RESOURCES,
     Links,
@@ -55,7 +56,7 @@ InForce = Mapping[tuple[str, str | None], frozenset[tuple[str, str]]]
 @dataclass(frozen=True, eq=False)
 class Names:
     """What the rows of a problem are called: workloads [W], clusters [G], pools [P] (cluster, pool), streams [S],
-    losses [L].
+    losses [L], limits, commitments [K].
     """
 
     workloads: tuple[str, ...]
@@ -63,6 +64,8 @@ class Names:
     pools: tuple[tuple[str, str], ...]
     streams: tuple[tuple[str, str | None], ...]
     losses: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    commitments: tuple[str, ...] = ()
 
     @cached_property
     def stream_row(self) -> Mapping[tuple[str, str | None], int]:
@@ -156,9 +159,10 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
         scenario.horizon.slots, problem_objective(scenario.objective), shapes, _priced(clusters, supply, flows, pairs),
         problem_pools(scenario, supply, resources), offers, _workloads(demand),
         _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated,
-        survival=survival)
+        survival=survival, limits=problem_limits(scenario, supply), commitments=problem_commitments(scenario, supply))
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
-                  supply.names, demand.names, losses.names)
+                  supply.names, demand.names, losses.names, tuple(limit.name for limit in scenario.limits),
+                  tuple(commitment.name for commitment in scenario.commitments))
     rejections = _rejections(demand, legal, reach, up)
     return Formulation(problem, names, parts, rejections, supply, demand, legal, losses, reach)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from placement.problem import Counts, Ints, Problem
 from placement.result import Fallbacks, Solution, Units
+from planner.bought import bought_units
 from planner.formulate import Copies, Formulation
 from planner.plan import Assignment, Fallback, MachineRow, Plan
 from planner.supply import PURCHASES
@@ -39,10 +40,11 @@ def to_solution(plan: Plan, formulation: Formulation) -> Reading:
     violations: list[str] = []
     units = _units(plan, formulation, violations)
     machines = _machines(plan, formulation, violations)
+    bought = bought_units(plan, formulation.names.commitments, violations)
     columns = np.array(sorted(units), np.int64).reshape(-1, 5).T
     read = Units(*(np.ascontiguousarray(column) for column in columns))
     fallbacks = _fallbacks(plan, formulation, read, violations) if plan.fallbacks or formulation.names.losses else None
-    return Reading(Solution(read, machines, fallbacks), tuple(violations))
+    return Reading(Solution(read, machines, fallbacks, bought), tuple(violations))
 
 
 def _units(plan: Plan, formulation: Formulation, violations: list[str]) -> list[Unit]:

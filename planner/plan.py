@@ -153,6 +153,16 @@ class Reason(_Part):
     runner_up_extra_usd: float = 0.0
 
 
+class BoughtCommitment(_Part):
+    """What a plan holds of a commitment beyond what is owned, the share that is used, and what all of it costs."""
+
+    name: str
+    owned: Annotated[float, Field(ge=0)] = 0.0
+    bought: Annotated[float, Field(ge=0)]
+    used_share: float = 0.0
+    cost_usd: float = 0.0
+
+
 class Provenance(_Part):
     """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
     `what_if` are changes to the scenario under which the plan was made.
@@ -226,6 +236,7 @@ class Plan(_Part):
     costs_by_owner: dict[str, float] = {}
     waves: Row[Wave] = ()
     machines: Row[MachineRow]
+    commitments: Row[BoughtCommitment] = ()
     fallbacks: Row[Fallback] = ()
     groups: Row[Group] = ()
     unplaced: Row[Unplaced] = ()
@@ -238,10 +249,14 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `what_if` and the horizon's `periods` only where there are any."""
+        """The plan as `plan.json` has it; `tables`, `commitments`, `what_if` and the horizon's `periods` only where
+        there are any.
+        """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
+        if not content["commitments"]:
+            del content["commitments"]
         if content["tables"] is None:
             del content["tables"]
         for name in ("what_if", "down", "max_moves"):

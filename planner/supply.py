@@ -49,6 +49,11 @@ class Supply:
         """Machine type of all pools."""
         return tuple(pool.machine for _, pool in self.pools)
 
+    @property
+    def machine_pue(self) -> tuple[tuple[Machine, float], ...]:
+        """Machine type and power usage effectiveness (1 where none is given) of all pools."""
+        return tuple((pool.machine, cluster.pue or 1.0) for cluster, pool in self.pools)
+
 
 def _room(pool: Pool) -> list[float]:
     """Room for replicas on one machine: (shape - reserved) x (1 - headroom), headroom on vcpu and memory only.

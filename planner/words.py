@@ -8,7 +8,7 @@ from placement.problem import Purchase
 from placement.result import Solution
 from planner.formulate import Formulation
 
-_ROW = re.compile(r"\b(pool|stream|workload|unit|offer|loss) (\d+)\b")
+_ROW = re.compile(r"\b(pool|stream|workload|unit|offer|loss|limit|commitment) (\d+)\b")
 
 
 def in_words(sentence: str, formulation: Formulation, solution: Solution | None = None) -> str:
@@ -25,6 +25,8 @@ def in_words(sentence: str, formulation: Formulation, solution: Solution | None 
             return f"pool {'/'.join(names.pools[row])}"
         if what == "loss":
             return f"the loss of {names.losses[row]}"
+        if what in ("limit", "commitment"):
+            return f"{what} {(names.limits if what == 'limit' else names.commitments)[row]}"
         if what == "workload":
             return f"workload {names.workloads[row]}"
         if what == "stream":

@@ -14,6 +14,8 @@ import numpy as np
 
 from placement.problem import Floats, Problem, Purchase
 from placement.result import Fallbacks, Result, Settings, Solution, Units, Watch
+from placement.shared import has_shared
+from placement.solvers import brute_shared
 from placement.solvers.brute_losses import Fallback, Items, Surviving, maps
 
 MOST_PLANS = 300_000
@@ -25,6 +27,8 @@ Choice = tuple[tuple[int, int, int], ...]
 
 def supports(problem: Problem) -> str | None:
     """Problems with few plans."""
+    if (why := brute_shared.supports(problem)) is not None:
+        return why
     plans = 1
     for stream in range(len(problem.streams.workload)):
         plans *= 1 + sum(1 for _ in itertools.islice(_choices(problem, stream), MOST_PLANS))
@@ -49,7 +53,11 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa
 def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[float, float], bool]:
     """(best plan, its rank, whether all were tried); the rank is (-attainment in `max_sla`, cost)."""
     shops = [_Shop(problem, pool) for pool in range(len(problem.pools.cluster))]
-    idle = sum(shop.buy(((),) * problem.slots)[0] for shop in shops)
+    cheap, together = shops, None
+    if has_shared(problem):
+        at_least = brute_shared.least_prices(problem)
+        cheap, together = [_Shop(at_least, pool) for pool in range(len(shops))], brute_shared.Together(problem, shops)
+    idle = sum(shop.buy(((),) * problem.slots)[0] for shop in cheap)
     streams = [[*_choices(problem, stream), ()] for stream in range(len(problem.streams.workload))]
     best, best_rank = None, (float("inf"), float("inf"))
     for count, plan in enumerate(itertools.product(*streams)):
@@ -63,14 +71,18 @@ def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[flo
         limit = problem.objective.budget_usd + 1e-9 if problem.objective.mode == "max_sla" else float("inf")
         if (first, least) >= best_rank or least > limit:
             continue
-        bought = [shop.buy(_demand(problem, plan, pool)) for pool, shop in enumerate(shops)]
+        demands = [_demand(problem, plan, pool) for pool in range(len(shops))]
+        bought, units = [shop.buy(demand) for demand, shop in zip(demands, cheap, strict=True)], np.zeros(0)
         machines, fallbacks = [counts for _, counts in bought], None
         place_usd, usd = usd, usd + sum(price for price, _ in bought)
+        if together is not None and (first, usd) < best_rank:
+            paid, machines, units = together.buy(demands)
+            usd = place_usd + paid
         if problem.survival is not None and (first, usd) < best_rank and usd <= limit:
             more, machines, fallbacks = _survive(problem, plan, shops, [price for price, _ in bought])
             usd = place_usd + more
         if (first, usd) < best_rank and usd <= limit and usd < float("inf"):
-            best, best_rank = _solution(problem, plan, machines, fallbacks), (first, usd)
+            best, best_rank = _solution(problem, plan, machines, fallbacks, units), (first, usd)
             cheapest = problem.objective.mode == "min_cost"
             watch.report("brute", best, usd if cheapest else share, 0.0 if cheapest else 1.0)
     return best, best_rank, True
@@ -306,7 +318,7 @@ class _Shop:
 
 
 def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tuple[int, ...]]],
-              fallbacks: tuple[Fallback, ...] | None) -> Solution:
+              fallbacks: tuple[Fallback, ...] | None, bought_units: Floats) -> Solution:
     rows = [(s, copy, *unit) for s, choice in enumerate(plan) for copy, unit in enumerate(choice)]
     table = np.array(rows, np.int64).reshape(-1, 5).T
     machines = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
@@ -314,7 +326,7 @@ def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tupl
         machines[problem.offers.pool == pool] = np.array(slots, np.int32).reshape(problem.slots, -1).T
     units = Units(*(column.copy() for column in table))
     if fallbacks is None:
-        return Solution(units, machines)
+        return Solution(units, machines, bought=bought_units)
     row = {(s, copy): u for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
     given = sorted((loss, row[s, copy], unit[0]) for loss, s, copy, unit in fallbacks)
-    return Solution(units, machines, Fallbacks(*np.array(given, np.int64).reshape(-1, 3).T.copy()))
+    return Solution(units, machines, Fallbacks(*np.array(given, np.int64).reshape(-1, 3).T.copy()), bought_units)

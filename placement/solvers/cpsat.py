@@ -33,7 +33,11 @@ _POLL_S = 0.05
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options, and sets of failure domains, can be written out."""
+    """Any problem whose options, and sets of failure domains, can be written out, and that is whole: of savings plans
+    parts of a USD are bought.
+    """
+    if not problem.commitments.by_machine.all():
+        return "a commitment is in USD per hour, of which any part may be bought; cp-sat decides in whole numbers"
     return too_large(problem) or too_many_sets(problem)
 
 

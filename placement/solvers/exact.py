@@ -19,6 +19,7 @@ from placement.mip import Model
 from placement.options import Options, expand
 from placement.problem import Floats, Ints, Problem
 from placement.result import Result, Settings, Solution, Status, Watch
+from placement.shared import overlapping
 
 ROOM = (1.0, 0.93, 0.85)
 """Shares of the pools' machines tried in turn while a relaxed model's units do not pack."""
@@ -98,10 +99,13 @@ class Follower:
     def found(self, values: Floats) -> None:
         """Make an incumbent a plan, if it is one."""
         try:
-            solution = self.formulation.solution(values)
-            plan = solution or complete(self.plans.problem, self.formulation.units(values))
-            if isinstance(plan, Solution):
-                self.plans.take(plan)
+            problem, solution = self.formulation.problem, self.formulation.solution(values)
+            if solution is None or len(problem.commitments.owned):  # what is paid for might run without need
+                plan = complete(problem, self.formulation.units(values))
+                if isinstance(plan, Solution):
+                    self.plans.take(plan)
+            if solution is not None:
+                self.plans.take(solution)
             self.unpacked = self.plans.solution is None
         except Exception as error:  # noqa: BLE001 (raised again by `_search`)
             self.error = error
@@ -169,7 +173,8 @@ def _search(backend: Backend, plans: _Plans, options: Options, settings: Setting
 
 
 def _result(plans: _Plans, status: Status, exact: bool) -> Result:
-    model = "the whole model" if exact else "the model with relaxed packing"
+    turns = " and turns of commitments" if overlapping(plans.problem) else ""
+    model = "the whole model" if exact else f"the model with relaxed packing{turns}"
     if plans.solution is None:
         if status == "infeasible":
             return Result("infeasible", None, plans.bound, f"{plans.name} proved that {model} has no solution")

@@ -36,7 +36,9 @@ Kind = tuple[int, bool]
 
 
 def supports(problem: Problem) -> str | None:
-    """None, or why this problem is refused: a pool with two offers of one purchase."""
+    """None, or why this problem is refused: a pool with two offers of one purchase, or limits that pools share."""
+    if len(problem.limits.paid):
+        return "pools share limits; first fit fills each pool by itself"
     pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)
     if len(np.unique(pairs, axis=0)) < len(pairs):
         return "a pool has two offers of one purchase; one of each is supported"

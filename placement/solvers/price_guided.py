@@ -30,6 +30,7 @@ from placement.problem import Floats, Ints, Objective, Problem, Purchase
 from placement.result import Result, Settings, Solution, Status, Watch, Worth
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
+from placement.shared import has_shared, owned_pass, shared_usd
 from placement.shortlist import shortlist
 from placement.solvers.highs import solve_exact
 from placement.weights import WeightFinder
@@ -189,8 +190,8 @@ class _Run:
         if searcher.missing:
             return True
         left_out = float(self.problem.workloads.weight[searcher.dropped].sum())
-        if not self.best.better(searcher.book(), left_out, self.by_cost):
-            return True
+        if not has_shared(self.problem) and not self.best.better(searcher.book(), left_out, self.by_cost):
+            return True  # where pools share, the search does not know what machines cost in the end
         began = time.monotonic()
         solution = complete(self.problem, searcher.plan(), packings=packings)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
@@ -246,8 +247,11 @@ def _worth(run: _Run) -> Worth | None:
 def _plainly_impossible(problem: Problem) -> str | None:
     """Why no plan can exist, where that shows without solving; None else."""
     offers = problem.offers
+    if owned_pass(problem):
+        return "machines already owned cost more than a limit of USD per hour"
     if problem.objective.mode == "max_sla":
         owned = float((offers.price_usd * offers.owned)[offers.purchase <= Purchase.COMMITTED].sum())
+        owned += float((problem.commitments.price_usd * problem.commitments.owned[:, None]).sum())
         if owned > problem.objective.budget_usd * (1 + 1e-9):
             return f"machines already owned cost {owned:.2f} USD, more than the budget"
         return None
@@ -305,7 +309,7 @@ def _cost(problem: Problem, solution: Solution) -> float:
     paid = np.maximum(solution.machines.max(axis=1)[:, None], offers.owned)
     total = float((offers.price_usd * paid)[fixed].sum())
     total += float((offers.price_usd * solution.machines)[~fixed].sum())
-    total += float((problem.pools.run_usd[offers.pool] * solution.machines).sum())
+    total += float((problem.pools.run_usd[offers.pool] * solution.machines).sum()) + shared_usd(problem, solution)
     copies = problem.variants.copies[units.variant]
     total += float((c.cost_usd[units.candidate] + c.user_usd[units.candidate] / copies).sum())
     cluster = problem.pools.cluster[c.pool[units.candidate]]

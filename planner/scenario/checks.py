@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from planner.scenario.countries import COUNTRIES, MEANT
 from planner.scenario.fields import did_you_mean
-from planner.scenario.model import Offer, Pool, Replicas, Scenario, Workload
+from planner.scenario.model import Commitment, Offer, Pool, Replicas, Scenario, Workload
 from planner.scenario.words import shown
 from planner.scenario.yaml_file import Value
 
@@ -87,6 +88,8 @@ def _twice(names: Iterable[str]) -> Iterator[str]:
 def _duplicates(scenario: Scenario, names: Names) -> Iterator[Finding]:
     groups = [("clusters", "name", [cluster.name for cluster in scenario.clusters]),
               ("workloads", "name", names.workloads),
+              ("limits", "name", [limit.name for limit in scenario.limits]),
+              ("commitments", "name", [commitment.name for commitment in scenario.commitments]),
               ("links", "from, to", [f"{link.from_} -> {link.to}" for link in scenario.links]),
               ("domains", "name", [domain.name for domain in scenario.domains])]
     for cluster in scenario.clusters:
@@ -326,9 +329,36 @@ def _losses(scenario: Scenario, _: Names) -> Iterator[Finding]:
                        "rename the cluster")
 
 
+def _shared(scenario: Scenario, names: Names) -> Iterator[Finding]:
+    pools = [f"{cluster}/{pool}" for cluster, found in names.pools.items() for pool in found]
+    rows = [(f"limits.{limit.name}.pools", limit.pools) for limit in scenario.limits]
+    rows += [(f"commitments.{commitment.name}.covers", commitment.covers) for commitment in scenario.commitments]
+    for field, patterns in rows:
+        for pattern in patterns:
+            if not any(fnmatchcase(pool, pattern) for pool in pools):
+                yield field, pattern, "matches no pool (cluster/pool)", did_you_mean(pattern, pools)
+    for commitment in scenario.commitments:
+        yield from _commitment(f"commitments.{commitment.name}", commitment)
+
+
+def _commitment(field: str, row: Commitment) -> Iterator[Finding]:
+    """Which fields go with which unit; machines are whole."""
+    by_machine = row.unit == "machines"
+    needed, other = ("price_usd_per_hour", "discount") if by_machine else ("discount", "price_usd_per_hour")
+    what = {"price_usd_per_hour": "what one machine costs", "discount": "the share that it takes off prices"}
+    if getattr(row, needed) is None:
+        yield f"{field}.{needed}", "not given", f"unit {row.unit} needs it: {what[needed]}", f"add {needed}"
+    if getattr(row, other) is not None:
+        yield (f"{field}.{other}", shown(getattr(row, other)), f"does not go with unit {row.unit}",
+               f"remove it, or use unit: {'usd_per_hour' if by_machine else 'machines'}")
+    for name in ("owned", "max_buy") if by_machine else ():
+        if getattr(row, name) != int(getattr(row, name)):
+            yield f"{field}.{name}", shown(getattr(row, name)), "a whole number of machines", "round it"
+
+
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
     _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
-    _flow, _batches, _rules, _incumbents, _losses,
+    _flow, _batches, _rules, _incumbents, _losses, _shared,
 )
 """All checks, in the order in which their findings are listed."""
 

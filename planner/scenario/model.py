@@ -171,21 +171,27 @@ class Domain(Model):
 
 
 class Limit(Model):
-    """A cap on a measure, summed over the pools that match, in every slot."""
+    """A cap on a measure, summed over the pools whose `cluster/pool` matches, in every slot.
+
+    Machines, vcpu, gpu and kw count machines that run; usd_per_hour counts what is paid in the slot at offers' prices.
+    """
 
     name: Name
-    pools: Row[Name]
+    pools: Some[Name]
     measure: Measure
     max: Amount
 
 
 class Commitment(Model):
-    """A savings plan, or committed machines, shared by the pools that match."""
+    """A savings plan (`usd_per_hour`, with a `discount`) or committed machines (`machines`, at a price each) that pay
+    for on_demand machines of the pools whose `cluster/pool` matches.
+    """
 
     name: Name
-    covers: Row[Name]
+    covers: Some[Name]
     unit: Literal["usd_per_hour", "machines"]
-    discount: Part
+    discount: Part | None = None
+    price_usd_per_hour: Amount | None = None
     owned: Amount = 0.0
     max_buy: Amount = 0.0
     term_days: Positive | None = None

@@ -25,8 +25,6 @@ def _some(value: Value) -> bool:
 
 REFUSED = (
     Refused("sizing", lambda value: value == "pooled", "use each"),
-    Refused("limits", _some, "leave it out and use max of pools and offers"),
-    Refused("commitments", _some, "leave it out and use committed offers of pools"),
     Refused("interference", _some, "leave it out"),
     Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),

@@ -6,17 +6,19 @@ placed at all, and an assignment whose first units already cost more than the be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, permutations, product
 from math import inf
 from typing import Any
 
+from brute_shared import TooManyMixesError, cheapest_together, least_price, shares
 from oracle import agree, as_items
 from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, offer_price
 from oracle_losses import domain, homeless, losses, machines_after, placed_after, whynot
 from oracle_packing import packs
+from oracle_shared import commitment_bill
 from oracle_world import Stream, Unit, World, at
 
 Row = dict[str, Any]
@@ -56,6 +58,7 @@ class Enumeration:
         self.machines = cache(lambda pool, units: cheapest_machines(world, pool, dict(units)))
         self.after = cache(lambda pool, units, after: cheapest_after(
             world, pool, dict(units), [pool_loads_of(world, pool, dict(units) | dict(come)) for come in after]))
+        self.bought: Row = {}
 
     def best(self) -> Optimum:
         """Run through everything."""
@@ -107,10 +110,15 @@ class Enumeration:
             return
         if len(chosen) == len(self.names):
             placed, counts, rows = as_placed(chosen), self._counts(chosen), []
+            if shares(self.world) and losses(self.world):
+                raise TooManyError  # machines of all pools for every way to survive
+            if shares(self.world):
+                cost, counts, bought = self._together(chosen, cost)
             if losses(self.world):
                 cost, counts, rows = self._survive(placed, cost, counts)
             if self._may_win(cost, attained):
                 self.found, self.machinery = (attained, cost, list(chosen)), (counts, rows)
+                self.bought = bought if shares(self.world) else {}
             return
         for choice in self.choices[len(chosen)]:
             self._extend([*chosen, choice], attained + (self.weights[len(chosen)] if choice else 0.0))
@@ -158,11 +166,30 @@ class Enumeration:
             total += self.machines(pool, units_in(placed, pool))[0]
         return total
 
+    def _together(self, chosen: list[Choice], least: float) -> tuple[float, Counts, Row]:
+        """The cost when limits are kept and commitments paid for, instead of the `least` that it may be."""
+        placed, world = as_placed(chosen), self.world
+        units = {pool: units_in(placed, pool) for pool in world.pools}
+        loads = {pool: pool_loads_of(world, pool, dict(units[pool])) for pool in world.pools}
+        levels = {pool: held_levels(world, pool) for pool in world.pools}
+        try:
+            usd, counts, bought = cheapest_together(world, levels, lambda pool, level, t: slot_mixes(
+                world, pool, level, t, loads[pool][t]))
+        except TooManyMixesError:
+            raise TooManyError from None
+        return least + usd - sum(self.machines(pool, units[pool])[0] for pool in world.pools), counts, bought
+
     def _plan(self, chosen: list[Choice], cost: float, attainment: float) -> Row:
         placed, (counts, rows) = as_placed(chosen), self.machinery
         costs = bill(self.world, placed, counts)
+        extra, parts = commitment_bill(self.world, counts, self.bought)
+        costs["machines"] += extra
         assert agree(sum(costs.values()), cost)
-        return as_plan(self.world, placed, counts, costs, attainment) | {"fallbacks": rows}
+        held = [{"name": row["name"], "owned": row.get("owned", 0), "bought": self.bought[row["name"]],
+                 "used_share": parts[row["name"]][1] / parts[row["name"]][0] if parts[row["name"]][0] else 0.0,
+                 "cost_usd": parts[row["name"]][0]} for row in self.world.scenario.get("commitments") or []]
+        plan = as_plan(self.world, placed, counts, costs, attainment)
+        return plan | {"fallbacks": rows, "commitments": held}
 
 
 def as_placed(chosen: list[Choice]) -> Placed:
@@ -183,14 +210,14 @@ def units_in(placed: Placed, pool: Pool) -> tuple[tuple[Unit, int], ...]:
 
 
 def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple[float, Counts]:
-    """The least cost of machines (carbon included) that hold these units, and the counts; infinite when none do."""
+    """The least cost of machines (carbon included) that hold these units, and the counts; infinite when none do.
+
+    Where pools share commitments it is what they cost at least; limits that pools share are left out.
+    """
     offers = {offer["purchase"]: offer for offer in world.pools[pool]["offers"]}
     loads = pool_loads_of(world, pool, units)
-    held = [purchase for purchase in ("owned", "committed") if purchase in offers]
     best: tuple[float, Counts] = (inf, {})
-    highest = {p: max(most(world, pool, offers[p], t) for t in range(world.slots)) for p in held}
-    for levels in product(*(range(highest[p] + 1) for p in held)):
-        level = dict(zip(held, levels, strict=True))
+    for level in held_levels(world, pool):
         paid = sum(offer_price(world, offers[p], t) * max(n, at(offers[p].get("owned", 0), t))
                    for p, n in level.items() for t in range(world.slots))
         slots = [one_slot(world, pool, offers, level, t, load) for t, load in enumerate(loads)]
@@ -254,6 +281,14 @@ def cheapest_after(world: World, pool: Pool, units: dict[Unit, int], after: list
     return best
 
 
+def held_levels(world: World, pool: Pool) -> list[dict[str, int]]:
+    """Every number of machines that may be held of each offer paid in every slot."""
+    offers = {offer["purchase"]: offer for offer in world.pools[pool]["offers"]}
+    held = [purchase for purchase in ("owned", "committed") if purchase in offers]
+    highest = {p: max(most(world, pool, offers[p], t) for t in range(world.slots)) for p in held}
+    return [dict(zip(held, levels, strict=True)) for levels in product(*(range(highest[p] + 1) for p in held))]
+
+
 def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tuple]:
     """Items to pack in each slot."""
     totals: list[dict[str, int]] = [{} for _ in range(world.slots)]
@@ -276,22 +311,42 @@ def one_slot(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str,
 
     `also` is asked of the counts beside.
     """
+    carbon = carbon_per_machine_slot(world, pool, t)
+    best: tuple[float, dict[str, int]] = (inf, {})
+    for run in allowed_counts(world, pool, offers, levels, t, least):
+        cost = carbon * sum(run.values()) + sum(n * least_price(world, pool, offers[p], t) for p, n in run.items()
+                                                if p not in levels)
+        if cost < best[0] and holds(world, pool, run, items) and also(run):
+            best = (cost, run)
+    return best
+
+
+def holds(world: World, pool: Pool, run: dict[str, int], items: tuple) -> bool:
+    """Whether the machines that run hold the items."""
+    spot = run.get("spot", 0)
+    return packs(items, world.room(pool), sum(run.values()) - spot, spot) is True
+
+
+def slot_mixes(world: World, pool: Pool, levels: dict[str, int], t: int, items: tuple) -> list[dict[str, int]]:
+    """Counts by purchase that hold the items in slot t, of which none can do with less."""
+    offers = {offer["purchase"]: offer for offer in world.pools[pool]["offers"]}
+    found: list[dict[str, int]] = []
+    for run in allowed_counts(world, pool, offers, levels, t):  # smaller counts come first
+        if not any(all(known[p] <= run[p] for p in run) for known in found) and holds(world, pool, run, items):
+            found.append(run)
+    return found
+
+
+def allowed_counts(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str, int],
+                   t: int, least: dict[str, int] | None = None) -> Iterator[dict[str, int]]:
+    """Counts by purchase within the limits of the pool and its offers in slot t, at least `least` of some."""
     come, row = world.day[t] >= world.pools[pool].get("lead_time_days", 0) - 1e-9, world.pools[pool]
     can = {p: most(world, pool, offer, t) if come or p == "owned"
            else int(min(most(world, pool, offer, t), at(offer.get("owned", 0), t))) for p, offer in offers.items()}
     can |= {p: min(can[p], level) for p, level in levels.items()}
-    carbon = carbon_per_machine_slot(world, pool, t)
-    best: tuple[float, dict[str, int]] = (inf, {})
     for counts in product(*(range((least or {}).get(p, 0), n + 1) for p, n in can.items())):
-        run = dict(zip(can, counts, strict=True))
-        if not at(row.get("min", 0), t) <= sum(counts) <= at(row["max"], t):
-            continue
-        cost = carbon * sum(counts) + sum(n * offer_price(world, offers[p], t) for p, n in run.items()
-                                          if p not in levels)
-        if cost < best[0] and packs(items, world.room(pool), sum(counts) - run.get("spot", 0),
-                                    run.get("spot", 0)) and also(run):
-            best = (cost, run)
-    return best
+        if at(row.get("min", 0), t) <= sum(counts) <= at(row["max"], t):
+            yield dict(zip(can, counts, strict=True))
 
 
 # ---------------------------------------------------------------- as a plan

@@ -16,6 +16,7 @@ from oracle_bill import Counts, Placed, bill
 from oracle_losses import check_losses, losses, moved_by_loss, placed_after, purchases_after
 from oracle_packing import TOLERANCE, packs, per_machine
 from oracle_reading import read_plan, read_scenario
+from oracle_shared import bought_of, commitment_bill, overruns, wrong_commitments
 from oracle_world import RESOURCES, Unit, World, at
 
 Row = dict[str, Any]
@@ -82,7 +83,9 @@ class Checker:
         placed, counts = self.units(), self.machines()
         self.packing(placed, counts)
         self.losses(placed, counts)
+        self.shared(counts)
         costs = bill(self.world, placed, counts)
+        costs["machines"] += commitment_bill(self.world, counts, bought_of(self.plan))[0]
         attainment = self.attainment(placed)
         self.figures(costs, attainment)
         self.objective(sum(costs.values()), attainment)
@@ -158,6 +161,13 @@ class Checker:
             if n > at(offer.get("owned", 0), t) and self.world.day[t] < wait_days - 1e-9:
                 self.note("lead_time", f"{name}: slot {t} comes before {wait_days} days have passed")
                 break
+
+    def shared(self, counts: Counts) -> None:
+        """Limits over several pools, and what is bought of commitments."""
+        for text in overruns(self.world, counts):
+            self.note("limit", text)
+        for text in wrong_commitments(self.world, counts, self.plan):
+            self.note("commitment", text)
 
     # ------------------------------------------------------------ packing
 

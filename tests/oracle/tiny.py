@@ -26,6 +26,7 @@ def tiny_scenario(seed: int) -> Row:
     for workload in scenario["workloads"]:
         workload["probability"] = rng.choice([1, 1, 0.3])  # sized at its full need all the same
     _ask_to_survive(scenario, random.Random(f"survive {seed}"))
+    share(random.Random(seed + 3_000_000), scenario)
     return scenario
 
 
@@ -209,6 +210,29 @@ class Maker:
         for before, row in pairwise(workloads):
             if self.chance(0.35):
                 row["after"] = [{"workload": before["name"], "gb_per_day": 50}]
+
+
+def share(rng: random.Random, scenario: Row) -> None:
+    """In a third of all scenarios, let pools share a limit or a commitment or both."""
+    survives = [scenario, *scenario["workloads"]]
+    if rng.random() < 0.67 or any(row.get("survive", "none") != "none" for row in survives):
+        return
+    pools = [f"{cluster['name']}/{pool['name']}" for cluster in scenario["clusters"] for pool in cluster["pools"]]
+    patterns = [["*"], [rng.choice(pools)], [f"{scenario['clusters'][0]['name']}/*"],
+                rng.sample(pools, min(2, len(pools)))]
+    if rng.random() < 0.6:
+        measure, most = rng.choice([("machines", [2, 3, 5]), ("vcpu", [8, 16, 30]), ("gpu", [1, 2, 3]),
+                                    ("kw", [0.5, 1]), ("usd_per_hour", [4, 8.5])])
+        scenario["limits"] = [{"name": "cap", "pools": rng.choice(patterns), "measure": measure,
+                               "max": rng.choice(most)}]
+    if rng.random() < 0.7:
+        row: Row = {"name": "plan", "covers": rng.choice(patterns), "max_buy": rng.choice([0, 2, 5.5]),
+                    "owned": rng.choice([0, 1, 1.25]), "unit": "usd_per_hour", "discount": rng.choice([0.2, 0.4])}
+        if rng.random() < 0.4:
+            del row["discount"]
+            row |= {"unit": "machines", "price_usd_per_hour": rng.choice([0.5, 1.25]), "owned": int(row["owned"]),
+                    "max_buy": int(row["max_buy"])}
+        scenario["commitments"] = [row]
 
 
 class Inputs:
