@@ -80,11 +80,13 @@ def _key(pool: int, load: Load) -> tuple[int, bytes]:
 
 
 def complete(
-    problem: Problem, units: Units, *, effort: int = 2, packings: Packings | None = None
+    problem: Problem, units: Units, *, effort: int = 2, packings: Packings | None = None, jointly: bool = True
 ) -> Solution | Shortfall:
     """The cheapest machines for these units, or the pools and slots that lack room.
 
-    `packings` are those seen before (else new ones of `effort`). Raises ValueError when a unit's replica fits no
+    `packings` are those seen before (else new ones of `effort`). Where pools share limits or commitments, machines are
+    bought `jointly`, which takes longer; else only where limits ask for it, and commitments for what each pool buys by
+    itself. Raises ValueError when a unit's replica fits no
     machine of its pool.
     """
     packings = packings or Packings(problem, effort)
@@ -106,7 +108,7 @@ def complete(
             machines[pool] = counts
         fallbacks = found.fallbacks
     alone = Solution(units, _by_offer(problem, offered, machines), fallbacks)
-    return _sharing(problem, alone, packed) if has_shared(problem) else alone
+    return _sharing(problem, alone, packed, jointly) if has_shared(problem) else alone
 
 
 def _by_offer(problem: Problem, offered: Terms, machines: Ints) -> Counts:
@@ -122,7 +124,7 @@ def _short(lacking: Ints) -> Shortfall:
     return Shortfall(pools, slots, lacking[pools, slots])
 
 
-def _sharing(problem: Problem, alone: Solution, needs: list[Needed]) -> Solution | Shortfall:
+def _sharing(problem: Problem, alone: Solution, needs: list[Needed], jointly: bool) -> Solution | Shortfall:
     """The same where pools share limits or commitments; `alone` is what is cheapest for each pool by itself.
 
     Where losses are to be survived, room for fallbacks was bought pool by pool, and these machines stay.
@@ -130,7 +132,7 @@ def _sharing(problem: Problem, alone: Solution, needs: list[Needed]) -> Solution
     kept = not passed(problem, alone.machines).any()
     if kept and not len(problem.commitments.owned):
         return alone
-    joint = buy_jointly(problem, needs) if problem.survival is None else None
+    joint = buy_jointly(problem, needs) if problem.survival is None and (jointly or not kept) else None
     if joint is not None and not joint.lacking.any():
         together = replace(alone, machines=joint.machines, bought=joint.bought)
         if not passed(problem, together.machines).any():

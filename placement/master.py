@@ -19,7 +19,10 @@ from placement.bound import Choices, Prices, may_drop
 from placement.columns import Column, ColumnSet, UnitTable
 from placement.groups import Cut, Groups, Row, best_cut
 from placement.master_lp import Key, Lp, build, coefficients
+from placement.master_shared import share, shared_levels, shared_prices, spread, unit_cuts
 from placement.problem import Bools, Floats, Ints, Problem, Purchase
+from placement.shared import has_shared
+from placement.shared_bound import FREE
 from placement.simplex import open_highs
 from placement.weights import WeightFinder, stack
 
@@ -83,7 +86,7 @@ class Master:
 
     def solve(self, seconds: float = 1e9) -> bool:
         """Build, warm-start from the last basis, solve; False (and the last solution kept) when `seconds` run out."""
-        lp = build(self.problem, self.groups, self._active, self.columns, self.art_usd, self.forbidden)
+        lp = build(self.problem, self.groups, self._active, self.columns, self.art_usd, self.forbidden, share)
         solver = open_highs(self._threads)
         solver.setOptionValue("time_limit", seconds)
         solver.passModel(_model(lp, *coefficients(lp, self.groups, self.weights, self.columns, self.units)))
@@ -134,25 +137,28 @@ class Master:
         pools, slots, shapes = len(problem.pools.cluster), problem.slots, len(problem.shapes)
         replica = np.zeros((2, shapes, pools, slots))
         firm, spot = np.zeros((pools, slots)), np.zeros((pools, slots))
+        shared = shared_prices(self._lp, problem, self._dual) if self._lp.shared else FREE
+        factor = spread(problem, self.groups, shared)
         for row, number in zip(self._lp.packing, self._lp.packing_at, strict=True):
             price = -self._dual[number]
             if price <= 1e-12:
                 continue
             p, at = self.groups.pool[row.group], self.groups.slots[row.group]
-            rent = (price * self.weights[p][row.weight])[:, None]
-            replica[0, :, p, at] += rent[:, 0]
-            firm[p, at] += price
+            each = price * factor[p, at]
+            rent = self.weights[p][row.weight][:, None] * each
+            replica[0, :, p, at] += rent.T
+            firm[p, at] += each
             if not row.firm:
-                replica[1, :, p, at] += rent[:, 0]
-                spot[p, at] += price
+                replica[1, :, p, at] += rent.T
+                spot[p, at] += each
         weight, slack = problem.workloads.weight, problem.slack
         if problem.objective.mode == "min_cost":
             rate = self._price_of("floor")
             drop = np.where(may_drop(problem), rate * weight, np.inf)
-            return Prices(replica, firm, spot, 1.0, drop, -rate * slack)
+            return Prices(replica, firm, spot, 1.0, drop, -rate * slack, shared)
         rate = self._price_of("budget")
         constant = -rate * problem.objective.budget_usd if rate > 0 else 0.0
-        return Prices(replica, firm, spot, rate, weight.copy(), constant)
+        return Prices(replica, firm, spot, rate, weight.copy(), constant, shared)
 
     def _price_of(self, key: str) -> float:
         """The price of the row of that name, 0 when there is none."""
@@ -226,7 +232,10 @@ class Master:
 
     def split(self, loads: Floats, worth: float) -> tuple[int, float]:
         """Split groups where that is worth more than `worth`; returns how many were and what all splits are worth."""
-        cuts = [cut for p in range(len(self.weights)) if loads[:, :, p].any() for cut in self._cuts(p, loads)]
+        shared, cuts = self._shared_levels(loads) if has_shared(self.problem) else ({}, [])
+        cuts += [cut for p in range(len(self.weights)) if loads[:, :, p].any()
+                 for cut in self._cuts(p, loads, shared.get(p, []))]
+        cuts = list({cut.group: cut for cut in sorted(cuts, key=lambda cut: cut.worth)}.values())  # one a group
         chosen = sorted((cut for cut in cuts if cut.worth > worth), key=lambda cut: -cut.worth)
         for cut in chosen:
             rows = self._active.pop(cut.group)
@@ -234,8 +243,21 @@ class Master:
                 self._active[child] = [Row(child, r.weight, r.firm) for r in rows]
         return len(chosen), sum(cut.worth for cut in cuts)
 
-    def _cuts(self, p: int, loads: Floats) -> list[Cut]:
-        """For each group of pool p the cut that matters most: around what is held, and around limits."""
+    def _shared_levels(self, loads: Floats) -> tuple[dict[int, list[tuple[float, Floats]]], list[Cut]]:
+        """Where slots should be told apart for what pools share: levels by pool, and cuts."""
+        problem, values = self.problem, dict(zip(self._lp.col_keys, self._value, strict=True))
+        every = loads[0] + loads[1]
+        need = np.array([(stack(self.weights[p], len(problem.shapes)) @ every[:, p]).max(axis=0)
+                         for p in range(len(self.weights))])  # fmt: skip
+        held = np.zeros(len(need))
+        for o in np.flatnonzero(problem.offers.purchase <= Purchase.COMMITTED).tolist():
+            held[problem.offers.pool[o]] += float(values.get(("level", o), 0.0))
+        units = [float(values.get(("held", k), 0.0)) for k in range(len(problem.commitments.owned))]
+        prices = shared_prices(self._lp, problem, self._dual)
+        return shared_levels(problem, need, held, units), unit_cuts(problem, self.groups, need, held, prices)
+
+    def _cuts(self, p: int, loads: Floats, shared: list[tuple[float, Floats]]) -> list[Cut]:
+        """For each group of pool p the cut that matters most: around what is held, around limits, what is shared."""
         offers, most = self.problem.offers, float(self.problem.pools.max_machines[p].max())
         matrix = stack(self.weights[p], len(self.problem.shapes))
         used = matrix @ (loads[0, :, p] + loads[1, :, p])
@@ -247,7 +269,7 @@ class Master:
         held = sum(float(values.get(("level", o), 0.0)) for o in fixed.tolist())
         levels = [(held, need), (held, firm)] if len(fixed) else []
         levels.append((most, need))
-        levels += [(float(offers.max_machines[o].max()), need - firm) for o in spot]
+        levels += [(float(offers.max_machines[o].max()), need - firm) for o in spot] + shared
         groups = ((g, self.groups.slots[g]) for g in self.groups.alive[p])
         cuts = (best_cut(g, slots, used, levels, float(price)) for g, slots in groups if len(slots) > 1)
         return [cut for cut in cuts if cut is not None]

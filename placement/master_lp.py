@@ -19,7 +19,10 @@ Key = Hashable
 
 
 class Lp:
-    """Columns, rows and coefficients under construction. Columns of streams come last, in their order."""
+    """Columns, rows and coefficients under construction. Columns of streams come last, in their order.
+
+    `shared` are the rows of what pools share (`placement.master_shared`): kind, row of the problem's table, slots, row.
+    """
 
     def __init__(self) -> None:
         self.col_keys: list[Key] = []
@@ -34,6 +37,7 @@ class Lp:
         self.packing: list[Row] = []
         self.packing_at: list[int] = []
         self.first_stream = 0
+        self.shared: list[tuple[str, int, Ints, int]] = []
 
     def row(self, key: Key, lower: float, upper: float) -> int:
         """A new row; returns its number."""
@@ -54,18 +58,19 @@ class Lp:
 
 def build(
     problem: Problem, groups: Groups, active: dict[int, list[Row]], columns: list[Column], art_usd: Floats,
-    forbidden: Callable[[Column], bool],
+    forbidden: Callable[[Column], bool], share: Callable[[Lp, Problem, Groups, float], None],
 ) -> Lp:  # fmt: skip
     """All but the coefficients of the columns of streams, which `coefficients` adds.
 
     `active` are the open packing rows by group; `art_usd` [S] is what a stream without any choice costs; `forbidden`
-    columns stay at zero.
+    columns stay at zero; `share` adds what pools share.
     """
     lp = Lp()
     by_cost = problem.objective.mode == "min_cost"
     scale = 1.0 if by_cost else 0.0
     for p in range(len(problem.pools.cluster)):
         _machines(lp, problem, groups, active, p, scale)
+    share(lp, problem, groups, scale)
     drops = _drops(lp, problem)
     lp.first_stream = len(lp.row_keys)
     for s, w in enumerate(problem.streams.workload):

@@ -1,8 +1,8 @@
 """What one move costs exactly: a solution priced again with one unit at another pool and all else in place.
 
 The machines of the pool that the unit leaves and of the pool where it goes are packed and bought anew; those of all
-other pools stay. The price is the difference of `placement.verify.costs`. A re-solve, in which the others may adapt,
-can only be cheaper.
+other pools stay, and so does what is held of commitments. The price is the difference of `placement.verify.costs`. A
+re-solve, in which the others may adapt, can only be cheaper.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from placement.packing import needed
 from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem
 from placement.purchase import Bought, Terms, buy, terms
 from placement.result import Solution, Units
+from placement.shared import passed
 from placement.verify import Costs, costs
 
 SIMPLE, EXACT = 0, 2
@@ -50,6 +51,7 @@ class Mover:
     def __init__(self, problem: Problem, solution: Solution) -> None:
         self._problem, self._solution, self._terms = problem, solution, terms(problem)
         self._pool = problem.candidates.pool[solution.units.candidate]
+        self._passed = passed(problem, solution.machines)
         self._left: tuple[int, Counts, Problem] | None = None
         self._simple: dict[int, Bought] = {}
 
@@ -74,8 +76,11 @@ class Mover:
         lacking = int(bought.lacking.max(initial=0))
         if lacking:
             bought = self._buy(pool, units, effort, lacking)
-        then = costs(few, Solution(units, self._with(left, pool, bought)))
-        return Move(unit, candidate, start, _difference(then, costs(few, Solution(self._solution.units, now))),
+        counts, held = self._with(left, pool, bought), self._solution.bought
+        if not lacking and (passed(self._problem, counts) & ~self._passed).any():
+            lacking = 1  # a limit that the pool shares with others has no room for all of it
+        then = costs(few, Solution(units, counts, bought=held))
+        return Move(unit, candidate, start, _difference(then, costs(few, Solution(self._solution.units, now, bought=held))),
                     lacking, exact)
 
     def _simply(self, pool: int) -> Counts:
@@ -94,7 +99,8 @@ class Mover:
             stay = np.flatnonzero((self._pool == pool) & (np.arange(len(self._pool)) != unit))
             left = self._with(solution.machines, pool, self._buy(pool, _some(solution.units, stay), EXACT))
             nobody = _some(solution.units, np.zeros(0, np.int64))
-            stays, goes = (costs(few, Solution(nobody, counts)).total_usd for counts in (solution.machines, left))
+            stays, goes = (costs(few, Solution(nobody, counts, bought=solution.bought)).total_usd
+                           for counts in (solution.machines, left))
             self._left = unit, left if goes < stays else solution.machines, few
         return self._left[1:]
 

@@ -59,6 +59,7 @@ class Searcher:
 
     def __init__(self, problem: Problem, units: Shortlist, weights: list[list[Floats]], drop_usd: Floats) -> None:
         self.problem, self.units = problem, units
+        self._priced = problem
         self._rules, self._purse, self._links = make_rules(problem, drop_usd), make_purse(problem), make_links(problem)
         self._budget_usd = problem.objective.budget_usd
         streams, copies = len(problem.streams.shape), max(1, int(units.block_copies.max(initial=1)))
@@ -124,9 +125,15 @@ class Searcher:
         self._rules = self._rules._replace(budget_usd=min(self._rules.budget_usd, self._budget_usd - less))
         return False
 
+    def price(self, problem: Problem) -> None:
+        """Pay for machines as this problem does from now on: the same one, with its machines at other prices."""
+        self._priced = problem
+        self._purse = make_purse(problem)._replace(pool_max=self._purse.pool_max)
+        self.book()
+
     def relax(self) -> None:
         """Forget what `squeeze` and `save` took away."""
-        self._purse = make_purse(self.problem)
+        self._purse = make_purse(self._priced)
         self._rules = self._rules._replace(budget_usd=self._budget_usd)
         self.book()
 

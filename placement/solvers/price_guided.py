@@ -33,6 +33,7 @@ from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
 from placement.shortlist import shortlist
 from placement.solvers.highs import solve_exact
+from placement.steering import Steering
 from placement.weights import WeightFinder
 
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
@@ -193,7 +194,7 @@ class _Run:
         if not has_shared(self.problem) and not self.best.better(searcher.book(), left_out, self.by_cost):
             return True  # where pools share, the search does not know what machines cost in the end
         began = time.monotonic()
-        solution = complete(self.problem, searcher.plan(), packings=packings)
+        solution = complete(self.problem, searcher.plan(), packings=packings, jointly=not self.large)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
         if isinstance(solution, Shortfall):
             self.why_not = solution.why
@@ -336,6 +337,13 @@ class _Thread:
     finders: list[WeightFinder]
     columns: list[Column]
     fraction: Floats
+    steering: Steering | None
+
+    def steer(self) -> None:
+        """Have the search pay for what pools share by the plan it holds."""
+        if self.steering is not None:
+            self.steering.learn(*self.searcher.machines)
+            self.searcher.price(self.steering.priced)
 
 
 def _search(run: _Run) -> None:
@@ -414,7 +422,11 @@ def _new_thread(run: _Run, seed: int) -> _Thread:
     packings = Packings(problem, 0 if run.large else 2)
     searcher = Searcher(problem, units, weights, _drop_usd(run))
     rng = np.random.default_rng(seed)
-    return _Thread(searcher, weights, rng, packings, finders, list(master.columns), master.fraction)
+    prices = bounding.prices
+    steering = Steering(problem, prices.shared, prices.cost_scale) if has_shared(problem) else None
+    if steering is not None:
+        searcher.price(steering.priced)
+    return _Thread(searcher, weights, rng, packings, finders, list(master.columns), master.fraction, steering)
 
 
 def _drop_usd(run: _Run) -> Floats:
@@ -451,6 +463,7 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
         heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
         most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
         searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
+        thread.steer()
         stretch += 1
         late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= learn_from
         if late or run.stopped():
