@@ -31,7 +31,7 @@ def fleet(**fields: Any) -> Row:
 def plan_of(folder: Path, scenario: Row) -> Row:
     """The plan of a scenario by HiGHS as it lies on disk; `planner verify` agrees with it."""
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-    make_plan(folder, PlanRequest(solver="highs", time_limit_s=20)).write(folder / "plan.json")
+    make_plan(folder, PlanRequest(solver="highs", time_limit_s=90)).write(folder / "plan.json")
     assert verify_plan(folder, folder / "plan.json").violations == ()
     plan: Row = json.loads((folder / "plan.json").read_text())
     return plan
