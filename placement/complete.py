@@ -28,13 +28,15 @@ _NAMED = 5
 class Shortfall:
     """Where the units find no room: `pool`, `slot` and how many machines are `lacking` there, [k] each.
 
-    `homeless` are the units that find no fallback, where it is for a loss that room lacks.
+    `homeless` are the units that find no fallback, where it is for a loss that room lacks. Where pools have room but
+    share limits that do not, `passing` are the machines [O, T] that pass these limits.
     """
 
     pool: Ints
     slot: Ints
     lacking: Ints
     homeless: Homeless | None = None
+    passing: Counts | None = None
 
     @property
     def why(self) -> str:
@@ -119,9 +121,9 @@ def _by_offer(problem: Problem, offered: Terms, machines: Ints) -> Counts:
     return counts
 
 
-def _short(lacking: Ints) -> Shortfall:
+def _short(lacking: Ints, passing: Counts | None = None) -> Shortfall:
     pools, slots = np.nonzero(lacking)
-    return Shortfall(pools, slots, lacking[pools, slots])
+    return Shortfall(pools, slots, lacking[pools, slots], passing=passing)
 
 
 def _sharing(problem: Problem, alone: Solution, needs: list[Needed], jointly: bool) -> Solution | Shortfall:
@@ -139,7 +141,8 @@ def _sharing(problem: Problem, alone: Solution, needs: list[Needed], jointly: bo
             return together
     if kept:
         return replace(alone, bought=best_bought(problem, alone.machines))
-    return _short(joint.lacking if joint is not None and joint.lacking.any() else _crowding(problem, alone.machines))
+    lacking = joint.lacking if joint is not None and joint.lacking.any() else _crowding(problem, alone.machines)
+    return _short(lacking, alone.machines)
 
 
 def _crowding(problem: Problem, machines: Counts) -> Ints:

@@ -80,8 +80,8 @@ class Mover:
         if not lacking and (passed(self._problem, counts) & ~self._passed).any():
             lacking = 1  # a limit that the pool shares with others has no room for all of it
         then = costs(few, Solution(units, counts, bought=held))
-        return Move(unit, candidate, start, _difference(then, costs(few, Solution(self._solution.units, now, bought=held))),
-                    lacking, exact)
+        before = costs(few, Solution(self._solution.units, now, bought=held))
+        return Move(unit, candidate, start, _difference(then, before), lacking, exact)
 
     def _simply(self, pool: int) -> Counts:
         """The solution's machines, with those of one pool packed by simple orders."""

@@ -12,11 +12,13 @@ import numpy as np
 
 from placement.problem import Counts, Floats, Ints, Problem
 from placement.purchase import buy, terms
-from placement.shared import best_bought, cover, covered, measured, units_per_machine
+from placement.shared import best_bought, cover, covered, measured, passed, units_per_machine
 from placement.shared_bound import SharedPrices, priced
 
 _STEP = 0.25
 """Share of a machine's price by which a limit passed by all of itself makes it dearer in one step."""
+_LEAST = 1.0
+"""A limit that packing passes is taken to be passed by this share of itself at least: small steps come too late."""
 
 
 class Steering:
@@ -71,6 +73,13 @@ class Steering:
             left -= cover(self._problem, k, left, level)[0]
             apart = (wanted - level) / max(level, float(wanted.max(initial=0.0)), 1e-9)
             self._unit[k] = np.clip(self._unit[k] + _STEP * self._dearest[k] * apart, 0.0, self._dearest[k])
+
+    def press(self, machines: Counts) -> None:
+        """Make dearer what passes a limit with the `machines` [O, T] that packing came to, and nothing cheaper."""
+        most = self._problem.limits.most
+        over = measured(self._problem, machines) / np.maximum(most, 1e-9) - 1
+        step = np.where(passed(self._problem, machines), np.clip(over, _LEAST, 1.0), 0.0)
+        self._limit += _STEP * self._worth[:, None] * step
 
     def _machines(self, firm: Ints, every: Ints) -> Counts:
         """What each pool would buy at these prices [O, T]."""

@@ -70,6 +70,8 @@ _COLD = 1e-3
 _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
 _FIRST_TRIES = 40
+_FEW = 8
+"""Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _LEARN_EVERY = 6
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
@@ -183,11 +185,12 @@ class _Run:
     def tell(self, phase: str, solution: Solution | None = None) -> None:
         self.watch.report(phase, solution, self.objective, self.bound)
 
-    def offer(self, searcher: Searcher, packings: Packings, phase: str) -> bool:
-        """Pack the searcher's plan; keep and report it when it is complete and the best so far.
+    def offer(self, thread: _Thread, packings: Packings, phase: str) -> bool:
+        """Pack the plan of the thread's search; keep and report it when it is complete and the best so far.
 
         Where room or money lacks the searcher is told to do with less, and the answer is False.
         """
+        searcher = thread.searcher
         if searcher.missing:
             return True
         left_out = float(self.problem.workloads.weight[searcher.dropped].sum())
@@ -198,7 +201,11 @@ class _Run:
         self.packing_s = max(self.packing_s, time.monotonic() - began)
         if isinstance(solution, Shortfall):
             self.why_not = solution.why
-            searcher.squeeze(solution.pool, solution.slot, solution.lacking)
+            if solution.passing is not None and thread.steering is not None:
+                thread.steering.press(solution.passing)
+                searcher.price(thread.steering.priced)
+            if solution.passing is None or solution.lacking.sum() <= _FEW:
+                searcher.squeeze(solution.pool, solution.slot, solution.lacking)
             return False
         return self.take(solution, left_out, phase) or searcher.save(_cost(self.problem, solution))
 
@@ -470,7 +477,7 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
             _learn(run, thread)
             for _ in range(_MENDS):
                 searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
-                if run.offer(searcher, thread.packings, "search") or run.stopped():
+                if run.offer(thread, thread.packings, "search") or run.stopped():
                     break
 
 
@@ -484,7 +491,7 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
         if trial % 3 == 2:
             _learn(run, thread)
-        run.offer(thread.searcher, simple, "first plan")
+        run.offer(thread, simple, "first plan")
     thread.searcher.relax()
 
 
