@@ -9,7 +9,9 @@ import numpy as np
 
 from placement.bound import Choices, Pricer, Prices
 from placement.master import Master
-from placement.problem import Floats, Problem
+from placement.problem import Floats, Ints, Problem
+from placement.searcher import Searcher
+from placement.shortlist import Shortlist, columns_in_use, shortlist
 
 _ROUGH, _FINE = 1e-3, 2e-4
 """Relative distance of master and bound at which columns suffice, before and after time groups have settled."""
@@ -47,12 +49,33 @@ class Bounding:
         """First columns: the cheapest choices when every replica rents its share of the pool's cheapest machine."""
         problem = self._problem
         nothing, never = np.zeros_like(problem.pools.run_usd), np.full(len(problem.workloads.weight), np.inf)
-        self.prices = Prices(_fluid_rent(problem), nothing, nothing, 1.0, never, 0.0)
+        self.prices = Prices(fluid_rent(problem), nothing, nothing, 1.0, never, 0.0)
         self.choices = self.pricer.cheapest(self.prices)
         finite = np.where(np.isfinite(self.choices.best), self.choices.best, 0.0)
         self.master.art_usd = _ART_FACTOR * finite + _ART_USD
         self.master.add_columns(self.choices, np.full(len(finite), np.inf), 4)
         self.done = not self.solve()
+
+    @property
+    def weights(self) -> list[list[Floats]]:
+        """Packing weights known, by pool."""
+        return self.master.weights
+
+    @property
+    def legal(self) -> list[Ints]:
+        """Shapes that may be in each pool."""
+        return self.master.legal
+
+    def shortlist(self) -> Shortlist:
+        """The units worth trying at the prices of now."""
+        master = self.master
+        used = columns_in_use(self.choices, master.columns, master.fraction, master.units)
+        return shortlist(self._problem, self.prices, self.choices, used)
+
+    def start(self) -> Callable[[Searcher, np.random.Generator], None]:
+        """A way to start a search from the fractions of now; its units are on the `shortlist` of now."""
+        columns, fraction, table = list(self.master.columns), self.master.fraction, self.master.units
+        return lambda searcher, rng: searcher.round_columns(columns, fraction, table, rng)
 
     def _seconds(self) -> float:
         return max(0.05, self._deadline - time.monotonic())
@@ -101,7 +124,7 @@ class Bounding:
             self.done = True
 
 
-def _fluid_rent(problem: Problem) -> Floats:
+def fluid_rent(problem: Problem) -> Floats:
     """[2, C, P, T]: the cheapest machine-slot of each pool, shared by as many replicas as one machine holds."""
     offers, pools = problem.offers, problem.pools
     rent = np.zeros((2, len(problem.shapes), len(pools.cluster), problem.slots))

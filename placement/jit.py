@@ -31,3 +31,14 @@ def read_only(array: NDArray[S]) -> NDArray[S]:
     view = array.view()
     view.setflags(write=False)
     return view
+
+
+def fast_jit(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile as `jit` does, but let sums be reordered and vectorised: for guesses that something exact checks later.
+
+    Such a kernel must not meet infinities or NaN: the compiler takes it that there are none.
+    """
+    try:
+        return cast(Callable[P, R], numba.njit(cache=True, nogil=True, fastmath=True)(function))
+    except RuntimeError:  # no folder to keep compiled code in, as in a container that is read-only
+        return cast(Callable[P, R], numba.njit(nogil=True, fastmath=True)(function))

@@ -30,12 +30,21 @@ def unit_needs(problem: Problem, units: Units) -> Counts:
     row = variants.row[units.variant]
     steady = row >= 0
     needs[steady] = variants.rows[row[steady]]
-    for u in np.flatnonzero(~steady):
-        v = units.variant[u]
-        for run in range(int(variants.runs[v])):
-            first = int(units.start[u] + run * variants.period[v])
-            needs[u, first: first + int(variants.length[v])] = variants.level[v]
+    batch = np.flatnonzero(~steady)
+    needs[batch] = _runs(problem, units.variant[batch], units.start[batch])
     return needs
+
+
+def _runs(problem: Problem, variant: Ints, start: Ints) -> Counts:
+    """Replicas of batch variants [n] from their starts, in each slot [n, T]."""
+    v, count = problem.variants, problem.variants.runs[variant]
+    unit = np.repeat(np.arange(len(variant)), count)
+    turn = np.arange(len(unit)) - np.repeat(np.cumsum(count) - count, count)
+    begin = start[unit] + turn * v.period[variant[unit]]
+    change = np.zeros((len(variant), problem.slots + 1), np.int32)
+    np.add.at(change, (unit, begin), v.level[variant[unit]])
+    np.add.at(change, (unit, begin + v.length[variant[unit]]), -v.level[variant[unit]])
+    return np.cumsum(change[:, :-1], axis=1, dtype=np.int32)
 
 
 def variants_at(problem: Problem, stream: Ints, copies: Ints, speed: Ints) -> Ints:

@@ -18,6 +18,7 @@ from placement.domains import choose_domains
 from placement.jit import jit
 from placement.payment import pool_cost
 from placement.problem import Bools, Floats, Ints
+from placement.shortlist import Shortlist
 
 _TOGETHER, _TWO_POOLS, _FLIP = 0.75, 0.4, 0.15
 """Chances that the streams taken out share pools, that these are two, and that a workload is dropped or taken in."""
@@ -298,6 +299,64 @@ def _copy_plan(placed: Ints, copies: Ints, dropped: Bools, to_placed: Ints, to_c
             to_placed[s, c] = placed[s, c]
     for w in range(len(dropped)):
         to_dropped[w] = dropped[w]
+
+
+@jit
+def draw(
+    units: Shortlist, chance: Floats, luck: Floats, workload: Ints, dropped: Bools, placed: Ints, copies: Ints
+) -> None:  # fmt: skip
+    """A start at random: each stream takes one block, and copies in it, by the `chance` [N] of its units.
+
+    The copies of a block are drawn together (systematic sampling), so that a unit taken wholly is always among them.
+    `luck` [2 S] are random numbers. A stream without chances stays out.
+    """
+    for s in range(len(copies)):
+        copies[s] = 0
+        if dropped[workload[s]]:
+            continue
+        total = 0.0
+        for b in range(units.stream_first[s], units.stream_first[s + 1]):
+            total += _block_chance(units, chance, b)
+        left = luck[2 * s] * total
+        for b in range(units.stream_first[s], units.stream_first[s + 1]):
+            part = _block_chance(units, chance, b)
+            left -= part
+            if part > 0 and left <= 0:
+                _draw_copies(units, chance, b, part, luck[2 * s + 1], placed[s])
+                copies[s] = units.block_copies[b]
+                break
+
+
+@jit
+def _block_chance(units: Shortlist, chance: Floats, block: int) -> float:
+    """The chance of a block, 0 when too few of its units have any for its copies to lie apart."""
+    total, count = 0.0, 0
+    for u in range(units.block_first[block], units.block_first[block + 1]):
+        total += chance[u]
+        count += chance[u] > 0
+    copies = units.block_copies[block]
+    return float(total / copies) if count >= copies else 0.0
+
+
+@jit
+def _draw_copies(units: Shortlist, chance: Floats, block: int, part: float, luck: float, placed: Ints) -> None:
+    """Draw as many units of a block as it has copies, each with `chance` / `part`, into `placed` [K]."""
+    taken, reached = 0, 0.0
+    first, end = units.block_first[block], units.block_first[block + 1]
+    for u in range(first, end):
+        reached += min(1.0, chance[u] / part)
+        if taken < units.block_copies[block] and reached > taken + luck:
+            placed[taken] = u
+            taken += 1
+    u = end - 1
+    while taken < units.block_copies[block]:  # rounding left one out: the last with a chance that is not there yet
+        known = chance[u] <= 0
+        for c in range(taken):
+            known = known or placed[c] == u
+        if not known:
+            placed[taken] = u
+            taken += 1
+        u -= 1
 
 
 @jit

@@ -7,13 +7,13 @@ import numpy as np
 from placement.booking import Links, Rules, State, Tables, book_all
 from placement.bound import may_drop
 from placement.columns import Column, UnitTable
-from placement.domains import failure_domains, survives
+from placement.domains import SLO_TOLERANCE, failure_domains, survives, together
 from placement.jit import read_only
 from placement.payment import make_purse
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Units
-from placement.search import improve
-from placement.shortlist import Shortlist
+from placement.search import draw, improve
+from placement.shortlist import Shortlist, keys
 from placement.weights import stack, undominated
 
 
@@ -167,6 +167,32 @@ class Searcher:
         if self.problem.objective.mode == "max_sla":
             self.dropped |= gone
         self.book()
+
+    def draw(self, units: Units, share: Floats, rng: np.random.Generator) -> None:
+        """Start from fractions of units: each stream draws how many copies and which, by the units' `share` [n]."""
+        listed = self.units
+        key = keys(self.problem, listed.candidate, listed.variant, listed.start)
+        order = np.argsort(key, kind="stable")
+        mine = keys(self.problem, units.candidate, units.variant, units.start)
+        at = order[np.minimum(np.searchsorted(key[order], mine), len(key) - 1)]
+        chance = np.zeros(len(key))
+        found = key[at] == mine
+        chance[at[found]] = share[found]
+        self.clear()
+        draw(listed, chance, rng.random(2 * len(self.copies)), self._rules.workload, self.dropped, self.placed,
+             self.copies)
+        self._take_out_weak()
+        self.book()
+
+    def _take_out_weak(self) -> None:
+        """Streams whose copies miss their availability together go out."""
+        rules = self._rules
+        asked = np.flatnonzero((self.copies > 1) & (rules.target > 0))
+        there = np.arange(int(self.copies[asked].max(initial=1))) < self.copies[asked, None]
+        pools = self.units.pool[self.placed[asked, : there.shape[1]]]
+        chosen = np.where(there, rules.pool_domain[pools], -1)
+        weak = together(rules.path, rules.up, chosen) < rules.target[asked] - SLO_TOLERANCE
+        self.copies[asked[weak]] = 0
 
     def _survives(self, column: Column, table: UnitTable) -> bool:
         """Whether the copies meet their availability together: the master does not ask for that."""

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.bound import Choices, Prices, Tables, cheapest_by_domain, run_rent, sum_up, tables
-from placement.columns import Column, Unit, UnitTable, unit_needs
+from placement.columns import Column, UnitTable
 from placement.domains import SLO_TOLERANCE, choose_domains, failure_domains, together
 from placement.jit import jit, read_only
-from placement.problem import Bools, Counts, Floats, Ints, Problem
+from placement.needs import unit_needs as all_needs
+from placement.problem import Counts, Floats, Ints, Problem
+from placement.result import Units
 
 _STARTS_KEPT = 6
 _MOST = 40
@@ -83,15 +85,14 @@ def _cheapest_starts(
 
 @jit
 def _cheapest_units(
-    table: Tables, replica_usd: Floats, cost_scale: float, starts_kept: int, wanted: Bools, units: Ints
+    table: Tables, replica_usd: Floats, cost_scale: float, starts_kept: int, wanted: Ints, units: Ints
 ) -> Ints:
-    """For every wanted row q the cheapest units, `units` [Q, most, 3] (candidate, variant, start); how many, [Q]."""
-    found = np.zeros(len(table.q_stream), np.int64)
+    """For every wanted row [n] the cheapest units, `units` [n, most, 3] (candidate, variant, start); how many, [n]."""
+    found = np.zeros(len(wanted), np.int64)
     costs, sums = np.empty(units.shape[1]), np.empty(replica_usd.shape[3] + 1)
     start_costs, start_units = np.empty(starts_kept), np.empty((starts_kept, 3), np.int64)
-    for q in range(len(table.q_stream)):
-        if not wanted[q]:
-            continue
+    for i in range(len(wanted)):
+        q = wanted[i]
         s, k = table.q_stream[q], table.q_copies[q]
         for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
             if k == 1 and not table.single[n]:
@@ -102,49 +103,49 @@ def _cheapest_units(
                 if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[n]:
                     continue
                 starts = _cheapest_starts(table, n, u, fixed, price, sums, start_costs, start_units)
-                for i in range(starts):
-                    found[q] = _keep(start_costs[i], n, u, start_units[i, 2], found[q], costs, units[q])
+                for j in range(starts):
+                    found[i] = _keep(start_costs[j], n, u, start_units[j, 2], found[i], costs, units[i])
     return found
 
 
-def shortlist(
-    problem: Problem, prices: Prices, choices: Choices, columns: list[Column], fraction: Floats, table: UnitTable,
-    most: int = _MOST,
-) -> Shortlist:  # fmt: skip
-    """Build the list from prices [of `placement.bound`], the cheapest choices at them, and the master's solution."""
-    used: dict[tuple[int, int], set[Unit]] = {}
-    for column, value in zip(columns, fraction, strict=False):  # columns added since have no value yet
-        if value > 1e-6:
-            used.setdefault((column.stream, len(column.units)), set()).update(table.units[u] for u in column.units)
+def shortlist(problem: Problem, prices: Prices, choices: Choices, used: Ints, most: int = _MOST) -> Shortlist:
+    """Build the list from prices [of `placement.bound`] and the cheapest choices at them.
+
+    `used` [n, 4] are units to keep in any case: row of the choices, candidate, variant, start.
+    """
     cost, legal = _surviving(problem, prices, choices)
     best = np.full(len(choices.best), np.inf)
     np.minimum.at(best, choices.stream, cost)
     wanted = (cost <= _DEARER * best[choices.stream] + 1e-6) & np.isfinite(cost)
-    wanted |= np.array([(int(a), int(b)) in used for a, b in zip(choices.stream, choices.copies, strict=True)], bool)
-    units = np.zeros((len(choices.stream), most, 3), np.int64)
+    wanted[used[:, 0]] = True
+    rows = np.flatnonzero(wanted)
+    units = np.zeros((len(rows), most, 3), np.int64)
     scale = prices.cost_scale if prices.cost_scale > 0 else 1.0  # where money is no object, still the cheapest
-    found = _cheapest_units(tables(problem), prices.replica_usd, scale, _STARTS_KEPT, wanted, units)
-    return _table(problem, choices, wanted, units, found, used, legal)
+    found = _cheapest_units(tables(problem), prices.replica_usd, scale, _STARTS_KEPT, rows, units)
+    cheapest = np.arange(most) < found[:, None]
+    listed = np.column_stack([np.repeat(rows, found), units[cheapest]])
+    legal = legal[wanted[legal[:, 0]]]
+    return _table(problem, choices, rows, np.concatenate([listed, used, _taken(choices, rows), legal]))
 
 
-def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floats, dict[int, list[Unit]]]:
-    """What copies cost that meet their availability together [Q]; and the units of those that are not the cheapest."""
+def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floats, Ints]:
+    """What copies cost that meet their availability together [Q]; and the units [n, 4] of those not the cheapest."""
     domains, table = failure_domains(problem), tables(problem)
-    target, most = problem.streams.availability[choices.stream], int(choices.copies.max(initial=1))
-    of_place = np.append(domains.pool[problem.candidates.pool], -1)[choices.candidate]
-    chosen = np.full((len(target), most), -1, np.int64)
-    for k in range(most):
-        some = choices.copies > k
-        chosen[some, k] = of_place[choices.first[:-1][some] + k]
+    target = problem.streams.availability[choices.stream]
     asked = np.flatnonzero((choices.copies > 1) & (target > 0) & np.isfinite(choices.cost))
-    weak = asked[together(domains.path, domains.up, chosen[asked]) < target[asked] - SLO_TOLERANCE]
-    cost, found = choices.cost.copy(), {}
-    for q, paid, units in zip(weak.tolist(), *_cheapest_surviving(
+    most = int(choices.copies[asked].max(initial=1))
+    of_place = np.append(domains.pool[problem.candidates.pool], -1)[choices.candidate]
+    chosen = np.full((len(asked), most), -1, np.int64)
+    for k in range(most):
+        some = choices.copies[asked] > k
+        chosen[some, k] = of_place[choices.first[asked[some]] + k]
+    weak = asked[together(domains.path, domains.up, chosen) < target[asked] - SLO_TOLERANCE]
+    cost = choices.cost.copy()
+    cost[weak], units = _cheapest_surviving(
         table, weak, prices.replica_usd, prices.cost_scale, read_only(domains.path), read_only(domains.up),
-        problem.streams.availability, most), strict=True):  # fmt: skip
-        cost[q] = paid
-        found[q] = [(int(n), int(v), int(t)) for n, v, t in units[: choices.copies[q]]] if np.isfinite(paid) else []
-    return cost, found
+        problem.streams.availability, most)  # fmt: skip
+    there = (np.arange(most) < choices.copies[weak, None]) & np.isfinite(cost[weak])[:, None]
+    return cost, np.column_stack([np.repeat(weak, there.sum(axis=1)), units[there]])
 
 
 @jit
@@ -169,38 +170,49 @@ def _cheapest_surviving(
     return cost, units
 
 
-def _table(
-    problem: Problem, choices: Choices, wanted: Bools, cheapest: Ints, found: Ints,
-    used: dict[tuple[int, int], set[Unit]], legal: dict[int, list[Unit]],
-) -> Shortlist:  # fmt: skip
-    """The cheapest units of each wanted row, those used, those of its cheapest choice and of the next domain, and those
-    of a cheap choice that meets the availability (`legal`, by row, where the cheapest does not).
-    """
-    units: list[Unit] = []
-    block_first, block_copies, block_stream = [0], [], []
-    for q in np.flatnonzero(wanted):
-        s, k, first = int(choices.stream[q]), int(choices.copies[q]), int(choices.first[q])
-        mine = [(int(a), int(b), int(t)) for a, b, t in cheapest[q, : found[q]]]
-        mine += sorted(used.get((s, k), set()) - set(mine))
-        best = ((int(choices.candidate[i]), int(choices.variant[i]), int(choices.start[i]))
-                for i in range(first, first + k + 1))  # fmt: skip
-        mine += [unit for unit in best if unit[0] >= 0 and unit not in mine]
-        mine += [unit for unit in legal.get(int(q), ()) if unit not in mine]
-        units += mine
-        block_first.append(len(units))
-        block_copies.append(k)
-        block_stream.append(s)
-    needs: dict[tuple[int, int], int] = {}
-    need = np.array([needs.setdefault((u, t), len(needs)) for _, u, t in units], np.int64)
-    rows = np.array([unit_needs(problem, u, t) for u, t in needs], np.int32).reshape(-1, problem.slots)
-    columns = np.array(units, np.int64).reshape(-1, 3)
-    candidate, copies = columns[:, 0].copy(), np.repeat(np.array(block_copies, np.int64), np.diff(block_first))
-    c, busy = problem.candidates, rows > 0
+def columns_in_use(choices: Choices, columns: list[Column], fraction: Floats, table: UnitTable) -> Ints:
+    """The units [n, 4] of columns that the master's solution takes, as `shortlist` wants them."""
+    row = {(int(s), int(k)): q for q, (s, k) in enumerate(zip(choices.stream, choices.copies, strict=True))}
+    units = sorted({(row[column.stream, len(column.units)], *table.units[u])
+                    for column, value in zip(columns, fraction, strict=False) if value > 1e-6 for u in column.units})
+    return np.array(units, np.int64).reshape(-1, 4)
+
+
+def keys(problem: Problem, candidate: Ints, variant: Ints, start: Ints) -> Ints:
+    """One number for every unit [n]: equal where the units are."""
+    return (candidate * max(1, len(problem.variants.stream)) + variant) * problem.slots + start
+
+
+def _taken(choices: Choices, rows: Ints) -> Ints:
+    """[n, 4]: the units of the cheapest choice of each of `rows`, and its unit in the next best cluster."""
+    count = choices.first[rows + 1] - choices.first[rows]
+    row = np.repeat(rows, count)
+    place = np.repeat(choices.first[rows] - np.cumsum(count) + count, count) + np.arange(len(row))
+    there = choices.candidate[place] >= 0
+    row, place = row[there], place[there]
+    return np.column_stack([row, choices.candidate[place], choices.variant[place], choices.start[place]])
+
+
+def _table(problem: Problem, choices: Choices, rows: Ints, units: Ints) -> Shortlist:
+    """The list of `units` [n, 4], each once, by row and then as they come; every one of `rows` has some."""
+    key = keys(problem, units[:, 1], units[:, 2], units[:, 3])
+    units = units[np.sort(np.unique(key, return_index=True)[1])]  # a variant belongs to one row
+    units = units[np.argsort(units[:, 0], kind="stable")]
+    row, candidate, variant, start = (np.ascontiguousarray(column) for column in units.T)
+    kinds, need = np.unique(variant * problem.slots + start, return_inverse=True)
+    needs = _needs(problem, *np.divmod(kinds, problem.slots))
+    busy, c = needs > 0, problem.candidates
     begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
     end = np.where(busy.any(axis=1), problem.slots - busy[:, ::-1].argmax(axis=1), 0)
     return Shortlist(
-        np.searchsorted(block_stream, np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
-        np.array(block_first, np.int64), np.array(block_copies, np.int64), candidate, columns[:, 1].copy(),
-        columns[:, 2].copy(), c.pool[candidate], c.cost_usd[candidate] + c.user_usd[candidate] / copies, need, rows,
-        begin.astype(np.int64), end.astype(np.int64),
+        np.searchsorted(choices.stream[rows], np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
+        np.append(np.searchsorted(row, rows), len(row)).astype(np.int64), choices.copies[rows], candidate, variant,
+        start, c.pool[candidate], c.cost_usd[candidate] + c.user_usd[candidate] / choices.copies[row],
+        need.reshape(-1).astype(np.int64), needs, begin.astype(np.int64), end.astype(np.int64),
     )  # fmt: skip
+
+
+def _needs(problem: Problem, variant: Ints, start: Ints) -> Counts:
+    """Replicas per slot [n, T] of one copy of each variant that starts at `start`."""
+    nothing = np.zeros(len(variant), np.int64)
+    return all_needs(problem, Units(nothing, nothing, nothing, variant, start))

@@ -11,15 +11,16 @@ the exact solver first.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
 from placement.bounding import Bounding
 from placement.branching import Branching
-from placement.columns import Column
 from placement.complete import Packings, Shortfall, complete
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
@@ -31,7 +32,6 @@ from placement.result import Result, Settings, Solution, Status, Watch, Worth
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
-from placement.shortlist import shortlist
 from placement.solvers.highs import solve_exact
 from placement.steering import Steering
 from placement.weights import WeightFinder
@@ -117,16 +117,16 @@ class _Run:
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
         self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
         self.exact_bound = 0.0 if self.by_cost else 1.0
-        self._bounding: Bounding | None = None
+        self._bounding: Bounding | Ascent | None = None
 
     @property
-    def bounding(self) -> Bounding:
+    def bounding(self) -> Bounding | Ascent:
         """The bound in the making; only asked for once there is one."""
         assert self._bounding is not None, "the bound is made before the search"
         return self._bounding
 
     @bounding.setter
-    def bounding(self, bounding: Bounding) -> None:
+    def bounding(self, bounding: Bounding | Ascent) -> None:
         self._bounding = bounding
 
     @property
@@ -159,7 +159,8 @@ class _Run:
         """Neither rounds nor branches can raise the bound any more."""
         if not self.bounding.done:
             return False
-        return not self.by_cost or (self.branching is not None and self.branching.done)
+        branches = self.by_cost and isinstance(self.bounding, Bounding)
+        return not branches or (self.branching is not None and self.branching.done)
 
     @property
     def objective(self) -> float:
@@ -229,7 +230,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if not too_large(problem, _SMALL) and not too_many_sets(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
-        run.bounding = Bounding(problem, settings.seed, run.stopped, run.deadline)
+        run.bounding = _bounding(run)
         _first_bound(run)
         _search(run)
         _polish(run)
@@ -250,6 +251,14 @@ def _worth(run: _Run) -> Worth | None:
         if not bounding.done:
             bounding.advance()
     return worth(run.problem, bounding.prices)
+
+
+def _bounding(run: _Run) -> Bounding | Ascent:
+    """What raises the bound: a linear program, or for large problems (by cost, nothing shared) steps along the loads."""
+    seed, threads = run.settings.seed, run.settings.threads
+    if run.large and run.by_cost and not has_shared(run.problem):
+        return Ascent(run.problem, seed, run.stopped, threads)
+    return Bounding(run.problem, seed, run.stopped, run.deadline)
 
 
 def _plainly_impossible(problem: Problem) -> str | None:
@@ -342,8 +351,7 @@ class _Thread:
     rng: np.random.Generator
     packings: Packings
     finders: list[WeightFinder]
-    columns: list[Column]
-    fraction: Floats
+    start: Callable[[Searcher, np.random.Generator], None]
     steering: Steering | None
 
     def steer(self) -> None:
@@ -357,6 +365,8 @@ def _search(run: _Run) -> None:
     """Coolings side by side until they cease to pay, the gap is closed or time is up; the bound rises beside them."""
     settings = run.settings
     count = max(1, settings.threads)
+    if isinstance(run.bounding, Ascent):
+        run.bounding.threads = 1  # from here on beside searches
     threads = [_new_thread(run, settings.seed * 1000 + i) for i in range(count)]
     seconds = run.deadline - time.monotonic()
     cooling = 0
@@ -392,7 +402,7 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
         rounds += 1
         if not run.large and not run.settings.thorough and rounds >= _BOUND_ROUNDS:
             return
-    if not run.bounding.done or not run.by_cost:
+    if not run.bounding.done or not run.by_cost or isinstance(run.bounding, Ascent):
         return
     run.branching = run.branching or Branching(run.problem, run.bounding, run.stopped)
     branches = 0
@@ -422,18 +432,16 @@ def _solve_exactly(run: _Run) -> None:
 def _new_thread(run: _Run, seed: int) -> _Thread:
     """A search over the units that the bound's prices find worth trying."""
     bounding, problem = run.bounding, run.problem
-    master = bounding.master
-    units = shortlist(problem, bounding.prices, bounding.choices, master.columns, master.fraction, master.units)
-    weights = [list(vectors) for vectors in master.weights]
-    finders = [WeightFinder(problem.shapes, room, master.legal[p]) for p, room in enumerate(problem.pools.room)]
+    weights = [list(vectors) for vectors in bounding.weights]
+    finders = [WeightFinder(problem.shapes, room, bounding.legal[p]) for p, room in enumerate(problem.pools.room)]
     packings = Packings(problem, 0 if run.large else 2)
-    searcher = Searcher(problem, units, weights, _drop_usd(run))
+    searcher = Searcher(problem, bounding.shortlist(), weights, _drop_usd(run))
     rng = np.random.default_rng(seed)
     prices = bounding.prices
     steering = Steering(problem, prices.shared, prices.cost_scale) if has_shared(problem) else None
     if steering is not None:
         searcher.price(steering.priced)
-    return _Thread(searcher, weights, rng, packings, finders, list(master.columns), master.fraction, steering)
+    return _Thread(searcher, weights, rng, packings, finders, bounding.start(), steering)
 
 
 def _drop_usd(run: _Run) -> Floats:
@@ -457,7 +465,7 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
     if problem.survival is not None:
         searcher.relax()  # room that lacked after a loss of another plan
     if cooling == 0 or (cooling + place) % 2:
-        searcher.round_columns(thread.columns, thread.fraction, run.bounding.master.units, thread.rng)
+        thread.start(searcher, thread.rng)
     if cooling == 0 and place == 0 and run.large:
         _first_plan(run, thread)
     began = time.monotonic()

@@ -18,7 +18,6 @@ from placement.needs import pool_loads
 from placement.problem import Objective, Problem
 from placement.search import improve
 from placement.searcher import Searcher
-from placement.shortlist import shortlist
 from placement.verify import verify
 
 SEEDS = st.integers(0, 100_000)
@@ -32,7 +31,7 @@ def started(problem: Problem, drop_usd: float = 0.0, seed: int = 0) -> Searcher:
     for _ in range(3):
         bounding.advance()
     m = bounding.master
-    units = shortlist(problem, bounding.prices, bounding.choices, m.columns, m.fraction, m.units)
+    units = bounding.shortlist()
     searcher = Searcher(problem, units, m.weights, drop_usd * problem.workloads.weight)
     searcher.round_columns(m.columns, m.fraction, m.units, np.random.default_rng(seed))
     return searcher

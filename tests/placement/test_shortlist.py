@@ -12,7 +12,7 @@ from placement.bounding import Bounding
 from placement.domains import failure_domains
 from placement.options import expand
 from placement.problem import Problem
-from placement.shortlist import Shortlist, shortlist
+from placement.shortlist import Shortlist, columns_in_use, shortlist
 
 SEEDS = st.integers(0, 100_000)
 CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
@@ -25,7 +25,8 @@ def listed(problem: Problem, rounds: int = 3, most: int = 40) -> tuple[Bounding,
     for _ in range(rounds):
         bounding.advance()
     m = bounding.master
-    return bounding, shortlist(problem, bounding.prices, bounding.choices, m.columns, m.fraction, m.units, most)
+    used = columns_in_use(bounding.choices, m.columns, m.fraction, m.units)
+    return bounding, shortlist(problem, bounding.prices, bounding.choices, used, most)
 
 
 def stream_of_block(units: Shortlist) -> list[int]:
