@@ -27,7 +27,7 @@ from placement.rents import settle, supply
 from placement.result import Units
 from placement.searcher import Searcher
 from placement.shortlist import Shortlist, shortlist
-from placement.weights import WeightFinder
+from placement.weights import WeightFinder, stack
 
 _BLOCK = 40
 """Iterations between two bounds."""
@@ -64,7 +64,7 @@ class Ascent:
         pools, slots = self._usual.shape
         width = self._weights.shape[1]
         self._y = np.where(np.arange(width)[None, :, None] < self._counts[:, None, None],
-                           self._usual[:, None, :] / self._counts[:, None, None], 0.0)
+                           self._usual[:, None, :] / np.maximum(self._counts, 1)[:, None, None], 0.0)
         self._z = np.zeros_like(self._y)
         self._last = self._y.copy(), self._z.copy()
         self._momentum = np.ones(pools)
@@ -212,7 +212,7 @@ class Ascent:
         pools, slots = self._usual.shape
         replica = np.zeros((2, len(problem.shapes), pools, slots))
         for p, weights in enumerate(self.weights):
-            matrix, count = np.array(weights).T, len(weights)
+            matrix, count = stack(weights, len(problem.shapes)).T, len(weights)
             replica[1, :, p] = matrix @ self._y[p, :count]
             replica[0, :, p] = replica[1, :, p] + matrix @ self._z[p, :count]
         spot = self._y.sum(axis=1)
@@ -251,7 +251,7 @@ class Ascent:
             self._keep_used()
 
     def _try_weight(self, pools: Ints, p: int, replicas: Floats) -> int:
-        known = float((np.array(self.weights[p]) @ replicas).max(initial=0.0))
+        known = float((stack(self.weights[p], len(replicas)) @ replicas).max(initial=0.0))
         if known < 1e-3:
             return 0
         weight = self._rooms.finder(p).find(replicas)
@@ -289,11 +289,13 @@ class Ascent:
 
     def _stack_weights(self) -> None:
         """`_weights` [P, W, L] by place of the shape, `_counts` [P]."""
+        shapes = len(self._problem.shapes)
         self._counts = np.array([len(vectors) for vectors in self.weights], np.int64)
-        self._weights = np.zeros((len(self.weights), int(self._counts.max()), self._bar.places.count), np.float32)
+        size = len(self.weights), max(1, int(self._counts.max())), self._bar.places.count
+        self._weights = np.zeros(size, np.float32)
         for p, vectors in enumerate(self.weights):
             legal = self._bar.places.legal[p]
-            self._weights[p, : len(vectors), : len(legal)] = np.array(vectors)[:, legal]
+            self._weights[p, : len(vectors), : len(legal)] = stack(vectors, shapes)[:, legal]
 
 
 class _Rooms:

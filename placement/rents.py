@@ -25,7 +25,8 @@ _NEWTON, _HALVINGS, _LEVELS = 40, 26, 14
 class Supply(NamedTuple):
     """Machines of every pool, [P, T] or [P]: `run_usd` of any, on demand for `loose_usd`, spot for `spot_usd` (with
     `run_usd`; `NEVER` where there are none). Fixed machines: `held` are paid for, then steps of up to `step_max` [P, I]
-    more for `step_usd` each over the horizon, cheapest first; `fixed_max` caps them by slot, `most` all machines.
+    more for `step_usd` each over the horizon, cheapest first; `fixed_max` caps them by slot, `most` all machines, of
+    which `least` run anyway.
     """
 
     run_usd: Floats
@@ -37,6 +38,7 @@ class Supply(NamedTuple):
     step_usd: Floats
     step_max: Floats
     fixed_max: Floats
+    least: Floats
     most: Floats
     has_spot: Bools
 
@@ -52,7 +54,7 @@ def supply(purse: Purse, has_spot: Bools) -> Supply:
         purse.run_usd.astype(float), priced(purse.demand_usd, purse.demand_max), purse.demand_max.astype(float),
         priced(purse.spot_usd, purse.spot_max), purse.spot_max.astype(float), purse.held.astype(float),
         purse.step_usd.astype(float), purse.step_max.astype(float), purse.fixed_max.astype(float),
-        purse.pool_max.astype(float), has_spot,
+        purse.pool_min.astype(float), purse.pool_max.astype(float), has_spot,
     )  # fmt: skip
 
 
@@ -84,14 +86,15 @@ def _pull_to(price: Floats, target: float) -> float:
 @fast_jit
 def _counts(
     y: Floats, z: Floats, eta: float, fixed: float, loose_usd: float, loose_max: float, spot_usd: float,
-    spot_max: float, most: float, run_usd: float, has_spot: bool,
+    spot_max: float, least: float, most: float, run_usd: float, has_spot: bool,
 ) -> tuple[float, float]:  # fmt: skip
     """Machines of one slot, not spot and spot, at prices y and z [W] before the pull; `fixed` ones are paid for."""
-    cap = min(fixed + loose_max, most)
-    fixed = min(fixed, cap)
+    cap = min(max(fixed, least) + loose_max, most)
+    fixed = min(max(fixed, least), cap)
+    least = min(least, cap)
     if not has_spot:
-        if _over(y, 0.0) <= run_usd:
-            return 0.0, 0.0
+        if _over(y, eta * least) <= run_usd:
+            return least, 0.0
         kept = _over(y, eta * fixed)
         if kept <= run_usd:
             return _pull_to(y, run_usd) / eta, 0.0
@@ -101,7 +104,7 @@ def _counts(
             return _pull_to(y, loose_usd) / eta, 0.0
         return cap, 0.0
     wanted = _pull_to(y, spot_usd) / eta  # machines in all at which a spot machine earns just its price
-    low, high = 0.0, cap
+    low, high = least, cap
     for _ in range(_HALVINGS):
         n = 0.5 * (low + high)
         m = min(max(wanted - n, 0.0), spot_max, max(most - n, 0.0))
@@ -130,7 +133,7 @@ def _pull(
             at_z[w] = z[w, t]
         fixed = min(level, s.fixed_max[p, t])
         n, m = _counts(at, at_z, eta[t], fixed, s.loose_usd[p, t], s.loose_max[p, t], s.spot_usd[p, t],
-                       s.spot_max[p, t], s.most[p, t], s.run_usd[p, t], s.has_spot[p])
+                       s.spot_max[p, t], s.least[p, t], s.most[p, t], s.run_usd[p, t], s.has_spot[p])
         earned = _over(at, eta[t] * (n + m)) + _over(at_z, eta[t] * n)
         if level <= s.fixed_max[p, t]:
             gain += max(0.0, min(earned, s.loose_usd[p, t]) - s.run_usd[p, t])

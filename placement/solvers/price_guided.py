@@ -11,7 +11,7 @@ the exact solver first.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -72,7 +72,12 @@ _MENDS = 3
 _FIRST_TRIES = 40
 _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
-_LEARN_EVERY = 6
+_COOL_SHARE = 0.88
+"""Share of the time left in which a large problem's search cools: once, with the clock."""
+_SEARCHING = 4.0
+"""A large problem's search goes on for this many times as long as learning from packing took."""
+_LARGE_TAUGHT = 12
+"""Pools of a large problem that teach the search at once, those that fall short by most money first."""
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
 
@@ -254,7 +259,7 @@ def _worth(run: _Run) -> Worth | None:
 
 
 def _bounding(run: _Run) -> Bounding | Ascent:
-    """What raises the bound: a linear program, or for large problems (by cost, nothing shared) steps along the loads."""
+    """What raises the bound: a linear program; for large problems by cost that share nothing steps along the loads."""
     seed, threads = run.settings.seed, run.settings.threads
     if run.large and run.by_cost and not has_shared(run.problem):
         return Ascent(run.problem, seed, run.stopped, threads)
@@ -368,14 +373,13 @@ def _search(run: _Run) -> None:
     if isinstance(run.bounding, Ascent):
         run.bounding.threads = 1  # from here on beside searches
     threads = [_new_thread(run, settings.seed * 1000 + i) for i in range(count)]
-    seconds = run.deadline - time.monotonic()
     cooling = 0
     with ThreadPoolExecutor(count) as pool:
         while not run.stopped() and not run.closed and not run.proven_infeasible:
             before = run.best.usd, run.best.left_out
             bounding = pool.submit(_raise_bound, run, run.best.usd) if not run.bound_done and count > 1 else None
             searching = threads[: count - (bounding is not None)]
-            work = [pool.submit(_cool, run, thread, cooling, i, seconds) for i, thread in enumerate(searching)]
+            work = [pool.submit(_cool, run, thread, cooling, i) for i, thread in enumerate(searching)]
             for job in work:
                 job.result()
             run.cooled = True  # a large problem's bound is not counted in branches but stops here
@@ -457,7 +461,7 @@ def _drop_usd(run: _Run) -> Floats:
     return max(most, 1.0) * (1 + 10 * len(weight) * weight / max(run.total, 1e-12))
 
 
-def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) -> None:
+def _cool(run: _Run, thread: _Thread, cooling: int, place: int) -> None:
     """One cooling: from the master's fractions or from the plan held, hot to cold, packing on the way."""
     problem, searcher = run.problem, thread.searcher
     streams = max(1, len(problem.streams.shape))
@@ -469,24 +473,29 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int, seconds: float) 
     if cooling == 0 and place == 0 and run.large:
         _first_plan(run, thread)
     began = time.monotonic()
-    share = seconds if run.large else np.inf
+    share = max(1e-3, _COOL_SHARE * (run.deadline - began)) if run.large else np.inf
     stretch, stretches = 0, _STRETCHES * (2 if run.settings.thorough else 1)
     learn_from = stretches // 2 if run.settings.thorough else stretches // 4
-    while stretch < stretches and not run.stopped() and not run.good_enough:
-        cooled = max(stretch / stretches, (time.monotonic() - began) / share)
+    learned, learning_s = began, share / 50
+    while not run.stopped() and not run.good_enough:
+        cooled = (time.monotonic() - began) / share if run.large else stretch / stretches
+        if cooled >= 1:
+            break
         usual = min(searcher.book() / streams, 300.0)
         heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
         most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
         searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
         thread.steer()
         stretch += 1
-        late = stretch % _LEARN_EVERY == 0 if run.large else stretch >= learn_from
+        late = time.monotonic() - learned > _SEARCHING * learning_s if run.large else stretch >= learn_from
         if late or run.stopped():
+            learned = time.monotonic()
             _learn(run, thread)
             for _ in range(_MENDS):
                 searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
                 if run.offer(thread, thread.packings, "search") or run.stopped():
                     break
+            learning_s, learned = time.monotonic() - learned, time.monotonic()
 
 
 def _first_plan(run: _Run, thread: _Thread) -> None:
@@ -507,13 +516,13 @@ def _learn(run: _Run, thread: _Thread) -> None:
     """Pack the plan; teach the search a heavier weight wherever packing needs more machines than it counts."""
     problem, searcher = run.problem, thread.searcher
     firm, every = searcher.machines
-    taught = 0
-    for p, load in enumerate(pool_loads(problem, searcher.plan())):
-        if not len(load.shapes):
-            continue
-        packed = thread.packings.needed(p, load)
-        short = np.maximum(packed.machines.min(axis=0) - every[p], packed.firm.min(axis=0) - firm[p])
-        slots = _worst(short, load)
+    loads, taught = pool_loads(problem, searcher.plan()), 0
+    lacking = {p: np.maximum(packed.machines.min(axis=0) - every[p], packed.firm.min(axis=0) - firm[p])
+               for p, load in enumerate(loads) if len(load.shapes)
+               for packed in (thread.packings.needed(p, load),)}  # fmt: skip
+    for p in _dearest(problem, lacking) if run.large else lacking:
+        load, packed = loads[p], thread.packings.needed(p, loads[p])
+        slots = _worst(lacking[p], load)[: 1 if run.large else _TAUGHT_SLOTS]
         if run.large and slots:  # simple orders so far: see what those slots really need
             some = Load(load.shapes, load.firm[:, slots], load.flexible[:, slots])
             packed = needed(some, problem.shapes, problem.pools.room[p], effort=1)
@@ -526,6 +535,14 @@ def _learn(run: _Run, thread: _Thread) -> None:
                 taught += _teach(thread, p, load, t, firm_machines, firm_only=True)
     if taught:
         searcher.teach(thread.weights)
+
+
+def _dearest(problem: Problem, lacking: Mapping[int, Ints]) -> list[int]:
+    """The pools whose packings need most money more than was counted, `lacking` [T] machines each."""
+    price = np.zeros(len(problem.pools.cluster))
+    np.maximum.at(price, problem.offers.pool, problem.offers.price_usd.mean(axis=1))
+    usd = {p: float(price[p] * np.maximum(short, 0).sum()) for p, short in lacking.items()}
+    return sorted((p for p in usd if usd[p] > 0), key=lambda p: (-usd[p], p))[:_LARGE_TAUGHT]
 
 
 def _polish(run: _Run) -> None:

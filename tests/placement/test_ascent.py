@@ -50,7 +50,7 @@ def climbed(problem: Problem, blocks: int = 4, threads: int = 1) -> Ascent:
 @CHECKED
 def test_no_plan_is_cheaper_than_the_bound(tiny_problem: TinyProblem, seed: int) -> None:
     """The bound after any block is at most the cost of the cheapest plan."""
-    problem = tiny_problem(seed, mode="min_cost")
+    problem = tiny_problem(seed, mode="min_cost", workloads=2)
     best = brute.solve(problem, Settings(), Quiet())
     if best.solution is not None:
         assert climbed(problem, 2).bound <= best.bound + 1e-6 * max(1.0, best.bound)
