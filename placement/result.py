@@ -71,11 +71,13 @@ class Worth:
     """Shadow prices in USD over the horizon: of one machine more in a pool (`pool_usd` [P], with the offers that have
     the pool's maximum) or of an offer (`offer_usd` [O]), and of a unit of SLA weight (`weight_usd`): what attaining one
     more costs in `max_sla`, what leaving one more out saves in `min_cost`; 0 where the floor or budget does not bind.
+    `limit_usd` [L]: of one unit more of a shared limit's measure in every slot.
     """
 
     pool_usd: Floats
     offer_usd: Floats
     weight_usd: float
+    limit_usd: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from placement.packing import needed
 from placement.problem import Bools, Floats, Problem, Purchase
 from placement.purchase import buy, terms
 from placement.result import Solution, Worth
+from placement.shared import measured
 
 
 def more_in_pools(problem: Problem) -> Problem:
@@ -47,7 +48,8 @@ def worth(problem: Problem, prices: Prices) -> Worth:
         mine = problem.offers.purchase == purchase
         gained = np.maximum(0.0, base - pools_bound(more_of(problem, purchase), prices)) * per_usd
         offer_usd[mine] = gained[problem.offers.pool[mine]]
-    return Worth(pool_usd, offer_usd, _weight_usd(problem, prices))
+    limit_usd = prices.shared.limit.sum(axis=1) * per_usd if prices.shared.limit.size else np.zeros(0)
+    return Worth(pool_usd, offer_usd, _weight_usd(problem, prices), limit_usd)
 
 
 def _weight_usd(problem: Problem, prices: Prices) -> float:
@@ -61,10 +63,13 @@ def _weight_usd(problem: Problem, prices: Prices) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Limits that a solution reaches in some slot: of pools [P], and of offers that are limited below them [O]."""
+    """Limits that a solution reaches in some slot: of pools [P], of offers that are limited below them [O], and shared
+    ones [L].
+    """
 
     pools: Bools
     offers: Bools
+    limits: Bools
 
 
 def reached(problem: Problem, solution: Solution) -> Reached:
@@ -73,7 +78,9 @@ def reached(problem: Problem, solution: Solution) -> Reached:
     below = problem.offers.max_machines < problem.pools.max_machines[problem.offers.pool]
     full = (solution.machines >= problem.offers.max_machines) & (solution.machines > 0) & below
     pools = ((running >= problem.pools.max_machines) & (running > 0)).any(axis=1)
-    return Reached(np.asarray(pools, np.bool_), np.asarray(full.any(axis=1), np.bool_))
+    most = problem.limits.most.reshape(-1, problem.slots)
+    shared = (measured(problem, solution.machines) >= most - 1e-6 * np.maximum(1.0, most)).any(axis=1)
+    return Reached(np.asarray(pools, np.bool_), np.asarray(full.any(axis=1), np.bool_), np.asarray(shared, np.bool_))
 
 
 def bought_again_usd(problem: Problem, solution: Solution) -> Floats:

@@ -67,7 +67,7 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         machines=_machines(formulation, solution), fallbacks=_fallbacks(formulation, solution),
         commitments=plan_commitments(scenario.commitments, formulation.problem, solution),
         groups=_groups(formulation, groups), unplaced=_unplaced(formulation, solution, cost),
-        scarce=scarce(formulation, solution, proof.worth),
+        scarce=scarce(formulation, solution, proof.worth, scenario.limits),
         reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()
 

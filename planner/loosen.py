@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 from planner.rules import (
     KINDS,
@@ -28,6 +28,7 @@ from planner.scenario.model import Cluster, Offer, Pool, Residency, Scenario, Wo
 NINES = (0.99999, 0.9999, 0.9995, 0.999, 0.995, 0.99, 0.95, 0.9, 0.8, 0.5)
 FLOOR_STEPS = 200
 BUDGET_STEPS = 60
+LIMIT_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,20 @@ def _floor(rule: Rule, scenario: Scenario, _: int) -> Iterator[Ladder]:  # noqa:
                      lambda s, at: with_objective(s, sla_floor=values[at]))
 
 
+def _limit(rule: Rule, scenario: Scenario, _: int) -> Iterator[Ladder]:
+    """Higher limits: one by one where machines or GPUs are counted, else in steps of a twentieth."""
+    limit = next(one for one in scenario.limits if one.name == rule.subject)
+    if limit.measure in ("machines", "gpu"):
+        values = [float(floor(limit.max) + step) for step in range(1, 10 * ceil(limit.max) + LIMIT_STEPS)]
+    else:
+        values = [max(limit.max, 1.0) * 1.05**step for step in range(1, LIMIT_STEPS)]
+    def raised(most: float) -> Callable[[Scenario], Scenario]:
+        return lambda s: s.model_copy(update={"limits": tuple(
+            one.model_copy(update={"max": most}) if one.name == limit.name else one for one in s.limits)})
+    yield Ladder(len(values), lambda step: f"raise max of limit {limit.name} from {limit.max:g} to {values[step]:.6g}",
+                 lambda s, step: raised(values[step])(s))
+
+
 def _budget(rule: Rule, scenario: Scenario, _: int) -> Iterator[Ladder]:  # noqa: ARG001 (the face of all ways)
     """From what is paid for anyway upwards, in steps of a twentieth."""
     now = scenario.objective.budget_usd or 0.0
@@ -282,6 +297,6 @@ _WAYS: Mapping[str, _Way] = {
     "deploy": _stated("deploy_minutes", "deploy_minutes", "let {name} be deployed within {value} minutes", rising=True),
     "durability": _stated("durability", "durability", "let {name} have durability {value}", rising=False),
     "request": _request, "pool": _pool_max, "min": _min, "offer": _offer_max, "owned": _owned, "lead_time": _lead_time,
-    "floor": _floor, "budget": _budget,
+    "floor": _floor, "budget": _budget, "limit": _limit,
 }
 """How rules of each kind are loosened; those of other kinds are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,19 +11,22 @@ from placement.result import Solution, Worth
 from placement.scarcity import bought_again_usd, reached
 from planner.formulate import Formulation
 from planner.plan import Scarce
+from planner.scenario.model import Limit
 
 CENT = 0.005
 MOST = 50
 """Limits that are told, the dearest first."""
 
 
-def scarce(formulation: Formulation, solution: Solution, worth: Worth | None) -> tuple[Scarce, ...]:
+def scarce(formulation: Formulation, solution: Solution, worth: Worth | None,
+           limits: Sequence[Limit] = ()) -> tuple[Scarce, ...]:
     """Limits that the plan reaches and that cost something, the dearest first.
 
     The price is the shadow price in the bound, where the solver has one, or what one machine more of an offer saves at
     once when the same machines are bought anew, if that is more.
     """
-    rows = [(round(usd, 6), what) for what, usd in _prices(formulation, solution, worth) if usd > CENT]
+    told = (*_prices(formulation, solution, worth), *_shared(formulation, solution, worth, limits))
+    rows = [(round(usd, 6), what) for what, usd in told if usd > CENT]
     rows.sort(key=lambda row: (-row[0], row[1]))
     return tuple(Scarce(what=what, price_usd=usd) for usd, what in rows[:MOST])
 
@@ -46,6 +49,18 @@ def _prices(formulation: Formulation, solution: Solution, worth: Worth | None) -
             yield f"sla_floor ({asked.sla_floor:g}): one unit of weight less", worth.weight_usd
         else:
             yield f"budget_usd ({asked.budget_usd:,.2f}): one more unit of weight attained", worth.weight_usd
+
+
+def _shared(formulation: Formulation, solution: Solution, worth: Worth | None,
+            limits: Sequence[Limit]) -> Iterator[tuple[str, float]]:
+    """Shared limits: one unit more of the measure in every slot; an hourly budget counts in USD per hour."""
+    problem = formulation.problem
+    if worth is None or len(worth.limit_usd) != len(limits):
+        return
+    for row in np.flatnonzero(reached(problem, solution).limits).tolist():
+        limit = limits[row]
+        each = float(problem.limits.most[row].mean()) / limit.max if limit.max > 0 else 1.0
+        yield f"limit {limit.name} ({limit.max:g} {limit.measure}): one more", float(worth.limit_usd[row]) * each
 
 
 def _range(counts: np.ndarray) -> str:
