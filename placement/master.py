@@ -247,7 +247,7 @@ class Master:
         """Where slots should be told apart for what pools share: levels by pool, and cuts."""
         problem, values = self.problem, dict(zip(self._lp.col_keys, self._value, strict=True))
         every = loads[0] + loads[1]
-        need = np.array([(stack(self.weights[p], len(problem.shapes)) @ every[:, p]).max(axis=0)
+        need = np.array([(stack(self.weights[p], len(problem.shapes)) @ every[:, p]).max(axis=0, initial=0.0)
                          for p in range(len(self.weights))])  # fmt: skip
         held = np.zeros(len(need))
         for o in np.flatnonzero(problem.offers.purchase <= Purchase.COMMITTED).tolist():
