@@ -37,6 +37,7 @@ from placement.steering import Steering
 from placement.weights import WeightFinder
 
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
+ASCENT = "Lagrangian bound on packing rows (accelerated ascent)"
 _BOUND_SHARE, _LARGE_BOUND_SHARE = 0.4, 0.2
 """Share of the time the bound may take alone before searches start beside it, and that of a large problem."""
 _LITTLE = 1e-3
@@ -157,7 +158,9 @@ class _Run:
     @property
     def method(self) -> str:
         """What proved `bound`."""
-        return self.exact_method if self._bounding is None or self.bound == self.exact_bound else METHOD
+        if self._bounding is None or self.bound == self.exact_bound:
+            return self.exact_method
+        return ASCENT if isinstance(self._bounding, Ascent) else METHOD
 
     @property
     def bound_done(self) -> bool:
