@@ -41,9 +41,10 @@ def _runs(problem: Problem, variant: Ints, start: Ints) -> Counts:
     unit = np.repeat(np.arange(len(variant)), count)
     turn = np.arange(len(unit)) - np.repeat(np.cumsum(count) - count, count)
     begin = start[unit] + turn * v.period[variant[unit]]
+    end = begin + v.length[variant[unit]]
     change = np.zeros((len(variant), problem.slots + 1), np.int32)
-    np.add.at(change, (unit, begin), v.level[variant[unit]])
-    np.add.at(change, (unit, begin + v.length[variant[unit]]), -v.level[variant[unit]])
+    for slot, sign in ((begin, 1), (end, -1)):  # a start that is not legal may lie outside: `verify` counts it too
+        np.add.at(change, (unit, np.clip(slot, 0, problem.slots)), sign * v.level[variant[unit]])
     return np.cumsum(change[:, :-1], axis=1, dtype=np.int32)
 
 
