@@ -125,6 +125,7 @@ class _Case:
         given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
         scenario = resolve(given, catalog)
         scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
+        _refuse_shared(scenario)
         profiles = profile(scenario, plan.provenance.seed)
         formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
         reading = to_solution(plan, formulation)
@@ -258,7 +259,8 @@ class _Case:
         lost = np.isin(self.formulation.names.clusters, sorted(self.down))[problem.pools.cluster]
         forced = bool(problem.pools.min_machines[lost].any())
         same = self.plan.provenance.scenario_sha256 in ("", self.source_sha256)
-        if shed or moves or forced or not same or self.plan.status == "infeasible":
+        asked = problem.survival is not None  # the old bound may owe something to losses that need not be survived now
+        if shed or moves or forced or asked or not same or self.plan.status == "infeasible":
             return Proof(nothing, "none: a repair proves nothing of its own")
         return Proof(self.plan.bound, f"of the plan it mends, which had more choices: {self.plan.bound_method}")
 
@@ -305,6 +307,14 @@ def _refuse(plan: Plan) -> None:
         raise InputError([f"provenance.what_if: {change}: mending a what-if is not available yet; replan a real plan"])
     if plan.plan_id and plan.plan_id != content_id(plan.to_dict()):
         raise InputError([f"plan_id: {plan.plan_id}: not the content's: the plan was changed after it was made"])
+
+
+def _refuse_shared(scenario: Scenario) -> None:
+    """Raise InputError for what a repair would not keep to: it buys pool by pool."""
+    for field, rows in (("limits", scenario.limits), ("commitments", scenario.commitments)):
+        if rows:
+            why = f"mending a plan whose pools share {field} is not available yet"
+            raise InputError([f"{field}: {rows[0].name}: {why}; plan anew with planner what-if --remove-cluster"])
 
 
 def _down(scenario: Scenario, plan: Plan, request: ReplanRequest) -> frozenset[str]:

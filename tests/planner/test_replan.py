@@ -133,3 +133,23 @@ def test_plans_are_read_back_as_written(folder: Path, plan: Plan) -> None:
     write_plan(new, folder / "new.json")
     assert read_plan(folder / "new.json") == new
     assert "down" not in json.loads((folder / "new.json").read_text())["provenance"] or new.provenance.down
+
+
+@pytest.mark.parametrize("shared", [
+    'limits: [{name: quota, pools: ["*/p"], measure: machines, max: 9}]',
+    'commitments: [{name: saver, covers: ["*/*"], unit: usd_per_hour, discount: 0.2, max_buy: 1}]'])
+def test_pools_that_share_are_not_mended(folder: Path, shared: str) -> None:
+    """A repair that would not keep to shared limits, or would lose what was bought, is refused by name."""
+    (folder / "scenario.yaml").write_text(f"{SCENARIO}{shared}\n", encoding="utf-8")
+    plan = make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
+    with pytest.raises(InputError, match=r"limits: quota|commitments: saver"):
+        replan(folder, plan, ReplanRequest(down=("north",)))
+
+
+def test_a_bound_that_counted_survival_is_not_passed_on(folder: Path) -> None:
+    """After a loss nothing else has to be survived, so that the old plan's bound may be too high."""
+    asked = SCENARIO.replace("clusters: {pin: south}", "clusters: {deny: [east]}")
+    (folder / "scenario.yaml").write_text(f"{asked}survive: cluster\nsurvive_priority: 90\n", encoding="utf-8")
+    plan = make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
+    assert plan.bound > 0
+    assert mended(folder, plan, "north").bound == 0
