@@ -321,7 +321,9 @@ def _drop_rate(problem: Problem, best: Floats) -> float:
         return 0.0
     placed = np.zeros(len(workloads.weight))
     np.add.at(placed, problem.streams.workload, best)
+    nowhere = may & ~np.isfinite(placed)  # left out at any rate
+    may, slack = may & ~nowhere, problem.slack - float(workloads.weight[nowhere].sum())
     usd, weight = placed[may], np.maximum(workloads.weight[may], 1e-12)
     order = np.argsort(-usd / weight, kind="stable")
-    over = np.cumsum(weight[order]) > problem.slack
+    over = np.cumsum(weight[order]) > slack
     return float((usd / weight)[order[int(over.argmax())]]) if over.any() else 0.0
