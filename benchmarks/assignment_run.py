@@ -1,8 +1,8 @@
 """One solver on one generalized assignment instance: `python -m benchmarks.assignment_run JOB.json`.
 
 The job names `file`, `method`, `seed`, `seconds` and `out`. The clock starts before the file is read. An answer counts
-when `placement.verify` holds it legal and the instance's own figures, added up here, agree with its cost; our own bound
-counts as far as the prices of capacity prove it again.
+when `placement.verify` holds it legal and the instance's own figures, added up here, agree with its cost. Bounds are
+as the solvers claim them: `verify` only holds them against the cost.
 """
 
 from __future__ import annotations
