@@ -18,6 +18,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Scenario
+from planner.whatif import Change, apply
 
 if TYPE_CHECKING:
     from planner.profiles import Profiles
@@ -38,7 +39,9 @@ class Opened:
 
 def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None,
               demand: Callable[[Scenario, Profiles], Profiles] | None = None) -> Opened:
-    """Read a plan against its scenario. Raises InputError where they do not belong together.
+    """Read a plan against its scenario, as the what-if it says it was made under changes it.
+
+    Raises InputError where they do not belong together.
 
     With `demand` the arrays hold what it makes of the profiles, and neither deadlines nor least throughputs bind: the
     plan was made for other demand.
@@ -52,8 +55,10 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
         slots = f"{plan.horizon.slots} slots, the scenario has {scenario.horizon.slots}"
         raise InputError([f"{where}: {slots}: make the plan anew"])
     free = scenario if demand is None else _unbound(scenario)
-    profiles = profile(free, plan.provenance.seed)
+    changes = tuple(Change.read(text) for text in plan.provenance.what_if)
+    free, profiles = apply(changes, free, profile(free, plan.provenance.seed))
     formulation = formulate(free, profiles if demand is None else demand(free, profiles), copies_of(plan))
+    scenario = free if demand is None else scenario
     if plan.status == "infeasible":
         return Opened(plan, scenario, formulation, None)
     reading = to_solution(plan, formulation)
