@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,8 +80,7 @@ class Served:
 
     def children(self) -> list[int]:
         """Process ids of the planning processes."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(pid) for task in tasks for pid in task.read_text().split()]
+        return [child.pid for child in psutil.Process(self.process.pid).children()]
 
     def kill(self) -> None:
         """Kill -9, as the machine would."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
+import psutil
 import pytest
 
 from placement.gap import relative_gap
@@ -199,18 +200,12 @@ def test_nothing_is_left_when_the_parent_is_killed(tiny_problem: Build, tmp_path
         assert parent.stdout is not None
         while "warming up" not in parent.stdout.readline():
             assert parent.poll() is None
-        child, = children_of(parent.pid)
+        child, = (child.pid for child in psutil.Process(parent.pid).children())
         parent.send_signal(signal.SIGKILL)
     end = time.monotonic() + 5
     while runs(child) and time.monotonic() < end:
         time.sleep(0.05)
     assert not runs(child)
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids whose parent is `pid`."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def runs(pid: int) -> bool:
