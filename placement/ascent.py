@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from placement.bound import Choices, Pricer, Prices, may_drop
 from placement.bounding import fluid_rent
+from placement.certificate import Certificate
+from placement.evidence import no_prices, of_pools
 from placement.menu import NEVER, Answer, Bar, Singles
 from placement.needs import has_spot
 from placement.payment import make_purse
@@ -73,6 +76,7 @@ class Ascent:
         self._mean: Singles | None = None
         self._still = 0
         self.bound, self.blocks, self.done = 0.0, 0, False
+        self._proof: _Proof | None = None
         self.prices: Prices
         self.choices: Choices
         self.shares: Floats
@@ -121,6 +125,12 @@ class Ascent:
             if not self.done:
                 self._new_weights()
                 self._new_menu(self._bar.places.narrow(self.prices.replica_usd), executor)
+
+    def certificate(self) -> Certificate:
+        """What proves the bound: the weights and prices of the block that proved it."""
+        best = self._proof
+        return no_prices(self._problem) if best is None else of_pools(
+            self._problem, best.weights, best.every, best.firm, best.rate)
 
     def shortlist(self) -> Shortlist:
         """The units worth trying at the prices of now, and those that streams take part of."""
@@ -205,6 +215,7 @@ class Ascent:
         bound = self.pricer.bound(prices, choices)
         if bound > self.bound or not self.blocks:
             self.bound = max(bound, 0.0)
+            self._proof = _Proof([list(known) for known in self.weights], self._y.copy(), self._z.copy(), rate)
         self.prices, self.choices = prices, choices
 
     def _replica_usd(self) -> tuple[Floats, Floats, Floats]:
@@ -296,6 +307,16 @@ class Ascent:
         for p, vectors in enumerate(self.weights):
             legal = self._bar.places.legal[p]
             self._weights[p, : len(vectors), : len(legal)] = stack(vectors, shapes)[:, legal]
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Weights by pool, their prices [P, W, T] for all work and for firm work, and the price of the floor."""
+
+    weights: list[list[Floats]]
+    every: Floats
+    firm: Floats
+    rate: float
 
 
 class _Rooms:

@@ -16,6 +16,7 @@ import numpy as np
 
 from placement.assignment_prices import find_prices
 from placement.assignment_search import Cooling
+from placement.evidence import of_capacity
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.problem import TOLERANCE, Floats, Ints, Problem, Purchase
 from placement.result import Result, Settings, Solution, Units, Watch
@@ -150,7 +151,9 @@ def solve_assignment(problem: Problem, assignment: Assignment, settings: Setting
     run.cool_all()
     if run.best is None:
         return Result("unknown", None, bound, "no assignment with room for all was found; none being is not proven")
-    return Result("optimal" if run.gap <= OPTIMAL_GAP else "feasible", run.solution(), bound, METHOD)
+    certificate = of_capacity(problem, unit_prices, assignment.capacity) if settings.certify else None
+    return Result("optimal" if run.gap <= OPTIMAL_GAP else "feasible", run.solution(), bound, METHOD,
+                  certificate=certificate)
 
 
 class _Run:

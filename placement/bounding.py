@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from placement.bound import Choices, Pricer, Prices
+from placement.certificate import Certificate
+from placement.evidence import RowProof, no_prices, of_master
 from placement.master import Master
 from placement.problem import Floats, Ints, Problem
 from placement.searcher import Searcher
@@ -24,7 +26,8 @@ _ART_FACTOR, _ART_USD = 30.0, 2000.0
 class Bounding:
     """The best bound of one problem and the prices that prove it; `advance` raises it, a round at a time.
 
-    `bound` is what `placement.bound` proves: a least cost (`min_cost`) or a least weight left out (`max_sla`).
+    `bound` is what `placement.bound` proves: a least cost (`min_cost`) or a least weight left out (`max_sla`), and
+    `proof` the row prices that prove it (None: it is 0).
     """
 
     def __init__(self, problem: Problem, seed: int, stopped: Callable[[], bool], deadline: float) -> None:
@@ -33,6 +36,7 @@ class Bounding:
         self.pricer = Pricer(problem)
         self.master = Master(problem)
         self.bound = 0.0
+        self.proof: RowProof | None = None
         self.prices: Prices
         self.choices: Choices
         self.done = False
@@ -77,6 +81,12 @@ class Bounding:
         columns, fraction, table = list(self.master.columns), self.master.fraction, self.master.units
         return lambda searcher, rng: searcher.round_columns(columns, fraction, table, rng)
 
+    def certificate(self) -> Certificate:
+        """What proves the bound, as far as it is proven without branches."""
+        if self.proof is None:
+            return no_prices(self._problem)
+        return of_master(self._problem, self.master.groups, self.master.weights, [((), self.proof)])
+
     def _seconds(self) -> float:
         return max(0.05, self._deadline - time.monotonic())
 
@@ -89,7 +99,8 @@ class Bounding:
         prices = self.master.prices()
         choices = self.pricer.cheapest(prices)
         bound = self.pricer.bound(prices, choices)
-        self.bound = max(self.bound, bound)
+        if bound > self.bound:
+            self.bound, self.proof = bound, self.master.proof()
         self.prices, self.choices = prices, choices
         duals = self.master.stream_duals()
         new = self.master.add_columns(choices, duals - 1e-7 * max(1.0, float(np.abs(duals).max(initial=0.0))), 2)

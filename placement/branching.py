@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from placement.bound import Fixed, free
 from placement.bounding import Bounding
+from placement.certificate import Certificate, Decision
 from placement.columns import Column
 from placement.domains import failure_domains
+from placement.evidence import RowProof, no_prices, of_master
 from placement.problem import Floats, Ints, Problem
 
 _PRICING_ROUNDS = 4
@@ -29,29 +31,43 @@ _SPLIT_ENOUGH = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What is fixed, what the bound is, and the decision to take next (stream, domain; domain -1: copies)."""
+    """What is fixed, what the bound is, and the decision to take next (stream, domain; domain -1: copies).
+
+    `taken` are the decisions that fixed it, `proof` the row prices that prove the bound.
+    """
 
     fixed: Fixed
     bound: float
     decision: tuple[int, int, int] | None
+    taken: tuple[Decision, ...]
+    proof: RowProof | None
 
 
 class Branching:
     """Raises the bound of a settled `Bounding` by best-first branching; `advance` works off one branch."""
 
     def __init__(self, problem: Problem, bounding: Bounding, stopped: Callable[[], bool]) -> None:
-        self._bounding, self._stopped = bounding, stopped
+        self._problem, self._bounding, self._stopped = problem, bounding, stopped
         self._domain = failure_domains(problem).pool[problem.candidates.pool]
         self._open: list[tuple[float, int, _Branch]] = []
         self._count = 0
         self.done = False
         root = free(problem)
-        self._push(_Branch(root, bounding.bound, self._decide(root)))
+        self._push(_Branch(root, bounding.bound, self._decide(root), (), bounding.proof))
 
     @property
     def branches(self) -> int:
         """Branches made so far."""
         return self._count
+
+    def certificate(self) -> Certificate:
+        """What proves the bound: the prices of every branch that is not divided, in the order of their decisions."""
+        master = self._bounding.master
+        branches = [branch for _, _, branch in sorted(self._open, key=lambda entry: entry[1])]
+        leaves = [(branch.taken, branch.proof) for branch in branches if branch.proof is not None]
+        if len(leaves) < len(branches):
+            return no_prices(self._problem)  # the root proved nothing, and then nothing is claimed
+        return of_master(self._problem, master.groups, master.weights, leaves)
 
     def _push(self, branch: _Branch) -> None:
         heapq.heappush(self._open, (branch.bound, self._count, branch))
@@ -67,8 +83,8 @@ class Branching:
             self.done = True
             return
         children = []
-        for fixed in self._children(branch):
-            child = self._evaluate(fixed, bound, enough)
+        for fixed, taken in self._children(branch):
+            child = self._evaluate(replace(branch, fixed=fixed, bound=bound, taken=taken), enough)
             if child is None:
                 self.done = True  # cut short: the branch stays open with the bound it has
                 return
@@ -79,21 +95,24 @@ class Branching:
         if self._open:
             self._bounding.bound = max(self._bounding.bound, min(self._open[0][0], enough))
 
-    def _children(self, branch: _Branch) -> list[Fixed]:
+    def _children(self, branch: _Branch) -> list[tuple[Fixed, tuple[Decision, ...]]]:
         stream, domain, copies = branch.decision or (0, 0, 0)
         result = []
         for side in (0, 1):
+            yes = bool(side) if domain >= 0 else side == 0
+            taken = (*branch.taken, Decision(stream, domain, copies if domain < 0 else 0, yes))
             allowed, domains = branch.fixed.copies.copy(), branch.fixed.domains.copy()
             if domain >= 0:
                 domains[stream, domain] = 1 if side else -1
             else:
                 few = np.arange(allowed.shape[1]) <= copies
                 allowed[stream] &= few if side == 0 else ~few
-            result.append(Fixed(allowed, domains))
+            result.append((Fixed(allowed, domains), taken))
         return result
 
-    def _evaluate(self, fixed: Fixed, bound: float, enough: float) -> _Branch | None:
-        """Bound of a branch; None when time ran out in it."""
+    def _evaluate(self, branch: _Branch, enough: float) -> _Branch | None:
+        """A branch, which comes with its parent's bound, with its own; None when time ran out in it."""
+        fixed, best, proof = branch.fixed, branch.bound, branch.proof
         bounding, master = self._bounding, self._bounding.master
         master.forbidden = lambda column: not self._allows(fixed, column)
         try:
@@ -102,12 +121,14 @@ class Branching:
                     return None
                 prices = master.prices()
                 choices = bounding.pricer.cheapest(prices, fixed)
-                bound = max(bound, bounding.pricer.bound(prices, choices))
-                if bound >= enough or master.objective - bound < _CLOSE * abs(master.objective):
+                bound = bounding.pricer.bound(prices, choices)
+                if bound > best:
+                    best, proof = bound, master.proof()
+                if best >= enough or master.objective - best < _CLOSE * abs(master.objective):
                     break
                 if not master.add_columns(choices, master.stream_duals() - 1e-6, 2):
                     break
-            return _Branch(fixed, bound, self._decide(fixed) if bound < enough else None)
+            return replace(branch, bound=best, proof=proof, decision=self._decide(fixed) if best < enough else None)
         finally:
             master.forbidden = lambda _: False
 

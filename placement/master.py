@@ -17,6 +17,7 @@ import numpy as np
 
 from placement.bound import Choices, Prices, may_drop
 from placement.columns import Column, ColumnSet, UnitTable
+from placement.evidence import RowProof
 from placement.groups import Cut, Groups, Row, best_cut
 from placement.master_lp import Key, Lp, build, coefficients
 from placement.master_shared import share, shared_levels, shared_prices, spread, unit_cuts
@@ -28,6 +29,8 @@ from placement.weights import WeightFinder, stack
 
 _NO_PRICE = 8.0
 """A machine that is only owned or committed is taken to be worth this many slots of it where groups are compared."""
+_FREE = 1e-12
+"""A row with a price up to this is taken to have none."""
 
 
 class Master:
@@ -141,7 +144,7 @@ class Master:
         factor = spread(problem, self.groups, shared)
         for row, number in zip(self._lp.packing, self._lp.packing_at, strict=True):
             price = -self._dual[number]
-            if price <= 1e-12:
+            if price <= _FREE:
                 continue
             p, at = self.groups.pool[row.group], self.groups.slots[row.group]
             each = price * factor[p, at]
@@ -159,6 +162,18 @@ class Master:
         rate = self._price_of("budget")
         constant = -rate * problem.objective.budget_usd if rate > 0 else 0.0
         return Prices(replica, firm, spot, rate, weight.copy(), constant, shared)
+
+    def proof(self) -> RowProof:
+        """The row prices themselves, for a certificate of what `prices` prove."""
+        at = np.array(self._lp.packing_at, np.int64)
+        price = -self._dual[at] if len(at) else np.zeros(0)
+        kept = np.flatnonzero(price > _FREE)
+        rows = [self._lp.packing[i] for i in kept.tolist()]
+        group, weight = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("group", "weight"))
+        rate = self._price_of("floor" if self.problem.objective.mode == "min_cost" else "budget")
+        shared = shared_prices(self._lp, self.problem, self._dual) if self._lp.shared else FREE
+        factor = spread(self.problem, self.groups, shared) if self._lp.shared else None
+        return RowProof(group, weight, np.array([row.firm for row in rows], np.bool_), price[kept], rate, shared, factor)
 
     def _price_of(self, key: str) -> float:
         """The price of the row of that name, 0 when there is none."""

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from placement.certificate import Certificate
 from placement.problem import Counts, Floats, Ints
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
@@ -57,6 +58,7 @@ class Settings:
     """`time_limit_s` is wall time for the solver; `gap` is the relative gap at which it may stop; `threads` >= 1.
 
     `thorough`: go on until the time limit or the gap, instead of stopping where more search has ceased to pay.
+    `certify`: the bound must be one that a certificate proves; what a solver's own search proves does not count.
     """
 
     seed: int = 0
@@ -64,6 +66,7 @@ class Settings:
     gap: float = 1e-4
     threads: int = 2
     thorough: bool = False
+    certify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ class Result:
     """The answer of a solver. `infeasible` is a proof, `unknown` is not; both come without a solution.
 
     `bound` is a proven limit on the objective: a lower bound on cost (`min_cost`) or an upper bound on attainment
-    (`max_sla`). `method` says in words what proved it. `worth` are shadow prices, where the solver has any.
+    (`max_sla`). `method` says in words what proved it. `worth` are shadow prices, where the solver has any;
+    `certificate` is what proves the bound, where `Settings.certify` asks for it and the solver has any.
     """
 
     status: Status
@@ -93,6 +97,7 @@ class Result:
     bound: float
     method: str
     worth: Worth | None = None
+    certificate: Certificate | None = None
 
 
 class Watch(Protocol):

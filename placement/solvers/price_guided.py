@@ -21,7 +21,9 @@ from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
 from placement.bounding import Bounding
 from placement.branching import Branching
+from placement.certificate import Certificate
 from placement.complete import Packings, Shortfall, complete
+from placement.evidence import no_prices
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.needs import Load, pool_loads
@@ -60,6 +62,8 @@ _BOUND_ROUNDS = 3
 """Rounds of the bound beside one cooling of a problem that is not large."""
 _BRANCHES = 16
 """Branches of the bound beside one cooling of the search, at least where it is to be thorough."""
+_PROOF_BRANCHES = 100
+"""Branches of the bound where the best plan is known and only a proof by prices is wanted."""
 _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
 """Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
 _SMALL_ASSIGNMENT = 5_000
@@ -117,6 +121,7 @@ class _Run:
         self.exact_method = METHOD
         self.branching: Branching | None = None
         self.cooled = False
+        self.known_best = False
         self.proven_infeasible = False
         self.packing_s = 0.0
         self.why_not = ""
@@ -240,12 +245,24 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
         run.bounding = _bounding(run)
         _first_bound(run)
-        _search(run)
-        _polish(run)
+        if run.known_best:
+            _raise_alone(run)
+        else:
+            _search(run)
+            _polish(run)
     if run.best.solution is None:
         return _without_plan(run)
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
-    return Result(status, run.best.solution, run.bound, run.method, _worth(run))
+    return Result(status, run.best.solution, run.bound, run.method, _worth(run), _certificate(run))
+
+
+def _certificate(run: _Run) -> Certificate | None:
+    """What proves the bound by prices; None where nobody asks."""
+    if not run.settings.certify:
+        return None
+    if not run.bounded:
+        return no_prices(run.problem)
+    return run.bounding.certificate() if run.branching is None else run.branching.certificate()
 
 
 def _worth(run: _Run) -> Worth | None:
@@ -421,6 +438,21 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
     run.tell("search and bound")
 
 
+def _raise_alone(run: _Run) -> None:
+    """Raise the bound where no better plan is to be found: only its proof is wanted."""
+    branches = 0
+    while not run.bounding.done and not run.stopped():
+        run.bounding.advance()
+        run.tell("bound")
+    if not run.by_cost or isinstance(run.bounding, Ascent):
+        return
+    run.branching = Branching(run.problem, run.bounding, run.stopped)
+    while not run.branching.done and not run.stopped() and (run.settings.thorough or branches < _PROOF_BRANCHES):
+        run.branching.advance(run.best.usd * (1 - run.settings.gap))
+        run.tell("bound")
+        branches += 1
+
+
 def _solve_exactly(run: _Run) -> None:
     """Hand a small problem to the exact solver: mostly it proves the optimum at once, else its bound and plan stay."""
     problem, settings = run.problem, run.settings
@@ -429,7 +461,10 @@ def _solve_exactly(run: _Run) -> None:
     if found.status == "infeasible":
         run.proven_infeasible = True
         return
-    run.exact_bound, run.exact_method = found.bound, found.method
+    if settings.certify:
+        run.known_best = found.status == "optimal"  # that it is so is not what a certificate can show
+    else:
+        run.exact_bound, run.exact_method = found.bound, found.method
     if found.solution is not None:
         out = np.ones(len(problem.workloads.weight), bool)
         out[problem.streams.workload[found.solution.units.stream]] = False
