@@ -1,6 +1,6 @@
 """What proves a bound, as solvers hand it out and `placement.checks.reprove` takes it: prices, weights, branches.
 
-Sizes as in `placement.problem`, and n priced rows, V weight vectors. How a bound follows from them: docs/certificate.md.
+Sizes as in `placement.problem`, and n priced rows, V weight vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class PricedRows:
-    """Packing rows with a price, each array [n]: weight vector `weight` in `pool`, over all work or what is `firm` only.
+    """Packing rows with a price, each array [n]: vector `weight` in `pool`, over all work or over what is `firm`.
 
     `price` [n, T] is in units of the objective for a machine and slot, 0 or more.
     """

@@ -173,7 +173,8 @@ class Master:
         rate = self._price_of("floor" if self.problem.objective.mode == "min_cost" else "budget")
         shared = shared_prices(self._lp, self.problem, self._dual) if self._lp.shared else FREE
         factor = spread(self.problem, self.groups, shared) if self._lp.shared else None
-        return RowProof(group, weight, np.array([row.firm for row in rows], np.bool_), price[kept], rate, shared, factor)
+        firm = np.array([row.firm for row in rows], np.bool_)
+        return RowProof(group, weight, firm, price[kept], rate, shared, factor)
 
     def _price_of(self, key: str) -> float:
         """The price of the row of that name, 0 when there is none."""
