@@ -82,6 +82,6 @@ def test_the_hybrid_example_trades_attainment_for_money() -> None:
     assert (full.sla_attainment, full.unplaced) == (1.0, ())
     assert full.gap <= 0.06
     assert verify_plan(HYBRID, full).violations == ()
-    part = within(full.cost_usd * 2 / 3, HYBRID, 15.0)
+    part = within(full.cost_usd * 2 / 3, HYBRID, 45.0)
     assert 0.7 < part.sla_attainment < 1.0
     assert part.unplaced
