@@ -12,6 +12,7 @@ Rows:
     flows: sum_d sent[f, d, e] >= here[r, e] + attained[s] - 1;  sent[f, d, e] <= first[s, d] <= here[s, d]
     machines: sum_o run[o, t] <= max[p, t];  run[o, t] <= held[o] where the offer is paid in every slot
     packing, exact: sum_j pattern[j, c] uses[p, t, j] >= replicas of c;  sum_j uses <= sum_o run
+    moves: sum_s places[s] attained[w(s)] - sum of x at places in force <= most moves
     shared limits: sum_p amount[p] sum_o run[o, t] <= max[t], or of prices x paid machines
     commitments: sum_o units[o] pays[k, o, t] <= held[k];  sum_k pays[k, o, t] <= run[o, t]
     packing, relaxed: sum_c weight[c] replicas[p, c, t] <= sum_o run, for weights of which no machine holds more than 1
@@ -34,6 +35,7 @@ import numpy as np
 from placement.domains import SLO_TOLERANCE, cluster_of, failure_domains, lone_copy, share_parts, together
 from placement.formulation_losses import Ways, add_losses, fallbacks_of, ways_back
 from placement.mip import Draft, Model
+from placement.moves import add_moves
 from placement.options import Options
 from placement.packing_rows import PoolWork, maximal_patterns, packing_weights, pool_work
 from placement.problem import Bools, Domains, Floats, Ints, Problem, Purchase
@@ -126,6 +128,7 @@ def formulate(problem: Problem, options: Options, goal: Goal) -> Formulation:
     places = _copies(problem, options, draft, x, attained)
     _availability(problem, draft, places)
     _flows(problem, draft, places, attained)
+    add_moves(problem, options, draft, x, attained)
     run, paid = np.full(problem.offers.price_usd.shape, -1, np.int64), Paid.none(problem)
     ways = ways_back(problem, options) if problem.survival is not None else None
     exact, uses = not overlapping(problem) and (problem.survival is None or ways is not None), 0

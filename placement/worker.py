@@ -134,16 +134,9 @@ def _module_name(solver: str) -> str:
 def _run(job: _Job, watch: Watch) -> Result:
     # Loaded late: each solver brings heavy libraries, some of which cannot share a process.
     module = cast(_Solver, import_module(job.module))
-    if (reason := _limits_moves(job.problem) or module.supports(job.problem)) is not None:
+    if (reason := module.supports(job.problem)) is not None:
         raise Unsupported(f"solver {job.solver!r} does not handle this problem: {reason}")
     return module.solve(job.problem, job.settings, watch)
-
-
-def _limits_moves(problem: Problem) -> str | None:
-    """Why no solver takes a problem with a limit on moves; None without one."""
-    if problem.incumbent is None or problem.incumbent.most_moves is None:
-        return None
-    return "it limits moves from a plan in force, which only placement.repair keeps to"
 
 
 def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callable[[Progress], None],

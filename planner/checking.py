@@ -26,7 +26,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
-from planner.waves import copies_before, pools_of, use_of_lost, wave_faults, where_before, with_incumbent
+from planner.waves import copies_before, places_before, use_of_lost, wave_faults, with_incumbent
 from planner.whatif import Change, apply
 from planner.words import in_words, same_usd
 
@@ -70,7 +70,7 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     lenient, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
     formulation = formulate(lenient, profiles, {**copies_of(plan), **copies_before(plan)},
-                            pools_of(where_before(plan)) if plan.parent is not None else None)
+                            places_before(plan))
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
         return Check((*wrong, *reading.violations))

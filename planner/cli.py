@@ -86,6 +86,9 @@ def _plan(
     certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
+    incumbent: Annotated[Path | None, typer.Option(help="The plan.json in force, which the new plan replaces.")] = None,
+    max_moves: Annotated[int | None, typer.Option(help="Most places of the incumbent that may be left; 0: all stay."
+                                                  )] = None,
     engine: Annotated[str, typer.Option(help="processes; ray is not available yet.")] = "processes",
     as_json: Json = False,
 ) -> int:
@@ -95,7 +98,8 @@ def _plan(
     from planner.planning import TIME_LIMIT_S, PlanRequest
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
-    asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None)
+    asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None,
+                        in_force=commands.in_force(incumbent, max_moves))
     prices = commands.prices_of(catalog)
     source = commands.scenario_at(scenario, with_diagnostics, prices, asked.changes)
     return commands.plan(source, _in_time(asked), commands.Outputs(output, report), prices, as_json)

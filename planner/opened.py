@@ -18,6 +18,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Scenario
+from planner.waves import copies_before, places_before
 from planner.whatif import Change, apply
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     free = scenario if demand is None else _unbound(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     free, profiles = apply(changes, free, profile(free, plan.provenance.seed))
-    formulation = formulate(free, profiles if demand is None else demand(free, profiles), copies_of(plan))
+    formulation = formulate(free, profiles if demand is None else demand(free, profiles),
+                            {**copies_of(plan), **copies_before(plan)}, places_before(plan))
     scenario = free if demand is None else scenario
     if plan.status == "infeasible":
         return Opened(plan, scenario, formulation, None)

@@ -18,17 +18,18 @@ from placement.overload import overload
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
 from placement.solvers import SOLVERS
-from placement.verify import Verdict, verify
+from placement.verify import Verdict, moves_made, verify
 from placement.worker import Progress, Unsupported, solve
 from planner import __version__
 from planner.build import Proof, build_plan, refusal
 from planner.catalog import Catalog, builtin_catalog
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate, problem_objective
+from planner.in_force import InForce, Standing, formulate_from
 from planner.left_out import left_out
-from planner.no_plan import why_no_plan
+from planner.no_plan import NoPlan, why_no_plan
 from planner.packings import packing_table, write_packings
-from planner.plan import Plan, Provenance, Unplaced, write_plan
+from planner.plan import Plan, Provenance, Relaxation, Unplaced, write_plan
 from planner.profiles import Profiles, profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
@@ -66,7 +67,7 @@ class PlanRequest:
     `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes,
     else the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which
     machine in every slot, not only where simple orders do not find it. `what_if` changes the scenario before it is
-    planned. Raises InputError for values that cannot be.
+    planned; `in_force` is the plan that the new one replaces. Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None
@@ -78,6 +79,7 @@ class PlanRequest:
     packings: bool = False
     thorough: bool = False
     what_if: tuple[Change, ...] = ()
+    in_force: InForce | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -212,6 +214,7 @@ class Job:
     request: PlanRequest
     provenance: Provenance
     catalog: Catalog
+    standing: Standing | None = None
 
     @classmethod
     def of(cls, source: Path | Scenario, request: PlanRequest, catalog: Catalog) -> Job:
@@ -227,7 +230,10 @@ class Job:
         provenance = own_provenance(prepared.source_sha256, prepared.catalog.as_of, request.solver, request.seed,
                                     objective)
         provenance = provenance.model_copy(update={"what_if": tuple(str(change) for change in request.what_if)})
-        return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
+        if request.in_force is None:
+            return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
+        formulation, standing = formulate_from(scenario, profiles, request.in_force)
+        return cls(scenario, profiles, formulation, request, provenance, prepared.catalog, standing)
 
     def asking(self, objective: Objective) -> Job:
         """The same job with another objective; nothing is formulated again. Raises ValueError without its budget."""
@@ -273,6 +279,8 @@ class Job:
             what = in_words(verdict.violations[0].sentence, self.formulation)
             raise RuntimeError(f"solver {self.request.solver} gave a plan that does not hold: {what}")
         plan = build_plan(self.scenario, self.formulation, solution, proof, verdict.attainment, self.provenance)
+        if self.standing is not None:
+            plan = self.standing.follow(plan, self.formulation, solution)
         if not same_usd(plan.cost_usd, verdict.costs.total_usd):
             raise RuntimeError(f"the parts of the cost add up to {plan.cost_usd}, not {verdict.costs.total_usd}")
         packings = self._packings(solution)
@@ -290,10 +298,28 @@ class Job:
                interrupted: Callable[[], bool]) -> Planned:
         """The answer that there is no plan, and why, by `end` (`time.monotonic`)."""
         rows = [Unplaced(workload=name, reasons=reasons) for name, reasons in sorted(unplaced.items())]
-        why = why_no_plan(self.scenario, self.profiles, self.formulation, self.catalog, self.request.seed, unplaced,
-                          end - time.monotonic(), interrupted)
+        why = self._too_few_moves(end, interrupted) or why_no_plan(
+            self.scenario, self.profiles, self.formulation, self.catalog, self.request.seed, unplaced,
+            end - time.monotonic(), interrupted)
         plan = refusal(self.scenario, self.formulation, rows, method, self.provenance, why)
         return Planned(plan, self.scenario, self.profiles, self.formulation)
+
+    def _too_few_moves(self, end: float, interrupted: Callable[[], bool]) -> NoPlan | None:
+        """That only the limit on moves stands in the way, shown by a plan without it; None where that is not shown.
+
+        Takes a quarter of the time until `end` (`time.monotonic`).
+        """
+        problem, force = self.formulation.problem, self.request.in_force
+        if problem.incumbent is None or force is None or force.max_moves is None:
+            return None
+        free = replace(problem, incumbent=replace(problem.incumbent, most_moves=None))
+        other = replace(self, formulation=replace(self.formulation, problem=free))
+        result = other.solve(min(FITTING_S, max(0.1, (end - time.monotonic()) / 4)), _no_progress, interrupted)
+        if result.solution is None or not (verdict := verify(free, result.solution)).holds:
+            return None
+        needed = moves_made(free, result.solution.units)
+        return NoPlan((f"--max-moves {force.max_moves}: the plan in force no longer holds, and no plan is so near",),
+                      (Relaxation(what=f"--max-moves {needed}", cost_usd=round(verdict.costs.total_usd, 6)),))
 
     def homeless(self, end: float) -> Mapping[str, tuple[str, ...]]:
         """Workloads without a fallback after some loss, where there is a plan that need not survive losses; no proof.

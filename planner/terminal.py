@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
@@ -52,7 +52,16 @@ def plan_view(plan: Plan, workload_usd: Mapping[str, float], rows: int = ROWS) -
     if plan.status == "infeasible":
         return _refusal(plan)
     table = _assignments(plan, workload_usd, rows)
-    return Group(table, *_unplaced(plan), "", _costs(plan), *_headlines(plan), *_scarce(plan), *_proof(plan))
+    facts = (*_headlines(plan), *_way(plan), *_scarce(plan), *_proof(plan))
+    return Group(table, *_unplaced(plan), "", _costs(plan), *facts)
+
+
+def _way(plan: Plan) -> Iterator[Text]:
+    """How to get here from the plan in force, where there is one."""
+    if plan.parent is not None:
+        moves, most = sum(len(wave.moves) for wave in plan.waves), plan.provenance.max_moves
+        allowed = "" if most is None else f", at most {most} of them away from a place that is still good"
+        yield Text(f"From plan {plan.parent[:12]}: {moves} moves in {len(plan.waves)} waves{allowed}")
 
 
 def _assignments(plan: Plan, workload_usd: Mapping[str, float], rows: int) -> Table:

@@ -51,6 +51,11 @@ def pools_of(where: Where) -> InForce:
     return {key: frozenset(spot[:2] for spot in spots) for key, spots in where.items()}
 
 
+def places_before(plan: Plan) -> InForce | None:
+    """The pools from which a plan's moves count; None where it replaces no plan."""
+    return None if plan.parent is None else pools_of(where_before(plan))
+
+
 def copies_before(plan: Plan) -> Copies:
     """Number of copies of every stream before the waves of a plan; none where it has no waves."""
     return {key: len(spots) for key, spots in where_before(plan).items()} if plan.waves else {}

@@ -63,7 +63,7 @@ def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[flo
     for count, plan in enumerate(itertools.product(*streams)):
         if count % 1000 == 0 and watch.stopped():
             return best, best_rank, False
-        if (share := _attained(problem, plan)) is None:
+        if (share := _attained(problem, plan)) is None or _moves_too_much(problem, plan):
             continue
         usd = _place_usd(problem, plan)
         least = usd + idle  # machines that are paid whether they run or not
@@ -181,6 +181,19 @@ def _attained(problem: Problem, plan: tuple[Choice, ...]) -> float | None:
             lost_weight > problem.slack or not all(problem.workloads.droppable[w] for w in lost)):
         return None
     return 1 - lost_weight / float(weight.sum()) if weight.sum() > 0 else 1.0
+
+
+def _moves_too_much(problem: Problem, plan: tuple[Choice, ...]) -> bool:
+    """Whether the plan leaves more places of the plan in force than it may."""
+    force = problem.incumbent
+    if force is None or force.most_moves is None:
+        return False
+    left = 0
+    for s, choice in enumerate(plan):
+        mine = np.flatnonzero(force.stream == s)
+        if choice and len(mine) and len(mine) == problem.variants.copies[force.variant[mine[0]]]:
+            left += len({*force.candidate[mine].tolist()} - {unit[0] for unit in choice})
+    return left > force.most_moves
 
 
 def _place_usd(problem: Problem, plan: tuple[Choice, ...]) -> float:

@@ -36,7 +36,11 @@ Kind = tuple[int, bool]
 
 
 def supports(problem: Problem) -> str | None:
-    """None, or why this problem is refused: a pool with two offers of one purchase, or limits that pools share."""
+    """None, or why this problem is refused: a pool with two offers of one purchase, limits that pools share or a limit
+    on moves.
+    """
+    if problem.incumbent is not None and problem.incumbent.most_moves is not None:
+        return "it limits moves from a plan in force; first fit places everything anew"
     if len(problem.limits.paid):
         return "pools share limits; first fit fills each pool by itself"
     pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)

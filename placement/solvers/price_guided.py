@@ -24,8 +24,10 @@ from placement.branching import Branching
 from placement.certificate import Certificate
 from placement.complete import Packings, Shortfall, complete
 from placement.evidence import no_prices
+from placement.few_moves import FewMoves
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
+from placement.moves import most_moves
 from placement.needs import Load, pool_loads
 from placement.options import too_large
 from placement.packing import needed
@@ -88,7 +90,10 @@ _WORTH_ROUNDS = 6
 
 
 def supports(problem: Problem) -> str | None:
-    """None, or why this problem is refused: a pool with two offers of one purchase."""
+    """None, or why this problem is refused: a pool with two offers of one purchase, or what moves cannot keep to."""
+    if most_moves(problem) is not None and (problem.survival is not None or has_shared(problem)) and _too_many(problem):
+        return ("it limits moves from a plan in force while losses must be survived or pools share limits or "
+                "commitments, and is too large to be solved exactly")
     pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)
     if len(np.unique(pairs, axis=0)) < len(pairs):
         return "a pool has two offers of one purchase; one of each is supported"
@@ -240,7 +245,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     if too_large(problem, _SMALL_ASSIGNMENT) and (held := read_assignment(problem)) is not None:
         return solve_assignment(problem, held, settings, watch)
     run = _Run(problem, settings, watch)
-    if not too_large(problem, _SMALL) and not too_many_sets(problem):
+    if not _too_many(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
         run.bounding = _bounding(run)
@@ -248,7 +253,7 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
         if run.known_best:
             _raise_alone(run)
         else:
-            _search(run)
+            _search(run) if most_moves(problem) is None else _search_near(run)
             _polish(run)
     if run.best.solution is None:
         return _without_plan(run)
@@ -263,6 +268,25 @@ def _certificate(run: _Run) -> Certificate | None:
     if not run.bounded:
         return no_prices(run.problem)
     return run.bounding.certificate() if run.branching is None else run.branching.certificate()
+
+
+def _too_many(problem: Problem) -> bool:
+    """Whether the problem is too large for the exact solver."""
+    return (too_large(problem, _SMALL) or too_many_sets(problem)) is not None
+
+
+def _search_near(run: _Run) -> None:
+    """Search near the plan in force, from which only so many moves may be made."""
+    problem = run.problem
+    usd = np.zeros(len(problem.workloads.weight))
+    np.add.at(usd, problem.streams.workload, run.bounding.choices.best)
+
+    def take(solution: Solution) -> None:
+        out = np.ones(len(usd), bool)
+        out[problem.streams.workload[solution.units.stream]] = False
+        run.take(solution, float(problem.workloads.weight[out].sum()), "moves")
+
+    FewMoves(problem, usd, run.settings.seed, run.settings.thorough, run.stopped, take).search()
 
 
 def _worth(run: _Run) -> Worth | None:

@@ -19,6 +19,7 @@ from planner.diagnose import run_diagnose
 from planner.errors import InputError
 from planner.export import export_scenario
 from planner.hosting import with_diagnostics
+from planner.in_force import InForce
 from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
@@ -69,6 +70,15 @@ class Outputs:
 
     plan: Path | None = None
     report: Path | None = None
+
+
+def in_force(path: Path | None, max_moves: int | None) -> InForce | None:
+    """The plan to start from, if one is named. Raises InputError."""
+    if path is not None:
+        return InForce(read_plan(path), max_moves)
+    if max_moves is not None:
+        raise InputError([f"--max-moves: {max_moves}: moves from what? name the plan in force with --incumbent"])
+    return None
 
 
 def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices: Catalog, as_json: bool) -> int:

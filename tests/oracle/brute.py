@@ -15,7 +15,7 @@ from typing import Any
 
 from brute_shared import TooManyMixesError, cheapest_together, least_price, shares
 from oracle import agree, as_items
-from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, offer_price
+from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, moves, offer_price
 from oracle_losses import domain, homeless, losses, machines_after, placed_after, whynot
 from oracle_packing import packs
 from oracle_shared import commitment_bill
@@ -109,6 +109,8 @@ class Enumeration:
         if not self._may_win(cost, attained + sum(self.weights[len(chosen):])):
             return
         if len(chosen) == len(self.names):
+            if self.world.most_moves is not None and moves(self.world, as_placed(chosen)) > self.world.most_moves:
+                return
             placed, counts, rows = as_placed(chosen), self._counts(chosen), []
             if shares(self.world) and losses(self.world):
                 raise TooManyError  # machines of all pools for every way to survive

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from oracle_bill import Counts, Placed, bill
+from oracle_bill import Counts, Placed, bill, moves
 from oracle_losses import check_losses, losses, moved_by_loss, placed_after, purchases_after
 from oracle_packing import TOLERANCE, packs, per_machine
 from oracle_reading import read_plan, read_scenario
@@ -84,6 +84,8 @@ class Checker:
         self.packing(placed, counts)
         self.losses(placed, counts)
         self.shared(counts)
+        if self.world.most_moves is not None and moves(self.world, placed) > self.world.most_moves:
+            self.note("moves", f"{moves(self.world, placed)} places are left; {self.world.most_moves} may be")
         costs = bill(self.world, placed, counts)
         costs["machines"] += commitment_bill(self.world, counts, bought_of(self.plan))[0]
         attainment = self.attainment(placed)

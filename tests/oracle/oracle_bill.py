@@ -71,8 +71,10 @@ def storage(world: World, unit: Unit) -> float:
 
 
 def move(world: World, unit: Unit) -> float:
-    """The move's price when the unit is not where its incumbent says."""
+    """The move's price when the unit is not where its incumbent says, or the plan in force, where there is one."""
     incumbent = world.workloads[unit.stream.workload].get("incumbent") or {}
+    if (force := world.in_force.get((unit.stream.workload, unit.stream.region))) is not None:
+        return 0.0 if unit.pool in force else float(incumbent.get("move_cost_usd", 0))
     stays = all(incumbent.get(key, here) == here for key, here in zip(("cluster", "pool"), unit.pool, strict=True))
     return 0.0 if not incumbent or stays else float(incumbent.get("move_cost_usd", 0))
 
@@ -83,3 +85,12 @@ def carbon_per_machine_slot(world: World, pool: tuple[str, str], t: int) -> floa
     kwh = watts / 1000 * world.slot_hours * cluster.get("pue", 1.0)
     tonnes = kwh * at(cluster.get("grid_g_per_kwh", 0), t) / 1e6
     return float(tonnes * world.scenario.get("carbon_usd_per_tonne", 0) * world.weight[t])
+
+
+def moves(world: World, placed: Placed) -> int:
+    """Places of the plan in force that placed streams have left."""
+    left = 0
+    for stream, units in placed.items():
+        if units:
+            left += len({*world.in_force.get((stream.workload, stream.region), [])} - {unit.pool for unit in units})
+    return left

@@ -66,6 +66,9 @@ class World:
                                                   for c in scenario["clusters"] for p in c["pools"]}
         self.workloads: dict[str, Row] = {w["name"]: w for w in scenario["workloads"]}
         self.links: dict[tuple[str, str], Row] = {(k["from"], k["to"]): k for k in scenario.get("links", [])}
+        # A plan in force: pools of every stream's units by (workload, user region), and how many may be left.
+        self.in_force: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+        self.most_moves: int | None = None
 
     # ------------------------------------------------------------ who is to be placed
 

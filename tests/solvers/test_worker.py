@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from placement.gap import relative_gap
-from placement.problem import Incumbent, Objective, Problem
+from placement.problem import Objective, Problem
 from placement.result import Result, Settings
 from placement.solvers import SOLVERS
 from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, grace_s, solve, solve_here
@@ -240,12 +240,3 @@ def test_no_file_descriptor_is_left(rogue: Rogue) -> None:
 def open_files() -> int:
     """How many file descriptors this process holds."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.mark.parametrize("solver", ["planner", "highs"])
-def test_a_limit_on_moves_is_refused(tiny_problem: Build, solver: str) -> None:
-    """No solver takes a problem that limits moves and then forgets the limit."""
-    none = np.zeros(0, np.int64)
-    problem = replace(tiny_problem(1), incumbent=Incumbent(none, none, none, none, most_moves=0))
-    with pytest.raises(Unsupported, match="limits moves"):
-        solve(problem, solver, Settings(time_limit_s=10.0), lambda _: None, lambda: False)

@@ -1,0 +1,85 @@
+"""Planning from a plan in force: what stays, what a move costs, how many there may be, and the waves to get there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from placement.problem import Incumbent
+from placement.result import Solution, Units
+from planner.errors import InputError
+from planner.formulate import Formulation, formulate
+from planner.interpret import copies_of, read_assignments
+from planner.plan import Plan, content_id
+from planner.profiles import Profiles
+from planner.scenario.model import Scenario
+from planner.waves import Where, make_waves, pools_of, where_of
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A plan in force, and how many places of it a new plan may leave at most (None: any number)."""
+
+    plan: Plan
+    max_moves: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check both. Raises InputError."""
+        plan = self.plan
+        problems = []
+        if not plan.assignments:
+            problems.append(f"--incumbent: status {plan.status}: a plan that places something is needed")
+        if plan.provenance.what_if:
+            change = plan.provenance.what_if[0]
+            problems.append(f"--incumbent: made under the what-if {change}: a plan that is in force is needed")
+        if plan.plan_id and plan.plan_id != content_id(plan.to_dict()):
+            problems.append(f"--incumbent: plan_id {plan.plan_id} is not the content's: the plan was changed after it "
+                            f"was made")
+        if self.max_moves is not None and self.max_moves < 0:
+            problems.append(f"--max-moves: {self.max_moves}: a whole number, 0 or more, is allowed")
+        if problems:
+            raise InputError(problems)
+
+    @property
+    def plan_id(self) -> str:
+        """The plan's id, worked out where it has none."""
+        return self.plan.plan_id or content_id(self.plan.to_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a plan in force is still legal: its units `before`, rows of the new problem, and places that are `lost`.
+    """
+
+    force: InForce
+    before: Units
+    lost: Where
+
+    def follow(self, plan: Plan, formulation: Formulation, solution: Solution) -> Plan:
+        """A new plan that says what it replaces, how many moves it was allowed, and its waves."""
+        waves = make_waves(formulation, formulation.problem, self.before, solution, self.lost)
+        provenance = plan.provenance.model_copy(update={"max_moves": self.force.max_moves})
+        return plan.model_copy(update={"parent": self.force.plan_id, "waves": waves,
+                                       "provenance": provenance}).with_id()
+
+
+def formulate_from(scenario: Scenario, profiles: Profiles, force: InForce) -> tuple[Formulation, Standing]:
+    """State a scenario as a problem in which a plan is in force, and what of that plan still stands.
+
+    Units of workloads that are gone, and units whose place is no longer legal, do not stand.
+    """
+    plan = force.plan
+    formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
+    units, _ = read_assignments(plan.assignments, formulation)
+    incumbent = Incumbent(units.stream, units.candidate, units.variant, units.start, force.max_moves)
+    stated = replace(formulation, problem=replace(formulation.problem, incumbent=incumbent))
+    return stated, Standing(force, units, _lost(where_of(plan), units, stated))
+
+
+def _lost(where: Where, units: Units, formulation: Formulation) -> Where:
+    """Places of a plan that do not stand."""
+    names, problem = formulation.names, formulation.problem
+    pools, batch = problem.candidates.pool[units.candidate], problem.variants.row[units.variant] < 0
+    stand = {(names.streams[s], (*names.pools[p], start if window else None)) for s, p, start, window in zip(
+        units.stream.tolist(), pools.tolist(), units.start.tolist(), batch.tolist(), strict=True)}
+    found = {key: frozenset(spot for spot in spots if (key, spot) not in stand) for key, spots in where.items()}
+    return {key: spots for key, spots in found.items() if spots}
