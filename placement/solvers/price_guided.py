@@ -11,7 +11,7 @@ the exact solver first.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -28,17 +28,16 @@ from placement.few_moves import FewMoves
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.moves import most_moves
-from placement.needs import Load, pool_loads
+from placement.needs import pool_loads
 from placement.options import too_large
-from placement.packing import needed
-from placement.problem import Floats, Ints, Objective, Problem, Purchase
+from placement.problem import Floats, Objective, Problem, Purchase
 from placement.result import Result, Settings, Solution, Status, Watch, Worth
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
 from placement.solvers.highs import solve_exact
 from placement.steering import Steering
-from placement.weights import WeightFinder
+from placement.teaching import Teacher
 
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
 ASCENT = "Lagrangian bound on packing rows (accelerated ascent)"
@@ -55,9 +54,6 @@ _GOOD_GAP = 0.03
 """A gap at which a search that need not be thorough ends."""
 _ROUNDS, _ROUNDS_SIZE = 2000, 3072
 """Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
-_HEAVIER = 1.06
-"""A weight is not made heavier by more than this factor to account for one machine that packing needs."""
-_TAUGHT_SLOTS = 4
 _LARGE = 50_000
 """Streams x slots from which plans are packed by simple orders while searching, and stretches cool with the clock."""
 _BOUND_ROUNDS = 3
@@ -83,8 +79,6 @@ _COOL_SHARE = 0.88
 """Share of the time left in which a large problem's search cools: once, with the clock."""
 _SEARCHING = 4.0
 """A large problem's search goes on for this many times as long as learning from packing took."""
-_LARGE_TAUGHT = 12
-"""Pools of a large problem that teach the search at once, those that fall short by most money first."""
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
 
@@ -396,10 +390,9 @@ class _Thread:
     """One search with its own random numbers, weights and packings seen."""
 
     searcher: Searcher
-    weights: list[list[Floats]]
     rng: np.random.Generator
     packings: Packings
-    finders: list[WeightFinder]
+    teacher: Teacher
     start: Callable[[Searcher, np.random.Generator], None]
     steering: Steering | None
 
@@ -499,15 +492,15 @@ def _new_thread(run: _Run, seed: int) -> _Thread:
     """A search over the units that the bound's prices find worth trying."""
     bounding, problem = run.bounding, run.problem
     weights = [list(vectors) for vectors in bounding.weights]
-    finders = [WeightFinder(problem.shapes, room, bounding.legal[p]) for p, room in enumerate(problem.pools.room)]
     packings = Packings(problem, 0 if run.large else 2)
     searcher = Searcher(problem, bounding.shortlist(), weights, _drop_usd(run))
+    teacher = Teacher(problem, searcher, weights, bounding.legal, packings, large=run.large)
     rng = np.random.default_rng(seed)
     prices = bounding.prices
     steering = Steering(problem, prices.shared, prices.cost_scale) if has_shared(problem) else None
     if steering is not None:
         searcher.price(steering.priced)
-    return _Thread(searcher, weights, rng, packings, finders, bounding.start(), steering)
+    return _Thread(searcher, rng, packings, teacher, bounding.start(), steering)
 
 
 def _drop_usd(run: _Run) -> Floats:
@@ -552,7 +545,7 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int) -> None:
         late = time.monotonic() - learned > _SEARCHING * learning_s if run.large else stretch >= learn_from
         if late or run.stopped():
             learned = time.monotonic()
-            _learn(run, thread)
+            thread.teacher.teach()
             for _ in range(_MENDS):
                 searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
                 if run.offer(thread, thread.packings, "search") or run.stopped():
@@ -569,42 +562,9 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
         if trial % 3 == 2:
-            _learn(run, thread)
+            thread.teacher.teach()
         run.offer(thread, simple, "first plan")
     thread.searcher.relax()
-
-
-def _learn(run: _Run, thread: _Thread) -> None:
-    """Pack the plan; teach the search a heavier weight wherever packing needs more machines than it counts."""
-    problem, searcher = run.problem, thread.searcher
-    firm, every = searcher.machines
-    loads, taught = pool_loads(problem, searcher.plan()), 0
-    lacking = {p: np.maximum(packed.machines.min(axis=0) - every[p], packed.firm.min(axis=0) - firm[p])
-               for p, load in enumerate(loads) if len(load.shapes)
-               for packed in (thread.packings.needed(p, load),)}  # fmt: skip
-    for p in _dearest(problem, lacking) if run.large else lacking:
-        load, packed = loads[p], thread.packings.needed(p, loads[p])
-        slots = _worst(lacking[p], load)[: 1 if run.large else _TAUGHT_SLOTS]
-        if run.large and slots:  # simple orders so far: see what those slots really need
-            some = Load(load.shapes, load.firm[:, slots], load.flexible[:, slots])
-            packed = needed(some, problem.shapes, problem.pools.room[p], effort=1)
-        at = range(len(slots)) if run.large else slots
-        for i, t in zip(at, slots, strict=True):
-            machines, firm_machines = int(packed.machines[:, i].min()), int(packed.firm[:, i].min())
-            if machines > every[p, t]:
-                taught += _teach(thread, p, load, t, machines)
-            elif firm_machines > firm[p, t]:
-                taught += _teach(thread, p, load, t, firm_machines, firm_only=True)
-    if taught:
-        searcher.teach(thread.weights)
-
-
-def _dearest(problem: Problem, lacking: Mapping[int, Ints]) -> list[int]:
-    """The pools whose packings need most money more than was counted, `lacking` [T] machines each."""
-    price = np.zeros(len(problem.pools.cluster))
-    np.maximum.at(price, problem.offers.pool, problem.offers.price_usd.mean(axis=1))
-    usd = {p: float(price[p] * np.maximum(short, 0).sum()) for p, short in lacking.items()}
-    return sorted((p for p in usd if usd[p] > 0), key=lambda p: (-usd[p], p))[:_LARGE_TAUGHT]
 
 
 def _polish(run: _Run) -> None:
@@ -626,34 +586,6 @@ def _polish(run: _Run) -> None:
     if isinstance(solution, Solution) and _cost(problem, solution) < run.best.usd:
         run.best = _Best(solution, _cost(problem, solution), run.best.left_out)
         run.tell("packing", solution)
-
-
-def _worst(short: Ints, load: Load) -> list[int]:
-    """A few slots where packing needs most more than was counted (`short` [T]), no two with the same replicas."""
-    slots = np.argsort(-short, kind="stable")
-    slots = slots[: int((short > 0).sum())]
-    _, first = np.unique(load.firm[:, slots], axis=1, return_index=True)
-    return [int(t) for t in slots[np.sort(first)][:_TAUGHT_SLOTS]]
-
-
-def _teach(thread: _Thread, p: int, load: Load, slot: int, machines: int, *, firm_only: bool = False) -> int:
-    """A weight that counts `machines` for what pool p holds in `slot`: a valid one if there is, else a heavier one.
-
-    Returns 1 when a weight was added. A heavier one is a guess for the search alone; the bound never sees it.
-    """
-    replicas = np.zeros(len(thread.weights[p][0]))
-    replicas[load.shapes] = load.firm[:, slot] + (0 if firm_only else load.flexible[:, slot])
-    valid = thread.finders[p].find(replicas)
-    if np.ceil(valid @ replicas - 1e-5) >= machines:
-        thread.weights[p].append(valid)
-        return 1
-    known = np.array([*thread.weights[p], valid]) @ replicas
-    best = int(known.argmax())
-    factor = (np.ceil(known[best] - 1e-5) + 0.02) / max(float(known[best]), 1e-9)
-    if factor > _HEAVIER:
-        return 0
-    thread.weights[p].append([*thread.weights[p], valid][best] * factor)
-    return 1
 
 
 __all__ = ["METHOD", "solve", "supports"]
