@@ -60,7 +60,7 @@ def run(problem: Problem, solution: Solution, priority: np.ndarray, moves: int, 
     after, row = without_clusters(problem, lost)
     after = replace(after, incumbent=in_force(solution.units, row, moves))
     asked = Asked(priority, np.zeros(len(priority), bool), np.zeros(len(problem.streams.shape)), moves, passes)
-    found = mend(after, solution.machines, asked, lambda: time.process_time() > ends,
+    found = mend(after, solution, asked, lambda: time.process_time() > ends,
                  lambda _: first.append(time.process_time() - began))
     return after, found, first[0], time.process_time() - began
 

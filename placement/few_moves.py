@@ -80,7 +80,7 @@ class FewMoves:
         some = {column.name: getattr(force, column.name)[stays] for column in fields(Incumbent)
                 if column.name != "most_moves"}
         held = Incumbent(**some, most_moves=force.most_moves)
-        machines = machines_for(problem, _units(held))
+        now = Solution(_units(held), machines_for(problem, _units(held)))
         asked = Asked(_rank(problem.workloads.weight), left_out, np.zeros(len(problem.streams.shape)),
                       held.most_moves or 0, passes, self.seed)
 
@@ -88,7 +88,7 @@ class FewMoves:
             if not self._lacks(found.shed):
                 self.take(found.solution)
 
-        best = mend(replace(problem, incumbent=held), machines, asked, self.stopped, take)
+        best = mend(replace(problem, incumbent=held), now, asked, self.stopped, take)
         over = cost_usd(problem, best.solution) > problem.objective.budget_usd
         return not over and not self._lacks(best.shed)
 

@@ -18,6 +18,10 @@ from placement.shortlist import Shortlist
 
 _STARTS = 3
 """Starts of a batch unit that are kept in one pool."""
+_NUMBERS = 3
+"""Numbers of copies that are listed for a stream that may have any."""
+_CHUNK = 4096
+"""Streams listed at a time: what they may need at most is set aside for so many."""
 _FULL = 20.0
 """A pool that is full seems this much dearer: room may come free, but seldom does."""
 
@@ -142,49 +146,123 @@ def _best_starts(sizes: _Sizes, variant: int, sums: Floats, first_start: int, us
     return kept
 
 
+class _Wanted(NamedTuple):
+    """How many places are kept: per number of copies `most` (and as many more as there are further copies), of them
+    `alike` in one cluster, for the `numbers` of copies that seem cheapest. Batch work starts at `first_start` or later.
+    """
+
+    most: int
+    alike: int
+    numbers: int
+    first_start: int
+
+
+class _Kept(NamedTuple):
+    """Working memory: the places kept of one number of copies."""
+
+    usd: Floats
+    rows: Ints
+    clusters: Ints
+    start_usd: Floats
+    starts: Ints
+
+
 @jit
-def _cheapest(places: _Places, sizes: _Sizes, prices: Prices, streams: Ints, only: Ints, first_start: int, most: int,
-              alike: int, found: Ints) -> int:
-    """The cheapest places of `streams` for `only` [.] copies (0: any number), into `found` [n, 4]: how many."""
-    count = 0
-    kept_usd, kept_rows = np.empty(most), np.empty((most, 3), np.int64)
-    kept_clusters, row = np.empty(most, np.int64), np.empty(3, np.int64)
-    best_usd, best = np.empty(_STARTS), np.empty(_STARTS, np.int64)
+def _block(places: _Places, sizes: _Sizes, prices: Prices, wanted: _Wanted, s: int, v: int, end: int,
+           kept: _Kept) -> int:
+    """The cheapest places of a stream by its variants `v`..`end`, all of one number of copies: how many are kept."""
+    count, row, k = 0, np.empty(3, np.int64), sizes.copies[v]
+    most = wanted.most + k - 1
+    alike = max(1, min(wanted.alike, most // (k + 1)))
+    for n in range(places.first[s], places.first[s + 1]):
+        if k == 1 and not places.single[n]:
+            continue
+        p = places.pool[n]
+        fixed = places.usd[n] + places.user_usd[n] / k
+        share = prices.share[places.shape[s], p]
+        row[0] = n
+        for variant in range(v, end):
+            if sizes.speed[variant] != places.speed[n]:
+                continue
+            row[1], row[2] = variant, 0
+            if sizes.row[variant] >= 0:
+                usd = _steady_usd(sizes.rows[sizes.row[variant]], prices.usd[places.kind[s], p])
+                count = _place(fixed + share * usd, row, places.cluster[p], most, alike, count, kept.usd, kept.rows,
+                               kept.clusters)
+                continue
+            starts = _best_starts(sizes, variant, prices.sums[places.kind[s], p], wanted.first_start, kept.start_usd,
+                                  kept.starts)
+            for j in range(starts):
+                row[2] = kept.starts[j]
+                count = _place(fixed + share * kept.start_usd[j], row, places.cluster[p], most, alike, count, kept.usd,
+                               kept.rows, kept.clusters)
+    return count
+
+
+@jit
+def _apart_usd(kept: _Kept, count: int, copies: int) -> float:
+    """About what the cheapest `copies` of the places kept cost, each in a cluster of its own; infinite if too few."""
+    total, used = 0.0, np.zeros(count, np.bool_)
+    for _ in range(copies):
+        best = -1
+        for i in range(count):
+            if not used[i] and (best < 0 or kept.usd[i] < kept.usd[best]):
+                best = i
+        if best < 0:
+            return np.inf
+        total += kept.usd[best]
+        for i in range(count):
+            if kept.clusters[i] == kept.clusters[best]:
+                used[i] = True
+    return total
+
+
+@jit
+def _worst(usd: Floats, blocks: int) -> int:
+    """The dearest of some numbers of copies."""
+    worst = 0
+    for i in range(blocks):
+        if usd[i] > usd[worst]:
+            worst = i
+    return worst
+
+
+@jit
+def _cheapest(places: _Places, sizes: _Sizes, prices: Prices, wanted: _Wanted, streams: Ints, only: Ints,
+              most_copies: int, found: Ints) -> int:
+    """The cheapest places of `streams` for `only` [.] copies (0: any number), into `found` [n, 4]: how many.
+
+    A stream's numbers of copies are tried from the fewest on, until two in turn are dearer than the best so far.
+    """
+    count, width = 0, wanted.most + most_copies
+    kept = _Kept(np.empty(width), np.empty((width, 3), np.int64), np.empty(width, np.int64), np.empty(_STARTS),
+                 np.empty(_STARTS, np.int64))
+    rows, held = np.empty((wanted.numbers, width, 3), np.int64), np.empty(wanted.numbers, np.int64)
+    usd = np.empty(wanted.numbers)
     for i in range(len(streams)):
         s = streams[i]
-        v = sizes.first[s]
-        while v < sizes.first[s + 1]:
-            k, end = sizes.copies[v], v
-            while end < sizes.first[s + 1] and sizes.copies[end] == k:
+        v, blocks, best, dearer = sizes.first[s], 0, np.inf, 0
+        while v < sizes.first[s + 1] and dearer < 2:
+            end = v
+            while end < sizes.first[s + 1] and sizes.copies[end] == sizes.copies[v]:
                 end += 1
-            kept = 0
-            for n in range(places.first[s], places.first[s + 1]):
-                if (only[i] > 0 and only[i] != k) or (k == 1 and not places.single[n]):
-                    continue
-                p = places.pool[n]
-                fixed = places.usd[n] + places.user_usd[n] / k
-                share = prices.share[places.shape[s], p]
-                row[0] = n
-                for variant in range(v, end):
-                    if sizes.speed[variant] != places.speed[n]:
-                        continue
-                    row[1], row[2] = variant, 0
-                    if sizes.row[variant] >= 0:
-                        usd = _steady_usd(sizes.rows[sizes.row[variant]], prices.usd[places.kind[s], p])
-                        kept = _place(fixed + share * usd, row, places.cluster[p], most, alike, kept, kept_usd,
-                                      kept_rows, kept_clusters)
-                        continue
-                    starts = _best_starts(sizes, variant, prices.sums[places.kind[s], p], first_start, best_usd, best)
-                    for j in range(starts):
-                        row[2] = best[j]
-                        kept = _place(fixed + share * best_usd[j], row, places.cluster[p], most, alike, kept,
-                                      kept_usd, kept_rows, kept_clusters)
-            for j in range(kept):
+            if only[i] == 0 or only[i] == sizes.copies[v]:
+                many = _block(places, sizes, prices, wanted, s, v, end, kept)
+                cost = _apart_usd(kept, many, sizes.copies[v])
+                dearer = dearer + 1 if cost >= best and best < np.inf else 0
+                best = min(best, cost)
+                at = blocks if blocks < wanted.numbers else _worst(usd, blocks)
+                if cost < np.inf and (at == blocks or cost < usd[at]):
+                    usd[at], held[at] = cost, many
+                    rows[at, :many] = kept.rows[:many]
+                    blocks = max(blocks, at + 1)
+            v = end
+        for b in range(blocks):
+            for j in range(held[b]):
                 found[count, 0] = s
                 for c in range(3):
-                    found[count, 1 + c] = kept_rows[j, c]
+                    found[count, 1 + c] = rows[b, j, c]
                 count += 1
-            v = end
     return count
 
 
@@ -197,20 +275,23 @@ def _tables(problem: Problem) -> tuple[_Places, _Sizes]:
 
 
 def cheapest_places(problem: Problem, prices: Prices, streams: Ints, only: Ints, most: int, *, alike: int = _STARTS,
-                    first_start: int = 0) -> Ints:
+                    numbers: int = _NUMBERS, first_start: int = 0) -> Ints:
     """Units worth trying: rows (stream, candidate, variant, start) [n, 4].
 
-    `streams` [k] with `only` [k] copies (0: as many as they like); per number of copies the `most` cheapest, at most
-    `alike` of them in one cluster; batch units start at `first_start` or later.
+    `streams` [k] with `only` [k] copies (0: as many as they like, of which the `numbers` that seem cheapest are kept);
+    per number of copies about the `most` cheapest, at most `alike` of them in one cluster; batch units start at
+    `first_start` or later.
     """
-    s = problem.streams
-    blocks = np.zeros(len(s.shape), np.int64)
-    v = problem.variants
-    new = np.ones(len(v.stream), bool)
-    new[1:] = (v.stream[1:] != v.stream[:-1]) | (v.copies[1:] != v.copies[:-1])
-    np.add.at(blocks, v.stream[new], 1)
-    found = np.empty((int(blocks[streams].sum()) * most, 4), np.int64)
-    return found[: _cheapest(*_tables(problem), prices, streams, only, first_start, most, alike, found)]
+    most_copies, tables = int(problem.variants.copies.max(initial=1)), _tables(problem)
+    wanted, found = _Wanted(most, alike, numbers, first_start), [np.zeros((0, 4), np.int64)]
+    blocks = np.diff(problem.streams.variant_first)
+    for at in range(0, len(streams), _CHUNK):
+        some, of = streams[at: at + _CHUNK], only[at: at + _CHUNK]
+        each = np.minimum(np.where(of > 0, 1, numbers), blocks[some])
+        room = np.empty((int(each.sum()) * (most + most_copies), 4), np.int64)
+        listed = wanted._replace(numbers=int(each.max(initial=1)))
+        found.append(room[: _cheapest(*tables, prices, listed, some, of, most_copies, room)].copy())
+    return np.concatenate(found)
 
 
 class Listed(NamedTuple):
@@ -238,13 +319,13 @@ def list_units(problem: Problem, incumbent: Incumbent, held: Ints, found: Ints, 
     new[1:] = key[order[1:]] != key[order[:-1]]
     at = np.empty(len(order), np.int64)
     at[order] = np.cumsum(new) - 1
-    table = np.insert(rows[order[new]], 1, problem.variants.copies[rows[order[new], 2]], axis=1)
+    stream, candidate, variant, start = np.ascontiguousarray(rows[order[new]].T)
     home = np.zeros(len(c.pool), bool)
     home[incumbent.candidate] = True
-    stays = home[table[:, 2]]
-    usd = c.cost_usd[table[:, 2]] + c.user_usd[table[:, 2]] / table[:, 1] - stay_usd[table[:, 0]] * stays
-    return Listed(_shortlist(problem, table, usd), at[: len(held)], at[len(held): len(held) + len(own)],
-                  stays)
+    stays, copies = home[candidate], problem.variants.copies[variant]
+    usd = c.cost_usd[candidate] + c.user_usd[candidate] / copies - stay_usd[stream] * stays
+    return Listed(_shortlist(problem, stream, copies, candidate, variant, start, usd), at[: len(held)],
+                  at[len(held): len(held) + len(own)], stays)
 
 
 def _sort_key(problem: Problem, rows: Ints) -> Ints:
@@ -257,34 +338,39 @@ def _sort_key(problem: Problem, rows: Ints) -> Ints:
     return found
 
 
-def _shortlist(problem: Problem, table: Ints, usd: Floats) -> Shortlist:
-    """`table` [N, 5]: stream, copies, candidate, variant, start, sorted."""
-    block = np.ones(len(table), bool)
-    block[1:] = (table[1:, :2] != table[:-1, :2]).any(axis=1)
+def _shortlist(problem: Problem, stream: Ints, copies: Ints, candidate: Ints, variant: Ints, start: Ints,
+               usd: Floats) -> Shortlist:
+    """Units [N] sorted by stream and number of copies, as a shortlist."""
+    block = np.ones(len(stream), bool)
+    block[1:] = (stream[1:] != stream[:-1]) | (copies[1:] != copies[:-1])
     first = np.flatnonzero(block)
-    pairs, need = np.unique(table[:, 3] * problem.slots + table[:, 4], return_inverse=True)
-    rows = _needs(problem, *np.divmod(pairs, problem.slots))
-    busy = rows > 0
-    begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
-    end = np.where(busy.any(axis=1), problem.slots - busy[:, ::-1].argmax(axis=1), 0)
+    pairs, need = np.unique(variant * problem.slots + start, return_inverse=True)
+    rows, edges = np.empty((len(pairs), problem.slots), np.int32), np.empty((2, len(pairs)), np.int64)
+    _needs(_tables(problem)[1], pairs // problem.slots, pairs % problem.slots, rows, edges)
     return Shortlist(
-        np.searchsorted(table[first, 0], np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
-        np.append(first, len(table)).astype(np.int64), table[first, 1].copy(), table[:, 2].copy(), table[:, 3].copy(),
-        table[:, 4].copy(), problem.candidates.pool[table[:, 2]], usd, need.reshape(-1).astype(np.int64), rows,
-        begin.astype(np.int64), end.astype(np.int64))
+        np.searchsorted(stream[first], np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
+        np.append(first, len(stream)).astype(np.int64), copies[first], candidate, variant, start,
+        problem.candidates.pool[candidate], usd, need.reshape(-1).astype(np.int64), rows, edges[0], edges[1])
 
 
-def _needs(problem: Problem, variant: Ints, start: Ints) -> Counts:
-    """Replicas by slot of (variant, start) pairs [n, T]."""
-    v = problem.variants
-    rows = np.zeros((len(variant), problem.slots), np.int32)
-    steady = v.row[variant] >= 0
-    rows[steady] = v.rows[v.row[variant[steady]]]
-    batch = np.flatnonzero(~steady)
-    for run in range(int(v.runs[variant[batch]].max(initial=0))):
-        on = batch[v.runs[variant[batch]] > run]
-        first = start[on] + run * v.period[variant[on]]
-        slot = np.arange(problem.slots)
-        inside = (slot >= first[:, None]) & (slot < (first + v.length[variant[on]])[:, None])
-        rows[on] += (inside * v.level[variant[on], None]).astype(np.int32)
-    return rows
+@jit
+def _needs(sizes: _Sizes, variants: Ints, starts: Ints, rows: Counts, edges: Ints) -> None:
+    """Replicas by slot of (variant, start) pairs, into `rows` [n, T]; the first slot with any and the one after the
+    last, into `edges` [2, n].
+    """
+    for i in range(len(variants)):
+        v, start = variants[i], starts[i]
+        if sizes.row[v] >= 0:
+            rows[i] = sizes.rows[sizes.row[v]]
+        else:
+            rows[i] = 0
+            for run in range(sizes.runs[v]):
+                first = start + run * sizes.period[v]
+                for t in range(max(0, first), min(rows.shape[1], first + sizes.length[v])):
+                    rows[i, t] += sizes.level[v]
+        begin, end = 0, 0
+        for t in range(rows.shape[1]):
+            if rows[i, t] > 0:
+                begin = t if end == 0 else begin
+                end = t + 1
+        edges[0, i], edges[1, i] = begin, end

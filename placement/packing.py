@@ -107,8 +107,8 @@ class Packer:
         self.sizes: Floats = np.concatenate((self._own, self._own))
         self.firm: Bools = np.arange(2 * classes) < classes
         self._refuse_misfits(load)
-        self.orders = _orders(self.sizes, self.room, self.firm)
-        self.plain_orders = _orders(self.sizes, self.room, np.zeros(2 * classes, np.bool_))
+        self.orders = decreasing(self.sizes, self.room, self.firm)
+        self.plain_orders = decreasing(self.sizes, self.room, np.zeros(2 * classes, np.bool_))
         self.weights: Floats = np.tile(simple_weights(self._own, self.room), 2)
         self._best, self._machines, self._order, self.low_firm, self.low = by_orders(
             self.counts, self.sizes, self.room, self.firm, self.weights, self.orders)
@@ -256,7 +256,7 @@ class Packer:
         return back[used], np.ones(int(used.sum()), np.int64)
 
 
-def _orders(sizes: Floats, room: Floats, firm: Bools) -> Ints:
+def decreasing(sizes: Floats, room: Floats, firm: Bools) -> Ints:
     """Class orders [k, 2c] for first fit decreasing, those of `firm` classes [2c] first; ties by the lower row."""
     share = sizes / np.maximum(room, 1e-12) * (sizes > 0)
     keys = [share.max(axis=1, initial=0.0), share.sum(axis=1), *share.T[:2]]

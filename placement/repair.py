@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from placement.complete import Packings
+from placement.books import Books, share_weights
+from placement.counting import count_machines
 from placement.formulation import cost_usd
 from placement.mending import (
-    Leave,
     go_home,
     insert,
     move,
-    new_scratch,
     polish,
     put_back,
     put_in,
@@ -30,21 +29,20 @@ from placement.mending import (
     worth_of_moves,
 )
 from placement.needs import Load, machines_by_kind, pool_loads
-from placement.openings import Prices, cheapest_places, list_units, prices_now
-from placement.payment import make_purse
+from placement.openings import Prices, cheapest_places, prices_now
 from placement.problem import Bools, Counts, Floats, Incumbent, Ints, Problem, Purchase
 from placement.purchase import buy, terms
 from placement.result import Solution, Units
-from placement.searcher import Searcher
+from placement.shared import best_bought, has_shared, measured, paid_usd, passed
+from placement.shared_bound import FREE
+from placement.steering import Steering
 
-_WIDE, _NARROW, _ALL = 16, 6, 400
+_WIDE, _NARROW, _ALL = 14, 6, 400
 """Places listed per number of copies for a stream that must be placed, that might move, and that found no room."""
-_ALIKE = 3
-"""Of these at most so many in one cluster."""
+_ALIKE, _NUMBERS = 3, 3
+"""Of these at most so many in one cluster, and so many numbers of copies."""
 _LOOKED_AT = 3000
 """Streams of the plan in force that are looked at for moves in one pass."""
-_HEAVIEST = 1.3
-"""Shares are not scaled by more than this to come to the machines that really run."""
 _STAY_USD = 4e5
 """What leaving a place counts, where no move is allowed."""
 _SQUEEZES = 3
@@ -86,15 +84,15 @@ class Mended:
     moves: int
 
 
-def mend(problem: Problem, machines: Counts, asked: Asked, stopped: Callable[[], bool] = lambda: False,
+def mend(problem: Problem, in_force: Solution, asked: Asked, stopped: Callable[[], bool] = lambda: False,
          on_plan: Callable[[Mended], None] = lambda _: None) -> Mended:
-    """Mend the problem's incumbent, whose `machines` [O, T] run by its plan.
+    """Mend the problem's incumbent: what is left of `in_force`, of which machines and commitments count here.
 
     `on_plan` is told the first whole plan, and each that is better. Raises ValueError when there is no incumbent.
     """
     if problem.incumbent is None:
         raise ValueError("there is no plan in force to mend: problem.incumbent is None")
-    repair = _Repair(problem, problem.incumbent, machines, asked)
+    repair = _Repair(problem, problem.incumbent, in_force, asked)
     repair.place_what_is_lost()
     best = repair.packed()
     best_usd = cost_usd(problem, best.solution)
@@ -116,25 +114,31 @@ def mend(problem: Problem, machines: Counts, asked: Asked, stopped: Callable[[],
 class _Repair:
     """One repair: the books of the search, who may move where, and what packs."""
 
-    def __init__(self, problem: Problem, incumbent: Incumbent, machines: Counts, asked: Asked) -> None:
+    def __init__(self, problem: Problem, incumbent: Incumbent, in_force: Solution, asked: Asked) -> None:
         self.problem, self.incumbent, self.asked = problem, incumbent, asked
-        streams = problem.streams
         is_open = problem.pools.max_machines.max(axis=1) > 0
-        self.machines = np.where(is_open[problem.offers.pool, None], machines, 0).astype(np.int32)
-        self.purse = make_purse(problem)
-        self.offered, self.packings = terms(problem), Packings(problem, 0)
-        held = np.bincount(incumbent.stream, minlength=len(streams.shape))
-        wanted = np.zeros(len(held), np.int64)
-        wanted[incumbent.stream] = problem.variants.copies[incumbent.variant]
-        self.homes, self.whole = held, (held > 0) & (held == wanted)
+        self.machines = np.where(is_open[problem.offers.pool, None], in_force.machines, 0).astype(np.int32)
+        self.bought = in_force.bought
+        self.offered = terms(problem)
         self.force = _rows(incumbent.stream, incumbent.candidate, incumbent.variant, incumbent.start)
+        self.loads = pool_loads(problem, _units(self.force))
+        self.known: dict[int, tuple[Load, Ints, Ints]] = {}
         self.by_kind = machines_by_kind(problem, self.machines)
-        self.prices = prices_now(problem, self.purse, self.by_kind.sum(axis=1))
+        running = self.by_kind.sum(axis=1)
+        self.books = Books(problem, incumbent, share_weights(problem, self.loads, running), asked.left_out)
+        self.homes, self.whole = self.books.homes, self.books.whole
+        self.steering = Steering(problem, FREE, 1.0) if has_shared(problem) else None
+        self.steer()
+        self.prices = prices_now(problem, self.books.purse, running)
         self.size = _sizes(problem, self.prices)
         self.lost = self._lost()
-        self.weights = _weights(problem, self.force, self.by_kind.sum(axis=1))
         self.places = np.zeros((0, 4), np.int64)
-        self.limit, self.closed = self.purse.pool_max.copy(), ~is_open
+        self.closed: Bools = ~is_open
+
+    def steer(self) -> None:
+        """Let machines cost what they are worth where pools share limits and commitments."""
+        if self.steering is not None:
+            self.books.price(self.steering.priced)
 
     def _lost(self) -> Ints:
         """Streams to be placed: the first in priority first, then the largest."""
@@ -155,66 +159,45 @@ class _Repair:
         stay_usd = np.full(len(self.homes), _STAY_USD)
         held, missing = self.force[self.whole[self.force[:, 0]]], self.lost
         self.places = self.asked.fallbacks
-        if len(self.places):
+        if len(self.places) or not len(missing):
             self._open(held, stay_usd)
-            insert(self.state, self.tables, self.scratch, missing)
+            self._insert(missing)
             held, missing = self._held(), self._missing()
-        for most, alike in ((_WIDE, _ALIKE), (_ALL, _ALL)):
-            self.places = np.concatenate([self.places, self._places(missing, most, alike=alike)])
-            self._open(held, stay_usd)
-            self._set_limit(self._careful())
-            insert(self.state, self.tables, self.scratch, missing)
-            self._set_limit(self.limit)
-            insert(self.state, self.tables, self.scratch, self._missing())
-            held, missing = self._held(), self._missing()
+        for most, alike, numbers in ((_WIDE, _ALIKE, _NUMBERS), (_ALL, _ALL, _ALL)):
             if not len(missing):
                 return
+            self.places = np.concatenate([self.places, self._places(missing, most, alike=alike, numbers=numbers)])
+            self._open(held, stay_usd)
+            self.books.use(self._careful())
+            self._insert(missing)
+            self.books.use(self.books.limit)
+            self._insert(self._missing())
+            held, missing = self._held(), self._missing()
         self._make_room()
 
-    def _places(self, streams: Ints, most: int, *, alike: int = _ALIKE, only: Ints | None = None) -> Ints:
+    def _places(self, streams: Ints, most: int, *, alike: int = _ALIKE, numbers: int = _NUMBERS,
+                only: Ints | None = None) -> Ints:
         any_number = np.zeros(len(streams), np.int64)
         return cheapest_places(self.problem, self.prices, streams, any_number if only is None else only, most,
-                               alike=alike, first_start=self.asked.first_slot)
+                               alike=alike, numbers=numbers, first_start=self.asked.first_slot)
 
     def _open(self, held: Ints, stay_usd: Floats) -> None:
         """Search over `places` and the incumbent's, from the plan `held` [K, 4]."""
-        listed = list_units(self.problem, self.incumbent, held, self.places, stay_usd)
-        self.searcher = Searcher(self.problem, listed.units, self.weights, np.zeros(len(self.asked.priority)))
-        self.searcher.dropped[:] |= self.asked.left_out
-        stream = held[:, 0]
-        self.searcher.copies[:] = np.bincount(stream, minlength=len(self.homes))
-        self.searcher.placed[stream, np.arange(len(stream)) - np.searchsorted(stream, stream)] = listed.held
-        self.state, self.tables = self.searcher.books
-        self._set_limit(self.limit)
-        same = np.zeros(len(listed.home), np.bool_)
-        same[listed.own] = True
-        first = np.searchsorted(self.incumbent.stream, np.arange(len(self.homes) + 1))
-        self.scratch, self.leave = new_scratch(self.state), Leave(listed.home, same, listed.own, first, self.whole)
-        self._bar()
+        self.books.open(held, self.places, stay_usd)
+        self.books.bar(self.closed)
+
+    def _insert(self, streams: Ints) -> None:
+        insert(self.books.state, self.books.tables, self.books.scratch, streams)
 
     def _held(self) -> Ints:
         """The plan as it is now, [K, 4]."""
-        units = self.searcher.plan()
+        units = self.books.plan()
         return _rows(units.stream, units.candidate, units.variant, units.start)
 
     def _missing(self) -> Ints:
         """Streams that should have a place and have none, in their order."""
         workload = self.problem.streams.workload
-        return self._in_order(np.flatnonzero((self.state.copies == 0) & ~self.asked.left_out[workload]))
-
-    def _placed(self) -> tuple[Ints, Ints]:
-        """The stream and the row in the shortlist of every unit held."""
-        copies = self.state.copies
-        stream = np.repeat(np.arange(len(copies)), copies)
-        copy = np.arange(len(stream)) - np.searchsorted(stream, stream)
-        return stream, self.state.placed[stream, copy]
-
-    @property
-    def moves(self) -> int:
-        """Places of the plan in force that were left."""
-        stream, unit = self._placed()
-        left = self.homes - np.bincount(stream[self.leave.home[unit]], minlength=len(self.homes))
-        return int(left[(self.state.copies > 0) & self.whole].sum())
+        return self._in_order(np.flatnonzero((self.books.state.copies == 0) & ~self.asked.left_out[workload]))
 
     # ------------------------------------------------------------ room
 
@@ -224,7 +207,7 @@ class _Repair:
             self._shed_for(stream)
 
     def _shed_for(self, stream: int) -> None:
-        state, tables, scratch = self.state, self.tables, self.scratch
+        state, tables, scratch = self.books.state, self.books.tables, self.books.scratch
         victims = self._victims(stream)
         out: list[tuple[int, Ints, int]] = []
         for victim in victims.tolist():
@@ -236,16 +219,16 @@ class _Repair:
         for victim, kept, count in reversed(out):
             if not placed:
                 put_back(state, tables, victim, kept, count)
-            elif put_in(state, tables, scratch, victim) and self.moves > self.asked.most_moves:
+            elif put_in(state, tables, scratch, victim) and self.books.moves > self.asked.most_moves:
                 take_out(state, tables, victim, kept.copy())
 
     def _victims(self, stream: int) -> Ints:
         """Placed streams of lower priority in pools where a stream may go: the lowest first, the largest of those."""
-        units, priority = self.tables.units, self.asked.priority[self.problem.streams.workload]
+        units, priority = self.books.tables.units, self.asked.priority[self.problem.streams.workload]
         first, end = units.block_first[units.stream_first[[stream, stream + 1]]]
         pools = np.zeros(len(self.problem.pools.cluster), bool)
         pools[units.pool[first:end]] = True
-        plan = self.searcher.plan()
+        plan = self.books.plan()
         there = np.unique(plan.stream[pools[self.problem.candidates.pool[plan.candidate]]])
         lower = there[priority[there] < priority[stream]]
         order: Ints = np.lexsort((-self.size[lower], priority[lower]))
@@ -262,11 +245,11 @@ class _Repair:
         """
         turn = 0
         while True:
-            solution, pool, slot, lacking = self._bought(self.searcher.plan())
+            solution, pool, slot, lacking = self._bought(self.books.plan())
             if not len(pool):
-                return Mended(solution, self._missing(), self.moves)
+                return Mended(solution, self._missing(), self.books.moves)
             if turn < _SQUEEZES:
-                self._squeeze(pool, slot, lacking)
+                self._squeeze(solution, pool, slot, lacking)
             else:
                 self._close(np.unique(pool))
             self._resettle(np.unique(pool))
@@ -275,53 +258,46 @@ class _Repair:
     def packed_if_it_fits(self) -> Mended | None:
         """The plan held, packed; where packing lacks room what moved there goes home again. None where that is no help.
         """
+        books = self.books
         for _ in range(_SQUEEZES + 1):
-            solution, pool, slot, lacking = self._bought(self.searcher.plan())
+            solution, pool, slot, lacking = self._bought(books.plan())
             if not len(pool):
-                return Mended(solution, self._missing(), self.moves)
-            self._squeeze(pool, slot, lacking)
+                return Mended(solution, self._missing(), books.moves)
+            self._squeeze(solution, pool, slot, lacking)
             newcomers = self._newcomers(np.unique(pool))
-            go_home(self.state, self.tables, self.leave, newcomers[self.whole[newcomers]])
-            resettle(self.state, self.tables, self.scratch, self.leave, newcomers[~self.whole[newcomers]], self.moves,
-                     self.asked.most_moves)
+            go_home(books.state, books.tables, books.leave, newcomers[self.whole[newcomers]])
+            resettle(books.state, books.tables, books.scratch, books.leave, newcomers[~self.whole[newcomers]],
+                     books.moves, self.asked.most_moves)
         return None
 
-    def _squeeze(self, pool: Ints, slot: Ints, lacking: Ints) -> None:
-        """Do with fewer machines there from now on."""
-        used = self.state.machines[pool, slot]
-        self.limit[pool, slot] = np.maximum(np.minimum(self.limit[pool, slot], used) - lacking, 0)
-        self._set_limit(self.limit)
+    def _squeeze(self, solution: Solution, pool: Ints, slot: Ints, lacking: Ints) -> None:
+        """Do with fewer machines there from now on, and pay more for what passes a shared limit."""
+        self.books.squeeze(pool, slot, lacking)
+        if self.steering is not None:
+            self.steering.press(solution.machines)
+            self.steer()
 
     def _careful(self) -> Ints:
         """Limits that leave packing some room, where there is not less already."""
-        return np.maximum(self.state.machines, (self.limit * _CAREFUL).astype(np.int64))
-
-    def _set_limit(self, limit: Ints) -> None:
-        self.tables.purse.pool_max[:] = limit
-        self.searcher.book()
+        return np.maximum(self.books.state.machines, (self.books.limit * _CAREFUL).astype(np.int64))
 
     def _close(self, pools: Ints) -> None:
         """Nothing new comes to these pools any more. Raises RuntimeError where nothing new is there."""
         if self.closed[pools].any():
             raise RuntimeError(f"pool {pools[self.closed[pools]][0]} does not hold what the plan in force has there")
         self.closed[pools] = True
-        self._bar()
-
-    def _bar(self) -> None:
-        """Make what is closed too dear for any search."""
-        units = self.tables.units
-        units.usd[self.closed[units.pool] & ~self.leave.same] = np.inf
+        self.books.bar(self.closed)
 
     def _resettle(self, pools: Ints) -> None:
         """Newcomers of some pools leave together and look for places again; at home there always is one."""
-        newcomers = self._newcomers(pools)
-        resettle(self.state, self.tables, self.scratch, self.leave, newcomers, self.moves, self.asked.most_moves)
+        books, newcomers = self.books, self._newcomers(pools)
+        resettle(books.state, books.tables, books.scratch, books.leave, newcomers, books.moves, self.asked.most_moves)
         self._make_room()
 
     def _newcomers(self, pools: Ints) -> Ints:
         """Streams with a unit in these pools that the plan in force has not, the first in priority first."""
-        stream, unit = self._placed()
-        there = np.isin(self.tables.units.pool[unit], pools) & ~self.leave.same[unit]
+        stream, unit = self.books.placed()
+        there = np.isin(self.books.tables.units.pool[unit], pools) & ~self.books.leave.same[unit]
         return self._in_order(np.unique(stream[there]))
 
     def _bought(self, units: Units) -> tuple[Solution, Ints, Ints, Ints]:
@@ -332,44 +308,84 @@ class _Repair:
         some = np.isin(problem.candidates.pool[units.candidate], changed)
         part = Units(*(getattr(units, f.name)[some] for f in fields(units)))
         loads, lacking = pool_loads(problem, part), np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
-        was = pool_loads(problem, _units(self.force))
         for pool in changed.tolist():
-            firm, total = self._needed(pool, loads[pool], was[pool])
+            firm, total = self._needed(pool, loads[pool])
             bought = buy(pool, self.offered, firm[None], total[None])
             rows = self.offered.offer[pool][self.offered.offer[pool] >= 0]
             machines[rows], lacking[pool] = bought.counts[self.offered.offer[pool] >= 0], bought.lacking
+        solution = self._with_bought(units, machines)
+        if has_shared(problem) and not lacking.any():
+            lacking = self._over_limits(machines)
         pools, slots = np.nonzero(lacking)
-        return Solution(units, machines), pools, slots, lacking[pools, slots]
+        return solution, pools, slots, lacking[pools, slots]
 
-    def _needed(self, pool: int, load: Load, was: Load) -> tuple[Ints, Ints]:
-        """Machines (not spot, in all) [T] that hold a load: as packed by simple orders, or, in slots with nothing more
-        than in the plan in force and no room for that, those that it runs.
+    def _needed(self, pool: int, load: Load) -> tuple[Ints, Ints]:
+        """Machines (not spot, in all) [T] that hold a load: as simple orders pack it, or those that run by the plan in
+        force, in slots with just what it has there, and, where simple orders find no room, with less.
         """
-        need = self.packings.needed(pool, load)
-        firm, total = need.firm[0].copy(), need.machines[0].copy()
-        most, slots = self.purse.pool_max[pool], np.zeros(len(total), np.bool_)
+        firm, total = self._counted(pool, load)
+        was, slots = self.loads[pool], np.zeros(len(total), bool)
         if len(load.shapes) and np.isin(load.shapes, was.shapes).all():
             at = np.searchsorted(was.shapes, load.shapes)
             slots |= ((load.firm <= was.firm[at]) & (load.flexible <= was.flexible[at])).all(axis=0)
-        in_force = self.by_kind[pool]
+        in_force, most = self.by_kind[pool], self.books.purse.pool_max[pool]
         slots &= (total > np.minimum(most, in_force.sum(axis=0))) & (total > 0)
         firm[slots], total[slots] = in_force[: Purchase.SPOT, slots].sum(axis=0), in_force[:, slots].sum(axis=0)
         return firm, total
+
+    def _counted(self, pool: int, load: Load) -> tuple[Ints, Ints]:
+        """Machines that simple orders need, (not spot, in all) [T]; what was counted last is kept."""
+        known = self.known.get(pool)
+        if known is None or not _alike(known[0], load):
+            known = self.known[pool] = (load, *count_machines(self.problem, pool, load))
+        return known[1].copy(), known[2].copy()
+
+    # ------------------------------------------------------------ what pools share
+
+    def _with_bought(self, units: Units, machines: Counts) -> Solution:
+        """With what is bought of commitments: what is best now, and nothing that is bought by the plan in force less.
+        """
+        if not len(self.problem.commitments.owned):
+            return Solution(units, machines)
+        bought = best_bought(self.problem, machines)
+        return Solution(units, machines, bought=np.maximum(bought, self.bought) if len(self.bought) else bought)
+
+    def _over_limits(self, machines: Counts) -> Ints:
+        """Machines [P, T] by which pools must do with less, for shared limits to hold: of those that are more than by
+        the plan in force, each pool its part.
+        """
+        problem, limits = self.problem, self.problem.limits
+        lacking = np.zeros((len(problem.pools.cluster), problem.slots))
+        over = passed(problem, machines)
+        if not over.any():
+            return lacking.astype(np.int64)
+        running = machines_by_kind(problem, machines).sum(axis=1)
+        more = np.maximum(running - self.by_kind.sum(axis=1), 0)
+        usd = np.zeros_like(lacking)
+        np.add.at(usd, problem.offers.pool, paid_usd(problem, machines))
+        usd /= np.maximum(running, 1)
+        for row, slot in zip(*np.nonzero(over), strict=True):
+            each = limits.amount[row] * (usd[:, slot] if limits.paid[row] else 1.0)
+            excess = float(measured(problem, machines)[row, slot] - limits.most[row, slot])
+            part = excess / max(float((each * more[:, slot]).sum()), 1e-12)
+            cut = np.ceil(np.minimum(part, 1.0) * more[:, slot] * (each > 0) - 1e-9)
+            lacking[:, slot] = np.maximum(lacking[:, slot], cut)
+        return lacking.astype(np.int64)
 
     # ------------------------------------------------------------ better
 
     def look_for_better(self, best: Mended, turn: int) -> None:
         """From the best plan so far, move what saves most, as far as moves go, then change a few streams together."""
-        units, asked, missing = best.solution.units, self.asked, best.shed
+        units, asked, missing, books = best.solution.units, self.asked, best.shed, self.books
         movers, only = self._movers(turn), np.zeros(len(self.homes), np.int64)
         only[self.incumbent.stream] = self.problem.variants.copies[self.incumbent.variant]
-        self.prices = prices_now(self.problem, self.purse, machines_by_kind(
+        self.prices = prices_now(self.problem, books.purse, machines_by_kind(
             self.problem, best.solution.machines).sum(axis=1))
         self.places = np.concatenate([self._places(self.lost, _WIDE), self._places(movers, _NARROW, only=only[movers]),
-                                      self._places(missing, _ALL, alike=_ALL)])
+                                      self._places(missing, _ALL, alike=_ALL, numbers=_ALL)])
         self._open(_rows(units.stream, units.candidate, units.variant, units.start), asked.stay_usd)
-        self._set_limit(self._careful())
-        state, tables, scratch, leave = self.state, self.tables, self.scratch, self.leave
+        books.use(self._careful())
+        state, tables, scratch, leave = books.state, books.tables, books.scratch, books.leave
         saved = np.empty(len(movers))
         savings(state, tables, scratch, movers, saved)
         order = np.argsort(-saved, kind="stable")
@@ -378,21 +394,22 @@ class _Repair:
         left += move(state, tables, scratch, leave, best_movers, asked.most_moves - left)
         pick = np.unique(np.concatenate([self.lost, best_movers[: 4 * asked.most_moves]]))
         polish(state, tables, scratch, leave, pick, _ROUNDS, asked.seed * 1000 + turn, 4, left, asked.most_moves)
-        self._set_limit(self.limit)
+        books.use(books.limit)
         insert(state, tables, scratch, missing)
 
     def _give_up(self, saved: Floats) -> int:
         """Send home what moved for less than others save, `saved` [k] in falling order; how many moves come free."""
-        stream, unit = self._placed()
-        moved = np.unique(stream[~self.leave.home[unit] & self.whole[stream]])
+        books = self.books
+        stream, unit = books.placed()
+        moved = np.unique(stream[~books.leave.home[unit] & self.whole[stream]])
         worth = np.empty(len(moved))
-        worth_of_moves(self.state, self.tables, self.leave, moved, worth)
-        free, order = self.asked.most_moves - self.moves, np.argsort(worth, kind="stable")
+        worth_of_moves(books.state, books.tables, books.leave, moved, worth)
+        free, order = self.asked.most_moves - books.moves, np.argsort(worth, kind="stable")
         rivals = saved[max(0, free):][: len(moved)]
         lose = order[: len(rivals)][worth[order[: len(rivals)]] < rivals - 1e-6]
-        before = self.moves
-        go_home(self.state, self.tables, self.leave, moved[lose])
-        return before - self.moves
+        before = books.moves
+        go_home(books.state, books.tables, books.leave, moved[lose])
+        return before - books.moves
 
     def _movers(self, turn: int) -> Ints:
         """Streams that might move this time: the dearest first, others in later turns."""
@@ -407,6 +424,10 @@ class _Repair:
 
 def _rows(stream: Ints, candidate: Ints, variant: Ints, start: Ints) -> Ints:
     return np.column_stack([stream, candidate, variant, start])
+
+
+def _alike(one: Load, other: Load) -> bool:
+    return all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
 
 
 def _units(rows: Ints) -> Units:
@@ -446,16 +467,3 @@ def _usual_usd(problem: Problem) -> Floats:
     np.add.at(count, o.pool, 1)
     price: Floats = usd / np.maximum(count, 1) + problem.pools.run_usd.mean(axis=1)
     return price
-
-
-def _weights(problem: Problem, force: Ints, running: Ints) -> list[list[Floats]]:
-    """For every pool shares of its machines by resource, scaled to come to the machines that `running` [P, T] are."""
-    found = []
-    for pool, load in enumerate(pool_loads(problem, _units(force))):
-        share = (problem.shapes / np.maximum(problem.pools.room[pool], 1e-12)).T
-        vectors = np.concatenate([share, np.where(share > 0.5 + 1e-9, 1.0, 0.0)])
-        vectors = vectors[(vectors[:, load.shapes] > 0).any(axis=1)] if len(load.shapes) else share
-        counts = np.ceil((vectors[:, load.shapes] @ (load.firm + load.flexible)).max(axis=0, initial=0.0) - 1e-6)
-        factor = running[pool].sum() / counts.sum() if counts.sum() else 1.1
-        found.append(list(vectors * min(max(factor, 1.0), _HEAVIEST)))
-    return found

@@ -98,7 +98,7 @@ def replan(source: Path | Scenario, plan: Path | Plan, request: ReplanRequest, c
     if case.down == {*plan.provenance.down}:
         return None
     started, first = time.process_time(), list[float]()
-    mended = mend(case.problem, case.solution.machines, case.asked(), stopped,
+    mended = mend(case.problem, case.solution, case.asked(), stopped,
                   lambda _: first.append(time.process_time() - started))
     return case.finish(mended, first[0], time.process_time() - started)
 

@@ -14,7 +14,7 @@ from placement.formulation import cost_usd
 from placement.outage import in_force, without_clusters
 from placement.problem import Problem
 from placement.repair import Asked, Mended, mend
-from placement.result import Settings, Solution
+from placement.result import Settings, Solution, Units
 from placement.solvers import brute
 from placement.verify import moves_made, verify, verify_room
 from placement.waves import by_stream, machines_for, meanwhile, order_moves
@@ -42,7 +42,7 @@ def mended(problem: Problem, solution: Solution, lost: int, most_moves: int) -> 
     gone = np.arange(len(problem.clusters.availability)) == lost
     after, row = without_clusters(problem, gone)
     after = replace(after, incumbent=in_force(solution.units, row, most_moves))
-    return after, mend(after, solution.machines, asked(after, most_moves))
+    return after, mend(after, solution, asked(after, most_moves))
 
 
 @given(seed=SEEDS, lost=st.integers(0, 2), moves=st.integers(0, 2), tight=st.booleans())
@@ -126,4 +126,5 @@ def test_mending_needs_a_plan_in_force(tiny_problem: TinyProblem) -> None:
     """Without an incumbent there is nothing to mend, and that is said."""
     problem = tiny_problem(1)
     with pytest.raises(ValueError, match="no plan in force"):
-        mend(problem, np.zeros((len(problem.offers.pool), problem.slots), np.int32), asked(problem, 0))
+        mend(problem, Solution(Units(*np.zeros((5, 0), np.int64)), np.zeros(problem.offers.price_usd.shape, np.int32)),
+             asked(problem, 0))

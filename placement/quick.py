@@ -1,0 +1,58 @@
+"""A whole plan within seconds, however large the problem: where a search may start, or time is short.
+
+Streams go in one by one, the largest first, each where it costs least given what is there by then; after that passes
+move what saves most. The steps are those of a repair (`placement.repair`) of a plan in force that has nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from placement.formulation import cost_usd
+from placement.outage import in_force
+from placement.problem import Problem
+from placement.repair import Asked, Mended, mend
+from placement.result import Solution, Units
+from placement.waves import machines_for
+
+
+def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units | None = None,
+               stopped: Callable[[], bool] = lambda: False,
+               on_plan: Callable[[Solution], None] = lambda _: None) -> Solution:
+    """A plan that packs, whose machines keep to all limits, from the units of `start` (none: from nothing).
+
+    Streams that find no room stay out, and `placement.verify` says where they may not. In `max_sla` the budget is not
+    kept, and nothing is made ready for a loss: `placement.complete` finds fallbacks for its units. `stopped` is asked
+    between passes; passes are counted, so that the same seed gives the same plan. `on_plan` is told the first plan and
+    each that is cheaper.
+    """
+    plain = replace(problem, survival=None)
+    units = Units(*np.zeros((5, 0), np.int64)) if start is None else start
+    asked = Asked(np.zeros(len(problem.workloads.weight), np.int64), np.zeros(len(problem.workloads.weight), np.bool_),
+                  np.zeros(len(problem.streams.shape)), seed=seed)
+    before = Solution(units, machines_for(plain, units))
+
+    def tell(found: Mended) -> None:
+        on_plan(found.solution)
+
+    first = mend(_with(plain, units), before, asked, on_plan=tell)
+    if not passes or stopped() or not len(first.solution.units.stream):
+        return first.solution
+    told = [cost_usd(plain, first.solution)]
+
+    def tell_better(found: Mended) -> None:
+        if len(found.shed) <= len(first.shed) and (usd := cost_usd(plain, found.solution)) < told[-1] - 1e-6:
+            told.append(usd)
+            on_plan(found.solution)
+
+    units = first.solution.units
+    asked = replace(asked, most_moves=len(units.stream), passes=passes)
+    return mend(_with(plain, units), first.solution, asked, stopped, tell_better).solution
+
+
+def _with(problem: Problem, units: Units) -> Problem:
+    """The problem with these units in force."""
+    return replace(problem, incumbent=in_force(units, np.arange(len(problem.candidates.pool))))
