@@ -26,9 +26,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness import WIDTH, Row
 from benchmarks.machine import describe_machine
 from benchmarks.packing_data import arrivals, read_nodes, read_pods, traces
-from benchmarks.placement import WIDTH, Row
 from placement.gpu_offline import most_milli, pack_offline
 from placement.gpu_online import Expected, expect, pack_online
 from placement.gpu_packing import Nodes, Packing, Pods, allocated_milli, faults

@@ -15,10 +15,10 @@ import numpy as np
 
 from placement.domains import failure_domains
 from placement.fallback_kernels import Loss, Places, Room, place_lost, shortest
-from placement.needs import Load, has_spot
+from placement.needs import Load, has_spot, replicas_per_machine
 from placement.options import needs_of
 from placement.packing import Needed
-from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
+from placement.problem import Counts, Floats, Ints, Problem, Purchase
 from placement.purchase import Terms
 from placement.reserve import Wanted, headroom, hold, level_usd, there_after
 from placement.result import Fallbacks, Units
@@ -257,17 +257,8 @@ def _room(problem: Problem, loads: tuple[Load, ...], packed: list[Needed], offer
     sizes = np.ascontiguousarray(np.concatenate((problem.shapes, problem.shapes)), np.float64)
     share = problem.shapes[None] / np.maximum(problem.pools.room[:, None], 1e-12)
     order = np.argsort(-share.max(axis=2), axis=1, kind="stable")
-    return Room(base, own_firm, own, firm_cap, cap, firm_rise, rise, offered.pool_most.copy(), _per_machine(problem),
-                sizes, np.array(problem.pools.room, np.float64), order.astype(np.int64))
-
-
-def _per_machine(problem: Problem) -> Ints:
-    """Replicas of a shape alone that one machine holds [P, C]."""
-    sizes = problem.shapes[None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        holds = np.where(sizes > 0, (problem.pools.room[:, None] + TOLERANCE) / sizes, 2.0**30)
-    per: Ints = np.floor(holds.min(axis=2, initial=2.0**30)).astype(np.int64)
-    return per
+    return Room(base, own_firm, own, firm_cap, cap, firm_rise, rise, offered.pool_most.copy(),
+                replicas_per_machine(problem), sizes, np.array(problem.pools.room, np.float64), order.astype(np.int64))
 
 
 def _places(problem: Problem, units: Units, lost: Ints) -> tuple[Places, Ints]:

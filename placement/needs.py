@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from placement.problem import Bools, Counts, Ints, Problem, Purchase
+from placement.problem import TOLERANCE, Bools, Counts, Ints, Problem, Purchase
 from placement.result import Units
 
 
@@ -83,6 +83,15 @@ def _load(shape: Ints, flexible: Bools, needs: Counts) -> Load:
     total = np.zeros((2, len(shapes), needs.shape[1]), np.int32)
     np.add.at(total, (flexible.astype(np.int64), place), needs)
     return Load(shapes, total[0], total[1])
+
+
+def replicas_per_machine(problem: Problem) -> Ints:
+    """Replicas of a shape alone that one machine holds [P, C]."""
+    sizes = problem.shapes[None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        holds = np.where(sizes > 0, (problem.pools.room[:, None] + TOLERANCE) / sizes, 2.0**30)
+    per: Ints = np.floor(holds.min(axis=2, initial=2.0**30)).astype(np.int64)
+    return per
 
 
 def firm_without_spot(load: Load, spot: Ints) -> Load:

@@ -62,9 +62,9 @@ def needs_of(problem: Problem, variant: int) -> Counts:
     return needs
 
 
-def expand(problem: Problem) -> Options:
-    """Write out all options. Raises ValueError where `too_large` says why."""
-    if (reason := too_large(problem)) is not None:
+def expand(problem: Problem, most: int | None = MAX_ENTRIES) -> Options:
+    """Write out all options. Raises ValueError where `too_large` says why (`most` of None: whatever it takes)."""
+    if most is not None and (reason := too_large(problem, most)) is not None:
         raise ValueError(reason)
     parts = list(_parts(problem))
     candidate, variant, start, need = (

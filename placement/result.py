@@ -57,6 +57,8 @@ class Solution:
 class Settings:
     """`time_limit_s` is wall time for the solver; `gap` is the relative gap at which it may stop; `threads` >= 1.
 
+    `memory_gib` is the most that the solver's process may take (its address space). Without it, models too large to be
+    written out in reasonable memory are refused beforehand; with it, they are tried.
     `thorough`: go on until the time limit or the gap, instead of stopping where more search has ceased to pay.
     `certify`: the bound must be one that a certificate proves; what a solver's own search proves does not count.
     """
@@ -65,6 +67,7 @@ class Settings:
     time_limit_s: float = 60.0
     gap: float = 1e-4
     threads: int = 2
+    memory_gib: float | None = None
     thorough: bool = False
     certify: bool = False
 

@@ -13,6 +13,7 @@ import faulthandler
 import os
 import pickle
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, cast
 
 from placement.gap import Mode, relative_gap
+from placement.options import too_large
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Watch
 from placement.solvers import SOLVERS
@@ -134,9 +136,15 @@ def _module_name(solver: str) -> str:
 def _run(job: _Job, watch: Watch) -> Result:
     # Loaded late: each solver brings heavy libraries, some of which cannot share a process.
     module = cast(_Solver, import_module(job.module))
-    if (reason := module.supports(job.problem)) is not None:
+    if (reason := _too_large(job, module) or module.supports(job.problem)) is not None:
         raise Unsupported(f"solver {job.solver!r} does not handle this problem: {reason}")
     return module.solve(job.problem, job.settings, watch)
+
+
+def _too_large(job: _Job, module: _Solver) -> str | None:
+    """Why a solver that writes everything out will not; a limit on memory decides that by itself."""
+    most: int | None = getattr(module, "MAX_ENTRIES", None)
+    return too_large(job.problem, most) if most is not None and job.settings.memory_gib is None else None
 
 
 def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callable[[Progress], None],
@@ -321,6 +329,8 @@ def run_job() -> None:
     os.dup2(2, 1)
     job: _Job = pickle.load(inlet)  # noqa: S301 (from our own parent)
     left_s = max(0.0, job.settings.time_limit_s - (time.time() - job.started_at))
+    if job.settings.memory_gib is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (int(job.settings.memory_gib * 2**30), resource.RLIM_INFINITY))
     _end_at_the_latest(left_s + 3 * grace_s(job.settings.time_limit_s))
     watch = _PipeWatch(outlet, left_s)
     threading.Thread(target=_listen, args=(inlet, watch), daemon=True).start()

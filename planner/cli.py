@@ -79,7 +79,7 @@ def _plan(
     budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    solver: Annotated[str, typer.Option(help="Who solves: planner, highs, cp-sat, cbc, first-fit, brute.")] = "planner",
+    solver: Annotated[str, typer.Option(help="Who solves: planner, highs, cp-sat, cbc, first-fit, per-task, brute.")] = "planner",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,

@@ -17,7 +17,6 @@ import pulp
 
 from placement.formulation import too_many_sets
 from placement.mip import Model
-from placement.options import too_large
 from placement.problem import Problem
 from placement.result import Result, Settings, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -32,8 +31,8 @@ _PRINTED_TO = 1e-3
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options can be written out."""
-    return too_large(problem, MAX_ENTRIES) or too_many_sets(problem)
+    """Any problem whose sets of failure domains can be written out."""
+    return too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

@@ -15,7 +15,7 @@ import numpy as np
 
 from placement.formulation import too_many_sets
 from placement.mip import Model
-from placement.options import too_large
+from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
 from placement.problem import Floats, Ints, Problem
 from placement.result import Result, Settings, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -33,12 +33,12 @@ _POLL_S = 0.05
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options, and sets of failure domains, can be written out, and that is whole: of savings plans
-    parts of a USD are bought.
+    """Any problem whose sets of failure domains can be written out, and that is whole: of savings plans parts of a USD
+    are bought.
     """
     if not problem.commitments.by_machine.all():
         return "a commitment is in USD per hour, of which any part may be bought; cp-sat decides in whole numbers"
-    return too_large(problem) or too_many_sets(problem)
+    return too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

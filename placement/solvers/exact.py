@@ -132,7 +132,8 @@ def solve_with(backend: Backend, name: str, problem: Problem, settings: Settings
     plans = _Plans(problem, watch, name)
     if start is not None:
         plans.take(start)
-    options = expand(problem)
+    watch.report(f"{name}: writing the model out", None, plans.objective, plans.bound)
+    options = expand(problem, None)  # whoever asks for a solver checks the size, or limits the memory
     end = time.monotonic() + settings.time_limit_s
     objective = problem.objective
     if plans.cheapest:

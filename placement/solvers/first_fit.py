@@ -3,7 +3,8 @@
 Workloads are taken by what they would cost where they are cheapest, in `max_sla` by their weight for that cost. Each
 stream takes the fewest copies that its availability allows, in the pools where its shares of machines cost least, and
 the first start with room. Room is judged by packing: what the pool holds with the newcomer must fit the machines that
-can be bought there. Nothing placed is ever moved, and nothing is proven.
+can be bought there. Nothing placed is moved, save that all start anew
+after a workload that must be placed and found no room; and nothing is proven.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from placement.purchase import buy, terms
 from placement.result import Result, Settings, Solution, Units, Watch
 
 METHOD = "no bound: first fit proves nothing"
+_TURNS = 10
 _MOST_SETS = 5000
 """Sets of pools that are looked at for a stream's copies."""
 
@@ -50,28 +52,44 @@ def supports(problem: Problem) -> str | None:
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa: ARG001 (there is nothing to set)
-    """Place workload after workload; a workload whose streams do not all find room is left out whole."""
+    """Place workload after workload; a workload whose streams do not all find room is left out whole.
+
+    Where one that must be placed is left out, all start anew after it, `_TURNS` times at most.
+    """
     trivial = 0.0 if problem.objective.mode == "min_cost" else 1.0
-    shelf, left_out = _Shelf(problem), []
-    best = shelf.solution()
-    for workload in _order(problem, shelf):
+    first: list[int] = []
+    for _ in range(_TURNS):
+        best, left_out = _filled(problem, first, watch)
         if watch.stopped():
             return Result("unknown", None, trivial, "stopped before every workload was tried")
+        if problem.objective.mode == "max_sla" or problem.workloads.droppable[left_out].all():
+            break
+        if left_out == first[:len(left_out)]:
+            break
+        first = [*left_out, *(workload for workload in first if workload not in left_out)]
+    if best is None or not _allowed(problem, best):
+        return Result("unknown", None, trivial, f"first fit left out {len(left_out)} workloads for want of room")
+    return Result("feasible", best, trivial, METHOD)
+
+
+def _filled(problem: Problem, first: list[int], watch: Watch) -> tuple[Solution | None, list[int]]:
+    """The plan that comes of placing the workloads in order, some `first`, and those left out."""
+    shelf, left_out = _Shelf(problem), list[int]()
+    best = shelf.solution()
+    for workload in [*first, *(w for w in _order(problem, shelf).tolist() if w not in first)]:
+        if watch.stopped():
+            break
         before = dict(shelf.placed)
         if not all(shelf.place(int(s)) for s in np.flatnonzero(problem.streams.workload == workload)):
             shelf.restore(before)
-            left_out.append(int(workload))
+            left_out.append(workload)
         elif problem.objective.mode == "max_sla":
             solution = shelf.solution()
             if solution is None or cost_usd(problem, solution) > problem.objective.budget_usd:
                 shelf.restore(before)
             else:
                 best = solution
-    if problem.objective.mode == "min_cost":
-        best = shelf.solution()
-    if best is None or not _allowed(problem, best):
-        return Result("unknown", None, trivial, f"first fit left out {len(left_out)} workloads for want of room")
-    return Result("feasible", best, trivial, METHOD)
+    return (shelf.solution() if problem.objective.mode == "min_cost" else best), left_out
 
 
 def _order(problem: Problem, shelf: _Shelf) -> Ints:

@@ -11,7 +11,7 @@ import numpy as np
 
 from placement.formulation import too_many_sets
 from placement.mip import Model
-from placement.options import too_large
+from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Status, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -32,8 +32,8 @@ _PROVEN: dict[highspy.HighsModelStatus, Status] = {
 
 
 def supports(problem: Problem) -> str | None:
-    """Any problem whose options, and sets of failure domains, can be written out."""
-    return too_large(problem) or too_many_sets(problem)
+    """Any problem whose sets of failure domains can be written out."""
+    return too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

@@ -8,15 +8,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 import yaml
 
+from benchmarks.harness import Run, resumed
 from benchmarks.measure import Usage, run_measured
-from benchmarks.placement import METHODS, Run, rows_of
+from benchmarks.placement import METHODS, rows_of, size_of
 
 USAGE = Usage(0, 10.0, 12.0, 300.0)
-PLANNER = Run("a", "planner", {"packed": True, "mode": "min_cost", "status": "feasible", "bound": 90.0,
+PLANNER = Run("a", "planner", {"holds": True, "mode": "min_cost", "status": "feasible", "bound": 90.0,
                                "cost_usd": 100.0, "attainment": 1.0, "gap": 0.1}, USAGE)
-PEER = Run("a", "highs", {"packed": False, "mode": "min_cost", "bound": 95.0, "why": "late"}, USAGE)
+PEER = Run("a", "highs", {"holds": False, "mode": "min_cost", "bound": 95.0, "why": "late"}, USAGE)
 
 
 def test_a_peer_without_a_plan_has_a_bound_and_no_cost() -> None:
@@ -31,7 +35,7 @@ def test_a_peer_without_a_plan_has_a_bound_and_no_cost() -> None:
 
 def test_a_mean_over_instances_needs_every_instance() -> None:
     """A method that failed on one instance has no mean gap, so that failing does not flatter."""
-    failed = replace(PLANNER, instance="b", figures={"packed": False, "why": "ended"})
+    failed = replace(PLANNER, instance="b", figures={"holds": False, "why": "ended"})
     means = {row.metric: row.value for row in rows_of([PLANNER, failed]) if row.instance == "all"}
     assert means == {"packed": 0.5}
 
@@ -58,7 +62,7 @@ def test_the_command_writes_one_row_a_figure(tmp_path: Path) -> None:
     (tmp_path / "data" / "two-boxes").mkdir(parents=True)
     (tmp_path / "data" / "two-boxes" / "scenario.yaml").write_text(yaml.safe_dump(scenario))
     out = tmp_path / "out.json"
-    command = [sys.executable, "-m", "benchmarks.placement", "--data", str(tmp_path / "data"), "--seconds", "10",
+    command = [sys.executable, "-m", "benchmarks.placement", "--data", str(tmp_path / "data"), "--seconds", "120",
                "--methods", "first-fit", "--json", str(out)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2]).stdout
     assert "first-fit" in shown
@@ -71,6 +75,30 @@ def test_the_command_writes_one_row_a_figure(tmp_path: Path) -> None:
                                        "peak_mib"}
     assert rows["packed"]["value"] == 1
     assert "gap" not in rows  # first fit proves nothing
+    again = [word.replace("first-fit", "first-fit,per-task") for word in command] + ["--resume"]
+    subprocess.run(again, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    runs = json.loads(out.read_text())["runs"]
+    assert [run["method"] for run in runs] == ["first-fit", "per-task"]
+    assert runs[0] == told["runs"][0]  # kept, not run again
+    assert runs[1]["figures"]["holds"]
+
+
+def test_figures_of_another_benchmark_are_not_resumed(tmp_path: Path) -> None:
+    """A file without runs of this benchmark is left alone, with one line that says so."""
+    out = tmp_path / "other.json"
+    out.write_text('{"benchmark": "packing", "rows": []}')
+    with pytest.raises(SystemExit, match=r"other\.json: holds no runs of placement"):
+        resumed("placement", out, {})
+
+
+@pytest.mark.parametrize(("many", "size"), [(300, "S"), (301, "M")])
+def test_the_size_of_a_scenario_is_its_workloads(tmp_path: Path, many: int, size: str) -> None:
+    """Workloads are counted in the scenario, or in its table without reading it whole."""
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump({"workloads": [{"name": f"w{i}"} for i in range(many)]}))
+    assert size_of(tmp_path) == size
+    pq.write_table(pa.table({"name": [f"w{i}" for i in range(many)]}), tmp_path / "w.parquet")
+    (tmp_path / "scenario.yaml").write_text("workloads: w.parquet")
+    assert size_of(tmp_path) == size
 
 
 def test_our_method_is_called_planner() -> None:

@@ -23,14 +23,19 @@ from placement.solvers import SOLVERS
 from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, grace_s, solve, solve_here
 
 ROGUE = Path(__file__).parent / "processes"
+SLACK_S = 20.0
+"""What a busy machine may take for nothing; far below the minute and more that a process would go on if nobody ended it."""
 Build = Callable[..., Problem]
 Outcome = tuple[Result, list[Progress], float]
 
 
 class Rogue(Protocol):
-    """Run the rogue solver one way: its result, the progress seen and the seconds it took."""
+    """Run the rogue solver one way: its result, the progress seen and the seconds it took.
 
-    def __call__(self, way: str, *, time_limit_s: float = 30.0, interrupted: Callable[[], bool] = bool,
+    `interrupted`: it is told to stop once it has reported a plan.
+    """
+
+    def __call__(self, way: str, *, time_limit_s: float = 60.0, interrupted: bool = False,
                  problem: Problem | None = None) -> Outcome: ...
 
 
@@ -41,21 +46,16 @@ def rogue(tiny_problem: Build, monkeypatch: pytest.MonkeyPatch) -> Rogue:
     monkeypatch.setitem(SOLVERS, "rogue", "rogue")
     import rogue as module
 
-    def run(way: str, *, time_limit_s: float = 30.0, interrupted: Callable[[], bool] = bool,
+    def run(way: str, *, time_limit_s: float = 60.0, interrupted: bool = False,
             problem: Problem | None = None) -> Outcome:
         seen: list[Progress] = []
         begin = time.monotonic()
         settings = Settings(seed=list(module.WAYS).index(way), time_limit_s=time_limit_s)
-        result = solve(problem or tiny_problem(1), "rogue", settings, seen.append, interrupted)
+        result = solve(problem or tiny_problem(1), "rogue", settings, seen.append,
+                       lambda: interrupted and bool(seen) and seen[-1].objective is not None)
         return result, seen, time.monotonic() - begin
 
     return run
-
-
-def after(seconds: float) -> Callable[[], bool]:
-    """An interrupt that comes after some seconds."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
 
 
 @pytest.mark.parametrize(("way", "why"), [
@@ -71,6 +71,16 @@ def test_the_best_reported_plan_survives_the_solver(rogue: Rogue, way: str, why:
     assert result.solution is not None
     assert (result.solution.machines == 1).all()
     assert why in result.method
+
+
+def test_a_limit_on_memory_decides_what_is_too_large(tiny_problem: Build) -> None:
+    """Too large to write out: refused with numbers; tried where memory is limited, and then stopped by that limit."""
+    problem, settings = tiny_problem(1, workloads=8, slots=3000), Settings(time_limit_s=120)
+    with pytest.raises(Unsupported, match="621144000 entries, more than the 60000000"):
+        solve(problem, "highs", settings, lambda _: None, bool)
+    result = solve(problem, "highs", replace(settings, memory_gib=1.0), lambda _: None, bool)
+    assert result.solution is None
+    assert "out of memory" in result.method
 
 
 def test_last_words_of_a_crash_are_told(rogue: Rogue) -> None:
@@ -89,31 +99,31 @@ def test_an_exception_comes_back_with_its_trace(rogue: Rogue) -> None:
 @pytest.mark.parametrize("way", ["ignore_the_stop", "hold_the_lock"])
 def test_a_child_that_does_not_stop_is_killed(rogue: Rogue, way: str) -> None:
     """A solver that never asks whether to stop, or holds Python's lock, is killed soon after the limit."""
-    result, _, seconds = rogue(way, time_limit_s=0.8)
+    result, _, seconds = rogue(way, time_limit_s=4)
     assert result.status == "feasible"
-    assert "time limit of 0.8 s" in result.method
-    assert seconds < 0.8 + grace_s(0.8) + 0.5
+    assert "time limit of 4 s" in result.method
+    assert seconds < 4 + grace_s(4) + SLACK_S
 
 
 def test_an_interrupt_returns_the_best_plan(rogue: Rogue) -> None:
     """Once `interrupted` is true, the child is asked to stop and its own answer is returned."""
-    result, _, seconds = rogue("wait_until_asked", interrupted=after(1))
+    result, _, seconds = rogue("wait_until_asked", interrupted=True)
     assert (result.status, result.bound) == ("feasible", 4.5)
-    assert seconds < 2.5
+    assert seconds < 60
 
 
 def test_an_interrupted_child_that_goes_on_is_killed(rogue: Rogue) -> None:
     """A child deaf to the interrupt is killed, and the plan it reported comes back."""
-    result, _, seconds = rogue("ignore_the_stop", time_limit_s=5, interrupted=after(1))
+    result, _, seconds = rogue("ignore_the_stop", interrupted=True)
     assert "on request" in result.method
     assert result.solution is not None
-    assert seconds < 1 + grace_s(5) + 1
+    assert seconds < 60
 
 
 def test_children_of_the_child_go_with_it(rogue: Rogue) -> None:
     """Processes that a solver started do not outlive it."""
     rogue("leave_a_child")
-    end = time.monotonic() + 5
+    end = time.monotonic() + SLACK_S
     while processes_with("orphan-of-rogue") and time.monotonic() < end:
         time.sleep(0.05)
     assert not processes_with("orphan-of-rogue")
@@ -153,7 +163,7 @@ def test_a_refusal_is_told(rogue: Rogue, tiny_problem: Build) -> None:
 
 def test_progress_tells_objective_bound_and_gap(rogue: Rogue) -> None:
     """Progress starts without a plan and then carries the report's figures and the relative gap."""
-    _, seen, _ = rogue("wait_until_asked", time_limit_s=1)
+    _, seen, _ = rogue("wait_until_asked", interrupted=True)
     last = seen[-1]
     assert seen[0].objective is None
     assert (last.objective, last.bound, last.gap, last.phase) == (10.0, 4.0, 0.6, "warming up")
@@ -162,15 +172,15 @@ def test_progress_tells_objective_bound_and_gap(rogue: Rogue) -> None:
 
 def test_the_limit_counts_from_the_call(rogue: Rogue) -> None:
     """The child is told only the seconds that are left after it was started."""
-    result, _, _ = rogue("behave", time_limit_s=20)
-    assert 15 < float(result.method.removeprefix("limit ")) < 20
+    result, _, _ = rogue("behave", time_limit_s=1000)
+    assert 1000 - SLACK_S < float(result.method.removeprefix("limit ")) < 1000
 
 
 def test_a_tenth_of_a_second_is_kept(rogue: Rogue) -> None:
     """A limit shorter than the start of a process returns at once all the same."""
     result, _, seconds = rogue("ignore_the_stop", time_limit_s=0.1)
     assert result.status in ("feasible", "unknown")
-    assert seconds < 0.1 + grace_s(0.1) + 0.5
+    assert seconds < 0.1 + grace_s(0.1) + SLACK_S
 
 
 def test_an_unknown_solver_is_named_with_the_nearest(tiny_problem: Build) -> None:
@@ -202,7 +212,7 @@ def test_nothing_is_left_when_the_parent_is_killed(tiny_problem: Build, tmp_path
             assert parent.poll() is None
         child, = (child.pid for child in psutil.Process(parent.pid).children())
         parent.send_signal(signal.SIGKILL)
-    end = time.monotonic() + 5
+    end = time.monotonic() + SLACK_S
     while runs(child) and time.monotonic() < end:
         time.sleep(0.05)
     assert not runs(child)
@@ -231,7 +241,7 @@ def test_no_file_descriptor_is_left(rogue: Rogue) -> None:
     before = open_files()
     for _ in range(3):
         rogue("behave")
-    end = time.monotonic() + 2
+    end = time.monotonic() + SLACK_S
     while open_files() > before and time.monotonic() < end:
         time.sleep(0.02)
     assert open_files() <= before
