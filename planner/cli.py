@@ -68,6 +68,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit(DONE)
 
 
+SOLVER_HELP = "Who solves: planner, highs, cp-sat, cbc, first-fit, per-task, brute."
 TIME_LIMIT_HELP = "Wall seconds from start to written file, all used unless the gap closes. Left out: at most 60."
 
 
@@ -79,7 +80,7 @@ def _plan(
     budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    solver: Annotated[str, typer.Option(help="Who solves: planner, highs, cp-sat, cbc, first-fit, per-task, brute.")] = "planner",
+    solver: Annotated[str, typer.Option(help=SOLVER_HELP)] = "planner",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,

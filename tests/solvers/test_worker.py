@@ -24,7 +24,7 @@ from placement.worker import Progress, SolverFailed, Stopwatch, Unsupported, gra
 
 ROGUE = Path(__file__).parent / "processes"
 SLACK_S = 20.0
-"""What a busy machine may take for nothing; far below the minute and more that a process would go on if nobody ended it."""
+"""What a busy machine may take for nothing; far below the minute that a process goes on which nobody ends."""
 Build = Callable[..., Problem]
 Outcome = tuple[Result, list[Progress], float]
 
