@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from api.dispatcher import Dispatcher
+from api.explaining import Explainer
 from api.settings import Settings
 from api.store import Store
 from planner.errors import InputError
@@ -52,6 +53,7 @@ class Service:
     store: Store
     dispatcher: Dispatcher
     diagnoses: Diagnoses
+    explainer: Explainer
 
 
 def _service(request: Request) -> Service:
@@ -96,7 +98,7 @@ def running(settings: Settings) -> Iterator[Service]:
         dispatcher = Dispatcher(store, settings)
         dispatcher.start()
         try:
-            yield Service(settings, store, dispatcher, Diagnoses(settings))
+            yield Service(settings, store, dispatcher, Diagnoses(settings), Explainer(settings, store))
         finally:
             dispatcher.stop()
             store.close()

@@ -51,7 +51,7 @@ def _asked(opened: Opened, at: str | None) -> frozenset[int]:
     found = frozenset(p for p, (cluster, pool) in enumerate(pools) if at in (None, cluster, f"{cluster}/{pool}"))
     if not found:
         assert at is not None
-        raise _unknown("--at", at, [*opened.formulation.names.clusters, *("/".join(pool) for pool in pools)])
+        raise _unknown("at", at, [*opened.formulation.names.clusters, *("/".join(pool) for pool in pools)])
     return found
 
 

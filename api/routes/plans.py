@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
@@ -101,6 +101,22 @@ def get_packings(plan_id: str, service: ServiceDep) -> FileResponse:
     if not file.is_file():
         raise Problem(HTTPStatus.NOT_FOUND, f"plan {plan_id}: it shows no packings: simple orders find them all")
     return FileResponse(file, media_type="application/vnd.apache.parquet")
+
+
+@router.get("/{plan_id}/explain/{workload:path}")
+def explain(
+    plan_id: str,
+    workload: str,
+    service: ServiceDep,
+    at: Annotated[str | None, Query(description="CLUSTER or CLUSTER/POOL: why not there")] = None,
+) -> dict[str, Any]:
+    """Why a workload is where a plan has it, and what every other place would cost or which rule forbids it."""
+    row = service.store.plan(plan_id)
+    if row is None:
+        raise _unknown(plan_id)
+    if row.plan is None:
+        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {row.status}: only a plan that is made can be explained")
+    return service.explainer.explain(row, workload, at)
 
 
 def _state(service: Service, plan_id: str) -> PlanState:

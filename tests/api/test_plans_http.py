@@ -1,13 +1,17 @@
 """Plans over HTTP: real requests, real solves, real SQLite."""
 
+import json
 import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from planner.cli import app
 from planner.plan import Plan
 
 Json = dict[str, Any]
@@ -45,6 +49,44 @@ def test_what_runs_on_a_cluster(service: Any, done: Json) -> None:
     assert answer["machines"] == [{"pool": "general", "purchase": "on_demand", "count": [1, 1, 1, 1]}]
     newest = service.http.get("/v1/clusters/dear/runs").json()
     assert [(unit["workload"], unit["copy"], unit["pool"]) for unit in newest["runs"]] == [("front", 0, "general")]
+
+
+def test_why_a_workload_is_where_it_is(service: Any, done: Json, tiny: Json, tmp_path: Path) -> None:
+    """The service says of a plan what the command line says of it, all places or one, and names what it cannot find."""
+    (tmp_path / "scenario.yaml").write_text(json.dumps(tiny))
+    (tmp_path / "plan.json").write_text(json.dumps(done["plan"]))
+    command = ["explain", str(tmp_path), str(tmp_path / "plan.json"), "--workload", "front", "--json"]
+    told = json.loads(CliRunner().invoke(app, command).stdout)
+    address = f"/v1/plans/{done['id']}/explain"
+    assert service.http.get(f"{address}/front").json() == told
+    cheap = service.http.get(f"{address}/claims-etl", params={"at": "dear"}).json()["units"][0]["places"]
+    assert [(place["cluster"], place["extra_usd"]) for place in cheap] == [("dear", 8.0)]
+    assert "'front'?" in service.http.get(f"{address}/fron").json()["detail"]
+    assert service.http.get(f"{address}/front", params={"at": "cheep"}).status_code == 422
+    assert service.http.get("/v1/plans/none/explain/front").status_code == 404
+
+
+def test_a_changed_scenario_explains_no_older_plan(serve: Any, tiny: Json, tmp_path: Path) -> None:
+    """A scenario that was edited after the plan was made would give wrong reasons: 409 instead."""
+    file = tmp_path / "scenarios" / "mine" / "scenario.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(tiny))
+    service = serve(scenarios=tmp_path / "scenarios")
+    plan_id = service.ended(service.ask({"scenario": "mine"}).json()["id"])["id"]
+    tiny["clusters"][0]["pools"][0]["offers"][0]["price_usd_per_hour"] = 3.0
+    file.write_text(json.dumps(tiny))
+    answer = service.http.get(f"/v1/plans/{plan_id}/explain/front")
+    assert answer.status_code == 409
+    assert "mine has changed" in answer.json()["detail"]
+
+
+def test_a_plan_that_is_not_made_is_not_explained(service: Any, tiny: Json) -> None:
+    """A plan that was cancelled has nothing to explain: 409 with its status."""
+    plan_id = service.ask({"scenario": tiny, "seed": 31}).json()["id"]
+    service.http.post(f"/v1/plans/{plan_id}/cancel")
+    answer = service.http.get(f"/v1/plans/{plan_id}/explain/front")
+    assert answer.status_code == 409
+    assert "cancelled" in answer.json()["detail"]
 
 
 def test_where_a_workload_runs(service: Any, done: Json) -> None:
