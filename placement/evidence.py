@@ -47,7 +47,7 @@ class Vectors:
     @property
     def stacked(self) -> Floats:
         """All of them [V, C]."""
-        return np.array(self._found).reshape(-1, self._shapes)
+        return np.array(self._found).reshape(len(self._found), self._shapes)
 
 
 def no_prices(problem: Problem) -> Certificate:

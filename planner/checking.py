@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from placement.checks.reprove import Reproof
 from placement.problem import Problem
 from placement.result import Solution
 from placement.verify import Verdict, verify
@@ -17,6 +19,7 @@ from planner.bill import bill
 from planner.bought import plan_commitments, wrong_figures
 from planner.build import costs_of, gap_of
 from planner.catalog import Catalog, builtin_catalog
+from planner.certified import Certified, certify
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
 from planner.interpret import copies_of, to_solution
@@ -38,12 +41,14 @@ SHARE = 1e-6
 class Check:
     """What is wrong with a plan, in words (nothing: it holds), and the figures that were computed anew.
 
-    `cost_usd` and `attainment` are None where the plan names things that are not in the scenario.
+    `cost_usd` and `attainment` are None where the plan names things that are not in the scenario. `proof` is what a
+    certificate proves of the bound, where one was given and proves any.
     """
 
     violations: tuple[str, ...]
     cost_usd: float | None = None
     attainment: float | None = None
+    proof: Reproof | None = None
 
     @property
     def holds(self) -> bool:
@@ -51,12 +56,13 @@ class Check:
         return not self.violations
 
 
-def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None) -> Check:
-    """Check a plan against its scenario, whoever made it.
+def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None,
+                certificate: Path | None = None) -> Check:
+    """Check a plan against its scenario, whoever made it; with a `certificate`, also prove its bound anew.
 
     The objective is the scenario's, unless the plan says that it was made with another; a plan that says it was made
     under a what-if is checked in the scenario so changed. Raises InputError where
-    scenario or plan cannot be read at all.
+    scenario, plan or certificate cannot be read at all.
     """
     beside = plan.parent if isinstance(plan, Path) else None
     plan = read_plan(plan) if isinstance(plan, Path) else plan
@@ -64,12 +70,13 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     scenario = resolve(given, catalog or builtin_catalog())
     wrong = [*_identity(plan), *_horizon(scenario, plan)]
     if plan.status == "infeasible" and plan.parent is None:
-        return Check((*wrong, *_empty(plan)))
+        unbounded = () if certificate is None else (f"{certificate}: an infeasible plan has no bound to prove",)
+        return Check((*wrong, *_empty(plan), *unbounded))
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
     lenient = _lenient(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
-    lenient, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
-    formulation = formulate(lenient, profiles, {**copies_of(plan), **copies_before(plan)},
+    changed, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
+    formulation = formulate(changed, profiles, {**copies_of(plan), **copies_before(plan)},
                             places_before(plan))
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
@@ -82,7 +89,24 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
     figures = _figures(plan, scenario, formulation, solution, verdict)
     on_the_way = (*use_of_lost(plan), *wave_faults(plan, formulation))
-    return Check((*broken, *figures, *on_the_way), verdict.costs.total_usd, verdict.attainment)
+    certified = Certified(None)
+    if certificate is not None:
+        as_made = formulation
+        if lenient is not scenario:  # plans are made to keep deadlines
+            strict, profiles = apply(changes, scenario, profile(scenario, plan.provenance.seed))
+            as_made = formulate(strict, profiles, copies_of(plan), places_before(plan))
+        certified = certify(certificate, plan, _hashes(source, given), as_made)
+    return Check((*broken, *figures, *on_the_way, *certified.violations), verdict.costs.total_usd, verdict.attainment,
+                 certified.proof)
+
+
+def _hashes(source: Path | Scenario, given: Scenario) -> frozenset[str]:
+    """Hashes that a plan may know a scenario by: read with the plan's objective, and as it stands."""
+    found = {given.source_sha256}
+    if isinstance(source, Path):
+        with suppress(InputError):  # a scenario may lack what its objective needs
+            found.add(read_scenario(source).source_sha256)
+    return frozenset(found)
 
 
 def _identity(plan: Plan) -> Iterator[str]:
@@ -128,6 +152,8 @@ def stated_objective(scenario: Scenario, plan: Plan) -> Objective:
 def _lenient(scenario: Scenario) -> Scenario:
     """The scenario without the deadlines that may be missed: that costs attainment, and breaks no rule."""
     may_miss = scenario.objective.mode == "max_sla"
+    if not any(w.slo.deadline_slot is not None and (may_miss or w.droppable) for w in scenario.workloads):
+        return scenario
     workloads = tuple(
         workload.model_copy(update={"slo": workload.slo.model_copy(update={"deadline_slot": None})})
         if workload.slo.deadline_slot is not None and (may_miss or workload.droppable) else workload

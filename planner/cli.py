@@ -84,7 +84,7 @@ def _plan(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,
-    certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Write what proves the bound here.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     incumbent: Annotated[Path | None, typer.Option(help="The plan.json in force, which the new plan replaces.")] = None,
@@ -94,16 +94,17 @@ def _plan(
     as_json: Json = False,
 ) -> int:
     """Plan a scenario: what runs where, on how many machines, at what cost, with a proven bound."""
-    _refuse(**{"plan --certificate": certificate is not None, f"plan --engine {engine}": engine != "processes"})
+    _refuse(**{f"plan --engine {engine}": engine != "processes"})
     from planner.commands import basic as commands
     from planner.planning import TIME_LIMIT_S, PlanRequest
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
     asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None,
-                        in_force=commands.in_force(incumbent, max_moves))
+                        in_force=commands.in_force(incumbent, max_moves), certificate=certificate is not None)
     prices = commands.prices_of(catalog)
     source = commands.scenario_at(scenario, with_diagnostics, prices, asked.changes)
-    return commands.plan(source, _in_time(asked), commands.Outputs(output, report), prices, as_json)
+    return commands.plan(source, _in_time(asked), commands.Outputs(output, report, certificate), prices,
+                         as_json)
 
 
 @app.command("demo")
@@ -119,16 +120,15 @@ def _demo(name: Annotated[str, typer.Argument(help="medical or hybrid.")] = "med
 def _verify(
     scenario: ScenarioPath,
     plan: PlanPath,
-    certificate: Annotated[Path | None, typer.Option(help="Not available yet.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Prove the bound anew from this file.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
     """Check a plan against its scenario: every limit, every price, the bound."""
-    _refuse(**{"verify --certificate": certificate is not None})
     from planner.commands import basic as commands
 
-    return commands.verify(scenario, plan, with_diagnostics, commands.prices_of(catalog), as_json)
+    return commands.verify(scenario, plan, certificate, with_diagnostics, commands.prices_of(catalog), as_json)
 
 
 @app.command("explain")

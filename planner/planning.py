@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from placement.certificate import Certificate
+from placement.checks.reprove import NotProven, reprove
 from placement.complete import Shortfall, complete
 from placement.overload import overload
 from placement.result import Result, Settings, Solution
@@ -23,6 +25,8 @@ from placement.worker import Progress, Unsupported, solve
 from planner import __version__
 from planner.build import Proof, build_plan, refusal
 from planner.catalog import Catalog, builtin_catalog
+from planner.certificates import CertificateFile
+from planner.certified import certificate_of
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate, problem_objective
 from planner.in_force import InForce, Standing, formulate_from
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
 Mode = Literal["min_cost", "max_sla"]
 PACKAGES = ("numpy", "numba", "scipy", "highspy", "ortools", "pulp", "pydantic", "pyarrow")
 """Packages that a plan may depend on, whose versions it names."""
+CERTIFIED = "planner"
+"""The solver whose bounds follow from prices that can be written down."""
+UNCERTIFIED = "not certified: the solver was ended before it handed out its prices"
 SMALL = 5_000
 """Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
 ENOUGH_USD = 1e15
@@ -67,7 +74,8 @@ class PlanRequest:
     `time_limit_s` is wall time from the start to the written file; `thorough` uses all of it unless the gap closes,
     else the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which
     machine in every slot, not only where simple orders do not find it. `what_if` changes the scenario before it is
-    planned; `in_force` is the plan that the new one replaces. Raises InputError for values that cannot be.
+    planned; `in_force` is the plan that the new one replaces. `certificate`: prove the bound by prices that others can
+    check, not by a search. Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None
@@ -80,6 +88,7 @@ class PlanRequest:
     thorough: bool = False
     what_if: tuple[Change, ...] = ()
     in_force: InForce | None = None
+    certificate: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -99,6 +108,9 @@ class PlanRequest:
             near = get_close_matches(self.solver, SOLVERS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             problems.append(f"solver: {self.solver}: allowed are {', '.join(SOLVERS)}{hint}")
+        elif self.certificate and self.solver != CERTIFIED:
+            problems.append(f"certificate: solver {self.solver} proves its bound by its own search or not at all, "
+                            f"which no file can show; use {CERTIFIED}")
         if problems:
             raise InputError(problems)
 
@@ -128,7 +140,8 @@ class PlanRequest:
 class Planned:
     """A plan, and what it was made from. `solution` and `verdict` are None where no plan is possible.
 
-    `scenario` is resolved; `packings` is None unless the plan shows packings.
+    `scenario` is resolved; `packings` is None unless the plan shows packings, `certificate` unless one was asked for
+    and the bound has one.
     """
 
     plan: Plan
@@ -138,6 +151,7 @@ class Planned:
     solution: Solution | None = None
     verdict: Verdict | None = None
     packings: pa.Table | None = None
+    certificate: CertificateFile | None = None
 
     def write(self, path: Path) -> Plan:
         """Write plan.json, and its packings beside it before that; return the plan as written. Raises OSError."""
@@ -260,12 +274,16 @@ class Job:
         if result.solution is None:
             raise NoPlanFound(f"no plan found in {time_limit_s:.3g} s, nor proven that there is none "
                               f"({in_words(result.method, self.formulation)}): give more time, or another solver")
-        return self.finish(result.solution, _proof(result, self.formulation))
+        proof = _proof(result, self.formulation)
+        if not self.request.certificate:
+            return self.finish(result.solution, proof)
+        return self._certified(result.solution, proof, result.certificate)
 
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
               interrupted: Callable[[], bool]) -> Result:
         """What the solver answers. Raises InputError where it does not handle the problem."""
-        settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s, thorough=self.request.thorough)
+        settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s, thorough=self.request.thorough,
+                            certify=self.request.certificate)
         try:
             return solve(self.formulation.problem, self.request.solver, settings, on_progress, interrupted)
         except Unsupported as why:
@@ -285,6 +303,17 @@ class Job:
             raise RuntimeError(f"the parts of the cost add up to {plan.cost_usd}, not {verdict.costs.total_usd}")
         packings = self._packings(solution)
         return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, packings)
+
+    def _certified(self, solution: Solution, proof: Proof, certificate: Certificate | None) -> Planned:
+        """The plan with the bound that its certificate proves; without one the plan says that nobody can check it."""
+        if certificate is None:
+            return self.finish(solution, replace(proof, method=f"{proof.method}; {UNCERTIFIED}"))
+        try:
+            bound = reprove(self.formulation.problem, certificate).bound
+        except NotProven as why:
+            return self.finish(solution, replace(proof, method=f"{proof.method}; not certified: {why}"))
+        planned = self.finish(solution, replace(proof, bound=bound))
+        return replace(planned, certificate=certificate_of(planned.plan, certificate, self.formulation))
 
     def _packings(self, solution: Solution) -> pa.Table | None:
         """All slots where they are asked for; else, where a simple order fails in any, those (of a small plan, all)."""

@@ -13,7 +13,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from placement.checks.reprove import Reproof
 from planner.catalog import Catalog, builtin_catalog, read_catalog
+from planner.certificates import write_certificate
 from planner.checking import asked_of, verify_plan
 from planner.diagnose import run_diagnose
 from planner.errors import InputError
@@ -70,6 +72,7 @@ class Outputs:
 
     plan: Path | None = None
     report: Path | None = None
+    certificate: Path | None = None
 
 
 def in_force(path: Path | None, max_moves: int | None) -> InForce | None:
@@ -83,7 +86,7 @@ def in_force(path: Path | None, max_moves: int | None) -> InForce | None:
 
 def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices: Catalog, as_json: bool) -> int:
     """Plan a scenario, write what is asked for, show the plan. The answer is no when there is none."""
-    check_outputs({"-o": outputs.plan, "--report": outputs.report})
+    check_outputs({"-o": outputs.plan, "--report": outputs.report, "--certificate": outputs.certificate})
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         try:
             planned = make_plan(source, request, progress, interrupted, prices)
@@ -97,7 +100,14 @@ def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices
         _show_plan(planned.plan, figures, as_json)  # what was found must not be lost with the disk
         raise
     _show_plan(written, figures, as_json)
+    if outputs.certificate is not None and planned.certificate is None:
+        typer.echo(f"--certificate: {outputs.certificate}: not written: {_why_none(written)}", err=True)
+        return NO
     return NO if written.status == "infeasible" else DONE
+
+
+def _why_none(written: Plan) -> str:
+    return "there is no plan, and so no bound" if written.status == "infeasible" else written.bound_method
 
 
 def _write(planned: Planned, figures: Figures, outputs: Outputs) -> Plan:
@@ -108,6 +118,9 @@ def _write(planned: Planned, figures: Figures, outputs: Outputs) -> Plan:
     if outputs.report is not None:
         with writing("--report", outputs.report):
             write_report(outputs.report, written, figures)
+    if outputs.certificate is not None and planned.certificate is not None:
+        with writing("--certificate", outputs.certificate):
+            write_certificate(planned.certificate, outputs.certificate)
     return written
 
 
@@ -118,19 +131,33 @@ def _show_plan(shown: Plan, figures: Figures, as_json: bool) -> None:
         console().print(plan_view(shown, figures.workload_usd))
 
 
-def verify(scenario: Path, path: Path, diagnostics: bool, prices: Catalog, as_json: bool) -> int:
-    """Check a plan against its scenario; the answer is no when anything in it does not hold."""
+def verify(scenario: Path, path: Path, certificate: Path | None, diagnostics: bool, prices: Catalog,
+           as_json: bool) -> int:
+    """Check a plan against its scenario; the answer is no when anything in it does not hold.
+
+    With a certificate its bound is proven anew.
+    """
     asked = asked_of(read_plan(path)) if diagnostics else None
-    check = verify_plan(scenario_at(scenario, diagnostics, prices, asked), path, prices)
+    check = verify_plan(scenario_at(scenario, diagnostics, prices, asked), path, prices, certificate)
     if as_json:
+        proven = {} if check.proof is None else {"proven_bound": check.proof.bound, "margin": check.proof.margin}
         print_json({"holds": check.holds, "violations": check.violations, "cost_usd": check.cost_usd,
-                    "sla_attainment": check.attainment})
+                    "sla_attainment": check.attainment, **proven})
     elif check.cost_usd is None or check.attainment is None:
         _show_lines(check.violations or ["holds: no plan, and nothing is placed or paid"])
     else:
         figures = f"USD {check.cost_usd:,.2f}, SLA attainment {percent(check.attainment)}"
         _show_lines([*check.violations, f"holds: {figures}" if check.holds else f"does not hold: {figures}"])
+        if check.proof is not None:
+            _show_lines([f"proven by {certificate}: {_proven(check.proof, read_plan(path).mode)}"])
     return DONE if check.holds else NO
+
+
+def _proven(proof: Reproof, mode: str) -> str:
+    rounded = f"rounded by {proof.margin:.1e}, {len(proof.leaves)} leaves"
+    if mode == "min_cost":
+        return f"no plan costs less than USD {proof.bound:,.2f} ({rounded})"
+    return f"no plan attains more than {percent(proof.bound)} ({rounded})"
 
 
 def prices_of(path: Path | None) -> Catalog:

@@ -52,9 +52,7 @@ def test_what_is_not_there_is_refused_by_name(name: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
-    (["plan", "s", "--certificate", "c"], "plan --certificate"),
     (["plan", "s", "--engine", "ray"], "plan --engine ray"),
-    (["verify", "s", "p", "--certificate", "c"], "verify --certificate"),
 ])
 def test_options_that_are_not_there_are_refused_by_name(arguments: list[str], named: str,
                                                         capsys: pytest.CaptureFixture[str]) -> None:
