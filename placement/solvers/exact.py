@@ -46,7 +46,7 @@ class Outcome:
 Backend = Callable[[Model, Settings, "Follower", Start | None], Outcome]
 
 
-class _Plans:
+class Plans:
     """The best plan so far and the best bound proven, reported as they come."""
 
     def __init__(self, problem: Problem, watch: Watch, name: str) -> None:
@@ -69,7 +69,7 @@ class _Plans:
         if not self.cheapest and usd > budget + _BUDGET_TOLERANCE * max(1.0, budget):
             return
         rank = (0.0 if self.cheapest else -self.attainment(solution), usd)
-        if rank < self.rank:
+        if rank < self.rank and not np.allclose(rank, self.rank, rtol=1e-12, atol=0):  # equal but for rounding
             self.solution, self.rank = solution, rank
             self.watch.report(self.name, solution, self.objective, self.bound)
 
@@ -91,7 +91,7 @@ class _Plans:
 class Follower:
     """What a running back end talks to. Errors are kept for afterwards: they must not cross a solver's native code."""
 
-    def __init__(self, formulation: Formulation, plans: _Plans, stop_at: float, *, bounds: bool) -> None:
+    def __init__(self, formulation: Formulation, plans: Plans, stop_at: float, *, bounds: bool) -> None:
         self.formulation, self.plans, self.stop_at, self.bounds = formulation, plans, stop_at, bounds
         self.unpacked = False
         self.error: Exception | None = None
@@ -129,7 +129,7 @@ def solve_with(backend: Backend, name: str, problem: Problem, settings: Settings
 
     A `start` (a legal plan) is an answer to improve on.
     """
-    plans = _Plans(problem, watch, name)
+    plans = Plans(problem, watch, name)
     if start is not None:
         plans.take(start)
     watch.report(f"{name}: writing the model out", None, plans.objective, plans.bound)
@@ -148,7 +148,7 @@ def solve_with(backend: Backend, name: str, problem: Problem, settings: Settings
     return _result(plans, status, exact)
 
 
-def _search(backend: Backend, plans: _Plans, options: Options, settings: Settings, end: float, goal: Goal, *,
+def _search(backend: Backend, plans: Plans, options: Options, settings: Settings, end: float, goal: Goal, *,
             bounds: bool = True) -> tuple[Status, bool]:
     """Run the back end for one goal, again with less room while its units do not pack: (what was proven, exact)."""
     proven: Status = "unknown"
@@ -173,7 +173,7 @@ def _search(backend: Backend, plans: _Plans, options: Options, settings: Setting
     return proven, formulation.exact
 
 
-def _result(plans: _Plans, status: Status, exact: bool) -> Result:
+def _result(plans: Plans, status: Status, exact: bool) -> Result:
     turns = " and turns of commitments" if overlapping(plans.problem) else ""
     model = "the whole model" if exact else f"the model with relaxed packing{turns}"
     if plans.solution is None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from planner.files import write_atomically
 from planner.pareto import Pareto, Point
 from planner.pareto_view import nines, pareto_sections
-from planner.report.page import embedded, environment, script_hash, text_of
+from planner.report.page import drawn_by, environment, text_of
 from planner.terminal import plain
 
 
@@ -21,11 +21,9 @@ def write_curve(path: Path, found: Pareto) -> None:
 
 def render_curve(found: Pareto) -> str:
     """The page. The same points give the same bytes."""
-    library, charts = text_of("vendor/echarts.min.js"), text_of("templates/curve.js")
     return environment().get_template("curve.html.j2").render(
         name=plain(found.name), days=f"{found.hours / 24:.3g}", notes=found.notes, sections=pareto_sections(found),
-        css=Markup(text_of("templates/report.css")), echarts=Markup(library), charts=Markup(charts),  # noqa: S704 (ours)
-        data=embedded(_data(found)), script_hashes=" ".join(f"'{script_hash(script)}'" for script in (library, charts)),
+        css=Markup(text_of("templates/report.css")), **drawn_by("curve.js", _data(found)),  # noqa: S704 (our own)
         attainment=any(point.attainment is not None for point in found.of("floor") + found.of("budget")),
         availability=any(point.cost_usd is not None for point in found.of("availability")))
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from planner.files import write_atomically
 from planner.report.figures import Figures
+from planner.report.sections import plan_sections
 from planner.terminal import monthly_usd, percent, running_machines, usd
 
 if TYPE_CHECKING:
@@ -59,12 +60,10 @@ def write_report(path: Path, plan: Plan, figures: Figures) -> None:
 
 def render(plan: Plan, figures: Figures) -> str:
     """Return the page. The same plan gives the same bytes."""
-    library, charts = text_of("vendor/echarts.min.js"), text_of("templates/charts.js")
     parts = tuple(name for name, amounts in figures.cluster_usd.items() if np.any(amounts))
     return environment().get_template("page.html.j2").render(
         plan=plan, css=Markup(text_of("templates/report.css")), usd=usd, shown=SHOWN,  # noqa: S704 (our own files)
-        echarts=Markup(library), charts=Markup(charts), data=embedded(_data(plan, figures)),  # noqa: S704
-        script_hashes=" ".join(f"'{script_hash(script)}'" for script in (library, charts)),
+        **drawn_by("charts.js", _data(plan, figures)), sections=plan_sections(plan, SHOWN),
         horizon=_horizon(plan), headlines=_headlines(plan), facts=_facts(plan),
         pools=sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
         parts=parts, cluster_costs=_cluster_costs(figures, parts),
@@ -85,6 +84,13 @@ def text_of(name: str) -> str:
     if name.endswith(".js") and "</script" in text:
         raise ValueError(f"{name}: holds </script, which would end the script in the page")
     return text
+
+
+def drawn_by(script: str, data: object) -> dict[str, Any]:
+    """What a template needs to draw `data` by a script of this package: the library, the script, and their hashes."""
+    library, own = text_of("vendor/echarts.min.js"), text_of("templates/drawing.js") + text_of(f"templates/{script}")
+    return {"echarts": Markup(library), "charts": Markup(own), "data": embedded(data),  # noqa: S704 (our own files)
+            "script_hashes": " ".join(f"'{script_hash(one)}'" for one in (library, own))}
 
 
 def script_hash(script: str) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from planner.files import write_atomically
 from planner.replay import Replayed
 from planner.replay_view import notes
-from planner.report.page import SHOWN, Headline, embedded, environment, script_hash, text_of
+from planner.report.page import SHOWN, Headline, drawn_by, environment, text_of
 from planner.terminal import percent, usd
 
 
@@ -26,12 +26,10 @@ def render_replay(found: Replayed) -> str:
     parts = [(part, planned, realised) for (part, planned), realised
              in zip(found.opened.plan.costs.model_dump().items(), found.realised.model_dump().values(), strict=True)
              if planned or realised]
-    library, charts = text_of("vendor/echarts.min.js"), text_of("templates/replay.js")
     return environment().get_template("replay.html.j2").render(
         plan=found.opened.plan, found=found, parts=parts, services=services[:SHOWN], headlines=_headlines(found),
         notes=tuple(notes(found)), usd=usd, percent=percent, css=Markup(text_of("templates/report.css")),  # noqa: S704
-        echarts=Markup(library), charts=Markup(charts), data=embedded(_data(found)),  # noqa: S704 (our own files)
-        script_hashes=" ".join(f"'{script_hash(script)}'" for script in (library, charts)))
+        **drawn_by("replay.js", _data(found)))
 
 
 def _headlines(found: Replayed) -> list[Headline]:

@@ -99,6 +99,26 @@ def test_a_plan_that_is_not_there_says_why() -> None:
     assert 'id="machines"' not in page
 
 
+def test_what_a_person_asks_of_a_plan_has_a_section() -> None:
+    """Losses, commitments, limits, chances, owners and moves are on the page where a plan has any, else not."""
+    titles = ("When something is lost", "Commitments", "What limits this plan", "Chance of a miss", "Cost by owner",
+              "Moves, in order")
+    assert not [title for title in titles if title in render(make_plan(), make_figures())]
+    lost = [{"lost": "aws-saopaulo", "workload": f"etl-{i}", "copy": 0, "cluster": "azure-we", "pool": "d16"}
+            for i in range(3)]
+    move = {"workload": "serve", "copy": 0, "from": None, "to": {"cluster": "azure-we", "pool": "d16"}}
+    plan = make_plan(
+        fallbacks=lost, commitments=({"name": "savings", "owned": 40.0, "bought": 2.5, "used_share": 0.5},),
+        scarce=({"what": "pool azure-we/d16: max 24", "price_usd": 12.0},),
+        misses=({"workload": EVIL, "chance": 0.0123},), costs_by_owner={"claims": 900.0, "": 1.0},
+        waves=({"wave": 1, "moves": [move], "stops": True},))
+    page = render(plan, make_figures())
+    assert not [title for title in titles if title not in page]
+    assert "azure-we / d16 ×3" in page
+    assert all(words in page for words in ("etl-2", "2.5", "50 %", "max 24", "1.23 %", "nobody named", "not running"))
+    assert EVIL not in page
+
+
 def test_a_browser_draws_the_charts_without_errors(tmp_path: Path) -> None:
     """Headless Chromium draws three canvases, logs no error and runs no injected code."""
     browser = shutil.which("chromium")

@@ -1,29 +1,12 @@
 "use strict";
-// Draws the three charts from the data in the page, and again when colours or width change.
+// The three charts of a plan.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const {data, css, base, axis, time, draw, refresh} = drawing;
   const colours = ["#4c78c9", "#e0803a", "#3a9d6a", "#c94c78", "#8a63c9", "#a88a2a", "#2fa3b5", "#7d8894",
                    "#96b8f0", "#f0b890", "#92d3b2", "#e79bb6", "#b9b9b9"];
   const colourOfPurchase = {owned: "#3a9d6a", committed: "#4c78c9", on_demand: "#e0803a", spot: "#8a63c9"};
   const colourOfPart = {machines: "#4c78c9", egress: "#e0803a", storage: "#3a9d6a", moves: "#c94c78", carbon: "#7d8894"};
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const money = (usd) => usd.toLocaleString("en-US", {maximumFractionDigits: Math.abs(usd) < 100 ? 2 : 0});
-  const charts = [];
-
-  const base = () => ({
-    animation: false,
-    textStyle: {color: css("--ink"), fontFamily: "system-ui, sans-serif"},
-    tooltip: {renderMode: "richText", confine: true, backgroundColor: css("--card"), borderColor: css("--line"),
-              textStyle: {color: css("--ink"), fontSize: 12}},
-    legend: {type: "scroll", bottom: 0, textStyle: {color: css("--soft")}, pageTextStyle: {color: css("--soft")},
-             pageIconColor: css("--soft"), icon: "roundRect", itemWidth: 12, itemHeight: 12},
-  });
-  const axis = (more) => ({axisLine: {lineStyle: {color: css("--line")}}, axisLabel: {color: css("--soft"), hideOverlap: true},
-                           splitLine: {lineStyle: {color: css("--line")}}, ...more});
-  const days = data.slots.filter((slot) => slot.endsWith(" 00:00")).length > 2;
-  const byDay = {interval: (i, slot) => slot.endsWith(" 00:00"), formatter: (slot) => slot.slice(0, -6)};
-  const time = () => axis({type: "category", data: data.slots, axisTick: {show: false},
-                           axisLabel: {color: css("--soft"), hideOverlap: true, ...(days ? byDay : {})}});
 
   function stacked(rows) {
     return rows.map((row, i) => ({name: row.name, type: "bar", stack: "machines", barCategoryGap: "0%", data: row.count,
@@ -63,8 +46,7 @@
     const view = document.getElementById("view").value;
     return {...base(), tooltip: {...base().tooltip, trigger: "axis"},
             grid: {left: 8, right: 12, top: 24, bottom: 40, containLabel: true},
-            xAxis: time(), yAxis: axis({type: "value", minInterval: 1, name: "machines",
-                                                                  nameTextStyle: {color: css("--soft")}}),
+            xAxis: time(), yAxis: axis({type: "value", minInterval: 1, name: "machines"}),
             series: stacked(machineRows(view))};
   }
 
@@ -92,21 +74,9 @@
                                                  color: colourOfPart[name]}))};
   }
 
-  function draw(id, option) {
-    const element = document.getElementById(id);
-    if (!element) return;
-    const chart = echarts.init(element, null, {renderer: "canvas"});
-    const show = () => chart.setOption(option(), true);
-    show();
-    charts.push({chart, show});
-  }
-
   draw("machines", machines);
   draw("heat", heat);
   draw("costs", costs);
-  const refresh = () => charts.forEach(({chart, show}) => { show(); chart.resize(); });
-  window.addEventListener("resize", refresh);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
   document.getElementById("view")?.addEventListener("change", refresh);
   document.getElementById("filter")?.addEventListener("input", (event) => {
     const wanted = event.target.value.toLowerCase();

@@ -1,30 +1,19 @@
 "use strict";
-// Draws cost against attainment and cost against availability, and again when colours or width change.
+// Cost against attainment and cost against availability.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const {data, css, axis, draw} = drawing;
+  const base = () => drawing.base({grid: {left: 16, right: 40, top: 28, bottom: 64, containLabel: true},
+                                   legend: {...drawing.base().legend, icon: null, itemWidth: 25}});
   const money = (usd) => usd.toLocaleString("en-US", {maximumFractionDigits: Math.abs(usd) < 1000 ? 2 : 0});
   const share = (x) => `${Number(x.toFixed(4))} %`;
   const blue = "#4c78c9", orange = "#e0803a";
-  const charts = [];
 
-  const base = () => ({
-    animation: false,
-    textStyle: {color: css("--ink"), fontFamily: "system-ui, sans-serif"},
-    tooltip: {renderMode: "richText", confine: true, backgroundColor: css("--card"), borderColor: css("--line"),
-              textStyle: {color: css("--ink"), fontSize: 12}},
-    legend: {type: "scroll", bottom: 0, textStyle: {color: css("--soft")}, pageTextStyle: {color: css("--soft")}},
-    grid: {left: 16, right: 40, top: 28, bottom: 64, containLabel: true},
-  });
-  const axis = (more) => ({axisLine: {lineStyle: {color: css("--line")}}, splitLine: {lineStyle: {color: css("--line")}},
-                           nameTextStyle: {color: css("--soft")}, ...more,
-                           axisLabel: {color: css("--soft"), hideOverlap: true, ...(more.axisLabel || {})}});
   // Between two points nothing is known but what they say: plans step down to the left, what is proven up to the right.
   const line = (name, colour, points, proven) => ({
     name, type: "line", data: points, color: colour, symbol: proven ? "emptyCircle" : "circle",
     symbolSize: proven ? 5 : 9, step: proven ? "start" : "end", showAllSymbol: true,
     lineStyle: {width: 2, type: proven ? "dashed" : "solid", opacity: proven ? 0.8 : 1}, z: proven ? 1 : 2});
-  const roomy = {min: (v) => Math.max(0, v.min - pad(v)), max: (v) => v.max + pad(v), 
+  const roomy = {min: (v) => Math.max(0, v.min - pad(v)), max: (v) => v.max + pad(v),
                  axisLabel: {formatter: (usd) => money(usd), showMinLabel: false, showMaxLabel: false}};
   const pad = (v) => Math.max(0.08 * (v.max - v.min), 0.01 * Math.abs(v.max));
   const known = (rows, ...keys) => rows.filter((row) => keys.every((key) => row[key] !== null));
@@ -61,18 +50,6 @@
                     .map((one) => ({...one, step: false}))};
   }
 
-  function draw(id, option) {
-    const element = document.getElementById(id);
-    if (!element) return;
-    const chart = echarts.init(element, null, {renderer: "canvas"});
-    const show = () => chart.setOption(option(), true);
-    show();
-    charts.push({chart, show});
-  }
-
   draw("attainment", attainment);
   draw("availability", availability);
-  const refresh = () => charts.forEach(({chart, show}) => { show(); chart.resize(); });
-  window.addEventListener("resize", refresh);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
 })();
