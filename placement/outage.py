@@ -28,7 +28,7 @@ def without_clusters(problem: Problem, lost: Bools, *, first_slot: int = 0) -> t
     offers = replace(problem.offers, max_machines=_closed(
         problem.offers.max_machines, gone[problem.offers.pool], first_slot))
     after = replace(problem, pools=pools, offers=offers, candidates=candidates, incumbent=None, survival=None,
-                    streams=replace(problem.streams, candidate_first=first))
+                    parts=None, streams=replace(problem.streams, candidate_first=first))
     return after, row
 
 

@@ -244,6 +244,36 @@ class Commitments:
     most: Floats = field(default_factory=lambda: np.zeros(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Streams whose lone copy may be split over several pools: `stream` [X], sorted, into `most` [X] parts at most.
+
+    `load` [X, T] are the replicas before throughput, `throughput` [V] is that of every variant's hardware, `whole_usd`
+    [N] the part of a candidate's cost that every part pays whole (moves): the rest is shared by their replicas.
+    What parts are is said in `placement.parts`.
+    """
+
+    stream: Ints
+    most: Ints
+    load: Floats
+    throughput: Floats
+    whole_usd: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Which streams of a problem are parts of one copy, each array [S]: those of one `group`, in the order of `part`.
+
+    `cap` is the most replicas before throughput that a part takes of what those before it leave; 0: all the rest.
+    `below` is what those before it take at most.
+    """
+
+    group: Ints
+    part: Ints
+    cap: Ints
+    below: Ints
+
+
 NO_LIMITS, NO_COMMITMENTS = Limits(), Commitments()
 
 
@@ -253,7 +283,7 @@ class Problem:
 
     `domains` of None: every cluster is a failure domain by itself (see `failure_domains`). `survival`
     of None asks for none. `incumbent` is None where
-    no plan is in force.
+    no plan is in force. `parts` is None where no stream may be split; `layers` where none is.
     """
 
     slots: int
@@ -272,10 +302,13 @@ class Problem:
     incumbent: Incumbent | None = None
     limits: Limits = NO_LIMITS
     commitments: Commitments = NO_COMMITMENTS
+    parts: Parts | None = None
+    layers: Layers | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
-                     self.variants, self.flows, self.domains, self.incumbent, self.limits, self.commitments):
+                     self.variants, self.flows, self.domains, self.incumbent, self.limits, self.commitments, self.parts,
+                     self.layers):
             for column in fields(part) if part is not None else ():
                 if isinstance(array := getattr(part, column.name), np.ndarray):
                     array.setflags(write=False)

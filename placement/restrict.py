@@ -14,7 +14,8 @@ def keep_candidates(problem: Problem, keep: Bools) -> Problem:
     c = problem.candidates
     kept = Candidates(*(getattr(c, part.name)[keep] for part in fields(Candidates)))
     first = np.searchsorted(kept.stream, np.arange(len(problem.streams.workload) + 1))
-    return replace(problem, candidates=kept, streams=replace(problem.streams, candidate_first=first))
+    parts = problem.parts and replace(problem.parts, whole_usd=problem.parts.whole_usd[keep])
+    return replace(problem, candidates=kept, streams=replace(problem.streams, candidate_first=first), parts=parts)
 
 
 def forced(problem: Problem, stream: int, candidate: int) -> Problem:

@@ -45,12 +45,15 @@ class Solution:
 
     `fallbacks` is None where the problem asks to survive nothing.
     `bought` [K] is what is bought of each commitment beyond what is owned; left empty, nothing.
+    `cuts` [k, 2] are (stream, cap) of every part but the last of streams that are split, in order; units and fallbacks
+    are then those of the problem so cut (`placement.parts`).
     """
 
     units: Units
     machines: Counts
     fallbacks: Fallbacks | None = None
     bought: Floats = field(default_factory=lambda: np.zeros(0))
+    cuts: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 @dataclass(frozen=True, slots=True)

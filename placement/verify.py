@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from placement.checks.packs import proven_slots
+from placement.checks.parts import broken_parts, whole_copies_up
 from placement.checks.shared import broken_limits, commitment_costs
 from placement.checks.shown_rows import Shown
 from placement.checks.survival import broken_survival
 from placement.checks.violation import Violation
 from placement.domains import failure_domains
 from placement.needs import Load, machines_by_kind, pool_loads, unit_needs
+from placement.parts import WrongCutError, cut
 from placement.problem import TOLERANCE, Bools, Counts, Domains, Ints, Problem, Purchase
 from placement.result import Solution, Units
 from placement.shown import PackingRows
@@ -68,25 +70,37 @@ def verify(problem: Problem, solution: Solution, bound: float | None = None,
     """Check a solution and recompute its figures.
 
     `bound` is a claimed limit on the objective; `packings` shows packings for slots where our own means may fail.
-    A solution whose rows do not exist in the problem gets a verdict with these violations alone, and costs of NaN.
+    A solution whose rows do not exist in the problem gets a verdict with these violations alone, and costs of NaN, and
+    so does one whose streams are split as they may not be.
     """
+    given = problem
+    if len(solution.cuts) and problem.layers is None:
+        try:
+            problem = cut(problem, solution.cuts).problem
+        except WrongCutError as wrong:
+            return _worthless(given, (Violation("parts", {"stream": wrong.stream}, 0.0, 0.0, str(wrong)),))
     malformed = tuple(_malformed(problem, solution))
     if malformed:
-        nan = float("nan")
-        nothing = np.zeros(len(problem.workloads.weight), np.bool_)
-        return Verdict(malformed, Costs(nan, nan, nan, nan, nan), 0.0, nothing)
+        return _worthless(problem, malformed)
     placed, available = _placed(problem, solution.units), _available(problem, solution.units)
     attained = _whole(problem, placed & available)
     weight = problem.workloads.weight
     attainment = float(weight[attained].sum() / weight.sum()) if weight.sum() > 0 else 1.0
     cost = costs(problem, solution)
-    violations = (*_legal_units(problem, solution.units), *_copies(problem, solution.units),
+    violations = (*(broken_parts(given, problem) if given is not problem else ()),
+                  *_legal_units(problem, solution.units), *_copies(problem, solution.units),
                   *_unattained(problem, placed, available, attainment),
                   *_moves(problem, solution.units), *_limits(problem, solution.machines),
                   *broken_limits(problem, solution), *_room(problem, solution, packings),
                   *broken_survival(problem, solution, packings),
                   *_money(problem, cost.total_usd), *_bound(problem, bound, cost.total_usd, attainment))
     return Verdict(violations, cost, attainment, attained)
+
+
+def _worthless(problem: Problem, violations: tuple[Violation, ...]) -> Verdict:
+    """The verdict on a solution of which no figure can be said."""
+    nan, nothing = float("nan"), np.zeros(len(problem.workloads.weight), np.bool_)
+    return Verdict(violations, Costs(nan, nan, nan, nan, nan), 0.0, nothing)
 
 
 def verify_room(problem: Problem, solution: Solution) -> tuple[Violation, ...]:
@@ -203,7 +217,7 @@ def _available(problem: Problem, units: Units) -> Bools:
         else:
             slo = problem.streams.availability[stream]
             available[stream] = at_most_one_down(domains, domain[own]) >= slo - 1e-12
-    return available
+    return available & whole_copies_up(problem, units)
 
 
 def at_most_one_down(domains: Domains, chosen: Ints) -> float:

@@ -10,7 +10,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from placement.problem import Purchase
+from placement.problem import Ints, Problem, Purchase
 from placement.result import Solution, Worth
 from planner.bill import Bill, bill
 from planner.bought import plan_commitments
@@ -117,15 +117,23 @@ def costs_of(account: Bill) -> Costs:
 
 
 def _assignments(formulation: Formulation, solution: Solution) -> tuple[Assignment, ...]:
-    """Sorted by workload, user region, copy."""
+    """Sorted by workload, user region, copy, part."""
     problem, names, units = formulation.problem, formulation.names, solution.units
+    part, cap = part_and_cap(problem, units.stream)
     pools = problem.candidates.pool[units.candidate].tolist()
     batch = (problem.variants.row[units.variant] < 0).tolist()
-    rows = zip(units.stream.tolist(), units.copy.tolist(), pools, units.start.tolist(), batch, strict=True)
-    found = [Assignment(workload=names.streams[s][0], user_region=names.streams[s][1], copy_=copy,
+    rows = zip(units.stream.tolist(), units.copy.tolist(), part, cap, pools, units.start.tolist(), batch, strict=True)
+    found = [Assignment(workload=names.streams[s][0], user_region=names.streams[s][1], copy_=copy, part=i, cap=most,
                         cluster=names.pools[p][0], pool=names.pools[p][1], start_slot=start if window else None)
-             for s, copy, p, start, window in rows]
-    return tuple(sorted(found, key=lambda unit: (unit.workload, unit.user_region or "", unit.copy_)))
+             for s, copy, i, most, p, start, window in rows]
+    return tuple(sorted(found, key=lambda unit: (unit.workload, unit.user_region or "", unit.copy_, unit.part)))
+
+
+def part_and_cap(problem: Problem, stream: Ints) -> tuple[list[int], list[int | None]]:
+    """Number of the part that each `stream` [U] is, and its cap; 0 and None where the copy is not split."""
+    if problem.layers is None:
+        return [0] * len(stream), [None] * len(stream)
+    return problem.layers.part[stream].tolist(), [cap or None for cap in problem.layers.cap[stream].tolist()]
 
 
 def _machines(formulation: Formulation, solution: Solution) -> tuple[MachineRow, ...]:
@@ -139,17 +147,18 @@ def _machines(formulation: Formulation, solution: Solution) -> tuple[MachineRow,
 
 
 def _fallbacks(formulation: Formulation, solution: Solution) -> tuple[Fallback, ...]:
-    """Sorted by what is lost, workload, user region, copy."""
+    """Sorted by what is lost, workload, user region, copy, part."""
     given, names, units = solution.fallbacks, formulation.names, solution.units
     if given is None:
         return ()
     pools = formulation.problem.candidates.pool[given.candidate].tolist()
     streams = [names.streams[s] for s in units.stream[given.unit].tolist()]
-    rows = zip(given.loss.tolist(), streams, units.copy[given.unit].tolist(), pools, strict=True)
-    found = [Fallback(lost=names.losses[loss], workload=workload, user_region=region, copy_=copy,
+    part, _ = part_and_cap(formulation.problem, units.stream[given.unit])
+    rows = zip(given.loss.tolist(), streams, units.copy[given.unit].tolist(), part, pools, strict=True)
+    found = [Fallback(lost=names.losses[loss], workload=workload, user_region=region, copy_=copy, part=i,
                       cluster=names.pools[p][0], pool=names.pools[p][1])
-             for loss, (workload, region), copy, p in rows]
-    return tuple(sorted(found, key=lambda row: (row.lost, row.workload, row.user_region or "", row.copy_)))
+             for loss, (workload, region), copy, i, p in rows]
+    return tuple(sorted(found, key=lambda row: (row.lost, row.workload, row.user_region or "", row.copy_, row.part)))
 
 
 def _groups(formulation: Formulation, groups: Sequence[Sharing]) -> tuple[Group, ...]:

@@ -22,7 +22,7 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.certified import Certified, certify
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
-from planner.interpret import copies_of, to_solution
+from planner.interpret import copies_of, cuts_of, to_solution
 from planner.packings import read_packings
 from planner.plan import OPTIMAL_GAP, Plan, content_id, read_plan
 from planner.profiles import profile
@@ -77,7 +77,7 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     changed, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
     formulation = formulate(changed, profiles, {**copies_of(plan), **copies_before(plan)},
-                            places_before(plan))
+                            places_before(plan), cuts_of(plan))
     reading = to_solution(plan, formulation)
     if reading.violations or wrong:
         return Check((*wrong, *reading.violations))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +49,11 @@ class Demand:
         return cls(profiles.workloads, tuple(profiles.request), np.asarray(profiles.replicas),
                    tuple(key for key in regions if key is not None), np.array(workload), np.array(share, float),
                    at[named], np.array(gb, float), Timeline.of(horizon).window)
+
+    def taking(self, streams: Ints) -> Demand:
+        """The same with other streams: row `streams` [S'] of these each."""
+        return replace(self, workload=self.workload[streams], share=self.share[streams], region=self.region[streams],
+                       user_gb_per_day=self.user_gb_per_day[streams])
 
     @property
     def names(self) -> tuple[tuple[str, str | None], ...]:

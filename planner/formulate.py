@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from placement.domains import failure_domains, lone_copy
+from placement.parts import cut
 from placement.problem import (
     Bools,
     Candidates,
@@ -19,6 +20,7 @@ from placement.problem import (
     Flows,
     Ints,
     Objective,
+    Parts,
     Problem,
     Streams,
     Variants,
@@ -49,6 +51,8 @@ HOURS_PER_MONTH = 730
 
 Copies = Mapping[tuple[str, str | None], int]
 """Number of copies by (workload, user region)."""
+Cuts = Mapping[tuple[str, str | None], tuple[int, ...]]
+"""Caps of all parts but the last of split streams, in order, by (workload, user region)."""
 InForce = Mapping[tuple[str, str | None], frozenset[tuple[str, str]]]
 """Pools (cluster, pool) in which the plan in force has copies, by (workload, user region)."""
 
@@ -69,8 +73,8 @@ class Names:
 
     @cached_property
     def stream_row(self) -> Mapping[tuple[str, str | None], int]:
-        """Row of a stream by (workload, user region)."""
-        return {name: row for row, name in enumerate(self.streams)}
+        """Row of a stream by (workload, user region), of its part 0 where it is split; other parts follow it."""
+        return {name: row for row, name in reversed([*enumerate(self.streams)])}
 
     @cached_property
     def pool_row(self) -> Mapping[tuple[str, str], int]:
@@ -93,7 +97,7 @@ class Formulation:
 
     `rejections` holds, for every workload that has no option at all, the reasons in words. `cost_parts` splits the cost
     of candidates. `reachable` [S, D] says which numbers of copies keep the availability SLO. `losses` are what is
-    to be survived.
+    to be survived. Where streams are cut into parts, parts are streams, and `uncut` is the problem before that.
     """
 
     problem: Problem
@@ -105,6 +109,22 @@ class Formulation:
     legality: Legality
     losses: Losses
     _reachable: Bools = field(repr=False)
+    uncut: Problem | None = None
+
+    def cut(self, cuts: Ints) -> Formulation:
+        """The same with streams cut at `cuts` (`placement.result.Solution.cuts`). Raises WrongCutError."""
+        if not len(cuts):
+            return self
+        made = cut(self.problem, cuts)
+        of, row = made.stream, made.candidate
+        share = made.share[made.problem.candidates.stream]
+        parts = self.cost_parts
+        return replace(
+            self, problem=made.problem, names=replace(self.names, streams=tuple(self.names.streams[s] for s in of)),
+            cost_parts=CostParts(parts.egress_usd[row] * share, parts.storage_usd[row] * share, parts.moves_usd[row]),
+            demand=self.demand.taking(of), legality=self.legality.taking(of),
+            losses=replace(self.losses, asked=self.losses.asked[of]), _reachable=self._reachable[of],
+            uncut=self.problem)
 
     def why_not(self, workload: int) -> tuple[str, ...]:
         """Which rules take how many pools from a workload, for every stream of it."""
@@ -121,12 +141,13 @@ class Formulation:
 
 
 def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None = None,
-              in_force: InForce | None = None) -> Formulation:
+              in_force: InForce | None = None, cuts: Cuts | None = None) -> Formulation:
     """State a resolved scenario as a problem.
 
     Numbers of copies that can never be better than fewer are left out, save those in `kept_copies`, which somebody
     else's plan may hold. With a plan `in_force` moves are counted from where it has every stream, not from what the
-    workloads say of their incumbents. Raises InputError when a price or a link is needed and not there.
+    workloads say of their incumbents. Streams are cut at those of `cuts` that are allowed. Raises InputError when a
+    price or a link is needed and not there.
     """
     supply, demand, links = Supply.of(scenario), Demand.of(profiles, scenario.horizon), Links(scenario.links)
     speed_rule, speed_table = throughput(demand.workloads, demand.requests, supply.machines)
@@ -159,12 +180,37 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
         scenario.horizon.slots, problem_objective(scenario.objective), shapes, _priced(clusters, supply, flows, pairs),
         problem_pools(scenario, supply, resources), offers, _workloads(demand),
         _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated,
-        survival=survival, limits=problem_limits(scenario, supply), commitments=problem_commitments(scenario, supply))
+        survival=survival, limits=problem_limits(scenario, supply), commitments=problem_commitments(scenario, supply),
+        parts=_parts(demand, table, speeds, parts.moves_usd))
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
                   supply.names, demand.names, losses.names, tuple(limit.name for limit in scenario.limits),
                   tuple(commitment.name for commitment in scenario.commitments))
     rejections = _rejections(demand, legal, reach, up)
-    return Formulation(problem, names, parts, rejections, supply, demand, legal, losses, reach)
+    made = Formulation(problem, names, parts, rejections, supply, demand, legal, losses, reach)
+    return made.cut(_allowed(made, cuts)) if cuts else made
+
+
+def _parts(demand: Demand, table: Variants, speeds: Speeds, moves_usd: Floats) -> Parts | None:
+    """Streams of workloads with `max_parts` above 1 that may have a lone copy; None where there are none."""
+    most = np.array([workload.max_parts for workload in demand.workloads], np.int64)[demand.workload]
+    alone = np.zeros(len(most), bool)
+    alone[table.stream[(table.copies == 1) & (table.row >= 0)]] = True
+    stream = np.flatnonzero((most > 1) & alone)
+    if not len(stream):
+        return None
+    load = demand.replicas[demand.workload[stream]] * demand.share[stream][:, None]
+    return Parts(stream, most[stream], load, speeds.value[speeds.first[table.stream] + table.speed], moves_usd)
+
+
+def _allowed(made: Formulation, cuts: Cuts) -> Ints:
+    """The cuts, as rows of the problem, of streams that may be split so; the others a plan's reader finds missing."""
+    parts, rows = made.problem.parts, list[tuple[int, int]]()
+    most = {} if parts is None else dict(zip(parts.stream.tolist(), parts.most.tolist(), strict=True))
+    for name, caps in cuts.items():
+        s = made.names.stream_row.get(name, -1)
+        if len(caps) < most.get(s, 1) and all(cap >= 1 for cap in caps):
+            rows += [(s, cap) for cap in caps]
+    return np.array(sorted(rows, key=lambda row: row[0]), np.int64).reshape(-1, 2)
 
 
 def _any_pool(pairs: Bools, supply: Supply) -> Bools:

@@ -28,6 +28,8 @@ class InForce:
         problems = []
         if not plan.assignments:
             problems.append(f"--incumbent: status {plan.status}: a plan that places something is needed")
+        if (split := next((unit.workload for unit in plan.assignments if unit.part), None)) is not None:
+            problems.append(f"--incumbent: {split} is split into parts: moves from such a plan are not available yet")
         if plan.provenance.what_if:
             change = plan.provenance.what_if[0]
             problems.append(f"--incumbent: made under the what-if {change}: a plan that is in force is needed")
@@ -68,6 +70,9 @@ def formulate_from(scenario: Scenario, profiles: Profiles, force: InForce) -> tu
     Units of workloads that are gone, and units whose place is no longer legal, do not stand.
     """
     plan = force.plan
+    if (parted := next((w for w in scenario.workloads if w.max_parts > 1), None)) is not None:
+        why = "a plan in force (--incumbent) goes with whole workloads only so far: use 1"
+        raise InputError([f"workloads.{parted.name}.max_parts: {parted.max_parts}: {why}"])
     formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
     units, _ = read_assignments(plan.assignments, formulation)
     incumbent = Incumbent(units.stream, units.candidate, units.variant, units.start, force.max_moves)

@@ -11,11 +11,12 @@ import numpy as np
 from placement.problem import Counts, Ints, Problem
 from placement.result import Fallbacks, Solution, Units
 from planner.bought import bought_units
-from planner.formulate import Copies, Formulation
+from planner.formulate import Copies, Cuts, Formulation
 from planner.plan import Assignment, Fallback, MachineRow, Plan
 from planner.supply import PURCHASES
 
 Unit = tuple[int, int, int, int, int]
+_UNSPLIT = ": parts are for a lone copy without a batch window, every one but the last with a cap"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +33,21 @@ class _Wrong(Exception):  # noqa: N818 (what is wrong is the message)
 
 def copies_of(plan: Plan) -> Copies:
     """Number of copies of every stream in a plan, which `formulate` must offer for the plan to be read."""
-    return Counter((unit.workload, unit.user_region) for unit in plan.assignments)
+    copies = {(unit.workload, unit.user_region, unit.copy_) for unit in plan.assignments}
+    return Counter((workload, region) for workload, region, _ in copies)
+
+
+def cuts_of(plan: Plan) -> Cuts:
+    """Caps of the parts of every split stream in a plan, which `formulate` must make for the plan to be read."""
+    found: dict[tuple[str, str | None], list[tuple[int, int]]] = {}
+    for unit in plan.assignments:
+        if unit.cap is not None:
+            found.setdefault((unit.workload, unit.user_region), []).append((unit.part, unit.cap))
+    return {stream: tuple(cap for _, cap in sorted(rows)) for stream, rows in found.items()}
 
 
 def to_solution(plan: Plan, formulation: Formulation) -> Reading:
-    """Read a plan against a formulation made with `kept_copies=copies_of(plan)`."""
+    """Read a plan against a formulation made with `kept_copies=copies_of(plan)` and `cuts=cuts_of(plan)`."""
     violations: list[str] = []
     units = _units(plan, formulation, violations)
     machines = _machines(plan, formulation, violations)
@@ -60,11 +71,12 @@ def read_assignments(assignments: Sequence[Assignment], formulation: Formulation
 
 
 def _read(assignments: Sequence[Assignment], formulation: Formulation, violations: list[str]) -> list[Unit]:
-    copies = Counter((unit.workload, unit.user_region) for unit in assignments)
-    seen, units = set[tuple[str, str | None, int]](), []
+    placed = {(unit.workload, unit.user_region, unit.copy_) for unit in assignments}
+    copies = Counter((workload, region) for workload, region, _ in placed)
+    seen, units = set[tuple[str, str | None, int, int]](), []
     index = _Index(formulation)
     for assignment in assignments:
-        key = (assignment.workload, assignment.user_region, assignment.copy_)
+        key = (assignment.workload, assignment.user_region, assignment.copy_, assignment.part)
         if key in seen:
             violations.append(f"{_who(assignment)}: assigned twice")
             continue
@@ -100,8 +112,7 @@ class _Index:
     def unit(self, assignment: Assignment, copies: int) -> Unit:
         """stream, copy, candidate, variant, start of an assignment; raises _Wrong."""
         stream, pool = self.stream(assignment), self.pool(assignment)
-        if assignment.part != 0 or assignment.cap is not None:
-            raise _Wrong(f"{_who(assignment)}: part {assignment.part}, cap {assignment.cap}: not available yet")
+        self._check_part(assignment, stream, copies)
         candidate = self.candidate(assignment, stream, pool)
         variants = self._variants(stream, copies, int(self.problem.candidates.speed[candidate]))
         return stream, assignment.copy_, candidate, *self._start(assignment, variants)
@@ -123,7 +134,27 @@ class _Index:
             if known and assignment.user_region is None:
                 what = "its user_region is missing"
             raise _Wrong(f"{_who(assignment)}: {what}")
-        return stream
+        return stream + self._part(assignment, stream)
+
+    def _part(self, unit: Assignment | Fallback, first: int) -> int:
+        """The part, of a stream whose first is in row `first`; raises _Wrong where it is not split so."""
+        layers, part = self.problem.layers, unit.part
+        parts = 1 if layers is None else int((layers.group == layers.group[first]).sum())
+        if part >= parts:
+            most = self.formulation.demand.workloads[self.formulation.demand.workload[first]].max_parts
+            why = f"max_parts is {most}" if parts == 1 else f"caps of the others make it {parts} parts"
+            raise _Wrong(f"{_who(unit)}: part {part}: {why}{_UNSPLIT if parts == 1 < most else ''}")
+        return part
+
+    def _check_part(self, assignment: Assignment, stream: int, copies: int) -> None:
+        """Parts have the caps that the stream was cut at, and only a lone copy has parts; raises _Wrong."""
+        layers = self.problem.layers
+        cap = 0 if layers is None else int(layers.cap[stream])
+        if (assignment.cap or 0) != cap:
+            raise _Wrong(f"{_who(assignment)}: part {assignment.part}, cap {assignment.cap}: may not be split so"
+                         f"{_UNSPLIT}")
+        if layers is not None and copies > 1 and (layers.group == layers.group[stream]).sum() > 1:
+            raise _Wrong(f"{_who(assignment)}: part {assignment.part} of one of {copies} copies{_UNSPLIT}")
 
     def pool(self, assignment: Assignment | Fallback) -> int:
         """Row of the pool; raises _Wrong."""
@@ -179,7 +210,7 @@ def _fallbacks(plan: Plan, formulation: Formulation, units: Units, violations: l
     for fallback in plan.fallbacks:
         try:
             stream, pool = index.stream(fallback), index.pool(fallback)
-            unit = row.get((stream, copies.get((stream, fallback.copy_), -1)))
+            unit = row.get((stream, copies.get((stream - fallback.part, fallback.copy_), -1)))
             found.append((index.loss(fallback), *index.placed(fallback, unit), index.candidate(fallback, stream, pool)))
         except _Wrong as wrong:
             violations.append(str(wrong))
@@ -192,13 +223,14 @@ def _copies_as_numbered(plan: Plan, formulation: Formulation) -> dict[tuple[int,
     for assignment in plan.assignments:
         stream = formulation.names.stream_row.get((assignment.workload, assignment.user_region), -1)
         by_stream.setdefault(stream, []).append(assignment.copy_)
-    return {(stream, copy): at for stream, copies in by_stream.items() for at, copy in enumerate(sorted(copies))}
+    return {(stream, copy): at for stream, copies in by_stream.items() for at, copy in enumerate(sorted(set(copies)))}
 
 
 def _who(assignment: Assignment | Fallback) -> str:
     users = f" for users in {assignment.user_region}" if assignment.user_region else ""
     copy = f" copy {assignment.copy_}" if assignment.copy_ else ""
-    return f"{assignment.workload}{users}{copy}"
+    part = f" part {assignment.part}" if assignment.part else ""
+    return f"{assignment.workload}{users}{copy}{part}"
 
 
 def _no_pool(cluster: str, pool: str, clusters: set[str]) -> str:

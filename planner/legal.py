@@ -33,6 +33,10 @@ class Rule:
     passes: Bools
     why: Callable[[int, Ints], str]
 
+    def taking(self, streams: Ints) -> Rule:
+        """The same for other streams: row `streams` [S'] of these each."""
+        return Rule(self.name, self.row[streams], self.passes, lambda s, pools: self.why(int(streams[s]), pools))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Legality:
@@ -40,6 +44,10 @@ class Legality:
 
     rules: tuple[Rule, ...]
     pairs: Bools
+
+    def taking(self, streams: Ints) -> Legality:
+        """The same for other streams: row `streams` [S'] of these each."""
+        return Legality(tuple(rule.taking(streams) for rule in self.rules), self.pairs[streams])
 
     def reasons(self, stream: int) -> tuple[str, ...]:
         """How many pools each rule takes from a stream (a pool counts where it first fails), and why."""

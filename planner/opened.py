@@ -12,7 +12,7 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.checking import asked_of, stated_objective
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
-from planner.interpret import copies_of, to_solution
+from planner.interpret import copies_of, cuts_of, to_solution
 from planner.plan import Plan, read_plan
 from planner.profiles import profile
 from planner.resolve import resolve
@@ -59,7 +59,7 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     free, profiles = apply(changes, free, profile(free, plan.provenance.seed))
     formulation = formulate(free, profiles if demand is None else demand(free, profiles),
-                            {**copies_of(plan), **copies_before(plan)}, places_before(plan))
+                            {**copies_of(plan), **copies_before(plan)}, places_before(plan), cuts_of(plan))
     scenario = free if demand is None else scenario
     if plan.status == "infeasible":
         return Opened(plan, scenario, formulation, None)

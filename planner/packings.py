@@ -11,6 +11,7 @@ import numpy as np
 from placement.problem import Ints, Purchase
 from placement.result import Solution
 from placement.shown import PackingRows
+from planner.build import part_and_cap
 from planner.errors import InputError
 from planner.files import write_atomically
 from planner.formulate import Formulation
@@ -39,7 +40,8 @@ def packing_table(rows: PackingRows, solution: Solution, formulation: Formulatio
         "workload": ([workload for workload, _ in streams], rows.unit),
         "user_region": ([region for _, region in streams], rows.unit)}
     numbers = {"slot": rows.slot, "machine": rows.machine, "copy": units.copy[rows.unit],
-               "part": np.zeros(len(rows.unit), np.int64), "replicas": rows.replicas}
+               "part": np.array(part_and_cap(formulation.problem, units.stream)[0], np.int64)[rows.unit],
+               "replicas": rows.replicas}
     columns = {name: pa.array(words, pa.string()).take(pa.array(at)) for name, (words, at) in text.items()}
     columns |= {name: pa.array(values, pa.int32()) for name, values in numbers.items()}
     return pa.table({name: columns[name] for name in COLUMNS})
@@ -68,11 +70,13 @@ def read_packings(path: Path, solution: Solution, formulation: Formulation) -> P
     if missing:
         raise InputError([f"{path}: no column {missing[0]}: needed are {', '.join(COLUMNS)}"])
     names, units = formulation.names, solution.units
-    unit = {(*names.streams[s], copy): u
-            for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
+    part, _ = part_and_cap(formulation.problem, units.stream)
+    unit = {(*names.streams[s], copy, i): u
+            for u, (s, copy, i) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), part, strict=True))}
     loss = {name: row for row, name in enumerate(names.losses)} | {None: -1}
     found = [(names.pool_row.get((row["cluster"], row["pool"]), -1), row["slot"], row["machine"],
               int(PURCHASES.get(row["purchase"], -1)),
-              unit.get((row["workload"], row["user_region"], row["copy"]), -1), row["replicas"], loss[row["lost"]])
+              unit.get((row["workload"], row["user_region"], row["copy"], row["part"]), -1), row["replicas"],
+              loss[row["lost"]])
              for row in table.to_pylist() if row["lost"] in loss]
     return PackingRows(*np.array(found, np.int64).reshape(-1, 7).T)

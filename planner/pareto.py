@@ -26,7 +26,7 @@ from placement.worker import Progress
 from planner.build import gap_of
 from planner.errors import InputError
 from planner.formulate import formulate
-from planner.interpret import copies_of, to_solution
+from planner.interpret import copies_of, cuts_of, to_solution
 from planner.plan import OPTIMAL_GAP, Plan
 from planner.planning import Job, NoPlanFound, Planned, PlanRequest, prepare
 from planner.scenario.model import Objective
@@ -370,7 +370,8 @@ def _allowed_here(job: Job, planned: Planned) -> bool:
 
 def _allowed_elsewhere(job: Job, planned: Planned) -> bool:
     """Whether a plan holds in another formulation, read by its names."""
-    formulation = formulate(job.scenario, job.profiles, copies_of(planned.plan))
+    formulation = formulate(job.scenario, job.profiles, copies_of(planned.plan),
+                            cuts=cuts_of(planned.plan))
     reading = to_solution(planned.plan, formulation)
     return not reading.violations and verify(formulation.problem, reading.solution).holds
 

@@ -73,7 +73,9 @@ class Costs(_Part):
 
 
 class Assignment(_Part):
-    """One placed unit: a copy of a workload, or of the part of it that one user region sends."""
+    """One placed unit: a copy of a workload, or of the part of it that one user region sends; or, where a copy is split
+    over several pools, its `part`, which takes `cap` replicas at most of what the parts before it leave (null: all).
+    """
 
     workload: str
     user_region: str | None = None
@@ -101,6 +103,7 @@ class Fallback(_Part):
     workload: str
     user_region: str | None = None
     copy_: int = Field(default=0, alias="copy")
+    part: Annotated[int, Field(ge=0)] = 0
     cluster: str
     pool: str
 
@@ -249,14 +252,17 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `commitments`, `what_if` and the horizon's `periods` only where
-        there are any.
+        """The plan as `plan.json` has it; `tables`, `commitments`, `what_if`, the horizon's `periods` and the `part` of
+        fallbacks only where there are any.
         """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
         if not content["commitments"]:
             del content["commitments"]
+        if not any(row["part"] for row in content["fallbacks"]):
+            for row in content["fallbacks"]:
+                del row["part"]
         if content["tables"] is None:
             del content["tables"]
         for name in ("what_if", "down", "max_moves"):

@@ -291,8 +291,10 @@ class Job:
 
     def finish(self, solution: Solution, proof: Proof) -> Planned:
         """Check a solution and say it in words."""
+        if len(solution.cuts) and self.formulation.uncut is None:
+            return replace(self, formulation=self.formulation.cut(solution.cuts)).finish(solution, proof)
         problem = self.formulation.problem
-        verdict = verify(problem, solution, proof.bound)
+        verdict = verify(self.formulation.uncut or problem, solution, proof.bound)
         if not verdict.holds:
             what = in_words(verdict.violations[0].sentence, self.formulation)
             raise RuntimeError(f"solver {self.request.solver} gave a plan that does not hold: {what}")
@@ -360,12 +362,15 @@ class Job:
             return {}
         mortal = replace(self, formulation=replace(self.formulation, problem=replace(problem, survival=None)))
         result = mortal.solve(min(FITTING_S, max(0.1, (end - time.monotonic()) / 4)), _no_progress, _never)
-        short = None if result.solution is None else complete(problem, result.solution.units)
+        if result.solution is None:
+            return {}
+        formulation = self.formulation.cut(result.solution.cuts)
+        short = complete(formulation.problem, result.solution.units)
         if not isinstance(short, Shortfall) or short.homeless is None:
             return {}
         found: dict[str, tuple[str, ...]] = {}
         for loss, stream in zip(short.homeless.loss.tolist(), short.homeless.stream.tolist(), strict=True):
-            name = self.formulation.names.streams[stream][0]
+            name = formulation.names.streams[stream][0]
             why = f"no fallback with room was found after the loss of {self.formulation.names.losses[loss]}"
             found[name] = tuple(dict.fromkeys((*found.get(name, ()), f"{why}; without survive there is a plan")))
         return found
@@ -384,9 +389,11 @@ class Job:
         result = relaxed.solve(time_limit_s, _no_progress, interrupted)
         if result.solution is None:
             return {}
-        placed = np.isin(np.arange(len(problem.streams.workload)), result.solution.units.stream)
-        missing = np.unique(problem.streams.workload[~placed]).tolist()
-        return {self.formulation.names.workloads[w]: left_out(self.formulation, result.solution, w, 0.0)
+        formulation = self.formulation.cut(result.solution.cuts)
+        workload = formulation.problem.streams.workload
+        placed = np.isin(np.arange(len(workload)), result.solution.units.stream)
+        missing = np.unique(workload[~placed]).tolist()
+        return {formulation.names.workloads[w]: left_out(formulation, result.solution, w, 0.0)
                 for w in missing if not problem.workloads.droppable[w]}
 
 

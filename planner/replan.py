@@ -302,6 +302,9 @@ def _refuse(plan: Plan) -> None:
     """Raise InputError for plans that cannot be mended."""
     if not plan.assignments:
         raise InputError([f"status: {plan.status}: a plan that places something is needed; make one with planner plan"])
+    if (split := next((unit.workload for unit in plan.assignments if unit.part), None)) is not None:
+        why = f"assignments: {split} is split into parts: mending such a plan is not available yet"
+        raise InputError([f"{why}; plan anew with planner what-if --remove-cluster"])
     if plan.provenance.what_if:
         change = plan.provenance.what_if[0]
         raise InputError([f"provenance.what_if: {change}: mending a what-if is not available yet; replan a real plan"])

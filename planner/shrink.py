@@ -5,6 +5,7 @@ A plain way to a plan, quick and without a bound; it serves where a search found
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -27,6 +28,7 @@ def shrink(job: Job, full: Planned) -> Planned | None:
     not hold.
     """
     assert full.solution is not None
+    job, cuts = replace(job, formulation=job.formulation.cut(full.solution.cuts)), full.solution.cuts
     problem, units = job.formulation.problem, full.solution.units
     usd, weight = bill(full.formulation, full.solution).workload_usd(problem, units), problem.workloads.weight
     rate = np.divide(usd, weight, out=np.full(len(usd), inf), where=weight > 0)
@@ -46,7 +48,9 @@ def shrink(job: Job, full: Planned) -> Planned | None:
         middle = (low + high) // 2
         low, high = (low, middle) if within(middle) else (middle, high)
     found = left(high)
-    return job.finish(found, Proof(1.0, METHOD)) if found is not None and verify(problem, found).holds else None
+    if found is None or not verify(problem, found).holds:
+        return None
+    return job.finish(replace(found, cuts=cuts), Proof(1.0, METHOD))
 
 
 def _left(problem: Problem, units: Units, dropped: Ints, packings: Packings) -> Solution | None:

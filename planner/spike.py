@@ -14,7 +14,7 @@ from math import inf
 
 import numpy as np
 
-from placement.domains import failure_domains, lone_copy
+from placement.domains import all_up, failure_domains, lone_copy
 from placement.needs import Load, pool_loads
 from placement.packing import Packer
 from placement.problem import Counts, Ints, Problem, Purchase
@@ -23,7 +23,7 @@ from placement.verify import at_most_one_down
 from planner.demand import throughput, whole
 from planner.diff import stream_name
 from planner.formulate import Formulation, formulate
-from planner.interpret import copies_of, to_solution
+from planner.interpret import copies_of, cuts_of, to_solution
 from planner.plan import Assignment, Plan
 from planner.profiles.model import Profiles
 from planner.scenario.model import Scenario
@@ -87,7 +87,7 @@ def in_force(plan: Plan, scenario: Scenario, profiles: Profiles, changes: Sequen
     stays = [change for change in changes if change.what not in ("demand", "remove-cluster")]
     changed, needs = apply(stays, scenario, profiles)
     moved = plan.model_copy(update={"assignments": tuple(_with_fallbacks(plan, gone)), "fallbacks": ()})
-    formulation = formulate(changed, needs, copies_of(moved))
+    formulation = formulate(changed, needs, copies_of(moved), cuts=cuts_of(moved))
     reading = to_solution(moved, formulation)
     units = _kept(reading.solution.units, formulation, gone)
     displaced = (*reading.violations, *_lost(reading.solution.units, units, formulation, gone),
@@ -101,9 +101,9 @@ def in_force(plan: Plan, scenario: Scenario, profiles: Profiles, changes: Sequen
 
 def _with_fallbacks(plan: Plan, gone: set[str]) -> Iterator[Assignment]:
     """Units of lost clusters where the plan's own fallbacks put them."""
-    fallback = {(row.lost, row.workload, row.user_region, row.copy_): row for row in plan.fallbacks}
+    fallback = {(row.lost, row.workload, row.user_region, row.copy_, row.part): row for row in plan.fallbacks}
     for unit in plan.assignments:
-        key = unit.cluster, unit.workload, unit.user_region, unit.copy_
+        key = unit.cluster, unit.workload, unit.user_region, unit.copy_, unit.part
         row = fallback.get(key) if unit.cluster in gone else None
         yield unit if row is None else unit.model_copy(update={"cluster": row.cluster, "pool": row.pool})
 
@@ -133,7 +133,7 @@ def _lost(units: Units, kept: Units, formulation: Formulation, gone: set[str]) -
 
 def _unavailable(units: Units, formulation: Formulation) -> Iterator[str]:
     """Streams whose copies where they are miss what is asked of their availability."""
-    problem, names = formulation.problem, formulation.names
+    problem, names, layers = formulation.problem, formulation.names, formulation.problem.layers
     domains = failure_domains(problem)
     domain, lone = domains.pool[problem.candidates.pool[units.candidate]], lone_copy(domains)
     first, end = (np.searchsorted(units.stream, np.arange(len(names.streams)), side) for side in ("left", "right"))
@@ -141,6 +141,9 @@ def _unavailable(units: Units, formulation: Formulation) -> Iterator[str]:
         chosen, asked = domain[first[s]:end[s]], float(problem.streams.availability[s])
         single = int(problem.variants.copies[units.variant[first[s]]]) == 1
         chance = float(lone[chosen[0]]) if single else at_most_one_down(domains, chosen)
+        if layers is not None and (layers.group == layers.group[s]).sum() > 1:
+            group = layers.group[units.stream] == layers.group[s]
+            chance = float(all_up(domains.path, domains.up, domain[group], -1))
         if chance < asked - 1e-12:
             yield f"{stream_name(*names.streams[s])}: has availability {chance:.6g}, less than {asked:.6g}"
 
@@ -158,7 +161,11 @@ def unit_demand(formulation: Formulation, units: Units, replicas: Counts) -> Cou
     needs = np.zeros((len(variant), problem.slots), np.int32)
     most = MOST // max(1, len(variant))  # so that sums of them are still counted in 32 bits
     steady = np.flatnonzero(v.row[variant] >= 0)
-    needs[steady] = np.minimum(most, whole(replicas[workload[steady]] * (share / speed)[steady, None]))
+    load = replicas[workload[steady]] * share[steady, None]
+    if (layers := problem.layers) is not None:
+        below, cap = layers.below[units.stream[steady], None], layers.cap[units.stream[steady], None]
+        load = np.clip(load - below, 0, np.where(cap > 0, cap, np.inf))
+    needs[steady] = np.minimum(most, whole(load / speed[steady, None]))
     for u in np.flatnonzero(v.row[variant] < 0).tolist():
         level = min(most, int(whole(np.array(float(replicas[workload[u]].max(initial=0)) * share[u]))))
         for run in range(int(v.runs[variant[u]])):

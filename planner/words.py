@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from placement.problem import Purchase
 from placement.result import Solution
 from planner.formulate import Formulation
@@ -13,11 +15,14 @@ _ROW = re.compile(r"\b(pool|stream|workload|unit|offer|loss|limit|commitment) (\
 
 def in_words(sentence: str, formulation: Formulation, solution: Solution | None = None) -> str:
     """A sentence of `placement.verify` with names for rows of the problem's tables."""
-    names, offers = formulation.names, formulation.problem.offers
+    names, offers, layers = formulation.names, formulation.problem.offers, formulation.problem.layers
+    split = () if layers is None else np.bincount(layers.group)
 
     def stream(row: int) -> str:
         workload, region = names.streams[row]
-        return f"{workload} (users in {region})" if region else workload
+        part = int(layers.part[row]) if layers is not None and split[layers.group[row]] > 1 else None
+        which = [f"users in {region}"] * bool(region) + [f"part {part}"] * (part is not None)
+        return f"{workload} ({', '.join(which)})" if which else workload
 
     def name(match: re.Match[str]) -> str:
         what, row = match.group(1), int(match.group(2))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 
+from placement.parts import cut, cuts_in
 from placement.problem import Floats, Problem, Purchase
 from placement.result import Fallbacks, Result, Settings, Solution, Units, Watch
 from placement.shared import has_shared
@@ -29,17 +31,37 @@ def supports(problem: Problem) -> str | None:
     """Problems with few plans."""
     if (why := brute_shared.supports(problem)) is not None:
         return why
-    plans = 1
-    for stream in range(len(problem.streams.workload)):
-        plans *= 1 + sum(1 for _ in itertools.islice(_choices(problem, stream), MOST_PLANS))
-        if plans > MOST_PLANS:
-            return f"more than {MOST_PLANS} plans to try"
+    total = 0
+    for made in _cut_in_every_way(problem):
+        plans = 1
+        for stream in range(len(made.streams.workload)):
+            plans *= 1 + sum(1 for _ in itertools.islice(_choices(made, stream), MOST_PLANS))
+            if total + plans > MOST_PLANS:
+                return f"more than {MOST_PLANS} plans to try"
+        total += plans
     return None
+
+
+def _cut_in_every_way(problem: Problem) -> Iterator[Problem]:
+    """The problem itself, and cut at every choice of caps for every choice of streams that may be split."""
+    if problem.parts is None:
+        yield problem
+        return
+    peaks = problem.parts.load.max(axis=1, initial=0.0).tolist()
+    ways = [[caps for count in range(most) for caps in itertools.product(range(1, ceil(peak)), repeat=count)
+             if not caps or sum(caps) < peak] for most, peak in zip(problem.parts.most, peaks, strict=True)]
+    for chosen in itertools.product(*ways):
+        rows = [(s, cap) for s, caps in zip(problem.parts.stream, chosen, strict=True) for cap in caps]
+        yield cut(problem, np.array(rows, np.int64).reshape(-1, 2)).problem
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa: ARG001 (there is nothing to set)
     """Try every plan; stops unfinished when the watch says so, and then proves nothing."""
-    best, best_rank, finished = _try_all(problem, watch)
+    best, best_rank, finished = None, (float("inf"), float("inf")), True
+    for made in _cut_in_every_way(problem):
+        found, rank, all_tried = _try_all(made, watch, best_rank)
+        best, best_rank = (found, rank) if found is not None else (best, best_rank)
+        finished = finished and all_tried
     trivial = 0.0 if problem.objective.mode == "min_cost" else 1.0
     if best is None:
         return (Result("infeasible", None, trivial, "every plan was tried") if finished
@@ -50,8 +72,12 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:  # noqa
     return Result("optimal", best, value, "every plan was tried")
 
 
-def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[float, float], bool]:
-    """(best plan, its rank, whether all were tried); the rank is (-attainment in `max_sla`, cost)."""
+def _try_all(problem: Problem, watch: Watch, best_rank: tuple[float, float],
+             ) -> tuple[Solution | None, tuple[float, float], bool]:
+    """(best plan, its rank, whether all were tried); the rank is (-attainment in `max_sla`, cost).
+
+    None where no plan ranks before `best_rank`.
+    """
     shops = [_Shop(problem, pool) for pool in range(len(problem.pools.cluster))]
     cheap, together = shops, None
     if has_shared(problem):
@@ -59,11 +85,13 @@ def _try_all(problem: Problem, watch: Watch) -> tuple[Solution | None, tuple[flo
         cheap, together = [_Shop(at_least, pool) for pool in range(len(shops))], brute_shared.Together(problem, shops)
     idle = sum(shop.buy(((),) * problem.slots)[0] for shop in cheap)
     streams = [[*_choices(problem, stream), ()] for stream in range(len(problem.streams.workload))]
-    best, best_rank = None, (float("inf"), float("inf"))
+    best = None
     for count, plan in enumerate(itertools.product(*streams)):
         if count % 1000 == 0 and watch.stopped():
             return best, best_rank, False
         if (share := _attained(problem, plan)) is None or _moves_too_much(problem, plan):
+            continue
+        if not _parts_up(problem, plan):
             continue
         usd = _place_usd(problem, plan)
         least = usd + idle  # machines that are paid whether they run or not
@@ -149,17 +177,27 @@ def _legal(problem: Problem, stream: int, chosen: Choice) -> bool:
     """Copies lie in distinct failure domains, and at most one is down often enough."""
     if len(chosen) == 1:
         return bool(problem.candidates.single[chosen[0][0]])
-    pools = [int(problem.candidates.pool[unit[0]]) for unit in chosen]
-    if problem.domains is None:
-        domains = problem.pools.cluster[pools].tolist()
-        needs, up = [{domain} for domain in domains], problem.clusters.availability
-    else:
-        domains = problem.domains.pool[pools].tolist()
-        needs = [{part for part in problem.domains.path[domain].tolist() if part >= 0} for domain in domains]
-        up = problem.domains.up
+    domains, needs, up = _leans_on(problem, chosen)
     if len(set(domains)) < len(domains):
         return False
     return _up_often(needs, up) >= float(problem.streams.availability[stream]) - 1e-12
+
+
+def _leans_on(problem: Problem, chosen: Choice) -> tuple[list[int], list[set[int]], Floats]:
+    """The failure domain of each unit, what must be up for it to be up, and the chances of that."""
+    pools = [int(problem.candidates.pool[unit[0]]) for unit in chosen]
+    if problem.domains is None:
+        domains = problem.pools.cluster[pools].tolist()
+        return domains, [{domain} for domain in domains], problem.clusters.availability
+    domains = problem.domains.pool[pools].tolist()
+    needs = [{part for part in problem.domains.path[domain].tolist() if part >= 0} for domain in domains]
+    return domains, needs, problem.domains.up
+
+
+def _all_up(problem: Problem, chosen: Choice) -> float:
+    """Chance that all of these units are up at once."""
+    _, needs, up = _leans_on(problem, chosen)
+    return float(np.prod([up[part] for part in set().union(*needs)]))
 
 
 def _up_often(needs: list[set[int]], up: Floats) -> float:
@@ -194,6 +232,18 @@ def _moves_too_much(problem: Problem, plan: tuple[Choice, ...]) -> bool:
         if choice and len(mine) and len(mine) == problem.variants.copies[force.variant[mine[0]]]:
             left += len({*force.candidate[mine].tolist()} - {unit[0] for unit in choice})
     return left > force.most_moves
+
+
+def _parts_up(problem: Problem, plan: tuple[Choice, ...]) -> bool:
+    """Whether copies that are split are up often enough: while all of their parts are. Those left out are not asked."""
+    if problem.layers is None:
+        return True
+    for group in set(problem.layers.group[problem.layers.part > 0].tolist()):
+        own = [s for s in range(len(plan)) if problem.layers.group[s] == group]
+        chosen = tuple(plan[s][0] for s in own if plan[s])
+        if chosen and not _all_up(problem, chosen) >= float(problem.streams.availability[own[0]]) - 1e-12:
+            return False
+    return True
 
 
 def _place_usd(problem: Problem, plan: tuple[Choice, ...]) -> float:
@@ -337,9 +387,10 @@ def _solution(problem: Problem, plan: tuple[Choice, ...], bought: list[list[tupl
     machines = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
     for pool, slots in enumerate(bought):
         machines[problem.offers.pool == pool] = np.array(slots, np.int32).reshape(problem.slots, -1).T
-    units = Units(*(column.copy() for column in table))
+    units, cuts = Units(*(column.copy() for column in table)), cuts_in(problem)
     if fallbacks is None:
-        return Solution(units, machines, bought=bought_units)
+        return Solution(units, machines, bought=bought_units, cuts=cuts)
     row = {(s, copy): u for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))}
     given = sorted((loss, row[s, copy], unit[0]) for loss, s, copy, unit in fallbacks)
-    return Solution(units, machines, Fallbacks(*np.array(given, np.int64).reshape(-1, 3).T.copy()), bought_units)
+    return Solution(units, machines, Fallbacks(*np.array(given, np.int64).reshape(-1, 3).T.copy()), bought_units,
+                    cuts)

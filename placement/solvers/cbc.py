@@ -17,6 +17,7 @@ import pulp
 
 from placement.formulation import too_many_sets
 from placement.mip import Model
+from placement.parts import SPLITS
 from placement.problem import Problem
 from placement.result import Result, Settings, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -32,6 +33,8 @@ _PRINTED_TO = 1e-3
 
 def supports(problem: Problem) -> str | None:
     """Any problem whose sets of failure domains can be written out."""
+    if problem.parts is not None:
+        return SPLITS
     return too_many_sets(problem)
 
 

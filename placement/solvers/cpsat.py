@@ -16,6 +16,7 @@ import numpy as np
 from placement.formulation import too_many_sets
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
+from placement.parts import SPLITS
 from placement.problem import Floats, Ints, Problem
 from placement.result import Result, Settings, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -36,6 +37,8 @@ def supports(problem: Problem) -> str | None:
     """Any problem whose sets of failure domains can be written out, and that is whole: of savings plans parts of a USD
     are bought.
     """
+    if problem.parts is not None:
+        return SPLITS
     if not problem.commitments.by_machine.all():
         return "a commitment is in USD per hour, of which any part may be bought; cp-sat decides in whole numbers"
     return too_many_sets(problem)

@@ -12,6 +12,7 @@ import numpy as np
 from placement.formulation import too_many_sets
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
+from placement.parts import SPLITS
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Status, Watch
 from placement.solvers.exact import Follower, Outcome, Start, solve_with
@@ -33,6 +34,8 @@ _PROVEN: dict[highspy.HighsModelStatus, Status] = {
 
 def supports(problem: Problem) -> str | None:
     """Any problem whose sets of failure domains can be written out."""
+    if problem.parts is not None:
+        return SPLITS
     return too_many_sets(problem)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
+from placement.bound import Prices
 from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.certificate import Certificate
@@ -31,11 +32,12 @@ from placement.moves import most_moves
 from placement.needs import pool_loads
 from placement.options import too_large
 from placement.problem import Floats, Objective, Problem, Purchase
-from placement.result import Result, Settings, Solution, Status, Watch, Worth
+from placement.result import Result, Settings, Solution, Status, Watch
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
 from placement.solvers.highs import solve_exact
+from placement.splitting import Method, solve_with_parts
 from placement.steering import Steering
 from placement.teaching import Teacher
 
@@ -236,8 +238,15 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     """Plan `problem`; see the module for how, `placement.result.Result` for what comes back."""
     if (impossible := _plainly_impossible(problem)) is not None:
         return Result("infeasible", None, np.inf if problem.objective.mode == "min_cost" else 0.0, impossible)
+    if problem.parts is not None:
+        return solve_with_parts(problem, settings, watch, Method(_solve_whole, _prover))
+    return _solve_whole(problem, settings, watch)[0]
+
+
+def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Result, Prices | None]:
+    """Place every stream whole; the prices too that guided the search, where there were any."""
     if too_large(problem, _SMALL_ASSIGNMENT) and (held := read_assignment(problem)) is not None:
-        return solve_assignment(problem, held, settings, watch)
+        return solve_assignment(problem, held, settings, watch), None
     run = _Run(problem, settings, watch)
     if not _too_many(problem):
         _solve_exactly(run)
@@ -250,9 +259,11 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
             _search(run) if most_moves(problem) is None else _search_near(run)
             _polish(run)
     if run.best.solution is None:
-        return _without_plan(run)
+        return _without_plan(run), run.bounding.prices if run.bounded else None
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
-    return Result(status, run.best.solution, run.bound, run.method, _worth(run), _certificate(run))
+    prices = _prices(run)
+    shadow = None if prices is None else worth(run.problem, prices)
+    return Result(status, run.best.solution, run.bound, run.method, shadow, _certificate(run)), prices
 
 
 def _certificate(run: _Run) -> Certificate | None:
@@ -283,25 +294,30 @@ def _search_near(run: _Run) -> None:
     FewMoves(problem, usd, run.settings.seed, run.settings.thorough, run.stopped, take).search()
 
 
-def _worth(run: _Run) -> Worth | None:
-    """Shadow prices at the bound's prices, which are found now where the exact solver made the plan."""
+def _prices(run: _Run) -> Prices | None:
+    """The bound's prices, which are found now where the exact solver made the plan."""
     if run.bounded:
-        return worth(run.problem, run.bounding.prices)
+        return run.bounding.prices
     if run.watch.stopped() or not len(run.problem.streams.shape):
         return None
     bounding = Bounding(run.problem, run.settings.seed, run.watch.stopped, run.deadline)
     for _ in range(_WORTH_ROUNDS):
         if not bounding.done:
             bounding.advance()
-    return worth(run.problem, bounding.prices)
+    return bounding.prices
 
 
 def _bounding(run: _Run) -> Bounding | Ascent:
+    """What raises the bound of a run."""
+    return _prover(run.problem, run.settings, run.stopped, run.deadline)
+
+
+def _prover(problem: Problem, settings: Settings, stopped: Callable[[], bool], deadline: float) -> Bounding | Ascent:
     """What raises the bound: a linear program; for large problems by cost that share nothing steps along the loads."""
-    seed, threads = run.settings.seed, run.settings.threads
-    if run.large and run.by_cost and not has_shared(run.problem):
-        return Ascent(run.problem, seed, run.stopped, threads)
-    return Bounding(run.problem, seed, run.stopped, run.deadline)
+    large = len(problem.streams.shape) * problem.slots >= _LARGE
+    if large and problem.objective.mode == "min_cost" and not has_shared(problem):
+        return Ascent(problem, settings.seed, stopped, settings.threads)
+    return Bounding(problem, settings.seed, stopped, deadline)
 
 
 def _plainly_impossible(problem: Problem) -> str | None:

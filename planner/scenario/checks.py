@@ -268,6 +268,9 @@ def _batches(scenario: Scenario, _: Names) -> Iterator[Finding]:
     for workload in scenario.workloads:
         if workload.batch is not None:
             yield from _window(f"workloads.{workload.name}.batch", workload, scenario.horizon.slots)
+            if workload.max_parts > 1:
+                yield (f"workloads.{workload.name}.max_parts", str(workload.max_parts),
+                       "1 for a workload with batch: a gang runs in one pool", "use 1, or leave batch out")
         elif workload.slo.deadline_slot is not None:
             yield (f"workloads.{workload.name}.slo.deadline_slot", str(workload.slo.deadline_slot),
                    "only a workload with batch ends", "add batch, or remove it")

@@ -26,7 +26,6 @@ def _some(value: Value) -> bool:
 REFUSED = (
     Refused("sizing", lambda value: value == "pooled", "use each"),
     Refused("interference", _some, "leave it out"),
-    Refused("workloads.*.max_parts", lambda value: isinstance(value, int) and value > 1, "use 1"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
 )
 """Everything that is refused. A row goes when the planner can do it."""

@@ -41,10 +41,10 @@ def changed(scenario: Scenario, workload: str, **updates: object) -> Scenario:
     return copy.with_source(scenario.folder, scenario.source_sha256, scenario.given_replicas)
 
 
-def plan_of(scenario: Scenario) -> Plan:
-    """An optimal plan."""
+def plan_of(scenario: Scenario, status: str = "optimal") -> Plan:
+    """A plan of that status."""
     plan = make_plan(scenario, PlanRequest(time_limit_s=60)).plan
-    assert plan.status == "optimal"
+    assert plan.status == status
     return plan
 
 
@@ -148,3 +148,16 @@ def test_hybrid_plans_close_to_its_bound() -> None:
     held = sum(offer.owned * (offer.price_usd_per_hour or 0.0) * hours
                for cluster in planned.scenario.clusters for pool in cluster.pools for offer in pool.offers)
     assert (plan.costs.machines - held) / plan.cost_usd >= 0.5
+
+
+def test_peaks_burst_from_the_hall_to_the_cloud() -> None:
+    """With parts the burst example keeps its base on owned machines and costs a quarter less than whole workloads."""
+    burst = read_scenario(EXAMPLES / "burst")
+    plan = plan_of(burst, "feasible")
+    whole = plan_of(changed(changed(burst, "shop", max_parts=1), "search", max_parts=1))
+    parts = [(row.part, row.cluster, row.cap) for row in plan.assignments if row.workload == "shop"]
+    assert [(part, cluster, cap is None) for part, cluster, cap in parts] == [
+        (0, "hall", False), (1, "ireland", True)]
+    assert plan.cost_usd < 0.75 * whole.cost_usd
+    assert plan.bound <= plan.cost_usd
+    assert verify_plan(burst, plan).holds

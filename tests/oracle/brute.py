@@ -7,19 +7,19 @@ placed at all, and an assignment whose first units already cost more than the be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations, permutations, product
+from itertools import combinations, pairwise, permutations, product
 from math import inf
 from typing import Any
 
 from brute_shared import TooManyMixesError, cheapest_together, least_price, shares
 from oracle import agree, as_items
 from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, moves, offer_price
-from oracle_losses import domain, homeless, losses, machines_after, placed_after, whynot
+from oracle_losses import Moved, domain, homeless, losses, machines_after, placed_after, whynot
 from oracle_packing import packs
 from oracle_shared import commitment_bill
-from oracle_world import Stream, Unit, World, at
+from oracle_world import Stream, Unit, World, at, ceil, copies_in
 
 Row = dict[str, Any]
 Choice = tuple[Unit, ...]  # all units of one workload; empty: it is not placed
@@ -93,7 +93,21 @@ class Enumeration:
             options += [tuple(Unit(stream, i, pool, start) for i, (pool, start) in enumerate(chosen))
                         for chosen in (permutations if sends else combinations)(spots, k)
                         if len({self.world.domain(pool) for pool, _ in chosen}) == k]
-        return options
+        return options + self._splits(stream, [pool for pool, _ in spots])
+
+    def _splits(self, stream: Stream, pools: list[Pool]) -> list[Choice]:
+        """A lone copy split over up to `max_parts` pools at any whole caps; neighbouring parts in one pool are one."""
+        row, found = self.world.workloads[stream.workload], []
+        peak = max(row["replicas"]) * stream.share
+        for count in range(2, (1 if row.get("batch") else row.get("max_parts", 1)) + 1):
+            for caps in product(range(1, ceil(peak)), repeat=count - 1):
+                if sum(caps) < peak:
+                    below = [sum(caps[:i]) for i in range(count)]
+                    found += [tuple(Unit(stream, 0, pool, None, i, (*caps, None)[i], below[i])
+                                    for i, pool in enumerate(chosen))
+                              for chosen in product(pools, repeat=count)
+                              if all(a != b for a, b in pairwise(chosen))]
+        return found
 
     def _starts(self, stream: Stream, pool: Pool) -> list[int | None]:
         every: list[int | None] = [None, *range(self.world.slots)]
@@ -152,8 +166,8 @@ class Enumeration:
             total, machines, names = cost, dict(counts), [name for _, name in losses(self.world)]
             for pool in {pool for one in moved for pool in one.values()}:
                 units = units_in(placed, pool)
-                after = frozenset(frozenset((Unit(stream, copy, to, placed[stream][copy].start), len(placed[stream]))
-                                            for (stream, copy), to in one.items() if to == pool) for one in moved)
+                after = frozenset(frozenset((replace(unit_of(placed, *key), pool=to), copies_in(placed[key[0]]))
+                                            for key, to in one.items() if to == pool) for one in moved)
                 usd, run = self.after(pool, units, after)
                 total, machines = total + usd - self.machines(pool, units)[0], machines | run
             if total < best[0] - 1e-9:
@@ -203,9 +217,14 @@ def as_placed(chosen: list[Choice]) -> Placed:
     return placed
 
 
+def unit_of(placed: Placed, stream: Stream, number: tuple[int, int]) -> Unit:
+    """The unit with this copy and part."""
+    return next(unit for unit in placed[stream] if unit.number == number)
+
+
 def units_in(placed: Placed, pool: Pool) -> tuple[tuple[Unit, int], ...]:
     """The units in a pool, each with the number of copies its stream has."""
-    return tuple((unit, len(units)) for units in placed.values() for unit in units if unit.pool == pool)
+    return tuple((unit, copies_in(units)) for units in placed.values() for unit in units if unit.pool == pool)
 
 
 # ---------------------------------------------------------------- machines of one pool
@@ -229,24 +248,24 @@ def cheapest_machines(world: World, pool: Pool, units: dict[Unit, int]) -> tuple
     return best
 
 
-def all_maps(world: World, placed: Placed, level: str, name: str) -> list[dict[tuple[Stream, int], Pool]]:
+def all_maps(world: World, placed: Placed, level: str, name: str) -> list[Moved]:
     """Every way to give each unit that needs one a fallback when `name` is lost."""
     lost = homeless(world, placed, level, name)
     options = [[pool for pool in world.pools if domain(world, pool[0], level) != name
                 and not whynot(world, unit, pool)] for unit in lost]
     found = []
     for chosen in product(*options):
-        moved = {(unit.stream, unit.copy): pool for unit, pool in zip(lost, chosen, strict=True)}
+        moved = {(unit.stream, unit.number): pool for unit, pool in zip(lost, chosen, strict=True)}
         after = placed_after(world, placed, level, name, moved)
-        if all(len({world.domain(unit.pool) for unit in after[stream]}) == len(after[stream]) for stream, _ in moved):
+        if not any(world.crowded(after[stream]) for stream, _ in moved):
             found.append(moved)
     return found
 
 
-def fallback_row(name: str, key: tuple[Stream, int], pool: Pool) -> Row:
+def fallback_row(name: str, key: tuple[Stream, tuple[int, int]], pool: Pool) -> Row:
     """A row of a plan's fallbacks."""
-    return {"lost": name, "workload": key[0].workload, "user_region": key[0].region, "copy": key[1],
-            "cluster": pool[0], "pool": pool[1]}
+    return {"lost": name, "workload": key[0].workload, "user_region": key[0].region, "copy": key[1][0],
+            "part": key[1][1], "cluster": pool[0], "pool": pool[1]}
 
 
 def cheapest_after(world: World, pool: Pool, units: dict[Unit, int], after: list[list[tuple]]) -> tuple[float, Counts]:
@@ -362,7 +381,7 @@ def as_plan(world: World, placed: Placed, counts: Counts, costs: dict[str, float
         "schema": 1, "status": "optimal", "mode": goal["mode"], "cost_usd": cost, "costs": costs,
         "sla_attainment": attainment, "bound": cost if goal["mode"] == "min_cost" else attainment, "gap": 0.0,
         "assignments": [{"workload": unit.stream.workload, "user_region": unit.stream.region, "copy": unit.copy,
-                         "part": 0, "cap": None, "cluster": unit.pool[0], "pool": unit.pool[1],
+                         "part": unit.part, "cap": unit.cap, "cluster": unit.pool[0], "pool": unit.pool[1],
                          "start_slot": unit.start}
                         for units in placed.values() for unit in units],
         "machines": [{"cluster": pool[0], "pool": pool[1], "purchase": purchase, "count": count}

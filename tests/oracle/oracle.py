@@ -7,7 +7,7 @@ in its own plain way, and lists what is wrong. `check(scenario_folder, plan_file
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from oracle_losses import check_losses, losses, moved_by_loss, placed_after, pur
 from oracle_packing import TOLERANCE, packs, per_machine
 from oracle_reading import read_plan, read_scenario
 from oracle_shared import bought_of, commitment_bill, overruns, wrong_commitments
-from oracle_world import RESOURCES, Unit, World, at
+from oracle_world import RESOURCES, Unit, World, at, copies_in
 
 Row = dict[str, Any]
 PARTS = ("machines", "egress", "storage", "moves", "carbon")
@@ -106,11 +106,29 @@ class Checker:
                 placed[unit.stream].append(unit)
         for stream, units in placed.items():
             who = f"{stream.workload} {stream.region or ''}".strip()
-            if len({unit.copy for unit in units}) < len(units):
+            if len({unit.number for unit in units}) < len(units):
                 self.note("copies", f"{who}: two units have the same copy number")
-            if len({self.world.domain(unit.pool) for unit in units}) < len(units):
+            if self.world.crowded(units):
                 self.note("domains", f"{who}: two copies in one failure domain")
+            placed[stream] = self._parts(who, units)
         return dict(placed)
+
+    def _parts(self, who: str, units: list[Unit]) -> list[Unit]:
+        """The units with what the parts before each of them take; a split that is not allowed is noted."""
+        out, row = [], self.world.workloads[units[0].stream.workload]
+        for copy in sorted({unit.copy for unit in units}):
+            parts, below = sorted((unit for unit in units if unit.copy == copy), key=lambda unit: unit.part), 0
+            capped = all(isinstance(unit.cap, int) and unit.cap >= 1 for unit in parts[:-1])
+            if [unit.part for unit in parts] != list(range(len(parts))) or not capped or parts[-1].cap is not None:
+                self.note("parts", f"{who}: parts are numbered from 0, and each but the last has a cap of 1 or more")
+            if len(parts) > row.get("max_parts", 1) or (len(parts) > 1 and row.get("batch")):
+                self.note("parts", f"{who}: {len(parts)} parts, {row.get('max_parts', 1)} are allowed")
+            if len(parts) > 1 and copies_in(units) > 1:
+                self.note("parts", f"{who}: split, though it has {copies_in(units)} copies")
+            for unit in parts:
+                out.append(replace(unit, below=below))
+                below += unit.cap or 0
+        return out
 
     def _unit(self, row: Row) -> Unit | None:
         stream = self.world.streams.get((row["workload"], row.get("user_region")))
@@ -118,9 +136,7 @@ class Checker:
         if stream is None or pool not in self.world.pools:
             self.note("names", f"no such stream or pool: {row}")
             return None
-        if row.get("part", 0) != 0 or row.get("cap") is not None:
-            self.note("parts", f"{row['workload']} may not be split over pools")
-        unit = Unit(stream, row["copy"], pool, row.get("start_slot"))
+        unit = Unit(stream, row["copy"], pool, row.get("start_slot"), row.get("part", 0), row.get("cap"))
         for reason in self.world.whynot(stream, pool) + self.world.whynot_start(stream.workload, pool, unit.start):
             kind, text = reason.split(": ", 1)
             self.note(kind, f"{row['workload']} in {'/'.join(pool)}: {text}")
@@ -213,7 +229,7 @@ class Checker:
         moved, shown = moved_by_loss(self.world, given), {}
         for level, lost in losses(self.world):
             after = placed_after(self.world, placed, level, lost, moved.get(lost, {}))
-            copies = {stream: len(units) for stream, units in placed.items()}
+            copies = {stream: copies_in(units) for stream, units in placed.items()}
             loads = pool_loads(self.world, after, by_unit=True, copies=copies)
             for key, part in by_slot.items():
                 if key[0] == lost:
@@ -237,7 +253,7 @@ class Checker:
             if stream is None:
                 wrong.append(f"no such stream: {row['workload']}")
                 continue
-            packed[stream, row["copy"]] += row["replicas"]
+            packed[stream, (row["copy"], row["part"])] += row["replicas"]
             machine = used[row["purchase"], row["machine"]]
             for r, want in enumerate(self.world.request(row["workload"])):
                 machine[r] += want * row["replicas"]
@@ -346,9 +362,9 @@ def pool_loads(world: World, placed: Placed, *, by_unit: bool = False,
     for stream, units in placed.items():
         for unit in units:
             slots = loads.setdefault(unit.pool, [Counter() for _ in range(world.slots)])
-            for t, replicas in enumerate(world.need(unit, (copies or {}).get(stream, len(units)))):
+            for t, replicas in enumerate(world.need(unit, (copies or {}).get(stream, copies_in(units)))):
                 if replicas:
-                    slots[t][(stream, unit.copy) if by_unit else stream.workload] += replicas
+                    slots[t][(stream, unit.number) if by_unit else stream.workload] += replicas
     return loads
 
 

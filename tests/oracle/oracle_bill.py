@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oracle_world import Stream, Unit, World, at
+from oracle_world import Stream, Unit, World, at, copies_in
 
 Row = dict[str, Any]
 Placed = dict[Stream, list[Unit]]
@@ -43,9 +43,11 @@ def offer_price(world: World, offer: Row, t: int) -> float:
 def egress(world: World, unit: Unit, placed: Placed) -> float:
     """gb_per_day x days x share, at the sender's price: from the data, from the upstream's first copy, to the users.
 
-    Every copy needs the stream's whole share of data; what users are sent is sent once, by each copy its part.
+    Every copy needs the stream's whole share of data; what users are sent is sent once, by each copy its part. Where a
+    copy is split, each part sends and gets by the replicas that it takes.
     """
-    row, share = world.workloads[unit.stream.workload], unit.stream.share
+    row, own = world.workloads[unit.stream.workload], world.part_share(unit)
+    share = unit.stream.share * own
     here, total = world.place(unit.pool[0]), 0.0
     data = row.get("data") or {}
     if data.get("gb_per_day_in"):
@@ -53,12 +55,13 @@ def egress(world: World, unit: Unit, placed: Placed) -> float:
     for before in row.get("after") or []:
         for upstream in world.streams_of(before["workload"]):
             if placed.get(upstream) and before.get("gb_per_day"):
-                sender = min(placed[upstream], key=lambda sent: sent.copy)
-                price = world.egress_usd_per_gb(world.place(sender.pool[0]), here)
-                total += before["gb_per_day"] * world.days * share * upstream.share * price
+                first = min(sent.copy for sent in placed[upstream])
+                for sender in (sent for sent in placed[upstream] if sent.copy == first):
+                    price = world.egress_usd_per_gb(world.place(sender.pool[0]), here) * world.part_share(sender)
+                    total += before["gb_per_day"] * world.days * share * upstream.share * price
     for user in row.get("users") or []:
         if user["region"] == unit.stream.region and user.get("gb_per_day"):
-            sent_gb = user["gb_per_day"] * world.days / len(placed[unit.stream])
+            sent_gb = user["gb_per_day"] * world.days * own / copies_in(placed[unit.stream])
             total += sent_gb * world.egress_usd_per_gb(here, user["region"])
     return float(total)
 
@@ -67,7 +70,7 @@ def storage(world: World, unit: Unit) -> float:
     """The stream's share of what is stored, kept where the unit is."""
     stored = (world.workloads[unit.stream.workload].get("data") or {}).get("stored_gb", 0)
     price = world.clusters[unit.pool[0]].get("storage_usd_per_gb_month", 0)
-    return float(stored * unit.stream.share * price * world.hours / 730)
+    return float(stored * unit.stream.share * world.part_share(unit) * price * world.hours / 730)
 
 
 def move(world: World, unit: Unit) -> float:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from oracle_bill import Counts, Placed
 from oracle_packing import packs
-from oracle_world import Stream, Unit, World, at
+from oracle_world import Stream, Unit, World, at, copies_in
 
 Row = dict[str, Any]
 Pool = tuple[str, str]
 Finding = tuple[str, str]
-Moved = dict[tuple[Stream, int], Pool]  # fallbacks after one loss by (stream, copy)
+Moved = dict[tuple[Stream, tuple[int, int]], Pool]  # fallbacks after one loss by stream and (copy, part)
 
 
 def level_of(world: World, workload: str) -> str:
@@ -48,7 +49,7 @@ def homeless(world: World, placed: Placed, level: str, name: str) -> list[Unit]:
     for stream, units in placed.items():
         gone = [unit for unit in units if level_of(world, stream.workload) == level
                 and domain(world, unit.pool[0], level) == name]
-        if len(units) == 1 or len(gone) > 1:
+        if copies_in(units) == 1 or copies_in(gone) > 1:
             found += gone
     return found
 
@@ -70,30 +71,35 @@ def whynot(world: World, unit: Unit, pool: Pool) -> list[str]:
     return reasons
 
 
+def number_of(row: Row) -> tuple[int, int]:
+    """Copy and part that a row of a plan names."""
+    return row.get("copy", 0), row.get("part", 0)
+
+
 def moved_by_loss(world: World, rows: list[Row]) -> dict[str, Moved]:
     """Fallbacks by what is lost, those that name what is there."""
     given: dict[str, Moved] = defaultdict(dict)
     for row in rows:
         stream = world.streams.get((row["workload"], row.get("user_region")))
         if stream is not None and (row["cluster"], row["pool"]) in world.pools:
-            given[row["lost"]][stream, row.get("copy", 0)] = (row["cluster"], row["pool"])
+            given[row["lost"]][stream, number_of(row)] = (row["cluster"], row["pool"])
     return given
 
 
 def check_losses(world: World, rows: list[Row], placed: Placed, counts: Counts,
                  shown: dict[tuple[str, Pool, int], bool] | None = None) -> Iterator[Finding]:
     """What is wrong with a plan's fallbacks; `shown` are (lost, pool, slot) whose packing the plan's table proves."""
-    units = {(unit.stream, unit.copy): unit for copies in placed.values() for unit in copies}
+    units = {(unit.stream, unit.number): unit for copies in placed.values() for unit in copies}
     given: dict[str, Moved] = defaultdict(dict)
     for row in rows:
         stream = world.streams.get((row["workload"], row.get("user_region")))
-        key = (stream, row.get("copy", 0))
+        key = (stream, number_of(row))
         if stream is None or key not in units or (row["cluster"], row["pool"]) not in world.pools:
             yield "fallback", f"names nothing that is there: {row}"
         elif key in given[row["lost"]]:
             yield "fallback", f"two fallbacks for one unit: {row}"
         else:
-            given[row["lost"]][stream, row.get("copy", 0)] = (row["cluster"], row["pool"])
+            given[row["lost"]][stream, number_of(row)] = (row["cluster"], row["pool"])
     for lost in sorted(set(given) - {name for _, name in losses(world)}):
         yield "fallback", f"nobody asks to survive the loss of {lost}"
     for level, name in losses(world):
@@ -103,21 +109,21 @@ def check_losses(world: World, rows: list[Row], placed: Placed, counts: Counts,
 def _one_loss(world: World, placed: Placed, counts: Counts, level: str, name: str, moved: Moved,
               shown: dict[tuple[str, Pool, int], bool]) -> Iterator[Finding]:
     for unit in homeless(world, placed, level, name):
-        if (unit.stream, unit.copy) not in moved:
+        if (unit.stream, unit.number) not in moved:
             yield "fallback", f"{unit.stream.workload} copy {unit.copy} has none when {name} is lost"
     after = placed_after(world, placed, level, name, moved)
     for stream, units in placed.items():
         stay = [unit for unit in units if domain(world, unit.pool[0], level) != name]
-        go = [unit for unit in units if (stream, unit.copy) in moved]
+        go = [unit for unit in units if (stream, unit.number) in moved]
         for unit in go:
-            pool = moved[stream, unit.copy]
+            pool = moved[stream, unit.number]
             if unit in stay:
                 yield "fallback", f"{stream.workload} copy {unit.copy} is not lost with {name}"
             if domain(world, pool[0], level) == name:
                 yield "fallback", f"{stream.workload} falls back into {name}, which is lost"
             for reason in whynot(world, unit, pool):
                 yield "fallback", f"{stream.workload} may not fall back to {'/'.join(pool)}: {reason}"
-        if go and len({world.domain(unit.pool) for unit in after[stream]}) < len(after[stream]):
+        if go and world.crowded(after[stream]):
             yield "fallback", f"{stream.workload} has two copies in one failure domain when {name} is lost"
     for pool in sorted(set(moved.values())):
         if not fits_after(world, pool, loads_after(world, pool, placed, after), counts, name, shown):
@@ -127,8 +133,8 @@ def _one_loss(world: World, placed: Placed, counts: Counts, level: str, name: st
 def placed_after(world: World, placed: Placed, level: str, name: str, moved: Moved) -> Placed:
     """Units after a loss: those that stay, and those with a fallback there."""
     return {stream: [unit for unit in units if domain(world, unit.pool[0], level) != name]
-            + [Unit(stream, unit.copy, moved[stream, unit.copy], unit.start) for unit in units
-               if (stream, unit.copy) in moved] for stream, units in placed.items()}
+            + [replace(unit, pool=moved[stream, unit.number]) for unit in units
+               if (stream, unit.number) in moved] for stream, units in placed.items()}
 
 
 def loads_after(world: World, pool: Pool, placed: Placed, after: Placed) -> list[Counter]:
@@ -137,7 +143,7 @@ def loads_after(world: World, pool: Pool, placed: Placed, after: Placed) -> list
     for stream, units in after.items():
         for unit in units:
             if unit.pool == pool:
-                for t, replicas in enumerate(world.need(unit, len(placed[stream]))):
+                for t, replicas in enumerate(world.need(unit, copies_in(placed[stream]))):
                     if replicas:
                         slots[t][stream.workload] += replicas
     return slots

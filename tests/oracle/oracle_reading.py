@@ -102,7 +102,6 @@ def _nested(row: Row) -> Row:
 def _refuse(scenario: Row) -> None:
     asked = [name for name in ("interference",) if scenario.get(name)]
     asked += ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
-    asked += ["max_parts"] * any(w.get("max_parts", 1) != 1 for w in scenario["workloads"])
     asked += ["machine by catalog name"] * any(
         not isinstance(pool["machine"], dict) for cluster in scenario["clusters"] for pool in cluster["pools"])
     if asked:

@@ -33,12 +33,28 @@ class Stream:
 
 @dataclass(frozen=True)
 class Unit:
-    """One placed copy of a stream: `pool` is (cluster, pool), `start` the first slot of a batch run."""
+    """One placed copy of a stream: `pool` is (cluster, pool), `start` the first slot of a batch run.
+
+    Or a part of one: of the replicas that `below` leaves it takes `cap` at most (None: all).
+    """
 
     stream: Stream
     copy: int
     pool: tuple[str, str]
     start: int | None
+    part: int = 0
+    cap: int | None = None
+    below: int = 0
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Copy and part."""
+        return self.copy, self.part
+
+
+def copies_in(units: list[Unit]) -> int:
+    """How many copies these units of a stream are."""
+    return len({unit.copy for unit in units})
 
 
 class World:
@@ -206,7 +222,7 @@ class World:
         rows, part = self.workloads[name]["replicas"], unit.stream.share / max(1, copies - 1)
         if not self.workloads[name].get("batch"):
             speed = self.throughput(name, unit.pool)
-            return tuple(ceil(r * part / speed) for r in rows)
+            return tuple(ceil(taken / speed) for taken in self._taken(unit, [r * part for r in rows]))
         length, _, _, runs, period = self.batch_window(name, unit.pool)
         out = [0] * self.slots
         for run in range(runs):
@@ -214,6 +230,18 @@ class World:
             for t in range(max(0, first), min(self.slots, first + length)):
                 out[t] = ceil(max(rows) * part)
         return tuple(out)
+
+    def _taken(self, unit: Unit, load: list[float]) -> list[float]:
+        """What a part takes of the replicas before throughput: its cap at most of what the parts before it leave."""
+        left = [max(0.0, r - unit.below) for r in load]
+        return left if unit.cap is None else [min(unit.cap, r) for r in left]
+
+    def part_share(self, unit: Unit) -> float:
+        """The share of its copy's replicas that a part takes, over all slots."""
+        if self.workloads[unit.stream.workload].get("batch"):
+            return 1.0
+        load = [r * unit.stream.share for r in self.workloads[unit.stream.workload]["replicas"]]
+        return sum(self._taken(unit, load)) / sum(load) if sum(load) else float(unit.below == 0)
 
     # ------------------------------------------------------------ promises
 
@@ -233,6 +261,10 @@ class World:
             missed.append("min_throughput")
         return missed
 
+    def crowded(self, units: list[Unit]) -> bool:
+        """Whether two copies lie in one failure domain; parts of one copy may."""
+        return any(a.copy != b.copy and self.domain(a.pool) == self.domain(b.pool) for a in units for b in units)
+
     def domain(self, pool: tuple[str, str]) -> tuple[str, str | None]:
         """The failure domain of a pool: its zone where the cluster has zones, else the cluster."""
         return pool[0], self.pools[pool].get("zone")
@@ -247,10 +279,14 @@ class World:
                 ("cluster", pool[0]): cluster.get("availability", 1.0), ("zone", pool[0], zone): zones.get(zone, 1.0)}
 
     def availability(self, units: list[Unit]) -> float:
-        """The chance that at most one copy is down; for a single copy that it is up. All states are added up."""
-        needs = [self.leans_on(unit.pool) for unit in units]
+        """The chance that at most one copy is down; for a single copy that it is up. All states are added up.
+
+        A copy is up while all of its parts are.
+        """
+        needs = [{part: up for unit in units if unit.copy == copy for part, up in self.leans_on(unit.pool).items()}
+                 for copy in sorted({unit.copy for unit in units})]
         parts = {part: up for need in needs for part, up in need.items() if up < 1}
-        allowed, chance = min(1, len(units) - 1), 0.0
+        allowed, chance = min(1, len(needs) - 1), 0.0
         for states in product((True, False), repeat=len(parts)):
             is_up = dict(zip(parts, states, strict=True))
             down = sum(not all(is_up.get(part, True) for part in need) for need in needs)

@@ -27,6 +27,7 @@ def tiny_scenario(seed: int) -> Row:
         workload["probability"] = rng.choice([1, 1, 0.3])  # sized at its full need all the same
     _ask_to_survive(scenario, random.Random(f"survive {seed}"))
     share(random.Random(seed + 3_000_000), scenario)
+    _allow_parts(random.Random(f"parts {seed}"), scenario)
     return scenario
 
 
@@ -51,6 +52,14 @@ def _ask_to_survive(scenario: Row, rng: random.Random) -> None:
     for offer in (offer for cluster in scenario["clusters"] for pool in cluster["pools"] for offer in pool["offers"]):
         if offer["purchase"] == "on_demand" and rng.random() < 0.4:
             offer["assured_max"] = rng.choice([0, 1, 2])
+
+
+def _allow_parts(rng: random.Random, scenario: Row) -> None:
+    """In some scenarios a workload or two may be split over pools."""
+    if rng.random() < 0.4:
+        for workload in scenario["workloads"]:
+            if rng.random() < 0.5 and "batch" not in workload:
+                workload["max_parts"] = rng.choice([2, 2, 3])
 
 
 class Maker:

@@ -93,6 +93,8 @@ ONE_LINE: list[tuple[str, object, str]] = [
      "workloads.web.clusters.allow: a list of 0: at least one item: leave it out if all are meant"),
     ("workloads/0/incumbent", {"cluster": "aws-saopaulo", "pool": "m6"},
      "workloads.etl.incumbent.pool: m6: no pool of aws-saopaulo has that name: did you mean m6i?"),
+    ("workloads/0/max_parts", 2,
+     "workloads.etl.max_parts: 2: 1 for a workload with batch: a gang runs in one pool: use 1, or leave batch out"),
     ("workloads/0/batch", {"duration_slots": 3, "earliest_slot": 2},
      ("workloads.etl.batch: earliest_slot 2 + duration_slots 3: a run ends within the horizon of 4 slots: "
      "start earlier, or make the horizon longer")),
@@ -168,7 +170,6 @@ def test_a_mistake_is_one_line_with_its_remedy(problems: Problems, path: str, va
 REFUSED: list[tuple[str, object, str]] = [
     ("sizing", "pooled", "sizing: pooled: not available yet: use each"),
     ("interference", "pairs.csv", "interference: pairs.csv: not available yet: leave it out"),
-    ("workloads/0/max_parts", 2, "workloads.etl.max_parts: 2: not available yet: use 1"),
     ("workloads/0/replicas", {"paths": "p.parquet"},
      "workloads.etl.replicas.paths: p.parquet: not available yet: give replicas by from, history or task"),
 ]
@@ -189,7 +190,7 @@ def test_a_zone_with_a_typo_is_told_the_nearest(problems: Problems) -> None:
 
 def test_what_is_refused_may_be_said_to_be_absent(problems: Problems) -> None:
     """Writing the default of a refused field is no mistake."""
-    assert problems({"sizing": "each", "limits": [], "workloads/0/max_parts": 1}) == ()
+    assert problems({"sizing": "each", "limits": []}) == ()
 
 
 @pytest.mark.parametrize("kind", ["etl", "feature", "training", "serving", "diagnostics", "drift_monitor"])
