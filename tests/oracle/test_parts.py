@@ -116,9 +116,10 @@ def test_the_planner_finds_splits_and_never_claims_too_much(tmp_path: Path) -> N
         if alone["status"] != "infeasible":
             assert plan["cost_usd"] <= alone["cost_usd"] + 0.01, seed
         split += any(row["part"] for row in plan["assignments"])
-        found, true = found + plan["cost_usd"], true + best["cost_usd"]
+        if scenario["survive"] == "none":
+            found, true = found + plan["cost_usd"], true + best["cost_usd"]
     assert split >= 2
-    assert found <= 1.05 * true
+    assert found <= 1.02 * true
 
 
 def _cap(plan: Row, _: random.Random) -> None:
