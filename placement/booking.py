@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.jit import jit
+from placement.jit import fast_jit, jit
 from placement.payment import Purse, pool_cost
-from placement.problem import Bools, Floats, Ints
+from placement.problem import Bools, Counts, Floats, Ints
 from placement.shortlist import Shortlist
 
 _ROUND = 1e-5
@@ -42,7 +42,7 @@ class Rules(NamedTuple):
     Streams have a `shape`, are `firm` (not on spot) and need availability `target`; pools lie in failure domains
     `pool_domain` [P] with `path` [D, L] and `up` [M] as in `placement.problem.Domains`. The streams of workload w are
     `member[member_first[w]:member_first[w + 1]]`. `drop_usd` is what leaving a workload out costs the search,
-    `drop_weight` what it takes of `slack`.
+    `drop_weight` what it takes of `slack`. `least_usd` [S] is the least a stream costs at the bound's prices.
     """
 
     shape: Ints
@@ -59,6 +59,7 @@ class Rules(NamedTuple):
     drop_weight: Floats
     slack: float
     budget_usd: float
+    least_usd: Floats
 
 
 class Tables(NamedTuple):
@@ -75,7 +76,7 @@ class Tables(NamedTuple):
 class State(NamedTuple):
     """A plan in the making. `placed` [S, K] are units of the shortlist, `copies` [S] (0: not placed), `dropped` [W].
 
-    `used` and `firm_used` [P, T, W] are loads by weight vector, `machines` and `firm_machines` [P, T] what they come
+    `used` and `firm_used` [P, W, T] are loads by weight vector, `machines` and `firm_machines` [P, T] what they come
     to, `pool_usd` and `level` [P] the cost and the fixed machines held; `totals` = (USD, price of what is dropped).
     """
 
@@ -91,59 +92,77 @@ class State(NamedTuple):
     totals: Floats
 
 
+@fast_jit
+def _machines(
+    used: Floats, weights: Floats, need: Counts, begin: int, end: int, count: int, load: Floats, machines: Ints
+) -> bool:  # fmt: skip
+    """Raise `machines` [T] to what `used` [W, T] and `need` [T] more replicas come to; False when none is raised.
+
+    `load` [T] is working memory. Weight by weight, so that slots are worked on side by side.
+    """
+    for t in range(begin, end):
+        load[t] = 0.0
+    for w in range(count):
+        weight = weights[w]
+        if weight <= 0:
+            continue
+        for t in range(begin, end):
+            load[t] = max(load[t], used[w, t] + need[t] * weight)
+    raised = False
+    for t in range(begin, end):
+        wanted = int(np.ceil(load[t] - _ROUND))
+        raised = raised or wanted > machines[t]
+        machines[t] = max(machines[t], wanted)
+    return raised
+
+
 @jit
-def with_unit(state: State, tables: Tables, unit: int, stream: int, every: Ints, firm_every: Ints) -> bool:
-    """Machines of the unit's pool with the unit in, into `every` and `firm_every` [T]; False when none is added."""
-    units, weights = tables.units, tables.weights
-    p, row = units.pool[unit], units.need[unit]
-    shape, firm, count = tables.rules.shape[stream], tables.rules.firm[stream], tables.counts[p]
-    for t in range(len(every)):
-        every[t] = state.machines[p, t]
-        firm_every[t] = state.firm_machines[p, t]
-    changed = False
-    for t in range(units.begin[row], units.end[row]):
-        need = units.needs[row, t]
-        if need == 0:
-            continue
-        most = 0.0
-        for w in range(count):
-            most = max(most, state.used[p, t, w] + need * weights[p, shape, w])
-        machines = int(np.ceil(most - _ROUND))
-        if machines > every[t]:
-            every[t] = machines
-            changed = True
-        if not firm:
-            continue
-        most = 0.0
-        for w in range(count):
-            most = max(most, state.firm_used[p, t, w] + need * weights[p, shape, w])
-        machines = int(np.ceil(most - _ROUND))
-        if machines > firm_every[t]:
-            firm_every[t] = machines
-            changed = True
+def with_unit(
+    state: State, tables: Tables, unit: int, stream: int, load: Floats, every: Ints, firm_every: Ints
+) -> bool:  # fmt: skip
+    """Machines of the unit's pool with the unit in, into `every` and `firm_every` [T]; False when none is added.
+
+    `load` [T] is working memory.
+    """
+    units, p = tables.units, tables.units.pool[unit]
+    row, shape, count = units.need[unit], tables.rules.shape[stream], tables.counts[p]
+    need, begin, end = units.needs[row], units.begin[row], units.end[row]
+    every[:], firm_every[:] = state.machines[p], state.firm_machines[p]
+    changed = _machines(state.used[p], tables.weights[p, shape], need, begin, end, count, load, every)
+    if tables.rules.firm[stream]:
+        firm = _machines(state.firm_used[p], tables.weights[p, shape], need, begin, end, count, load, firm_every)
+        changed = changed or firm
     return changed
+
+
+@fast_jit
+def _add_need(
+    used: Floats, weights: Floats, need: Counts, sign: float, begin: int, end: int, count: int, load: Floats,
+    machines: Ints,
+) -> None:  # fmt: skip
+    """Add `sign` times `need` [T] replicas to `used` [W, T]; `machines` [T] become what it comes to, as `_machines`."""
+    for t in range(begin, end):
+        load[t] = 0.0
+    for w in range(count):
+        weight = sign * weights[w]
+        for t in range(begin, end):
+            used[w, t] += need[t] * weight
+            load[t] = max(load[t], used[w, t])
+    for t in range(begin, end):
+        machines[t] = int(np.ceil(load[t] - _ROUND))
 
 
 @jit
 def _move_unit(state: State, tables: Tables, unit: int, stream: int, sign: float) -> None:
     """Put a unit in (`sign` 1.0) or take it out (-1.0): loads and machines of its pool, not the cost."""
-    units, weights = tables.units, tables.weights
-    p, row = units.pool[unit], units.need[unit]
-    shape, firm, count = tables.rules.shape[stream], tables.rules.firm[stream], tables.counts[p]
-    for t in range(units.begin[row], units.end[row]):
-        need = sign * units.needs[row, t]
-        if need == 0:
-            continue
-        most = firm_most = 0.0
-        for w in range(count):
-            load = need * weights[p, shape, w]
-            state.used[p, t, w] += load
-            if firm:
-                state.firm_used[p, t, w] += load
-            most = max(most, state.used[p, t, w])
-            firm_most = max(firm_most, state.firm_used[p, t, w])
-        state.machines[p, t] = np.int64(np.ceil(most - _ROUND))
-        state.firm_machines[p, t] = np.int64(np.ceil(firm_most - _ROUND))
+    units, p = tables.units, tables.units.pool[unit]
+    row, shape, count = units.need[unit], tables.rules.shape[stream], tables.counts[p]
+    need, begin, end = units.needs[row], units.begin[row], units.end[row]
+    load = np.empty(len(need))
+    weights = tables.weights[p, shape]
+    _add_need(state.used[p], weights, need, sign, begin, end, count, load, state.machines[p])
+    if tables.rules.firm[stream]:
+        _add_need(state.firm_used[p], weights, need, sign, begin, end, count, load, state.firm_machines[p])
 
 
 @jit
@@ -201,8 +220,8 @@ def book_all(state: State, tables: Tables) -> None:
     for p in range(len(state.pool_usd)):
         for t in range(state.machines.shape[1]):
             state.machines[p, t] = state.firm_machines[p, t] = 0
-            for w in range(state.used.shape[2]):
-                state.used[p, t, w] = state.firm_used[p, t, w] = 0.0
+            for w in range(state.used.shape[1]):
+                state.used[p, w, t] = state.firm_used[p, w, t] = 0.0
     usd = dropped = 0.0
     for s in range(len(state.copies)):
         for c in range(state.copies[s]):

@@ -68,7 +68,7 @@ class Books:
         copies = np.bincount(held[:, 0], minlength=len(self.homes))
         placed = np.zeros((len(copies), max(1, int(listed.units.block_copies.max(initial=1)))), np.int64)
         placed[held[:, 0], _turn(held[:, 0])] = listed.held
-        loads, machines = (pools, problem.slots, self._weights.shape[2]), (pools, problem.slots)
+        loads, machines = (pools, self._weights.shape[2], problem.slots), (pools, problem.slots)
         self.state = State(placed, copies, self.dropped.copy(), np.zeros(loads), np.zeros(loads),
                            np.zeros(machines, np.int64), np.zeros(machines, np.int64), np.zeros(pools),
                            self.purse.held.copy(), np.zeros(2))

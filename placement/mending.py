@@ -34,7 +34,8 @@ class Leave(NamedTuple):
 def new_scratch(state: State) -> Scratch:
     """Working memory for the steps."""
     streams, slots = len(state.copies), state.machines.shape[1]
-    return Scratch(np.empty(streams, np.int64), np.empty(streams, np.int64), np.empty(slots, np.int64),
+    return Scratch(np.empty(streams, np.int64), np.empty(streams, np.int64), np.zeros(streams, np.bool_),
+                   np.empty(slots), np.empty(slots, np.int64),
                    np.empty(slots, np.int64), np.empty(state.placed.shape[1] + 1, np.int64))
 
 

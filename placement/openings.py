@@ -350,7 +350,7 @@ def _shortlist(problem: Problem, stream: Ints, copies: Ints, candidate: Ints, va
     return Shortlist(
         np.searchsorted(stream[first], np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
         np.append(first, len(stream)).astype(np.int64), copies[first], candidate, variant, start,
-        problem.candidates.pool[candidate], usd, need.reshape(-1).astype(np.int64), rows, edges[0], edges[1])
+        problem.candidates.pool[candidate], usd, need.reshape(-1).astype(np.int64), rows, edges[0], edges[1], usd)
 
 
 @jit

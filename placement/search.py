@@ -17,11 +17,15 @@ from placement.booking import MISSING_USD, State, Tables, put, received_usd, sco
 from placement.domains import choose_domains
 from placement.jit import jit
 from placement.payment import pool_cost
+from placement.picking import dearness, largest_first, pick, pick_dear, shuffle
 from placement.problem import Bools, Floats, Ints
 from placement.shortlist import Shortlist
 
-_TOGETHER, _TWO_POOLS, _FLIP = 0.75, 0.4, 0.15
-"""Chances that the streams taken out share pools, that these are two, and that a workload is dropped or taken in."""
+_FLIP, _DEAR, _LARGEST_FIRST = 0.15, 0.05, 0.5
+"""Chances that a workload is dropped or taken in, that a dear stream is given room, that streams return by size."""
+_DEAR_NOISE = 0.3
+_TRIED = 8
+"""Streams without a place that a round tries to put in."""
 
 
 class Undo(NamedTuple):
@@ -41,10 +45,12 @@ class Undo(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory of one call: streams `picked` and `together` in some pools, machines [T], a choice [K + 1]."""
+    """Working memory: streams `picked`, `together` in pools, `marked` [S]; `load`, machines [T]; a choice [K + 1]."""
 
     picked: Ints
     together: Ints
+    marked: Bools
+    load: Floats
     every: Ints
     firm_every: Ints
     chosen: Ints
@@ -71,7 +77,7 @@ def _price_domains(
         cost = units.usd[u] + received[g]
         if cost >= usd[d] or cost >= limit:
             continue
-        if with_unit(state, tables, u, stream, scratch.every, scratch.firm_every):
+        if with_unit(state, tables, u, stream, scratch.load, scratch.every, scratch.firm_every):
             paid, _ = pool_cost(tables.purse, p, state.level[p], scratch.firm_every, scratch.every)
             cost += paid - state.pool_usd[p]
         if cost < usd[d]:
@@ -115,62 +121,6 @@ def choose(state: State, tables: Tables, scratch: Scratch, stream: int, noise: f
 
 
 @jit
-def _some_pool(placed: Ints, copies: Ints, pool: Ints, stream: int) -> int:
-    """The pool of one of the stream's copies; -1 when it is not placed."""
-    return int(pool[placed[stream, np.random.randint(copies[stream])]]) if copies[stream] > 0 else -1
-
-
-@jit
-def _pick(placed: Ints, copies: Ints, pool: Ints, most: int, picked: Ints, together: Ints) -> int:
-    """Streams to take out, into `picked`: mostly some that share one or two pools, else any. Returns how many.
-
-    `pool` is that of every unit; `together` is working memory.
-    """
-    size, seed, count = np.random.randint(1, most + 1), np.random.randint(len(copies)), 0
-    if np.random.random() < _TOGETHER and copies[seed] > 0:
-        first = _some_pool(placed, copies, pool, seed)
-        second = -1
-        if np.random.random() < _TWO_POOLS:
-            second = _some_pool(placed, copies, pool, np.random.randint(len(copies)))
-        count = min(size, _in_pools(placed, copies, pool, first, second, together))
-        for i in range(count):
-            picked[i] = together[i]
-        return count
-    for _ in range(size):
-        s = np.random.randint(len(copies))
-        known = copies[s] == 0
-        for i in range(count):
-            if picked[i] == s:
-                known = True
-        if not known:
-            picked[count] = s
-            count += 1
-    return count
-
-
-@jit
-def _in_pools(placed: Ints, copies: Ints, pool: Ints, first: int, second: int, found: Ints) -> int:
-    """Streams with a copy in one of two pools, into `found` in random order; returns how many."""
-    count = 0
-    for s in range(len(copies)):
-        for c in range(copies[s]):
-            if pool[placed[s, c]] in (first, second):
-                found[count] = s
-                count += 1
-                break
-    _shuffle(found, count)
-    return count
-
-
-@jit
-def _shuffle(values: Ints, count: int) -> None:
-    """Bring the first `count` values into random order."""
-    for i in range(count - 1, 0, -1):
-        j = np.random.randint(i + 1)
-        values[i], values[j] = values[j], values[i]
-
-
-@jit
 def _flip(dropped: Bools, weight: Floats, slack: float, workload: int) -> bool:
     """Drop a workload or take it in again; False when more weight is dropped than the slack."""
     dropped[workload] = not dropped[workload]
@@ -197,12 +147,27 @@ def _with_members(of: Ints, first: Ints, member: Ints, picked: Ints, count: int,
 
 @jit
 def _with_missing(copies: Ints, dropped: Bools, of: Ints, picked: Ints, count: int) -> int:
-    """Add the streams that lack a place they should have to the `count` picked; returns how many are picked now."""
-    for s in range(len(copies)):
+    """Add streams that lack a place they should have, a few of them, to the `count` picked; returns how many now."""
+    first, added = np.random.randint(max(1, len(copies))), 0
+    for i in range(len(copies)):
+        s = (first + i) % len(copies)
         if copies[s] == 0 and not dropped[of[s]]:
             picked[count] = s
             count += 1
+            added += 1
+            if added == _TRIED:
+                break
     return count
+
+
+@jit
+def _missing(copies: Ints, dropped: Bools, of: Ints) -> int:
+    """How many streams lack a place they should have."""
+    missing = 0
+    for s in range(len(copies)):
+        if copies[s] == 0 and not dropped[of[s]]:
+            missing += 1
+    return missing
 
 
 @jit
@@ -233,12 +198,8 @@ def _copy_pool(
     p: int, used: Floats, firm_used: Floats, machines: Ints, firm_machines: Ints,
     to_used: Floats, to_firm_used: Floats, to_machines: Ints, to_firm_machines: Ints,
 ) -> None:  # fmt: skip
-    for t in range(used.shape[1]):
-        to_machines[p, t] = machines[p, t]
-        to_firm_machines[p, t] = firm_machines[p, t]
-        for w in range(used.shape[2]):
-            to_used[p, t, w] = used[p, t, w]
-            to_firm_used[p, t, w] = firm_used[p, t, w]
+    to_machines[p], to_firm_machines[p] = machines[p], firm_machines[p]
+    to_used[p], to_firm_used[p] = used[p], firm_used[p]
 
 
 @jit
@@ -259,9 +220,8 @@ def _ruin(state: State, tables: Tables, scratch: Scratch, undo: Undo, count: int
 
 @jit
 def _recreate(state: State, tables: Tables, scratch: Scratch, undo: Undo, count: int, kept: int, noise: float) -> int:
-    """Put the picked streams back in random order, save those of dropped workloads; how many pools are noted."""
+    """Put the picked streams back in order, save those of dropped workloads; how many pools are noted."""
     picked, chosen = scratch.picked, scratch.chosen
-    _shuffle(picked, count)
     for i in range(count):
         s = picked[i]
         if state.dropped[tables.rules.workload[s]]:
@@ -372,7 +332,8 @@ def improve(
     np.random.seed(seed)
     streams, slots = len(state.copies), state.machines.shape[1]
     scratch = Scratch(
-        np.empty(2 * streams + most, np.int64), np.empty(streams, np.int64), np.empty(slots, np.int64),
+        np.empty(2 * streams + most, np.int64), np.empty(streams, np.int64), np.zeros(streams, np.bool_),
+        np.empty(slots), np.empty(slots, np.int64),
         np.empty(slots, np.int64), np.empty(state.placed.shape[1] + 1, np.int64),
     )  # fmt: skip
     undo = Undo(
@@ -384,13 +345,21 @@ def improve(
     rules, count = tables.rules, 0
     droppable = np.flatnonzero(rules.may_drop)
     of, picked = rules.workload, scratch.picked
-    missing = _with_missing(state.copies, state.dropped, of, picked, count)
+    missing = _missing(state.copies, state.dropped, of)
     now = best = score(state.totals, missing, rules.budget_usd)
     _copy_plan(state.placed, state.copies, state.dropped, best_placed, best_copies, best_dropped)
+    dear = dearness(state.placed, state.copies, state.dropped[of], tables.units, rules.least_usd)
     for step in range(rounds if streams > 0 else 0):
         heat = hot_usd * (cold_usd / hot_usd) ** (step / rounds)
-        count = _pick(state.placed, state.copies, tables.units.pool, most, picked, scratch.together)
-        if missing > 0:  # streams without a place always try again
+        by_size = np.random.random() < _LARGEST_FIRST
+        if dear[-1] > 0 and np.random.random() < _DEAR:
+            count = pick_dear(state.placed, state.copies, tables.units, rules.pool_domain, dear, picked,
+                              scratch.together, scratch.marked, _DEAR_NOISE)
+            by_size = True
+        else:
+            count = pick(state.placed, state.copies, tables.units.pool, most, picked, scratch.together)
+            shuffle(picked, count)
+        if missing > 0:  # some streams without a place always try again
             count = _with_missing(state.copies, state.dropped, of, picked, count)
         flip = -1
         if len(droppable) > 0 and np.random.random() < _FLIP:
@@ -402,6 +371,8 @@ def improve(
         if flip < 0 or _flip(state.dropped, rules.drop_weight, rules.slack, flip):
             if flip >= 0:
                 state.totals[1] += rules.drop_usd[flip] if state.dropped[flip] else -rules.drop_usd[flip]
+            if by_size:
+                largest_first(picked, count, rules.least_usd)
             kept = _recreate(state, tables, scratch, undo, count, kept, noise)
             lacking += _lacking(state.copies, state.dropped, of, picked, count)
             new = score(state.totals, lacking, rules.budget_usd)

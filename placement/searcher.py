@@ -10,6 +10,7 @@ from placement.columns import Column, UnitTable
 from placement.domains import SLO_TOLERANCE, failure_domains, survives, together
 from placement.jit import read_only
 from placement.payment import make_purse
+from placement.picking import least_priced
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Units
 from placement.search import draw, improve
@@ -29,19 +30,22 @@ def make_links(problem: Problem) -> Links:
     )  # fmt: skip
 
 
-def make_rules(problem: Problem, drop_usd: Floats) -> Rules:
-    """`drop_usd` [W]: what the search pays for leaving a workload out."""
+def make_rules(problem: Problem, drop_usd: Floats, units: Shortlist | None = None) -> Rules:
+    """`drop_usd` [W]: what the search pays for leaving a workload out; prices of `units` guide a search."""
     s, w, domains = problem.streams, problem.workloads, failure_domains(problem)
     by_cost = problem.objective.mode == "min_cost"
     order = np.argsort(s.workload, kind="stable")
     first = np.searchsorted(s.workload[order], np.arange(len(w.weight) + 1))
+    pool_domain, least = read_only(domains.pool), np.zeros(len(s.shape))
+    if units is not None:
+        least = least_priced(units, pool_domain, len(domains.path))
     never = np.where(w.droppable, w.weight, np.inf)
     return Rules(
-        read_only(s.shape), ~s.preemptible, read_only(s.availability), read_only(domains.pool),
+        read_only(s.shape), ~s.preemptible, read_only(s.availability), pool_domain,
         read_only(domains.path), read_only(domains.up), read_only(s.workload),
         first.astype(np.int64), order.astype(np.int64), may_drop(problem) & placeable(problem),
         drop_usd.copy(), never if by_cost else np.zeros(len(w.weight)), problem.slack if by_cost else np.inf,
-        problem.objective.budget_usd,
+        problem.objective.budget_usd, least,
     )  # fmt: skip
 
 
@@ -60,7 +64,8 @@ class Searcher:
     def __init__(self, problem: Problem, units: Shortlist, weights: list[list[Floats]], drop_usd: Floats) -> None:
         self.problem, self.units = problem, units
         self._priced = problem
-        self._rules, self._purse, self._links = make_rules(problem, drop_usd), make_purse(problem), make_links(problem)
+        self._rules = make_rules(problem, drop_usd, units)
+        self._purse, self._links = make_purse(problem), make_links(problem)
         self._budget_usd = problem.objective.budget_usd
         streams, copies = len(problem.streams.shape), max(1, int(units.block_copies.max(initial=1)))
         self.placed = np.zeros((streams, copies), np.int64)
@@ -79,7 +84,7 @@ class Searcher:
             self._weights[p, :, : len(vectors)] = vectors.T
         pools = len(weights)
         self._state = State(
-            self.placed, self.copies, self.dropped, np.zeros((pools, slots, width)), np.zeros((pools, slots, width)),
+            self.placed, self.copies, self.dropped, np.zeros((pools, width, slots)), np.zeros((pools, width, slots)),
             np.zeros((pools, slots), np.int64), np.zeros((pools, slots), np.int64), np.zeros(pools),
             self._purse.held.copy(), np.zeros(2),
         )  # fmt: skip

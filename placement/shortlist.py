@@ -32,6 +32,7 @@ class Shortlist(NamedTuple):
     Blocks of one stream and number of copies: `block_first` [B + 1] into units, `block_copies` [B]; the blocks of
     stream s are `stream_first[s]:stream_first[s + 1]`. `usd` is what a unit costs beside machines (users' egress shared
     by the copies). `need` indexes `needs` [M, T]; slots outside `begin`..`end` of a need are empty.
+    `priced_usd` is what a unit costs at the bound's prices, machines and all.
     """
 
     stream_first: Ints
@@ -46,6 +47,7 @@ class Shortlist(NamedTuple):
     needs: Counts
     begin: Ints
     end: Ints
+    priced_usd: Floats
 
 
 @jit
@@ -125,7 +127,7 @@ def shortlist(problem: Problem, prices: Prices, choices: Choices, used: Ints, mo
     cheapest = np.arange(most) < found[:, None]
     listed = np.column_stack([np.repeat(rows, found), units[cheapest]])
     legal = legal[wanted[legal[:, 0]]]
-    return _table(problem, choices, rows, np.concatenate([listed, used, _taken(choices, rows), legal]))
+    return _table(problem, prices, choices, rows, np.concatenate([listed, used, _taken(choices, rows), legal]))
 
 
 def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floats, Ints]:
@@ -193,7 +195,7 @@ def _taken(choices: Choices, rows: Ints) -> Ints:
     return np.column_stack([row, choices.candidate[place], choices.variant[place], choices.start[place]])
 
 
-def _table(problem: Problem, choices: Choices, rows: Ints, units: Ints) -> Shortlist:
+def _table(problem: Problem, prices: Prices, choices: Choices, rows: Ints, units: Ints) -> Shortlist:
     """The list of `units` [n, 4], each once, by row and then as they come; every one of `rows` has some."""
     key = keys(problem, units[:, 1], units[:, 2], units[:, 3])
     units = units[np.sort(np.unique(key, return_index=True)[1])]  # a variant belongs to one row
@@ -201,15 +203,36 @@ def _table(problem: Problem, choices: Choices, rows: Ints, units: Ints) -> Short
     row, candidate, variant, start = (np.ascontiguousarray(column) for column in units.T)
     kinds, need = np.unique(variant * problem.slots + start, return_inverse=True)
     needs = _needs(problem, *np.divmod(kinds, problem.slots))
-    busy, c = needs > 0, problem.candidates
+    need, busy, c = need.reshape(-1).astype(np.int64), needs > 0, problem.candidates
     begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
     end = np.where(busy.any(axis=1), problem.slots - busy[:, ::-1].argmax(axis=1), 0)
+    begin, end = begin.astype(np.int64), end.astype(np.int64)
+    usd = c.cost_usd[candidate] + c.user_usd[candidate] / choices.copies[row]
+    scale = prices.cost_scale if prices.cost_scale > 0 else 1.0
+    rents = _rents(tables(problem), candidate, need, needs, begin, end, prices.replica_usd)
     return Shortlist(
         np.searchsorted(choices.stream[rows], np.arange(len(problem.streams.shape) + 1)).astype(np.int64),
         np.append(np.searchsorted(row, rows), len(row)).astype(np.int64), choices.copies[rows], candidate, variant,
-        start, c.pool[candidate], c.cost_usd[candidate] + c.user_usd[candidate] / choices.copies[row],
-        need.reshape(-1).astype(np.int64), needs, begin.astype(np.int64), end.astype(np.int64),
+        start, c.pool[candidate], usd, need, needs, begin, end, scale * usd + rents,
     )  # fmt: skip
+
+
+@jit
+def _rents(
+    table: Tables, candidate: Ints, need: Ints, needs: Counts, begin: Ints, end: Ints, replica_usd: Floats
+) -> Floats:
+    """What the machines of every unit [N] cost at the prices."""
+    found = np.zeros(len(candidate))
+    stream = 0
+    for u in range(len(candidate)):
+        if candidate[u] < table.candidate_first[stream]:
+            stream = 0
+        while candidate[u] >= table.candidate_first[stream + 1]:
+            stream += 1
+        price = replica_usd[table.kind[stream], table.shape[stream], table.pool[candidate[u]]]
+        for t in range(begin[need[u]], end[need[u]]):
+            found[u] += needs[need[u], t] * price[t]
+    return found
 
 
 def _needs(problem: Problem, variant: Ints, start: Ints) -> Counts:
