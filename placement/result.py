@@ -64,6 +64,8 @@ class Settings:
     written out in reasonable memory are refused beforehand; with it, they are tried.
     `thorough`: go on until the time limit or the gap, instead of stopping where more search has ceased to pay.
     `certify`: the bound must be one that a certificate proves; what a solver's own search proves does not count.
+    `blocks` other than 1 has the planner's own method search so many parts of the problem side by side (0: as many as
+    its size asks for), as tasks of an `engine` of `placement.engines`.
     """
 
     seed: int = 0
@@ -73,6 +75,8 @@ class Settings:
     memory_gib: float | None = None
     thorough: bool = False
     certify: bool = False
+    blocks: int = 1
+    engine: str = "processes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Teacher:
 
     def __init__(self, problem: Problem, searcher: Searcher, weights: list[list[Floats]], legal: list[Ints],
                  packings: Packings, *, large: bool) -> None:
-        self._problem, self._searcher, self._weights, self._large = problem, searcher, weights, large
+        self._problem, self._searcher, self.weights, self._large = problem, searcher, weights, large
         self.packings = packings
         self._finders = [WeightFinder(problem.shapes, room, legal[p]) for p, room in enumerate(problem.pools.room)]
 
@@ -59,7 +59,7 @@ class Teacher:
                 elif firm_machines > firm[p, t]:
                     taught += self._add(p, load, t, firm_machines, firm_only=True)
         if taught:
-            searcher.teach(self._weights)
+            searcher.teach(self.weights)
 
     def _dearest(self, lacking: Mapping[int, Ints]) -> list[int]:
         """The pools whose packings need most money more than was counted, `lacking` [T] machines each."""
@@ -71,18 +71,18 @@ class Teacher:
 
     def _add(self, p: int, load: Load, slot: int, machines: int, *, firm_only: bool = False) -> int:
         """A weight that counts `machines` for what pool p holds in `slot`; returns 1 when one was added."""
-        replicas = np.zeros(len(self._weights[p][0]))
+        replicas = np.zeros(len(self.weights[p][0]))
         replicas[load.shapes] = load.firm[:, slot] + (0 if firm_only else load.flexible[:, slot])
         valid = self._finders[p].find(replicas)
         if np.ceil(valid @ replicas - 1e-5) >= machines:
-            self._weights[p].append(valid)
+            self.weights[p].append(valid)
             return 1
-        known = np.array([*self._weights[p], valid]) @ replicas
+        known = np.array([*self.weights[p], valid]) @ replicas
         best = int(known.argmax())
         factor = (np.ceil(known[best] - 1e-5) + 0.02) / max(float(known[best]), 1e-9)
         if factor > _HEAVIER:
             return 0
-        self._weights[p].append([*self._weights[p], valid][best] * factor)
+        self.weights[p].append([*self.weights[p], valid][best] * factor)
         return 1
 
 

@@ -28,6 +28,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, Protocol, cast
 
+from placement.blocks import unsplittable
 from placement.gap import Mode, relative_gap
 from placement.options import too_large
 from placement.problem import Problem
@@ -136,7 +137,7 @@ def _module_name(solver: str) -> str:
 def _run(job: _Job, watch: Watch) -> Result:
     # Loaded late: each solver brings heavy libraries, some of which cannot share a process.
     module = cast(_Solver, import_module(job.module))
-    if (reason := _too_large(job, module) or module.supports(job.problem)) is not None:
+    if (reason := _too_large(job, module) or module.supports(job.problem) or _not_in_blocks(job)) is not None:
         raise Unsupported(f"solver {job.solver!r} does not handle this problem: {reason}")
     return module.solve(job.problem, job.settings, watch)
 
@@ -145,6 +146,14 @@ def _too_large(job: _Job, module: _Solver) -> str | None:
     """Why a solver that writes everything out will not; a limit on memory decides that by itself."""
     most: int | None = getattr(module, "MAX_ENTRIES", None)
     return too_large(job.problem, most) if most is not None and job.settings.memory_gib is None else None
+
+
+def _not_in_blocks(job: _Job) -> str | None:
+    """Why what is asked to be solved in blocks cannot be; None where it can, or nobody asks."""
+    if job.settings.blocks == 1:
+        return None
+    own = next(iter(SOLVERS))
+    return unsplittable(job.problem) if job.solver == own else f"only {own} solves in blocks"
 
 
 def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callable[[Progress], None],
@@ -250,9 +259,10 @@ class _Child:
     def __init__(self, job: _Job) -> None:
         self.started = time.monotonic()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
+        self.scratch = tempfile.TemporaryDirectory(prefix="planner", ignore_cleanup_errors=True)
         self.process = subprocess.Popen(  # noqa: S603 (our own interpreter and code)
             [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise,
-            env=child_environment(), start_new_session=True)
+            env={**child_environment(), "TMPDIR": self.scratch.name}, start_new_session=True)
         self.inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self.stop = threading.Event()
         self.killed = threading.Event()
@@ -277,6 +287,7 @@ class _Child:
         self.stop.set()
         self.killed.set()
         self.noise.close()
+        self.scratch.cleanup()
 
     def epitaph(self) -> str:
         """Why a child that gave no answer ended, with the last line it printed."""

@@ -90,17 +90,20 @@ def _plan(
     incumbent: Annotated[Path | None, typer.Option(help="The plan.json in force, which the new plan replaces.")] = None,
     max_moves: Annotated[int | None, typer.Option(help="Most places of the incumbent that may be left; 0: all stay."
                                                   )] = None,
-    engine: Annotated[str, typer.Option(help="processes; ray is not available yet.")] = "processes",
+    engine: Annotated[str, typer.Option(help="What searches blocks of a fleet: processes, or ray (an extra).")]
+    = "processes",
+    blocks: Annotated[int | None, typer.Option(help="Parts of the fleet searched side by side. Left out: with ray as "
+                                                    "many as its size asks for, else the whole at once.")] = None,
     as_json: Json = False,
 ) -> int:
     """Plan a scenario: what runs where, on how many machines, at what cost, with a proven bound."""
-    _refuse(**{f"plan --engine {engine}": engine != "processes"})
     from planner.commands import basic as commands
     from planner.planning import TIME_LIMIT_S, PlanRequest
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
     asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None,
-                        in_force=commands.in_force(incumbent, max_moves), certificate=certificate is not None)
+                        in_force=commands.in_force(incumbent, max_moves), certificate=certificate is not None,
+                        engine=engine, blocks=blocks)
     prices = commands.prices_of(catalog)
     source = commands.scenario_at(scenario, with_diagnostics, prices, asked.changes)
     return commands.plan(source, _in_time(asked), commands.Outputs(output, report, certificate), prices,

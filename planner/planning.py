@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from placement.blocks import AS_MANY_AS_NEEDED
 from placement.certificate import Certificate
 from placement.checks.reprove import NotProven, reprove
 from placement.complete import Shortfall, complete
+from placement.engines import missing
 from placement.overload import overload
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
@@ -75,7 +77,8 @@ class PlanRequest:
     else the search ends by itself where more of it has ceased to pay. `packings`: show which replica lies on which
     machine in every slot, not only where simple orders do not find it. `what_if` changes the scenario before it is
     planned; `in_force` is the plan that the new one replaces. `certificate`: prove the bound by prices that others can
-    check, not by a search. Raises InputError for values that cannot be.
+    check, not by a search. `blocks` are searched side by side by an `engine` of `placement.engines` (None: as many as
+    the size asks for with Ray, else the whole at once). Raises InputError for values that cannot be.
     """
 
     mode: Mode | None = None
@@ -89,6 +92,8 @@ class PlanRequest:
     what_if: tuple[Change, ...] = ()
     in_force: InForce | None = None
     certificate: bool = False
+    engine: str = "processes"
+    blocks: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -111,6 +116,10 @@ class PlanRequest:
         elif self.certificate and self.solver != CERTIFIED:
             problems.append(f"certificate: solver {self.solver} proves its bound by its own search or not at all, "
                             f"which no file can show; use {CERTIFIED}")
+        if (why := missing(self.engine)) is not None:
+            problems.append(why)
+        if self.blocks is not None and self.blocks < 1:
+            problems.append(f"blocks: {self.blocks}: a whole number, 1 or more, is allowed")
         if problems:
             raise InputError(problems)
 
@@ -282,8 +291,11 @@ class Job:
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
               interrupted: Callable[[], bool]) -> Result:
         """What the solver answers. Raises InputError where it does not handle the problem."""
+        blocks = self.request.blocks
+        if blocks is None:
+            blocks = AS_MANY_AS_NEEDED if self.request.engine == "ray" else 1
         settings = Settings(seed=self.request.seed, time_limit_s=time_limit_s, thorough=self.request.thorough,
-                            certify=self.request.certificate)
+                            certify=self.request.certificate, engine=self.request.engine, blocks=blocks)
         try:
             return solve(self.formulation.problem, self.request.solver, settings, on_progress, interrupted)
         except Unsupported as why:

@@ -12,27 +12,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
+from placement.block_search import BlockSearch, Guide
+from placement.blocks import block_count
 from placement.bound import Prices
 from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.certificate import Certificate
 from placement.complete import Packings, Shortfall, complete
+from placement.engines import ENGINES, Engine, wait_for
 from placement.evidence import no_prices
 from placement.few_moves import FewMoves
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.moves import most_moves
-from placement.needs import pool_loads
+from placement.needs import machines_by_kind, pool_loads
 from placement.options import too_large
 from placement.problem import Floats, Objective, Problem, Purchase
-from placement.result import Result, Settings, Solution, Status, Watch
+from placement.result import Result, Settings, Solution, Status, Units, Watch
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
@@ -81,6 +84,9 @@ _COOL_SHARE = 0.88
 """Share of the time left in which a large problem's search cools: once, with the clock."""
 _SEARCHING = 4.0
 """A large problem's search goes on for this many times as long as learning from packing took."""
+_TURNS, _TURN_HEAT, _TURN_WORTH, _IDLE = 12, 0.2, 5e-4, 4
+"""Turns over blocks until they are cold, the heat of the first; where one improves the plan by less than this share the
+whole is searched next, and after so many in a row that do not pay both end."""
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
 
@@ -125,7 +131,8 @@ class _Run:
         self.known_best = False
         self.proven_infeasible = False
         self.packing_s = 0.0
-        self.why_not = ""
+        self.why_not = self.note = ""
+        self.blocks = 1 if settings.blocks == 1 else block_count(problem, settings.blocks)
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
         self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
         self.exact_bound = 0.0 if self.by_cost else 1.0
@@ -256,14 +263,14 @@ def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Re
         if run.known_best:
             _raise_alone(run)
         else:
-            _search(run) if most_moves(problem) is None else _search_near(run)
+            _searching(run)(run)
             _polish(run)
     if run.best.solution is None:
         return _without_plan(run), run.bounding.prices if run.bounded else None
     status: Status = "optimal" if run.gap <= OPTIMAL_GAP else "feasible"
     prices = _prices(run)
     shadow = None if prices is None else worth(run.problem, prices)
-    return Result(status, run.best.solution, run.bound, run.method, shadow, _certificate(run)), prices
+    return Result(status, run.best.solution, run.bound, run.method + run.note, shadow, _certificate(run)), prices
 
 
 def _certificate(run: _Run) -> Certificate | None:
@@ -273,6 +280,86 @@ def _certificate(run: _Run) -> Certificate | None:
     if not run.bounded:
         return no_prices(run.problem)
     return run.bounding.certificate() if run.branching is None else run.branching.certificate()
+
+
+def _searching(run: _Run) -> Callable[[_Run], None]:
+    """How to search: near the plan in force, in blocks, or all at once."""
+    if most_moves(run.problem) is not None:
+        return _search_near
+    return _search_in_blocks if run.blocks > 1 else _search
+
+
+def _search_in_blocks(run: _Run) -> None:
+    """From a first plan search block by block, side by side; the bound rises beside them."""
+    thread = _new_thread(run, run.settings.seed * 1000)
+    thread.start(thread.searcher, thread.rng)
+    with ThreadPoolExecutor(2) as pool:
+        starting = pool.submit(ENGINES[run.settings.engine], max(1, run.settings.threads))
+        _first_plan(run, thread)
+        if run.best.solution is None or not wait_for(starting.done, run.stopped):
+            starting.add_done_callback(lambda late: late.result().close())
+            _search(run)  # there is nothing to divide, or no time left
+            return
+        engine = starting.result()
+        try:
+            _take_turns(run, thread, engine, pool)
+        finally:
+            engine.close()
+    if engine.lost:
+        run.note = f"; {engine.lost} tasks of blocks were lost"
+
+
+def _take_turns(run: _Run, thread: _Thread, engine: Engine, pool: ThreadPoolExecutor) -> None:
+    """Turn after turn over blocks of ever other divisions, cooling, until they cease to pay or time is up."""
+    guide = Guide(run.problem, run.bounding.prices, _drop_usd(run), run.bounding.legal, run.large)
+    search = BlockSearch(guide, thread.teacher.weights, engine, run.blocks, run.settings.seed)
+    turn = idle = 0
+    bounding: Future[None] | None = None
+
+    def better(units: Units) -> bool:
+        return _offer_units(run, thread, units)
+
+    while not run.stopped() and not run.closed and not run.good_enough and (idle < _IDLE or run.settings.thorough):
+        before, held = (run.best.left_out, run.best.usd), run.best.solution
+        assert held is not None, "there is a first plan"
+        if bounding is None and not run.bound_done:
+            bounding = pool.submit(_raise_bound, run, run.best.usd)
+        if thread.steering is not None:
+            kinds = machines_by_kind(run.problem, held.machines)
+            thread.steering.learn(kinds[:, : Purchase.SPOT].sum(axis=1), kinds.sum(axis=1))
+        heat, left_s = _TURN_HEAT * max(0.0, 1 - turn / _TURNS) ** 2, run.deadline - time.monotonic()
+        priced = None if thread.steering is None else thread.steering.priced
+        if idle % 2:
+            search.coordinate(held, run.best.usd, heat, left_s, better, priced)
+        else:
+            search.turn(held, run.best.usd, heat, left_s, run.stopped, better, priced)
+        if bounding is not None and (bounding.done() or not run.settings.thorough):
+            run.cooled = True  # a large problem's bound is not counted in rounds but stops here
+            bounding.result()
+            run.cooled, bounding = False, None
+        run.tell("search in blocks")
+        paid = before[0] > run.best.left_out or before[1] - run.best.usd > _TURN_WORTH * run.best.usd
+        turn, idle = turn + 1, 0 if paid else idle + 1
+    if bounding is not None:
+        run.cooled = True
+        bounding.result()
+
+
+def _offer_units(run: _Run, thread: _Thread, units: Units) -> bool:
+    """Pack a plan; whether it is the best so far, and kept."""
+    before = run.best.solution
+    solution = complete(run.problem, units, packings=thread.packings, jointly=not run.large)
+    if isinstance(solution, Solution):
+        _take_whole(run, solution, "search in blocks")
+    return run.best.solution is not before
+
+
+def _take_whole(run: _Run, solution: Solution, phase: str) -> None:
+    """Keep a packed plan if it is the best so far; what has no unit is left out."""
+    problem = run.problem
+    out = np.ones(len(problem.workloads.weight), bool)
+    out[problem.streams.workload[solution.units.stream]] = False
+    run.take(solution, float(problem.workloads.weight[out].sum()), phase)
 
 
 def _too_many(problem: Problem) -> bool:
@@ -286,12 +373,8 @@ def _search_near(run: _Run) -> None:
     usd = np.zeros(len(problem.workloads.weight))
     np.add.at(usd, problem.streams.workload, run.bounding.choices.best)
 
-    def take(solution: Solution) -> None:
-        out = np.ones(len(usd), bool)
-        out[problem.streams.workload[solution.units.stream]] = False
-        run.take(solution, float(problem.workloads.weight[out].sum()), "moves")
-
-    FewMoves(problem, usd, run.settings.seed, run.settings.thorough, run.stopped, take).search()
+    FewMoves(problem, usd, run.settings.seed, run.settings.thorough, run.stopped,
+             lambda solution: _take_whole(run, solution, "moves")).search()
 
 
 def _prices(run: _Run) -> Prices | None:
