@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 
-QUICK: Json = {"solver": "highs", "time_limit_s": 30}
+QUICK: Json = {"solver": "highs", "time_limit_s": 120}
 """Settings that prove a tiny plan optimal as soon as the processes have started."""
 
 
@@ -64,7 +64,7 @@ class Served:
         body = {"scenario": tiny_scenario()} if body is None else body
         return self.http.post("/v1/plans", json=QUICK | body, headers=headers)
 
-    def wait(self, plan_id: str, until: Callable[[Json], bool], seconds: float = 60) -> Json:
+    def wait(self, plan_id: str, until: Callable[[Json], bool], seconds: float = 180) -> Json:
         """Poll a plan until something holds."""
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
@@ -107,19 +107,19 @@ def start(data_dir: Path, **settings: Path) -> Served:
     with log.open("w") as file:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=file, env=_environment())
     served = Served(process, httpx.Client(base_url=_address(process, log), timeout=30))
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         try:
             if served.http.get("/readyz").status_code == 200:
                 return served
         except httpx.TransportError:
             time.sleep(0.05)
-    raise AssertionError("not ready in 20 s")
+    raise AssertionError("not ready in 120 s")
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     """Where the service says that it serves."""
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < give_up:
         found = re.match(r"planner serves (\S+) ", log.read_text())
         if found:

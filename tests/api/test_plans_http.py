@@ -39,7 +39,7 @@ def test_a_plan_is_made(done: Json) -> None:
     }  # fmt: skip
     assert done["started_at"] >= done["created_at"]
     assert done["finished_at"] >= done["started_at"]
-    assert done["settings"]["time_limit_s"] == 30
+    assert done["settings"]["time_limit_s"] == 120
 
 
 def test_what_runs_on_a_cluster(service: Any, done: Json) -> None:
@@ -122,7 +122,7 @@ def test_settings_are_heard(service: Any, tiny: Json) -> None:
 
 def test_the_default_solver(service: Any, tiny: Json) -> None:
     """Without naming a solver a plan is made within its limit, with a bound below its cost."""
-    state = service.ended(service.ask({"scenario": tiny, "solver": "planner", "time_limit_s": 4}).json()["id"])
+    state = service.ended(service.ask({"scenario": tiny, "solver": "planner", "time_limit_s": 60}).json()["id"])
     assert state["status"] == "done", state["errors"]
     assert state["plan"]["provenance"]["solver"] == "planner"
     assert state["plan"]["bound"] <= state["plan"]["cost_usd"]
@@ -218,7 +218,7 @@ def test_a_planning_process_that_is_killed(service: Any) -> None:
     """When the machine kills a planning process, its plan is failed with the reason and the service goes on."""
     plan_id = service.ask().json()["id"]
     service.wait(plan_id, lambda state: state["status"] == "running")
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not service.children() and time.monotonic() < give_up:
         time.sleep(0.01)
     for child in service.children():
@@ -241,7 +241,7 @@ def test_packings(service: Any, done: Json) -> None:
 
 def test_nothing_is_left_behind(service: Any, done: Json) -> None:
     """When nothing is being made, no planning process is there."""
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 60
     while service.children() and time.monotonic() < give_up:
         time.sleep(0.05)
     assert service.children() == []

@@ -46,7 +46,7 @@ def written(fleet: dict[str, Any], folder: Path) -> Path:
 
 def planned(folder: Path, **asked: Any) -> Planned:
     """The folder's plan by an exact solver, within seconds."""
-    return make_plan(folder, PlanRequest(**({"solver": EXACT, "time_limit_s": 20.0} | asked)))
+    return make_plan(folder, PlanRequest(**({"solver": EXACT, "time_limit_s": 90.0} | asked)))
 
 
 def reread(planned: Planned, path: Path, **changes: Any) -> Plan:
@@ -180,4 +180,4 @@ def test_a_request_that_cannot_be_is_an_input_error(folder: Path, asked: dict[st
 def test_stopping_before_there_is_a_plan_says_so(folder: Path) -> None:
     """An interrupted solve without a plan is no proof that there is none."""
     with pytest.raises(NoPlanFound, match="nor proven that there is none"):
-        make_plan(folder, PlanRequest(solver=EXACT, time_limit_s=20.0), interrupted=lambda: True)
+        make_plan(folder, PlanRequest(solver=EXACT, time_limit_s=90.0), interrupted=lambda: True)

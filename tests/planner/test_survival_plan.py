@@ -40,7 +40,7 @@ def scenario(assured: int, **fields: object) -> Any:
 
 def planned(source: Any) -> Any:
     """Plan in a few seconds."""
-    return make_plan(source, PlanRequest(time_limit_s=10, solver="highs"))
+    return make_plan(source, PlanRequest(time_limit_s=90, solver="highs"))
 
 
 def test_a_plan_names_the_fallback_of_every_lost_unit_and_verifies() -> None:

@@ -217,7 +217,7 @@ def test_the_answer_comes_in_time(small: Small, new: New, tmp_path: Path) -> Non
     fleet["workloads"] = [new(f"b{i:02}", replicas=[9, 9, 9, 9], residency={"allow": ["BR"]}) for i in range(30)]
     began = time.monotonic()
     done = planned(fleet, tmp_path, time_limit_s=0.5)
-    assert time.monotonic() - began < 15  # one process is started, on a machine that may be busy
+    assert time.monotonic() - began < 40  # a process is started on a machine that may be busy; a search takes 45
     assert done.plan.status == "infeasible"
     assert "time was too short" in done.plan.conflict[-1]
 

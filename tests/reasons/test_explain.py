@@ -38,7 +38,7 @@ def folder(small: Callable[[], dict[str, Any]], new: New, tmp_path_factory: pyte
     """A scenario with its plan beside it."""
     folder = tmp_path_factory.mktemp("explained")
     (folder / "scenario.yaml").write_text(yaml.safe_dump(fleet_of(small, new)))
-    make_plan(folder, PlanRequest(solver="highs", time_limit_s=20.0)).write(folder / "plan.json")
+    make_plan(folder, PlanRequest(solver="highs", time_limit_s=90.0)).write(folder / "plan.json")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_the_runner_up_costs_what_a_plan_pinned_there_costs(folder: Path, opened
     content = yaml.safe_load((folder / "scenario.yaml").read_text())
     content["workloads"][0]["clusters"] = {"pin": unit.runner_up.name}
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(content))
-    pinned = make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=20.0)).plan
+    pinned = make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=90.0)).plan
     extra = pinned.cost_usd - opened.plan.cost_usd
     assert -1e-6 <= extra <= unit.runner_up.extra_usd + 1e-6
     solved = explain(opened, "claims", unit.runner_up.name, resolve_s=20.0).resolved
@@ -130,7 +130,7 @@ def test_a_workload_left_out_is_explained(small: Callable[[], dict[str, Any]], n
     fleet["objective"] = {"mode": "max_sla", "budget_usd": 5.0}
     fleet["workloads"] = [new("dear", replicas=[9, 9, 9, 9]), new("first")]
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
-    make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=20.0)).write(tmp_path / "plan.json")
+    make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=90.0)).write(tmp_path / "plan.json")
     found = explain(open_plan(tmp_path, tmp_path / "plan.json"), "dear")
     assert found.units[0].cluster is None
     assert any("of the budget are left" in reason for reason in found.not_placed)

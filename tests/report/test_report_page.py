@@ -130,7 +130,7 @@ def test_a_browser_draws_the_charts_without_errors(tmp_path: Path) -> None:
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
          "--virtual-time-budget=3000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=90, check=False)
+        capture_output=True, text=True, timeout=240, check=False)
     assert markup(done.stdout).count("_echarts_instance_=") == 3
     assert "<title>medical &amp; &lt;b&gt;more&lt;/b&gt;: plan</title>" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -63,9 +63,9 @@ def test_deep_nesting_is_refused_and_does_not_crash() -> None:
 
 def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:
     """Nine lines that stand for a billion values are refused in no time."""
-    began = time.perf_counter()
+    began = time.process_time()
     assert f"more than {MAX_VALUES:,} values" in error_of(BOMB)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_merged_mappings_are_read() -> None:
@@ -78,10 +78,10 @@ def test_a_file_of_a_gigabyte_is_refused_at_once(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
     with file.open("wb") as sparse:
         sparse.truncate(2**30)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError, match=r"scenario\.yaml: 1,074 MB: at most .* tables, such as workloads: "):
         read_scenario(tmp_path)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(("content", "words"), [

@@ -16,7 +16,9 @@ from placement.verify import verify
 from placement.worker import Progress, grace_s, solve
 
 Build = Callable[..., Problem]
-LONG = Settings(time_limit_s=60, gap=0, threads=1)
+LONG = Settings(time_limit_s=120, gap=0, threads=1)
+SLACK_S = 20.0
+"""What a busy machine may take for nothing; far below the limit that an interrupt cuts short."""
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_an_interrupt_keeps_the_best_plan(hard: Problem, solver: str) -> None:
 
     result = solve(hard, solver, LONG, note, lambda: bool(first_plan))
     assert result.solution is not None
-    assert time.monotonic() < first_plan[0] + grace_s(LONG.time_limit_s) + 1
+    assert time.monotonic() < first_plan[0] + grace_s(LONG.time_limit_s) + SLACK_S
     assert verify(hard, result.solution, result.bound).violations == ()
 
 
@@ -67,6 +69,6 @@ def test_cbc_writes_what_it_has_when_interrupted(hard: Problem) -> None:
     before = children()
     begin = time.monotonic()
     result = solve(hard, "cbc", LONG, lambda _: None, lambda: time.monotonic() > begin + 4)
-    assert time.monotonic() < begin + 4 + grace_s(LONG.time_limit_s) + 1
+    assert time.monotonic() < begin + 4 + grace_s(LONG.time_limit_s) + SLACK_S
     assert result.status in ("feasible", "unknown")
     assert children() <= before

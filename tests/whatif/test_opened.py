@@ -27,7 +27,7 @@ def test_a_what_if_plan_is_opened_under_its_changes(tmp_path: Path) -> None:
     """Twice the demand at twice the price is what the plan opened again costs."""
     (tmp_path / "scenario.yaml").write_text(SCENARIO, encoding="utf-8")
     changes = Change.read("demand all:x2"), Change.read("price own:*:x2")
-    plan = make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=30.0, what_if=changes)).plan
+    plan = make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=90.0, what_if=changes)).plan
     opened = open_plan(tmp_path, plan)
     assert opened.solution is not None
     assert plan.cost_usd == pytest.approx(20.0)

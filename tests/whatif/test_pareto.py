@@ -195,7 +195,7 @@ def test_a_browser_draws_both_curves_without_errors(found: Pareto, tmp_path: Pat
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
          "--virtual-time-budget=3000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-         (tmp_path / "curve.html").as_uri()], capture_output=True, text=True, timeout=90, check=False)
+         (tmp_path / "curve.html").as_uri()], capture_output=True, text=True, timeout=240, check=False)
     assert re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL).count("_echarts_instance_=") == 2
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 

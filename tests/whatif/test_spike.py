@@ -29,7 +29,7 @@ from planner.whatif import Change, apply
 New = Callable[..., dict[str, Any]]
 Small = Callable[[], dict[str, Any]]
 
-ASKED = PlanRequest(solver="highs", time_limit_s=20.0)
+ASKED = PlanRequest(solver="highs", time_limit_s=90.0)
 
 
 def fleet_of(small: Small, *workloads: dict[str, Any], most: int = 3) -> dict[str, Any]:
@@ -165,14 +165,14 @@ def test_a_plan_that_holds_is_confirmed_by_planning_in_its_limits(small: Small, 
     factor = in_force(plan, prepared.scenario, prepared.profiles, ()).factor
     assert factor is not None
     for more, status in ((0.0, "optimal"), (0.01, "infeasible")):
-        asked = PlanRequest(solver="highs", time_limit_s=20.0, what_if=changes(f"demand all:x{factor + more:.2f}"))
+        asked = PlanRequest(solver="highs", time_limit_s=90.0, what_if=changes(f"demand all:x{factor + more:.2f}"))
         assert make_plan(folder, asked).plan.status == status
 
 
 def test_without_a_plan_in_force_the_scenario_is_planned_first(small: Small, new: New, tmp_path: Path) -> None:
     """Both plans are made, and the difference is the price of the change."""
     folder, _, plan = at_spike(small, new, tmp_path)
-    found = suppose(folder, PlanRequest(solver="highs", time_limit_s=30.0, what_if=changes("price azure:*:x2")))
+    found = suppose(folder, PlanRequest(solver="highs", time_limit_s=90.0, what_if=changes("price azure:*:x2")))
     assert found.before.cost_usd == plan.cost_usd
     assert found.plan is not None
     assert found.differs is not None

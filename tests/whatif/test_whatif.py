@@ -166,7 +166,7 @@ def test_a_change_of_nothing_or_of_too_much_is_one_line(base: Prepared, what: An
 def test_a_what_if_plan_says_so_and_verifies(folder: Path, tmp_path: Path) -> None:
     """The plan names its changes, and `verify` checks it in the scenario so changed."""
     texts = ("demand serving:x2", "remove-cluster aws-sp", "price *:*:x2")
-    plans = [make_plan(folder, PlanRequest(solver="highs", time_limit_s=20.0, what_if=tuple(map(Change.read, asked))))
+    plans = [make_plan(folder, PlanRequest(solver="highs", time_limit_s=90.0, what_if=tuple(map(Change.read, asked))))
              for asked in ((), texts)]
     plan = plans[1].plan
     assert plan.provenance.what_if == texts
