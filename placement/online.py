@@ -27,7 +27,8 @@ import numpy as np
 from placement.needs import has_spot, unit_needs
 from placement.problem import Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.result import Solution, Units
-from placement.scheduler import SHORT_LIST, Ground, Outcome, State, run_pool
+from placement.scheduler import run_pool
+from placement.scheduler_state import SHORT_LIST, Ground, Outcome, State
 
 Policy = Literal["fixed", "autoscale"]
 EVENTS = ("placed", "left", "moved", "evicted", "started", "stopped", "interrupted")

@@ -9,7 +9,8 @@ import numpy as np
 
 from placement.problem import Bools, Counts, Floats, Ints, Survival
 from planner.demand import Demand
-from planner.scenario.model import Cluster, Scenario, Survive
+from planner.scenario.model import Cluster, Scenario
+from planner.scenario.values import Survive
 from planner.supply import PURCHASES, Supply
 from planner.timeline import by_slot
 

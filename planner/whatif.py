@@ -29,8 +29,9 @@ from planner.demand import whole
 from planner.errors import InputError
 from planner.profiles.model import Profiles
 from planner.scenario.fields import did_you_mean
-from planner.scenario.model import Cluster, Kind, Offer, Pool, Scenario, Survive, Workload
+from planner.scenario.model import Cluster, Offer, Pool, Scenario, Workload
 from planner.scenario.refused import REFUSED
+from planner.scenario.values import Kind, Survive
 
 What = Literal["remove-cluster", "demand", "price", "max", "latency", "availability", "survive"]
 MOST = 2**31 - 1

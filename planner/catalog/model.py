@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from planner.scenario.model import Machine, Purchase
+from planner.scenario.model import Machine
+from planner.scenario.values import Purchase
 
 SAME_METROPOLIS_MS = 2.0
 """Round trip between two regions that stand at the same place on the map (an estimate)."""

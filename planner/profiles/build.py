@@ -17,7 +17,8 @@ from planner.profiles.queueing import MOST_SERVERS, servers_needed
 from planner.profiles.serving import serving_profile
 from planner.profiles.tasks import EtlTask, ServingTask, Task, TrainingTask, read_task
 from planner.profiles.training import training_profile
-from planner.scenario.model import Kind, Scenario, Slo, Workload
+from planner.scenario.model import Scenario, Slo, Workload
+from planner.scenario.values import Kind
 
 DEFAULT_LEVEL = 0.95
 WEEK_OF_HOURS = Slots(168, 60)

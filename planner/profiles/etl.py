@@ -11,7 +11,8 @@ from planner.profiles.model import Dataset, Figure, Profile, Slots
 from planner.profiles.parts import Evidence, Window, batch_of, in_words, row_of, window_of
 from planner.profiles.schema import is_tabular, row_bytes
 from planner.profiles.tasks import EtlTask
-from planner.scenario.model import Batch, Hardware, Kind, Request
+from planner.scenario.model import Batch, Hardware, Request
+from planner.scenario.values import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from planner.scenario.model import Batch, Hardware, Kind, Model, Request, Row, Scenario, Workload
+from planner.scenario.model import Batch, Hardware, Model, Request, Scenario, Workload
+from planner.scenario.values import Kind, Row
 
 Counts = NDArray[np.int32]
 

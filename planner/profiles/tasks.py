@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from planner.errors import InputError
 from planner.profiles.constants import CADENCE_HOURS, FAMILIES, LATENCY_WORDS, RUNTIMES
 from planner.profiles.schema import read_schema
-from planner.scenario.model import Model, Positive, Row
+from planner.scenario.model import Model
+from planner.scenario.values import Positive, Row
 
 SCALES = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 GB_OF = {"k": 1e-6, "m": 1e-3, "g": 1.0, "t": 1e3, "p": 1e6}

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic_core import ErrorDetails
 
 from planner.scenario.fields import Path, did_you_mean, field_at, fields_of, is_text, model_at, model_in
-from planner.scenario.model import BY_SLOT, ONE
+from planner.scenario.values import BY_SLOT, ONE
 from planner.scenario.yaml_file import Value
 
 NAMED = {"clusters": "name", "pools": "name", "workloads": "name", "offers": "purchase", "links": "from",
