@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from placement.interference import slowed_down
 from placement.problem import TOLERANCE, Bools, Counts, Ints, Problem, Purchase
 from placement.result import Units
 
@@ -24,7 +25,13 @@ class Load:
 
 
 def unit_needs(problem: Problem, units: Units) -> Counts:
-    """Replicas that each unit needs in each slot [U, T]."""
+    """Replicas that each unit needs in each slot [U, T], beside the others: `units` are all that are in their pools."""
+    alone = needs_alone(problem, units)
+    return alone if problem.interference is None else slowed_down(problem, units, alone)
+
+
+def needs_alone(problem: Problem, units: Units) -> Counts:
+    """Replicas that each unit needs in each slot [U, T] where nobody slows it down."""
     variants, slots = problem.variants, problem.slots
     needs = np.zeros((len(units.variant), slots), np.int32)
     row = variants.row[units.variant]

@@ -274,6 +274,18 @@ class Layers:
     below: Ints
 
 
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """Pairs of workloads that slow each other down on one machine: `slowed` [I] keeps `factor` [I] of its throughput
+    beside `by` [I], in the pools [I, P] where a replica of each fits one machine. See `placement.interference`.
+    """
+
+    slowed: Ints
+    by: Ints
+    factor: Floats
+    pools: Bools
+
+
 NO_LIMITS, NO_COMMITMENTS = Limits(), Commitments()
 
 
@@ -284,6 +296,7 @@ class Problem:
     `domains` of None: every cluster is a failure domain by itself (see `failure_domains`). `survival`
     of None asks for none. `incumbent` is None where
     no plan is in force. `parts` is None where no stream may be split; `layers` where none is.
+    `interference` is None where nobody is known to slow another down.
     """
 
     slots: int
@@ -304,11 +317,12 @@ class Problem:
     commitments: Commitments = NO_COMMITMENTS
     parts: Parts | None = None
     layers: Layers | None = None
+    interference: Interference | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
                      self.variants, self.flows, self.domains, self.incumbent, self.limits, self.commitments, self.parts,
-                     self.layers):
+                     self.layers, self.interference):
             for column in fields(part) if part is not None else ():
                 if isinstance(array := getattr(part, column.name), np.ndarray):
                     array.setflags(write=False)

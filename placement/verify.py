@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from placement.checks.interference import broken_interference
 from placement.checks.packs import proven_slots
 from placement.checks.parts import broken_parts, whole_copies_up
 from placement.checks.shared import broken_limits, commitment_costs
@@ -297,6 +298,7 @@ def _room(problem: Problem, solution: Solution, packings: PackingRows | None) ->
     """In every pool and slot the machines that run hold all replicas: firm ones off spot, each one whole."""
     kinds = machines_by_kind(problem, solution.machines)
     needs = unit_needs(problem, solution.units)
+    yield from broken_interference(problem, solution.units, needs)
     shown = Shown(problem, solution.units, needs, kinds, packings)
     for pool, load in enumerate(pool_loads(problem, solution.units, needs)):
         misfit = ((load.firm + load.flexible).any(axis=1)

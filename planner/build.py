@@ -34,6 +34,7 @@ from planner.plan import (
 from planner.reasons import reasons
 from planner.scarce import scarce
 from planner.scenario.model import Scenario
+from planner.slowed import interfering
 
 NO_OWNER = "(none)"
 """Who pays, in `costs_by_owner`, for workloads without an owner."""
@@ -67,6 +68,7 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         machines=_machines(formulation, solution), fallbacks=_fallbacks(formulation, solution),
         commitments=plan_commitments(scenario.commitments, formulation.problem, solution),
         groups=_groups(formulation, groups), unplaced=_unplaced(formulation, solution, cost),
+        interference=interfering(formulation, solution),
         scarce=scarce(formulation, solution, proof.worth, scenario.limits),
         reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()

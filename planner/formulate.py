@@ -28,6 +28,7 @@ from placement.problem import (
 )
 from planner.demand import Demand, group, throughput
 from planner.legal import Legality, legality
+from planner.pairs import problem_interference
 from planner.scenario.model import Objective as StatedObjective
 from planner.scenario.model import Scenario
 from planner.shared import problem_commitments, problem_limits
@@ -181,7 +182,8 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
         problem_pools(scenario, supply, resources), offers, _workloads(demand),
         _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated,
         survival=survival, limits=problem_limits(scenario, supply), commitments=problem_commitments(scenario, supply),
-        parts=_parts(demand, table, speeds, parts.moves_usd))
+        parts=_parts(demand, table, speeds, parts.moves_usd),
+        interference=problem_interference(scenario.interference, demand, supply))
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
                   supply.names, demand.names, losses.names, tuple(limit.name for limit in scenario.limits),
                   tuple(commitment.name for commitment in scenario.commitments))

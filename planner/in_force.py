@@ -73,6 +73,9 @@ def formulate_from(scenario: Scenario, profiles: Profiles, force: InForce) -> tu
     if (parted := next((w for w in scenario.workloads if w.max_parts > 1), None)) is not None:
         why = "a plan in force (--incumbent) goes with whole workloads only so far: use 1"
         raise InputError([f"workloads.{parted.name}.max_parts: {parted.max_parts}: {why}"])
+    if scenario.interference:
+        why = "a plan in force (--incumbent) does not go with interference yet: leave one of them out"
+        raise InputError([f"interference: {len(scenario.interference)} pairs: {why}"])
     formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
     units, _ = read_assignments(plan.assignments, formulation)
     incumbent = Incumbent(units.stream, units.candidate, units.variant, units.start, force.max_moves)

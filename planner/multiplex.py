@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from placement.needs import unit_needs
+from placement.needs import needs_alone
 from placement.problem import TOLERANCE, Floats, Ints, Problem, Purchase
 from placement.result import Solution
 
@@ -59,7 +59,7 @@ def _alone(problem: Problem, solution: Solution, pairs: Ints, member: Ints) -> I
     """Machines [pairs, T] that each workload would need with a pool to itself."""
     units = solution.units
     replicas = np.zeros((pairs.shape[1], problem.slots), np.int64)
-    np.add.at(replicas, member, unit_needs(problem, units))
+    np.add.at(replicas, member, needs_alone(problem, units))
     shape = np.zeros(pairs.shape[1], np.int64)
     shape[member] = problem.streams.shape[units.stream]
     return -(-replicas // per_machine(problem, shape, pairs[0])[:, None])

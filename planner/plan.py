@@ -166,6 +166,28 @@ class BoughtCommitment(_Part):
     cost_usd: float = 0.0
 
 
+class Slowed(_Part):
+    """A workload that keeps only so much of its `throughput` in a pool beside another, in how many `slots`, and the
+    replicas that it needs more there, added up over them (by all its partners there together).
+    """
+
+    workload: str
+    by: str
+    cluster: str
+    pool: str
+    throughput: float
+    slots: int
+    replicas_more: int
+
+
+class Interfering(_Part):
+    """How many `pairs` of workloads are known to slow each other down, how many are `kept_apart`, and who is slowed."""
+
+    pairs: int
+    kept_apart: int
+    slowed: Row[Slowed] = ()
+
+
 class Provenance(_Part):
     """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
     `what_if` are changes to the scenario under which the plan was made.
@@ -245,6 +267,7 @@ class Plan(_Part):
     unplaced: Row[Unplaced] = ()
     scarce: Row[Scarce] = ()
     misses: Row[Miss] = ()
+    interference: Interfering | None = None
     conflict: Row[str] = ()
     relaxations: Row[Relaxation] = ()
     reasons: Row[Reason] = ()
@@ -252,14 +275,15 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `commitments`, `what_if`, the horizon's `periods` and the `part` of
-        fallbacks only where there are any.
+        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `what_if`, the horizon's `periods`
+        and the `part` of fallbacks only where there are any.
         """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
-        if not content["commitments"]:
-            del content["commitments"]
+        for name in ("commitments", "interference"):
+            if not content[name]:
+                del content[name]
         if not any(row["part"] for row in content["fallbacks"]):
             for row in content["fallbacks"]:
                 del row["part"]

@@ -126,6 +126,10 @@ class _Case:
         scenario = resolve(given, catalog)
         scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
         _refuse_shared(scenario)
+        if scenario.interference:
+            pair = f"{scenario.interference[0].workload} beside {scenario.interference[0].other}"
+            why = "mending a plan with interference is not available yet"
+            raise InputError([f"interference: {pair}: {why}; plan anew with planner what-if --remove-cluster"])
         profiles = profile(scenario, plan.provenance.seed)
         formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
         reading = to_solution(plan, formulation)

@@ -15,6 +15,7 @@ from math import inf
 import numpy as np
 
 from placement.domains import all_up, failure_domains, lone_copy
+from placement.interference import slowed_down
 from placement.needs import Load, pool_loads
 from placement.packing import Packer
 from placement.problem import Counts, Ints, Problem, Purchase
@@ -171,7 +172,7 @@ def unit_demand(formulation: Formulation, units: Units, replicas: Counts) -> Cou
         for run in range(int(v.runs[variant[u]])):
             first = int(units.start[u] + run * v.period[variant[u]])
             needs[u, first:first + int(v.length[variant[u]])] = level
-    return needs
+    return slowed_down(problem, units, needs)
 
 
 @dataclass(slots=True, eq=False)

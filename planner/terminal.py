@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from placement.worker import Progress as SolverProgress
-    from planner.plan import Plan
+    from planner.plan import Interfering, Plan
 
 HOURS_PER_MONTH = 730
 ROWS = 40
@@ -52,7 +52,7 @@ def plan_view(plan: Plan, workload_usd: Mapping[str, float], rows: int = ROWS) -
     if plan.status == "infeasible":
         return _refusal(plan)
     table = _assignments(plan, workload_usd, rows)
-    facts = (*_headlines(plan), *_way(plan), *_scarce(plan), *_proof(plan))
+    facts = (*_headlines(plan), *_way(plan), *_interference(plan), *_scarce(plan), *_proof(plan))
     return Group(table, *_unplaced(plan), "", _costs(plan), *facts)
 
 
@@ -144,6 +144,21 @@ def _headlines(plan: Plan) -> list[Text]:
 
 def _scarce(plan: Plan) -> list[Text]:
     return [Text(f"Scarce     {plain(row.what)} is worth USD {usd(row.price_usd)}") for row in plan.scarce[:SCARCE]]
+
+
+def _interference(plan: Plan) -> list[Text]:
+    return [] if plan.interference is None else [Text(f"Beside     {plain(interference_line(plan.interference))}")]
+
+
+def interference_line(found: Interfering) -> str:
+    """Who is slowed down beside whom most, and how many pairs never meet."""
+    apart = f"{found.kept_apart} of {found.pairs} measured pairs never meet"
+    if not found.slowed:
+        return f"{apart}: nobody is slowed down"
+    worst = max(found.slowed, key=lambda row: (row.replicas_more, row.workload, row.by))
+    times = f"{worst.replicas_more} replicas more over {worst.slots} slots"
+    more = f", and {len(found.slowed) - 1} more" if len(found.slowed) > 1 else ""
+    return f"{apart}; {worst.workload} beside {worst.by} in {worst.cluster}/{worst.pool} takes {times}{more}"
 
 
 def _some(names: list[str], most: int = 4) -> str:

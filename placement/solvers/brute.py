@@ -265,14 +265,31 @@ def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int,
             fallbacks: tuple[Fallback, ...] = ()) -> tuple[Items, ...]:
     """The replicas in a pool, slot by slot, with those that fall back to it."""
     slots: list[list[tuple[int, bool]]] = [[] for _ in range(problem.slots)]
+    slower = _slower(problem, plan, pool)
     come = [(s, (unit,)) for _, s, _, unit in fallbacks]
     for stream, choice in itertools.chain(enumerate(plan), come):
         item = (int(problem.streams.shape[stream]), not problem.streams.preemptible[stream])
         for candidate, variant, start in choice:
             if problem.candidates.pool[candidate] == pool:
                 for slot, count in _replicas(problem, variant, start):
-                    slots[slot].extend([item] * count)
+                    factor = slower.get((int(problem.streams.workload[stream]), slot), 1.0)
+                    slots[slot].extend([item] * ceil(count / factor - 1e-9))
     return tuple(tuple(sorted(items)) for items in slots)
+
+
+def _slower(problem: Problem, plan: tuple[Choice, ...], pool: int) -> dict[tuple[int, int], float]:
+    """What is left of a workload's throughput in a pool, by (workload, slot), beside its worst partner there."""
+    table, left = problem.interference, dict[tuple[int, int], float]()
+    if table is None:
+        return left
+    there = {(int(problem.streams.workload[stream]), slot) for stream, choice in enumerate(plan)
+             for candidate, variant, start in choice if problem.candidates.pool[candidate] == pool
+             for slot, count in _replicas(problem, variant, start) if count}
+    for slowed, by, factor, pools in zip(table.slowed, table.by, table.factor, table.pools, strict=True):
+        for slot in range(problem.slots):
+            if pools[pool] and {(slowed, slot), (by, slot)} <= there:
+                left[int(slowed), slot] = min(float(factor), left.get((int(slowed), slot), 1.0))
+    return left
 
 
 def _replicas(problem: Problem, variant: int, start: int) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ import numpy as np
 import pulp
 
 from placement.formulation import too_many_sets
+from placement.interference import LEFT_OUT
 from placement.mip import Model
 from placement.parts import SPLITS
 from placement.problem import Problem
@@ -35,6 +36,8 @@ def supports(problem: Problem) -> str | None:
     """Any problem whose sets of failure domains can be written out."""
     if problem.parts is not None:
         return SPLITS
+    if problem.interference is not None:
+        return LEFT_OUT
     return too_many_sets(problem)
 
 

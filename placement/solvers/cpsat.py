@@ -14,6 +14,7 @@ import threading
 import numpy as np
 
 from placement.formulation import too_many_sets
+from placement.interference import LEFT_OUT
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
 from placement.parts import SPLITS
@@ -39,6 +40,8 @@ def supports(problem: Problem) -> str | None:
     """
     if problem.parts is not None:
         return SPLITS
+    if problem.interference is not None:
+        return LEFT_OUT
     if not problem.commitments.by_machine.all():
         return "a commitment is in USD per hour, of which any part may be bought; cp-sat decides in whole numbers"
     return too_many_sets(problem)

@@ -19,6 +19,7 @@ import numpy as np
 from placement.complete import Shortfall, complete
 from placement.domains import SLO_TOLERANCE, at_most_one_down, failure_domains
 from placement.formulation import cost_usd
+from placement.interference import LEFT_OUT
 from placement.needs import Load, has_spot
 from placement.options import needs_of
 from placement.packing import needed
@@ -43,6 +44,8 @@ def supports(problem: Problem) -> str | None:
     """
     if problem.incumbent is not None and problem.incumbent.most_moves is not None:
         return "it limits moves from a plan in force; first fit places everything anew"
+    if problem.interference is not None:
+        return LEFT_OUT
     if len(problem.limits.paid):
         return "pools share limits; first fit fills each pool by itself"
     pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)

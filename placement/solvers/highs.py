@@ -10,6 +10,7 @@ import highspy
 import numpy as np
 
 from placement.formulation import too_many_sets
+from placement.interference import LEFT_OUT
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
 from placement.parts import SPLITS
@@ -36,6 +37,8 @@ def supports(problem: Problem) -> str | None:
     """Any problem whose sets of failure domains can be written out."""
     if problem.parts is not None:
         return SPLITS
+    if problem.interference is not None:
+        return LEFT_OUT
     return too_many_sets(problem)
 
 

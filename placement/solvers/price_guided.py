@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from placement.apart import solve_with_interference
 from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
 from placement.block_search import BlockSearch, Guide
@@ -245,6 +246,8 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
     """Plan `problem`; see the module for how, `placement.result.Result` for what comes back."""
     if (impossible := _plainly_impossible(problem)) is not None:
         return Result("infeasible", None, np.inf if problem.objective.mode == "min_cost" else 0.0, impossible)
+    if problem.interference is not None:
+        return solve_with_interference(problem, settings, watch, lambda *given: _solve_whole(*given)[0])
     if problem.parts is not None:
         return solve_with_parts(problem, settings, watch, Method(_solve_whole, _prover))
     return _solve_whole(problem, settings, watch)[0]

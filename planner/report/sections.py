@@ -26,7 +26,7 @@ class Told(NamedTuple):
 
 def plan_sections(plan: Plan, rows: int) -> list[Told]:
     """The tables that a plan has anything for, with `rows` rows each at most."""
-    made = (_commitments, _scarce, _misses, _owners, _survival, _waves)
+    made = (_commitments, _scarce, _interference, _misses, _owners, _survival, _waves)
     return [told for make in made for told in make(plan, rows)]
 
 
@@ -43,6 +43,17 @@ def _scarce(plan: Plan, rows: int) -> Iterator[Told]:
         lines = [(row.what, usd(row.price_usd)) for row in plan.scarce]
         yield Told(listed("What limits this plan", ("Limit that is reached", "one more is worth, USD"), lines, rows),
                    "Limits that the plan reaches in some slot, and what one unit more would be worth over the horizon.")
+
+
+def _interference(plan: Plan, rows: int) -> Iterator[Told]:
+    if plan.interference is not None and plan.interference.slowed:
+        found = sorted(plan.interference.slowed, key=lambda row: (-row.replicas_more, row.workload, row.by))
+        lines = [(row.workload, row.by, f"{row.cluster}/{row.pool}", percent(row.throughput), f"{row.slots:,}",
+                  f"{row.replicas_more:,}") for row in found]
+        head = ("Workload", "beside", "in", "keeps of its throughput", "slots", "replicas more")
+        yield Told(listed("Interference", head, lines, rows),
+                   f"Who may share machines with whom and is slower for it; {plan.interference.kept_apart} of "
+                   f"{plan.interference.pairs} measured pairs never meet.")
 
 
 def _misses(plan: Plan, rows: int) -> Iterator[Told]:

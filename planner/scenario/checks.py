@@ -359,9 +359,26 @@ def _commitment(field: str, row: Commitment) -> Iterator[Finding]:
             yield f"{field}.{name}", shown(getattr(row, name)), "a whole number of machines", "round it"
 
 
+def _interference(scenario: Scenario, names: Names) -> Iterator[Finding]:
+    """Pairs name workloads; and what they do not go with yet."""
+    known = list(names.workloads)
+    for at, pair in enumerate(scenario.interference):
+        for field, pattern in (("workload", pair.workload), ("other", pair.other)):
+            if not any(fnmatchcase(name, pattern) for name in known):
+                yield f"interference[{at}].{field}", pattern, "matches no workload", did_you_mean(pattern, known)
+    for workload in scenario.workloads if scenario.interference else ():
+        if workload.max_parts > 1:
+            yield (f"workloads.{workload.name}.max_parts", str(workload.max_parts),
+                   "not available yet together with interference", "use 1, or leave interference out")
+        if scenario.level_survived(workload) != "none":
+            yield ("survive", scenario.level_survived(workload), "not available yet together with interference",
+                   "use none, or leave interference out")
+            break
+
+
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
     _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
-    _flow, _batches, _rules, _incumbents, _losses, _shared,
+    _flow, _batches, _rules, _incumbents, _losses, _shared, _interference,
 )
 """All checks, in the order in which their findings are listed."""
 

@@ -137,6 +137,18 @@ class Limit(Model):
     max: Amount
 
 
+class Pair(Model):
+    """What is left of the throughput of two workloads (names, or patterns) that share a machine; with `gpu_model` only
+    on machines with that GPU.
+    """
+
+    workload: Name
+    other: Name
+    throughput: Chance = 1.0
+    other_throughput: Chance = 1.0
+    gpu_model: Name | None = None
+
+
 class Commitment(Model):
     """A savings plan (`usd_per_hour`, with a `discount`) or committed machines (`machines`, at a price each) that pay
     for on_demand machines of the pools whose `cluster/pool` matches.
@@ -441,7 +453,7 @@ class Scenario(Model):
     links: Row[Link] = ()
     clusters: Some[Cluster]
     workloads: Some[Workload]
-    interference: Name | None = None
+    interference: Row[Pair] = ()
 
     _folder: Path = PrivateAttr(default=Path())
     _source_sha256: str = PrivateAttr(default="")

@@ -22,7 +22,7 @@ from planner.scenario.tables import SUFFIXES, read_table, without_nulls
 from planner.scenario.words import Places, real_path, shown, translate
 from planner.scenario.yaml_file import read_yaml
 
-LISTS = ("domains", "limits", "commitments", "links", "clusters", "workloads")
+LISTS = ("domains", "limits", "commitments", "links", "clusters", "workloads", "interference")
 """Lists that may be kept in a table of their own."""
 
 MAIN = "scenario.yaml"

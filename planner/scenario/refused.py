@@ -25,7 +25,6 @@ def _some(value: Value) -> bool:
 
 REFUSED = (
     Refused("sizing", lambda value: value == "pooled", "use each"),
-    Refused("interference", _some, "leave it out"),
     Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
 )
 """Everything that is refused. A row goes when the planner can do it."""

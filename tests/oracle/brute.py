@@ -312,12 +312,18 @@ def held_levels(world: World, pool: Pool) -> list[dict[str, int]]:
 
 def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tuple]:
     """Items to pack in each slot."""
-    totals: list[dict[str, int]] = [{} for _ in range(world.slots)]
+    slots: list[dict[Unit, int]] = [{} for _ in range(world.slots)]
     for unit, copies in units.items():
         for t, replicas in enumerate(world.need(unit, copies)):
             if replicas:
-                totals[t][unit.stream.workload] = totals[t].get(unit.stream.workload, 0) + replicas
-    return [as_items(world, total) for total in totals]
+                slots[t][unit] = replicas
+    found = []
+    for slot in slots:
+        total: dict[str, int] = {}
+        for unit, replicas in world.beside(pool, slot, lambda unit: unit.stream.workload).items():
+            total[unit.stream.workload] = total.get(unit.stream.workload, 0) + replicas
+        found.append(as_items(world, total))
+    return found
 
 
 def most(world: World, pool: Pool, offer: Row, t: int) -> int:

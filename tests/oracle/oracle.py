@@ -355,8 +355,10 @@ def total_machines(world: World, pool: tuple[str, str], counts: Counts) -> list[
 
 
 def pool_loads(world: World, placed: Placed, *, by_unit: bool = False,
-               copies: dict | None = None) -> dict[tuple[str, str], list[Counter]]:
+               copies: dict | None = None, alone: bool = False) -> dict[tuple[str, str], list[Counter]]:
     """Replicas in each pool and slot, by workload or by (stream, copy); `copies` of a stream where not all are there.
+
+    With what they need more beside others, unless each is looked at `alone`.
     """
     loads: dict[tuple[str, str], list[Counter]] = {}
     for stream, units in placed.items():
@@ -364,8 +366,20 @@ def pool_loads(world: World, placed: Placed, *, by_unit: bool = False,
             slots = loads.setdefault(unit.pool, [Counter() for _ in range(world.slots)])
             for t, replicas in enumerate(world.need(unit, (copies or {}).get(stream, copies_in(units)))):
                 if replicas:
-                    slots[t][(stream, unit.number) if by_unit else stream.workload] += replicas
-    return loads
+                    slots[t][(stream, unit.number)] += replicas
+    return {pool: [_counted(world, pool, load, by_unit=by_unit, alone=alone) for load in slots]
+            for pool, slots in loads.items()}
+
+
+def _counted(world: World, pool: tuple[str, str], load: Counter, *, by_unit: bool, alone: bool) -> Counter:
+    """Replicas of one slot by unit, or by workload; every unit is rounded up by itself."""
+    needed = load if alone else Counter(world.beside(pool, load, lambda key: key[0].workload))
+    if by_unit:
+        return needed
+    total: Counter = Counter()
+    for (stream, _), replicas in needed.items():
+        total[stream.workload] += replicas
+    return total
 
 
 def as_items(world: World, load: Counter) -> tuple:
@@ -379,7 +393,7 @@ def as_items(world: World, load: Counter) -> tuple:
 def alone_in_pools(world: World, placed: Placed) -> dict[tuple[str, str], dict[str, int]]:
     """Machines each workload in a pool would need there alone, in its own busiest slot."""
     alone: dict[tuple[str, str], dict[str, int]] = {}
-    for pool, slots in pool_loads(world, placed).items():
+    for pool, slots in pool_loads(world, placed, alone=True).items():
         for workload in {name for load in slots for name in load}:
             most = max(load[workload] for load in slots)
             holds = per_machine(world.request(workload), world.room(pool))

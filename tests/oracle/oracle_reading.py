@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 Row = dict[str, Any]
-LISTS = ("clusters", "workloads", "links", "domains", "limits", "commitments")
+LISTS = ("clusters", "workloads", "links", "domains", "limits", "commitments", "interference")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -100,8 +100,7 @@ def _nested(row: Row) -> Row:
 
 
 def _refuse(scenario: Row) -> None:
-    asked = [name for name in ("interference",) if scenario.get(name)]
-    asked += ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
+    asked = ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
     asked += ["machine by catalog name"] * any(
         not isinstance(pool["machine"], dict) for cluster in scenario["clusters"] for pool in cluster["pools"])
     if asked:

@@ -243,6 +243,29 @@ class World:
         load = [r * unit.stream.share for r in self.workloads[unit.stream.workload]["replicas"]]
         return sum(self._taken(unit, load)) / sum(load) if sum(load) else float(unit.below == 0)
 
+    @cache  # noqa: B019
+    def slowed(self, workload: str, other: str, pool: tuple[str, str]) -> float:
+        """What is left of a workload's throughput beside another where both may share a machine of the pool."""
+        wants = zip(self.request(workload), self.request(other), self.room(pool), strict=True)
+        if workload == other or any(a + b > have + TOLERANCE for a, b, have in wants):
+            return 1.0
+        left, model = [1.0], self.pools[pool]["machine"].get("gpu_model")
+        for row in self.scenario.get("interference") or []:
+            if row.get("gpu_model") in (None, model):
+                if fnmatchcase(workload, row["workload"]) and fnmatchcase(other, row["other"]):
+                    left.append(row.get("throughput", 1.0))
+                if fnmatchcase(workload, row["other"]) and fnmatchcase(other, row["workload"]):
+                    left.append(row.get("other_throughput", 1.0))
+        return min(left)
+
+    def beside(self, pool: tuple[str, str], load: dict[Any, int], name: Any = None) -> dict[Any, int]:
+        """Replicas in one slot of a pool by key, as many as they need beside each other; `name` gives a key's workload.
+        """
+        name = name or (lambda key: key)
+        there = {name(key) for key, replicas in load.items() if replicas}
+        return {key: ceil(n / min([1.0, *(self.slowed(name(key), other, pool) for other in there)]))
+                for key, n in load.items()}
+
     # ------------------------------------------------------------ promises
 
     def broken_promises(self, workload: str, placed: dict[Stream, list[Unit]]) -> list[str]:

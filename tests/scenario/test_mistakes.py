@@ -169,7 +169,6 @@ def test_a_mistake_is_one_line_with_its_remedy(problems: Problems, path: str, va
 
 REFUSED: list[tuple[str, object, str]] = [
     ("sizing", "pooled", "sizing: pooled: not available yet: use each"),
-    ("interference", "pairs.csv", "interference: pairs.csv: not available yet: leave it out"),
     ("workloads/0/replicas", {"paths": "p.parquet"},
      "workloads.etl.replicas.paths: p.parquet: not available yet: give replicas by from, history or task"),
 ]
