@@ -24,6 +24,7 @@ import numpy as np
 
 from placement.domains import SLO_TOLERANCE, at_most_one_down, failure_domains
 from placement.formulation import cost_usd
+from placement.interference import LEFT_OUT
 from placement.needs import replicas_per_machine
 from placement.problem import Floats, Ints, Problem, Purchase
 from placement.purchase import buy, terms
@@ -41,6 +42,8 @@ _MANY = np.iinfo(np.int64).max
 
 def supports(problem: Problem) -> str | None:
     """None, or why this problem is refused: what a choice per task cannot see."""
+    if problem.interference is not None:
+        return LEFT_OUT
     if problem.survival is not None:
         return "losses are to be survived; a choice per task keeps no room for fallbacks"
     if problem.incumbent is not None and problem.incumbent.most_moves is not None:

@@ -192,4 +192,4 @@ def test_solvers_honour_parts_or_say_so() -> None:
         seen.add(solver)
         assert result.solution is not None
         assert verify(problem, result.solution, result.bound).holds
-    assert seen == {"planner", "first-fit", "brute"}
+    assert seen == {"planner", "first-fit", "per-task", "brute"}
