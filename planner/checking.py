@@ -22,10 +22,10 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.certified import Certified, certify
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
+from planner.frozen import cut_horizon, part_of
 from planner.interpret import copies_of, cuts_of, to_solution
 from planner.packings import read_packings
 from planner.plan import OPTIMAL_GAP, Plan, content_id, read_plan
-from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Objective, Scenario
@@ -75,7 +75,9 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
     lenient = _lenient(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
-    changed, profiles = apply(changes, lenient, profile(lenient, plan.provenance.seed))
+    changed, profiles = apply(changes, *part_of(plan, lenient))
+    strict = lenient is not scenario  # plans are made to keep deadlines
+    whole, scenario = scenario, scenario if plan.frozen is None else part_of(plan, scenario)[0]
     formulation = formulate(changed, profiles, {**copies_of(plan), **copies_before(plan)},
                             places_before(plan), cuts_of(plan))
     reading = to_solution(plan, formulation)
@@ -92,9 +94,9 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     certified = Certified(None)
     if certificate is not None:
         as_made = formulation
-        if lenient is not scenario:  # plans are made to keep deadlines
-            strict, profiles = apply(changes, scenario, profile(scenario, plan.provenance.seed))
-            as_made = formulate(strict, profiles, copies_of(plan), places_before(plan))
+        if strict:
+            made_for, profiles = apply(changes, *part_of(plan, whole))
+            as_made = formulate(made_for, profiles, copies_of(plan), places_before(plan))
         certified = certify(certificate, plan, _hashes(source, given), as_made)
     return Check((*broken, *figures, *on_the_way, *certified.violations), verdict.costs.total_usd, verdict.attainment,
                  certified.proof)
@@ -117,6 +119,11 @@ def _identity(plan: Plan) -> Iterator[str]:
 
 def _horizon(scenario: Scenario, plan: Plan) -> Iterator[str]:
     said, horizon = plan.horizon, scenario.horizon
+    if plan.frozen is not None:
+        if plan.frozen.slot >= horizon.slots:
+            yield f"frozen.slot is {plan.frozen.slot}; the scenario has {horizon.slots} slots"
+            return
+        horizon = cut_horizon(horizon, plan.frozen.slot)
     same = (said.start, said.slots, said.slot_minutes) == (horizon.start, horizon.slots, horizon.slot_minutes)
     same = same and [dict(one) for one in said.periods] == [dict(one) for one in horizon.periods]
     if said.slots and not same:

@@ -90,6 +90,8 @@ def _plan(
     incumbent: Annotated[Path | None, typer.Option(help="The plan.json in force, which the new plan replaces.")] = None,
     max_moves: Annotated[int | None, typer.Option(help="Most places of the incumbent that may be left; 0: all stay."
                                                   )] = None,
+    now: Annotated[str | None, typer.Option(help="With --incumbent: plan from this slot, or time, on; what ran before "
+                                                 "stays.")] = None,
     engine: Annotated[str, typer.Option(help="What searches blocks of a fleet: processes, or ray (an extra).")]
     = "processes",
     blocks: Annotated[int | None, typer.Option(help="Parts of the fleet searched side by side. Left out: with ray as "
@@ -102,7 +104,7 @@ def _plan(
 
     seconds = TIME_LIMIT_S if time_limit is None else time_limit
     asked = PlanRequest(mode, sla_floor, budget, seconds, seed, solver, packings, thorough=time_limit is not None,
-                        in_force=commands.in_force(incumbent, max_moves), certificate=certificate is not None,
+                        in_force=commands.in_force(incumbent, max_moves, now), certificate=certificate is not None,
                         engine=engine, blocks=blocks)
     prices = commands.prices_of(catalog)
     source = commands.scenario_at(scenario, with_diagnostics, prices, asked.changes)

@@ -8,8 +8,9 @@ from placement.problem import Incumbent
 from placement.result import Solution, Units
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
+from planner.frozen import frozen_at, left_of, shifted, slot_of
 from planner.interpret import copies_of, read_assignments
-from planner.plan import Plan, content_id
+from planner.plan import Frozen, Plan, content_id
 from planner.profiles import Profiles
 from planner.scenario.model import Scenario
 from planner.waves import Where, make_waves, pools_of, where_of
@@ -17,10 +18,14 @@ from planner.waves import Where, make_waves, pools_of, where_of
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A plan in force, and how many places of it a new plan may leave at most (None: any number)."""
+    """A plan in force, and how many places of it a new plan may leave at most (None: any number).
+
+    `now`: a slot of the scenario's horizon or a time; what the plan in force did before is not planned again.
+    """
 
     plan: Plan
     max_moves: int | None = None
+    now: str | None = None
 
     def __post_init__(self) -> None:
         """Check both. Raises InputError."""
@@ -53,6 +58,7 @@ class Standing:
     """
 
     force: InForce
+    frozen: Frozen | None
     before: Units
     lost: Where
 
@@ -60,27 +66,40 @@ class Standing:
         """A new plan that says what it replaces, how many moves it was allowed, and its waves."""
         waves = make_waves(formulation, formulation.problem, self.before, solution, self.lost)
         provenance = plan.provenance.model_copy(update={"max_moves": self.force.max_moves})
-        return plan.model_copy(update={"parent": self.force.plan_id, "waves": waves,
+        return plan.model_copy(update={"parent": self.force.plan_id, "waves": waves, "frozen": self.frozen,
                                        "provenance": provenance}).with_id()
 
 
-def formulate_from(scenario: Scenario, profiles: Profiles, force: InForce) -> tuple[Formulation, Standing]:
+def start_from(force: InForce, scenario: Scenario, profiles: Profiles) -> tuple[Scenario, Profiles, Frozen | None]:
+    """What there is to plan from the plan in force on: all, or what is left of it `now`. Raises InputError."""
+    if force.now is None:
+        if force.plan.frozen is not None:
+            began = force.plan.frozen.slot
+            raise InputError([f"--now: missing: the plan in force begins at slot {began}; say when the new one begins"])
+        return scenario, profiles, None
+    frozen = frozen_at(force.plan, scenario, slot_of(force.now, scenario.horizon))
+    return *left_of(scenario, profiles, frozen), frozen
+
+
+def formulate_from(scenario: Scenario, profiles: Profiles, force: InForce, frozen: Frozen | None,
+                   ) -> tuple[Formulation, Standing]:
     """State a scenario as a problem in which a plan is in force, and what of that plan still stands.
 
     Units of workloads that are gone, and units whose place is no longer legal, do not stand.
     """
-    plan = force.plan
+    plan = force.plan if frozen is None else shifted(force.plan, frozen)
     if (parted := next((w for w in scenario.workloads if w.max_parts > 1), None)) is not None:
         why = "a plan in force (--incumbent) goes with whole workloads only so far: use 1"
         raise InputError([f"workloads.{parted.name}.max_parts: {parted.max_parts}: {why}"])
     if scenario.interference:
         why = "a plan in force (--incumbent) does not go with interference yet: leave one of them out"
         raise InputError([f"interference: {len(scenario.interference)} pairs: {why}"])
-    formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
+    where = where_of(plan)
+    formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where))
     units, _ = read_assignments(plan.assignments, formulation)
     incumbent = Incumbent(units.stream, units.candidate, units.variant, units.start, force.max_moves)
     stated = replace(formulation, problem=replace(formulation.problem, incumbent=incumbent))
-    return stated, Standing(force, units, _lost(where_of(plan), units, stated))
+    return stated, Standing(force, frozen, units, _lost(where, units, stated))
 
 
 def _lost(where: Where, units: Units, formulation: Formulation) -> Where:

@@ -12,9 +12,9 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.checking import asked_of, stated_objective
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate
+from planner.frozen import part_of
 from planner.interpret import copies_of, cuts_of, to_solution
 from planner.plan import Plan, read_plan
-from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Scenario
@@ -52,12 +52,16 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
     scenario = resolve(given, catalog or builtin_catalog())
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
-    if plan.horizon.slots not in (0, scenario.horizon.slots):
-        slots = f"{plan.horizon.slots} slots, the scenario has {scenario.horizon.slots}"
+    left = scenario.horizon.slots - (plan.frozen.slot if plan.frozen else 0)
+    if plan.horizon.slots not in (0, left):
+        slots = f"{plan.horizon.slots} slots, the scenario has {left}"
         raise InputError([f"{where}: {slots}: make the plan anew"])
+    if demand is not None and plan.frozen is not None:
+        why = "running other demand against a plan made with --now is not available yet"
+        raise InputError([f"{where}: frozen.slot: {plan.frozen.slot}: {why}"])
     free = scenario if demand is None else _unbound(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
-    free, profiles = apply(changes, free, profile(free, plan.provenance.seed))
+    free, profiles = apply(changes, *part_of(plan, free))
     formulation = formulate(free, profiles if demand is None else demand(free, profiles),
                             {**copies_of(plan), **copies_before(plan)}, places_before(plan), cuts_of(plan))
     scenario = free if demand is None else scenario

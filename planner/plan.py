@@ -207,6 +207,37 @@ class Provenance(_Part):
     max_moves: Annotated[int, Field(ge=0)] | None = None
 
 
+class Held(_Part):
+    """Machines of an offer that hold for the horizon, bought before the plan began."""
+
+    cluster: str
+    pool: str
+    purchase: Literal["owned", "on_demand", "spot", "committed"]
+    count: Annotated[int, Field(ge=0)]
+
+
+class Running(_Part):
+    """A batch run that began before the plan did, at `start_slot` of the scenario's horizon."""
+
+    workload: str
+    user_region: str | None = None
+    cluster: str
+    pool: str
+    start_slot: Annotated[int, Field(ge=0)]
+
+
+class Frozen(_Part):
+    """What a plan does not plan again, because it begins at a later `slot` of the scenario's horizon: what was bought
+    before (machines `held`, units of commitments `bought`) and batch runs that have begun. Slots of the plan count from
+    there.
+    """
+
+    slot: Annotated[int, Field(ge=1)]
+    held: Row[Held] = ()
+    bought: dict[str, float] = {}
+    running: Row[Running] = ()
+
+
 class Place(_Part):
     """Where a unit is before or after a move."""
 
@@ -249,6 +280,7 @@ class Plan(_Part):
     parent: str | None = None
     horizon: PlanHorizon = PlanHorizon()
     valid_until: str = ""
+    frozen: Frozen | None = None
     status: Status
     mode: Literal["min_cost", "max_sla"]
     cost_usd: float
@@ -287,8 +319,9 @@ class Plan(_Part):
         if not any(row["part"] for row in content["fallbacks"]):
             for row in content["fallbacks"]:
                 del row["part"]
-        if content["tables"] is None:
-            del content["tables"]
+        for name in ("tables", "frozen"):
+            if content[name] is None:
+                del content[name]
         for name in ("what_if", "down", "max_moves"):
             if not content["provenance"][name] and content["provenance"][name] != 0:
                 del content["provenance"][name]

@@ -31,7 +31,7 @@ from planner.certificates import CertificateFile
 from planner.certified import certificate_of
 from planner.errors import InputError
 from planner.formulate import Formulation, formulate, problem_objective
-from planner.in_force import InForce, Standing, formulate_from
+from planner.in_force import InForce, Standing, formulate_from, start_from
 from planner.left_out import left_out
 from planner.no_plan import NoPlan, why_no_plan
 from planner.packings import packing_table, write_packings
@@ -249,13 +249,16 @@ class Job:
         """Formulate what is prepared as the request's objective and what-if ask. Raises InputError."""
         objective = request.objective(prepared.scenario.objective)
         asked = prepared.scenario.model_copy(update={"objective": objective})
-        scenario, profiles = apply(request.what_if, asked, prepared.profiles)
+        frozen, profiles = None, prepared.profiles
+        if request.in_force is not None:
+            asked, profiles, frozen = start_from(request.in_force, asked, profiles)
+        scenario, profiles = apply(request.what_if, asked, profiles)
         provenance = own_provenance(prepared.source_sha256, prepared.catalog.as_of, request.solver, request.seed,
                                     objective)
         provenance = provenance.model_copy(update={"what_if": tuple(str(change) for change in request.what_if)})
         if request.in_force is None:
             return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
-        formulation, standing = formulate_from(scenario, profiles, request.in_force)
+        formulation, standing = formulate_from(scenario, profiles, request.in_force, frozen)
         return cls(scenario, profiles, formulation, request, provenance, prepared.catalog, standing)
 
     def asking(self, objective: Objective) -> Job:
@@ -345,6 +348,8 @@ class Job:
             self.scenario, self.profiles, self.formulation, self.catalog, self.request.seed, unplaced,
             end - time.monotonic(), interrupted)
         plan = refusal(self.scenario, self.formulation, rows, method, self.provenance, why)
+        if self.standing is not None and self.standing.frozen is not None:
+            plan = plan.model_copy(update={"frozen": self.standing.frozen}).with_id()
         return Planned(plan, self.scenario, self.profiles, self.formulation)
 
     def _too_few_moves(self, end: float, interrupted: Callable[[], bool]) -> NoPlan | None:

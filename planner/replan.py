@@ -309,6 +309,8 @@ def _refuse(plan: Plan) -> None:
     if (split := next((unit.workload for unit in plan.assignments if unit.part), None)) is not None:
         why = f"assignments: {split} is split into parts: mending such a plan is not available yet"
         raise InputError([f"{why}; plan anew with planner what-if --remove-cluster"])
+    if plan.frozen is not None:
+        raise InputError([f"frozen.slot: {plan.frozen.slot}: mending a plan made with --now is not available yet"])
     if plan.provenance.what_if:
         change = plan.provenance.what_if[0]
         raise InputError([f"provenance.what_if: {change}: mending a what-if is not available yet; replan a real plan"])

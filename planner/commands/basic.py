@@ -75,12 +75,14 @@ class Outputs:
     certificate: Path | None = None
 
 
-def in_force(path: Path | None, max_moves: int | None) -> InForce | None:
+def in_force(path: Path | None, max_moves: int | None, now: str | None) -> InForce | None:
     """The plan to start from, if one is named. Raises InputError."""
     if path is not None:
-        return InForce(read_plan(path), max_moves)
+        return InForce(read_plan(path), max_moves, now)
     if max_moves is not None:
         raise InputError([f"--max-moves: {max_moves}: moves from what? name the plan in force with --incumbent"])
+    if now is not None:
+        raise InputError([f"--now: {now}: what ran before? name the plan in force with --incumbent"])
     return None
 
 
