@@ -21,14 +21,14 @@ def scenario(folder: Path, *, cheap: str = "north", **changes: Any) -> Path:
     """Two clusters, of which one is cheap; a service, a run of three slots, and one that runs again every six."""
     price = {name: 1.0 if name == cheap else 2.0 for name in ("north", "south")}
     clusters = [{"name": name, "provider": "own", "region": name, "country": "DE", "pools": [
-        {"name": "p", "machine": {"name": "m", "vcpu": 4, "memory_gib": 16}, "max": 9, "offers": [
+        {"name": "p", "machine": {"name": "m", "vcpu": 4, "memory_gib": 16}, "max": 14, "offers": [
             {"purchase": "on_demand", "price_usd_per_hour": price[name]},
             {"purchase": "committed", "price_usd_per_hour": 0.7 * price[name], "max": 2}]}]}
         for name in ("north", "south")]
     request = {"vcpu": 2, "memory_gib": 4}
     here = {"cluster": "north", "move_cost_usd": 0.5}
     workloads = [
-        {"name": "web", "kind": "etl", "request": request, "replicas": [2, 3, 4, 4, 3, 2] * 2, "incumbent": here},
+        {"name": "web", "kind": "etl", "request": request, "replicas": [6, 9, 12, 12, 9, 6] * 2, "incumbent": here},
         {"name": "run", "kind": "etl", "request": request, "replicas": [4] * 12, "incumbent": here,
          "batch": {"duration_slots": 3, "earliest_slot": 2, "latest_slot": 2}},
         {"name": "again", "kind": "etl", "request": request, "replicas": [1] * 12,
