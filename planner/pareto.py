@@ -201,6 +201,8 @@ def pareto(source: Path | Scenario, request: PlanRequest, points: int = POINTS, 
     base = Job.on(_asking(prepared, Objective(mode="min_cost", sla_floor=1.0)), request)
     floors, available = _floors(base, points), _availabilities(prepared, base, request)
     count = len(floors) + points - 1 + sum(solved.job is not None for solved in available)
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise InputError([f"time_limit_s: {time_limit_s:g}: seconds, more than 0"])
     limit = POINT_S * (count + FIRST - 1) if time_limit_s is None else time_limit_s
     clock = _Clock(started + limit, count, on_progress, interrupted, started)
     clock.solve(floors[-1], FIRST)  # this plan says which budgets there are to sweep

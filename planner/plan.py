@@ -376,6 +376,8 @@ def _problem(path: Path, mistake: Mapping[str, Any]) -> str:
     where = ".".join(str(step) for step in mistake["loc"])
     if mistake["type"] == "json_invalid":
         return f"{path}: not JSON: {mistake['ctx']['error']}"
+    if not where:
+        return f"{path}: not a plan but {_short(mistake['input'])}: name a plan.json that `planner plan -o` wrote"
     found = "" if mistake["type"] in ("missing", "extra_forbidden") else f"{_short(mistake['input'])}: "
     return f"{path}: {where}: {found}{mistake['msg']}"
 

@@ -16,6 +16,7 @@ import yaml
 
 from planner.checking import verify_plan
 from planner.cli import run
+from planner.errors import InputError
 from planner.pareto import Pareto, Point, _share, _Solved, pareto
 from planner.planning import Job, PlanRequest, prepare
 from planner.report.curve import render_curve, write_curve
@@ -156,6 +157,8 @@ def test_a_workload_is_named_exactly_whatever_its_name(small: Callable[[], dict[
 def test_too_little_time_is_said_at_every_point(folder: Path) -> None:
     """Points without their turn have no plan and say why; nothing is drawn for them."""
     found = pareto(folder, ASKED, points=2, time_limit_s=0.01)
+    with pytest.raises(InputError, match="time_limit_s: 0: seconds, more than 0"):
+        pareto(folder, ASKED, points=2, time_limit_s=0.0)
     assert found.plans == {}
     assert all(point.why and point.cost_usd is None for point in found.points)
 
