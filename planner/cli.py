@@ -113,7 +113,10 @@ def _plan(
 
 
 @app.command("demo")
-def _demo(name: Annotated[str, typer.Argument(help="medical, hybrid or burst.")] = "medical", as_json: Json = False) -> int:
+def _demo(
+    name: Annotated[str, typer.Argument(help="medical, hybrid or burst.")] = "medical",
+    as_json: Json = False,
+) -> int:
     """Plan an example that comes with the planner."""
     from planner.commands import basic as commands
     from planner.planning import PlanRequest

@@ -284,8 +284,9 @@ class Job:
             missing = {**self.most_that_fits(end, interrupted), **self.homeless(end)}
             return self.refuse(missing, result.method, end, interrupted)
         if result.solution is None:
+            why = in_words(result.method, self.formulation)
             raise NoPlanFound(f"no plan found in the {max(0.0, time_limit_s):.3g} s that were left, nor proven that "
-                              f"there is none ({in_words(result.method, self.formulation)}): give more time, or another solver")
+                              f"there is none ({why}): give more time, or another solver")
         proof = _proof(result, self.formulation)
         if not self.request.certificate:
             return self.finish(result.solution, proof)
