@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from placement.checks.interference import broken_interference
-from placement.checks.packs import proven_slots
+from placement.checks.packs import unpacked
 from placement.checks.parts import broken_parts, whole_copies_up
 from placement.checks.shared import broken_limits, commitment_costs
 from placement.checks.shown_rows import Shown
@@ -174,27 +174,34 @@ def _copies(problem: Problem, units: Units) -> Iterator[Violation]:
     """Copies of a stream are numbered 0..k-1, all sized for k copies, and lie in distinct failure domains."""
     domain = failure_domains(problem).pool[problem.candidates.pool[units.candidate]]
     copies = problem.variants.copies[units.variant]
-    for stream, own in _by_stream(problem, units):
-        where, count = {"stream": stream}, len(own)
-        if sorted(units.copy[own].tolist()) != list(range(count)):
-            yield Violation("copies", where, float(units.copy[own].max()), count - 1.0,
-                            f"stream {stream} has copies {sorted(units.copy[own].tolist())}; 0 to {count - 1}, each "
-                            f"once, are needed")
-        for u in own[copies[own] != count]:
-            yield Violation("copies", {**where, "unit": int(u)}, float(copies[u]), float(count),
-                            f"copy {units.copy[u]} of stream {stream} is sized for {copies[u]} copies; it has {count}")
-        if len(np.unique(domain[own])) < count:
-            yield Violation("domain", where, float(len(np.unique(domain[own]))), float(count),
-                            f"stream {stream} has {count} copies in {len(np.unique(domain[own]))} failure domains; "
-                            f"each copy needs its own")
+    count = np.bincount(units.stream, minlength=len(problem.streams.shape))[units.stream]
+    wrong = (units.copy < 0) | (units.copy >= count) | (copies != count)
+    wrong |= _again(units.stream, units.copy) | _again(units.stream, domain)
+    for stream in np.unique(units.stream[wrong]).tolist():
+        yield from _copies_of(stream, np.flatnonzero(units.stream == stream), units, copies, domain)
 
 
-def _by_stream(problem: Problem, units: Units) -> Iterator[tuple[int, Ints]]:
-    """(stream, its units) for streams that have any."""
-    order = np.argsort(units.stream, kind="stable")
-    ends = np.searchsorted(units.stream[order], np.arange(len(problem.streams.shape) + 1))
-    for stream in np.flatnonzero(np.diff(ends)):
-        yield int(stream), order[ends[stream]: ends[stream + 1]]
+def _again(stream: Ints, value: Ints) -> Bools:
+    """[U] whether another unit of the same stream comes before in order with the same value."""
+    order = np.lexsort((value, stream))
+    again = np.zeros(len(stream), np.bool_)
+    again[order[1:]] = (np.diff(stream[order]) == 0) & (np.diff(value[order]) == 0)
+    return again
+
+
+def _copies_of(stream: int, own: Ints, units: Units, copies: Ints, domain: Ints) -> Iterator[Violation]:
+    where, count = {"stream": stream}, len(own)
+    if sorted(units.copy[own].tolist()) != list(range(count)):
+        yield Violation("copies", where, float(units.copy[own].max()), count - 1.0,
+                        f"stream {stream} has copies {sorted(units.copy[own].tolist())}; 0 to {count - 1}, each "
+                        f"once, are needed")
+    for u in own[copies[own] != count]:
+        yield Violation("copies", {**where, "unit": int(u)}, float(copies[u]), float(count),
+                        f"copy {units.copy[u]} of stream {stream} is sized for {copies[u]} copies; it has {count}")
+    if len(np.unique(domain[own])) < count:
+        yield Violation("domain", where, float(len(np.unique(domain[own]))), float(count),
+                        f"stream {stream} has {count} copies in {len(np.unique(domain[own]))} failure domains; "
+                        f"each copy needs its own")
 
 
 # ---------------------------------------------------------------- service level
@@ -211,13 +218,16 @@ def _available(problem: Problem, units: Units) -> Bools:
     """[S] whether the stream's copies meet its availability (True where it has none to check)."""
     available = np.ones(len(problem.streams.shape), np.bool_)
     domains = failure_domains(problem)
-    domain = domains.pool[problem.candidates.pool[units.candidate]]
-    for stream, own in _by_stream(problem, units):
-        if len(own) == 1:
-            available[stream] = problem.candidates.single[units.candidate[own[0]]]
-        else:
-            slo = problem.streams.availability[stream]
-            available[stream] = at_most_one_down(domains, domain[own]) >= slo - 1e-12
+    order = np.lexsort((domains.pool[problem.candidates.pool[units.candidate]], units.stream))
+    domain = domains.pool[problem.candidates.pool[units.candidate[order]]]
+    streams, first, count = np.unique(units.stream[order], return_index=True, return_counts=True)
+    alone = count == 1
+    available[streams[alone]] = problem.candidates.single[units.candidate[order[first[alone]]]]
+    for k in np.unique(count[~alone]).tolist():
+        some = count == k  # the same domains over and over: the chance of each set is worked out once
+        sets, which = np.unique(domain[first[some][:, None] + np.arange(k)], axis=0, return_inverse=True)
+        chance = np.array([at_most_one_down(domains, chosen) for chosen in sets])[which.reshape(-1)]
+        available[streams[some]] = chance >= problem.streams.availability[streams[some]] - 1e-12
     return available & whole_copies_up(problem, units)
 
 
@@ -312,18 +322,17 @@ def _room(problem: Problem, solution: Solution, packings: PackingRows | None) ->
 
 def _pool_room(problem: Problem, pool: int, load: Load, kinds: Ints, shown: Shown) -> Iterator[Violation]:
     firm, total = kinds[: Purchase.SPOT].sum(axis=0), kinds.sum(axis=0)
-    proven, packer = proven_slots(problem, pool, load, firm, total)
-    open_slots = [int(t) for t in np.flatnonzero(~proven) if not shown.packs(pool, int(t))]
+    found = unpacked(problem, pool, load, firm, total, lambda t: shown.packs(pool, t))
     for kind in ("room", "unproven"):
-        slots = [t for t in open_slots if packer.impossible(t, int(firm[t]), int(total[t])) == (kind == "room")]
+        slots = [one for one in found if one.impossible == (kind == "room")]
         if not slots:
             continue
-        t, u = slots[0], packer.which[slots[0]]
-        of_firm = kind == "room" and packer.low[u] <= total[t]
-        found, allowed = (firm[t], packer.low_firm[u]) if of_firm else (total[t], packer.low[u])
+        first, t = slots[0], slots[0].slot
+        of_firm = kind == "room" and first.low <= total[t]
+        runs, allowed = (firm[t], first.low_firm) if of_firm else (total[t], first.low)
         words = "" if kind == "room" else "; no packing was found, nor is it proven that there is none"
-        yield Violation(kind, {"pool": pool, "slot": t}, float(found), float(allowed),
-                        f"pool {pool} runs {found} machines{' that are not spot' if of_firm else ''} in slot {t}; at "
+        yield Violation(kind, {"pool": pool, "slot": t}, float(runs), float(allowed),
+                        f"pool {pool} runs {runs} machines{' that are not spot' if of_firm else ''} in slot {t}; at "
                         f"least {allowed} are needed{words} ({len(slots)} such slots)")
 
 
@@ -349,12 +358,14 @@ def _flows_usd(problem: Problem, units: Units) -> float:
     cluster = problem.pools.cluster[problem.candidates.pool[units.candidate]]
     first = np.full(len(problem.streams.shape), -1)
     first[units.stream[units.copy == 0]] = cluster[units.copy == 0]
-    usd = 0.0
-    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
-        if first[sender] >= 0:
-            to = cluster[units.stream == receiver]
-            usd += float((gb * problem.clusters.egress_usd_per_gb[first[sender], to]).sum())
-    return usd
+    order = np.argsort(units.stream, kind="stable")
+    begin, end = (np.searchsorted(units.stream[order], problem.flows.receiver, side=side) for side in ("left", "right"))
+    sent = np.where(first[problem.flows.sender] >= 0, end - begin, 0)  # to so many copies
+    flow = np.repeat(np.arange(len(sent)), sent)
+    turn = np.arange(len(flow)) - np.repeat(np.cumsum(sent) - sent, sent)
+    to = cluster[order[begin[flow] + turn]]
+    price = problem.clusters.egress_usd_per_gb[first[problem.flows.sender[flow]], to]
+    return float((problem.flows.gb[flow] * price).sum())
 
 
 def _money(problem: Problem, cost_usd: float) -> Iterator[Violation]:

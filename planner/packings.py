@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,14 +69,47 @@ def read_packings(path: Path, solution: Solution, formulation: Formulation) -> P
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError([f"{path}: no column {missing[0]}: needed are {', '.join(COLUMNS)}"])
+    return PackingRows(*_rows_of(table, solution, formulation))
+
+
+def _rows_of(table: pa.Table, solution: Solution, formulation: Formulation) -> list[Ints]:
+    """Pool, slot, machine, purchase, unit, replicas and loss of every row, but of those for losses that are not."""
     names, units = formulation.names, solution.units
-    part, _ = part_and_cap(formulation.problem, units.stream)
-    unit = {(*names.streams[s], copy, i): u
-            for u, (s, copy, i) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), part, strict=True))}
-    loss = {name: row for row, name in enumerate(names.losses)} | {None: -1}
-    found = [(names.pool_row.get((row["cluster"], row["pool"]), -1), row["slot"], row["machine"],
-              int(PURCHASES.get(row["purchase"], -1)),
-              unit.get((row["workload"], row["user_region"], row["copy"], row["part"]), -1), row["replicas"],
-              loss[row["lost"]])
-             for row in table.to_pylist() if row["lost"] in loss]
-    return PackingRows(*np.array(found, np.int64).reshape(-1, 7).T)
+    where = _coded(table, ("cluster", "pool"), {name: row for row, name in enumerate(names.pools)})
+    streams = _coded(table, ("workload", "user_region"), {name: row for row, name in enumerate(names.streams)})
+    part = np.array(part_and_cap(formulation.problem, units.stream)[0], np.int64)
+    copy, count = _whole(table, "copy"), int(units.copy.max(initial=0)) + 1
+    piece, parts = _whole(table, "part"), int(part.max(initial=0)) + 1
+    keys = (units.stream * count + units.copy) * parts + part
+    order = np.argsort(keys, kind="stable")
+    there = (streams >= 0) & (copy >= 0) & (copy < count) & (piece >= 0) & (piece < parts)
+    wanted = np.where(there, (streams * count + copy) * parts + piece, -1)
+    at = order[np.minimum(np.searchsorted(keys[order], wanted), max(0, len(keys) - 1))] if len(keys) else wanted
+    unit = np.where((wanted >= 0) & (keys[at] == wanted), at, -1) if len(keys) else wanted
+    purchase = _coded(table, ("purchase",), {(name,): int(kind) for name, kind in PURCHASES.items()})
+    losses: dict[tuple[str | None, ...], int] = {(name,): row for row, name in enumerate((*names.losses, None))}
+    loss = _coded(table, ("lost",), losses)
+    known = loss >= 0
+    columns = (where, _whole(table, "slot"), _whole(table, "machine"), purchase, unit, _whole(table, "replicas"),
+               np.where(loss == len(names.losses), -1, loss))
+    return [column[known] for column in columns]
+
+
+def _whole(table: pa.Table, name: str) -> Ints:
+    """A column of whole numbers; -1 where there is none."""
+    found: Ints = table[name].fill_null(-1).to_numpy().astype(np.int64)
+    return found
+
+
+def _coded(table: pa.Table, columns: Sequence[str], rows: Mapping[tuple[str | None, ...], int]) -> Ints:
+    """The row that the words of some columns name, -1 for what is not there; words are looked up once each."""
+    code, known = np.zeros(table.num_rows, np.int64), []
+    for name in columns:
+        column = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        known.append(column.dictionary.to_pylist())
+        code = code * len(known[-1]) + column.indices.to_numpy()
+    codes, which = np.unique(code, return_inverse=True)  # far fewer than rows
+    found = np.full(len(codes), -1, np.int64)
+    for at, places in enumerate(zip(*np.unravel_index(codes, [len(words) for words in known]), strict=True)):
+        found[at] = rows.get(tuple(words[place] for words, place in zip(known, places, strict=True)), -1)
+    return np.asarray(found[which.reshape(-1)])

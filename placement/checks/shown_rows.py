@@ -20,12 +20,20 @@ class Shown:
                  loss: int = -1) -> None:
         self._problem, self._units, self._needs, self._kinds = problem, units, needs, kinds
         self._rows = rows if rows is None else rows.of_loss(loss)
+        if self._rows is not None:
+            self._key = self._rows.pool * problem.slots + self._rows.slot
+            self._order = np.argsort(self._key, kind="stable")
+            self._key = self._key[self._order]
+            self._pool = problem.candidates.pool[units.candidate]
+            self._spot = has_spot(problem)
 
     def packs(self, pool: int, slot: int) -> bool:
         """True when the rows for this pool and slot show all replicas whole on the machines that run."""
         if self._rows is None:
             return False
-        here = (self._rows.pool == pool) & (self._rows.slot == slot)
+        key = pool * self._problem.slots + slot
+        here = self._order[np.searchsorted(self._key, key): np.searchsorted(self._key, key, side="right")]
+        here = here[(self._rows.pool[here] == pool) & (self._rows.slot[here] == slot)]
         columns = (self._rows.machine, self._rows.purchase, self._rows.unit, self._rows.replicas)
         table = np.column_stack([column[here] for column in columns])
         if not len(table) or (table < 0).any() or (table[:, 2] >= len(self._units.stream)).any():
@@ -33,10 +41,8 @@ class Shown:
         return self._all_there(pool, slot, table) and self._fit(pool, slot, table)
 
     def _all_there(self, pool: int, slot: int, table: Ints) -> bool:
-        placed = np.zeros(len(self._units.stream), np.int64)
-        np.add.at(placed, table[:, 2], table[:, 3])
-        in_pool = self._problem.candidates.pool[self._units.candidate] == pool
-        return bool((placed == np.where(in_pool, self._needs[:, slot], 0)).all())
+        placed = np.bincount(table[:, 2], table[:, 3], len(self._units.stream))  # exact: counts are far below 2**53
+        return bool((placed == np.where(self._pool == pool, self._needs[:, slot], 0)).all())
 
     def _fit(self, pool: int, slot: int, table: Ints) -> bool:
         machines, place = np.unique(table[:, :2], axis=0, return_inverse=True)
@@ -44,7 +50,7 @@ class Shown:
         used = np.zeros((len(machines), self._problem.shapes.shape[1]))
         np.add.at(used, place.reshape(-1), self._problem.shapes[self._problem.streams.shape[stream]] * table[:, 3:])
         spot = table[:, 1] == Purchase.SPOT
-        flexible = self._problem.streams.preemptible[stream] & has_spot(self._problem)[pool]
+        flexible = self._problem.streams.preemptible[stream] & self._spot[pool]
         bought = np.bincount(machines[:, 1], minlength=4)
         return bool(len(bought) == 4 and (bought <= self._kinds[pool, :, slot]).all()
                     and bought.sum() <= self._problem.pools.max_machines[pool, slot]

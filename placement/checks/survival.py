@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from placement.checks.packs import proven_slots
+from placement.checks.packs import unpacked
 from placement.checks.shown_rows import Shown
 from placement.checks.violation import Violation
 from placement.domains import failure_domains
@@ -142,15 +142,12 @@ def _pool_room(problem: Problem, loss: int, pool: int, load: Load, kinds: Ints, 
     if misfit.any() or not len(tight):
         return
     some = Load(load.shapes, load.firm[:, tight], load.flexible[:, tight])
-    proven, packer = proven_slots(problem, pool, some, firm[tight], total[tight])
-    lacking = [i for i in np.flatnonzero(~proven).tolist() if not shown.packs(pool, int(tight[i]))]
+    lacking = unpacked(problem, pool, some, firm[tight], total[tight], lambda i: shown.packs(pool, int(tight[i])))
     if lacking:
-        i = lacking[0]
-        t, u = int(tight[i]), packer.which[i]
-        impossible = packer.impossible(i, int(firm[t]), int(total[t]))
-        words = "" if impossible else "; no packing was found, nor is it proven that there is none"
-        yield Violation("fallback room" if impossible else "unproven", {"loss": loss, "pool": pool, "slot": t},
-                        float(total[t]), float(packer.low[u]),
+        first, t = lacking[0], int(tight[lacking[0].slot])
+        words = "" if first.impossible else "; no packing was found, nor is it proven that there is none"
+        yield Violation("fallback room" if first.impossible else "unproven", {"loss": loss, "pool": pool, "slot": t},
+                        float(total[t]), float(first.low),
                         f"after loss {loss} pool {pool} has {total[t]} machines in slot {t}, {firm[t]} of them not "
-                        f"spot; what runs there and falls back to it needs at least {packer.low[u]}, "
-                        f"{packer.low_firm[u]} of them not spot{words} ({len(lacking)} such slots)")
+                        f"spot; what runs there and falls back to it needs at least {first.low}, "
+                        f"{first.low_firm} of them not spot{words} ({len(lacking)} such slots)")
