@@ -15,7 +15,7 @@ import numpy as np
 
 from placement.blocks import AS_MANY_AS_NEEDED
 from placement.certificate import Certificate
-from placement.checks.reprove import NotProven, reprove
+from placement.checks.reprove import NotProven, not_covered, reprove
 from placement.complete import Shortfall, complete
 from placement.engines import missing
 from placement.overload import overload
@@ -52,6 +52,8 @@ PACKAGES = ("numpy", "numba", "scipy", "highspy", "ortools", "pulp", "pydantic",
 """Packages that a plan may depend on, whose versions it names."""
 CERTIFIED = "planner"
 """The solver whose bounds follow from prices that can be written down."""
+_ASKED = {"parts": "max_parts"}
+"""Parts of a problem by their names in a scenario."""
 UNCERTIFIED = "not certified: the solver was ended before it handed out its prices"
 SMALL = 5_000
 """Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
@@ -271,6 +273,9 @@ class Job:
     def plan(self, time_limit_s: float, on_progress: Callable[[Progress], None] = _no_progress,
              interrupted: Callable[[], bool] = _never) -> Planned:
         """The checked plan, written within `time_limit_s` from now. Raises InputError and NoPlanFound."""
+        if self.request.certificate and (part := not_covered(self.formulation.problem)) is not None:
+            raise InputError([f"certificate: the scenario asks for {_ASKED.get(part, part)}, which certificates do not "
+                              f"cover yet; plan without one"])
         end = time.monotonic() + time_limit_s
         rejected = hopeless(self.formulation)
         if rejected is not None:

@@ -46,9 +46,8 @@ class Reproof:
 
 def reprove(problem: Problem, certificate: Certificate) -> Reproof:
     """The bound that the certificate proves for the problem. Raises NotProven where it proves none."""
-    for part in fields(problem):
-        if part.name not in KNOWN and _asks(getattr(problem, part.name)):
-            raise NotProven(f"the problem asks for {part.name}, which certificates do not cover yet")
+    if (part := not_covered(problem)) is not None:
+        raise NotProven(f"the problem asks for {part}, which certificates do not cover yet")
     _sound(problem, certificate)
     gap = uncovered([leaf.decisions for leaf in certificate.leaves])
     if gap is not None:
@@ -60,6 +59,12 @@ def reprove(problem: Problem, certificate: Certificate) -> Reproof:
     bounds = tuple(_reads(problem, bound) for bound, _ in found)
     total = 1.0 if problem.objective.mode == "min_cost" else max(float(problem.workloads.weight.sum()), 1e-300)
     return Reproof(bounds[least], found[least][1] / total, bounds)
+
+
+def not_covered(problem: Problem) -> str | None:
+    """A part of the problem that no certificate covers; None where there is none."""
+    return next((part.name for part in fields(problem)
+                 if part.name not in KNOWN and _asks(getattr(problem, part.name))), None)
 
 
 def _asks(part: object) -> bool:
@@ -230,4 +235,4 @@ def _workloads(problem: Problem, leaf: Leaf, best: Floats, off: Floats) -> tuple
     return np.minimum(placed, out), np.where(placed <= out, placed_off, 4 * UNIT * np.where(np.isfinite(out), out, 0.0))
 
 
-__all__ = ["NotProven", "Reproof", "reprove", "uncovered"]
+__all__ = ["NotProven", "Reproof", "not_covered", "reprove", "uncovered"]

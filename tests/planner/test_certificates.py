@@ -264,3 +264,11 @@ def test_max_sla_is_certified_too(made: Made) -> None:
     assert check.holds, check.violations
     assert check.proof is not None
     assert planned.plan.sla_attainment <= check.proof.bound < 1
+
+
+def test_what_certificates_do_not_cover_is_refused_by_name(tmp_path: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    """A workload that may be split has a bound of its own kind: asking for its certificate is an input error."""
+    (tmp_path / "scenario.yaml").write_text(SCENARIO.replace("allow: [site]}", "allow: [site, twin]}, max_parts: 2"))
+    assert run(["plan", str(tmp_path), "--certificate", str(tmp_path / "none.cert")]) == 2
+    assert "the scenario asks for max_parts, which certificates do not cover yet" in capsys.readouterr().err
