@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -118,3 +118,11 @@ class Watch(Protocol):
 
     def stopped(self) -> bool:
         """True once the solver should return the best it has (time is up, or the user interrupted)."""
+
+
+@runtime_checkable
+class Notary(Protocol):
+    """A watch that also keeps what proves the bound so far, for a solver that may be ended before it answers."""
+
+    def prove(self, certificate: Certificate) -> None:
+        """Keep a certificate; the last one counts."""

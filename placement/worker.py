@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, cast
 
 from placement.blocks import unsplittable
+from placement.certificate import Certificate
 from placement.gap import Mode, relative_gap
 from placement.options import too_large
 from placement.problem import Problem
@@ -168,6 +169,8 @@ def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callabl
             return best.result(reason or child.epitaph())
         if isinstance(message, _Report):
             best.take(message)
+        if isinstance(message, _Proven):
+            best.certificate = message.certificate
         on_progress(best.progress(child.seconds))
         if not reason and (cause := _cause_to_stop(child.seconds, settings, interrupted)):
             reason = cause
@@ -192,6 +195,7 @@ class _Best:
         self.objective = float("inf") if mode == "min_cost" else float("-inf")
         self.bound = 0.0 if mode == "min_cost" else 1.0  # costs are never negative, attainment never above 1
         self.phase = "starting"
+        self.certificate: Certificate | None = None
 
     def take(self, report: _Report) -> None:
         self.phase = report.phase
@@ -209,7 +213,7 @@ class _Best:
 
     def result(self, reason: str) -> Result:
         status: Literal["unknown", "feasible"] = "unknown" if self.solution is None else "feasible"
-        return Result(status, self.solution, self.bound, f"{self.phase}; {reason}")
+        return Result(status, self.solution, self.bound, f"{self.phase}; {reason}", certificate=self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,11 @@ class _Report:
     solution: Solution | None
     objective: float
     bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    certificate: Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +259,7 @@ class _Gone:
     """The child's output has ended."""
 
 
-_Message = _Report | _Answer | _Gone
+_Message = _Report | _Proven | _Answer | _Gone
 
 
 class _Child:
@@ -380,10 +389,13 @@ class _PipeWatch:
         self.send(_Report(phase, solution, float(objective), float(bound)))
         self.next_report_at = time.monotonic() + _REPORT_EVERY_S
 
+    def prove(self, certificate: Certificate) -> None:
+        self.send(_Proven(certificate))
+
     def stopped(self) -> bool:
         return self.asked_to_stop or time.monotonic() > self.stop_at
 
-    def send(self, message: _Report | _Answer) -> None:
+    def send(self, message: _Report | _Proven | _Answer) -> None:
         with self.lock:
             pickle.dump(message, self.outlet, protocol=5)
             self.outlet.flush()

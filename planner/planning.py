@@ -18,6 +18,7 @@ from placement.certificate import Certificate
 from placement.checks.reprove import NotProven, not_covered, reprove
 from placement.complete import Shortfall, complete
 from placement.engines import missing
+from placement.evidence import no_prices
 from placement.overload import overload
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
@@ -54,7 +55,7 @@ CERTIFIED = "planner"
 """The solver whose bounds follow from prices that can be written down."""
 _ASKED = {"parts": "max_parts"}
 """Parts of a problem by their names in a scenario."""
-UNCERTIFIED = "not certified: the solver was ended before it handed out its prices"
+NO_PRICES = "what is paid in any case (the solver was ended before it handed out prices)"
 SMALL = 5_000
 """Streams x slots up to which a plan that must show some packings shows them all, so that none is in question."""
 ENOUGH_USD = 1e15
@@ -274,8 +275,8 @@ class Job:
              interrupted: Callable[[], bool] = _never) -> Planned:
         """The checked plan, written within `time_limit_s` from now. Raises InputError and NoPlanFound."""
         if self.request.certificate and (part := not_covered(self.formulation.problem)) is not None:
-            raise InputError([f"certificate: the scenario asks for {_ASKED.get(part, part)}, which certificates do not "
-                              f"cover yet; plan without one"])
+            asked = _ASKED.get(part, part)
+            raise InputError([f"certificate: the scenario asks for {asked}, which certificates do not cover yet"])
         end = time.monotonic() + time_limit_s
         rejected = hopeless(self.formulation)
         if rejected is not None:
@@ -328,9 +329,9 @@ class Job:
         return Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, packings)
 
     def _certified(self, solution: Solution, proof: Proof, certificate: Certificate | None) -> Planned:
-        """The plan with the bound that its certificate proves; without one the plan says that nobody can check it."""
+        """The plan with the bound that its certificate proves: a bound that nobody can check counts as none."""
         if certificate is None:
-            return self.finish(solution, replace(proof, method=f"{proof.method}; {UNCERTIFIED}"))
+            certificate, proof = no_prices(self.formulation.problem), replace(proof, method=NO_PRICES)
         try:
             bound = reprove(self.formulation.problem, certificate).bound
         except NotProven as why:

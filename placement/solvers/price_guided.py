@@ -36,7 +36,7 @@ from placement.moves import most_moves
 from placement.needs import machines_by_kind, pool_loads
 from placement.options import too_large
 from placement.problem import Floats, Objective, Problem, Purchase
-from placement.result import Result, Settings, Solution, Status, Units, Watch
+from placement.result import Notary, Result, Settings, Solution, Status, Units, Watch
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
 from placement.shared import has_shared, owned_pass, shared_usd
@@ -207,6 +207,12 @@ class _Run:
 
     def tell(self, phase: str, solution: Solution | None = None) -> None:
         self.watch.report(phase, solution, self.objective, self.bound)
+
+    def notarise(self) -> None:
+        """Hand out what proves the bound so far; only whoever raises the bound may call this."""
+        certificate = _certificate(self)
+        if certificate is not None and isinstance(self.watch, Notary):
+            self.watch.prove(certificate)
 
     def offer(self, thread: _Thread, packings: Packings, phase: str) -> bool:
         """Pack the plan of the thread's search; keep and report it when it is complete and the best so far.
@@ -430,6 +436,7 @@ def _first_bound(run: _Run) -> None:
             break
         before = run.bounding.bound
         run.bounding.advance()
+        run.notarise()
         run.tell("bound")
         slow = run.bounding.settled and run.bounding.bound - before < _LITTLE * run.bounding.bound
         little = little + 1 if slow else 0
@@ -541,6 +548,7 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
     rounds = 0
     while not run.bounding.done and not run.stopped() and not (run.large and run.cooled):
         run.bounding.advance()
+        run.notarise()
         run.tell("search and bound")
         rounds += 1
         if not run.large and not run.settings.thorough and rounds >= _BOUND_ROUNDS:
@@ -554,6 +562,7 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
             return
         run.branching.advance(best_usd * (1 - run.settings.gap))
         branches += 1
+    run.notarise()
     run.tell("search and bound")
 
 

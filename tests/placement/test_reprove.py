@@ -205,3 +205,25 @@ def test_leaves_must_be_those_of_a_tree() -> None:
     assert uncovered([(yes,), (no, few), (no, many)]) is None
     assert uncovered([(yes,), (no, few)]) == "stream 0 avoids failure domain 1 and stream 2 has more than 1 copies"
     assert uncovered([(yes,), (few,), (many,)]) is not None
+
+
+class Keeper(Stopwatch):
+    """A watch that keeps the certificates it is handed."""
+
+    def __init__(self, time_limit_s: float) -> None:
+        super().__init__(time_limit_s)
+        self.kept: list[Certificate] = []
+
+    def prove(self, certificate: Certificate) -> None:
+        """Keep it."""
+        self.kept.append(certificate)
+
+
+def test_certificates_are_handed_out_on_the_way(tiny_problem: TinyProblem) -> None:
+    """Each of them proves a bound no better than the last: whoever ends the solver early has one in hand."""
+    problem = tiny_problem(4, workloads=3, mode="max_sla")
+    keeper = Keeper(60)
+    found = price_guided.solve(problem, Settings(time_limit_s=60, threads=1, certify=True), keeper)
+    assert keeper.kept
+    for certificate in keeper.kept:
+        assert reprove(problem, certificate).bound >= found.bound - 1e-6
