@@ -22,8 +22,8 @@ from placement.checks.rounding import UNIT
 from placement.problem import Floats, Ints, Problem
 
 KNOWN = ("slots", "objective", "shapes", "clusters", "pools", "offers", "workloads", "streams", "candidates",
-         "variants", "flows", "domains", "survival", "incumbent", "limits", "commitments")
-"""What a problem may ask for. Flows, survival, moves and the availability of copies together only add to a cost."""
+         "variants", "flows", "domains", "survival", "incumbent", "limits", "commitments", "interference")
+"""What a problem may ask for. Flows, survival, moves, interference and the availability of copies together only add."""
 HEAVIEST = 1e-6
 """A vector that counts more than 1 by this for one machine is refused; one that does by less is scaled down."""
 
