@@ -376,9 +376,20 @@ def _interference(scenario: Scenario, names: Names) -> Iterator[Finding]:
             break
 
 
+def _pooled(scenario: Scenario, _: Names) -> Iterator[Finding]:
+    """What joint sample paths are not drawn for yet."""
+    if scenario.sizing != "pooled":
+        return
+    allowed, mend = "each, where workloads are split or slow each other down: not available together yet", "use each"
+    if any(workload.max_parts > 1 for workload in scenario.workloads):
+        yield "sizing", "pooled with max_parts above 1", allowed, mend
+    if scenario.interference:
+        yield "sizing", "pooled with interference", allowed, mend
+
+
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
     _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
-    _flow, _batches, _rules, _incumbents, _losses, _shared, _interference,
+    _flow, _batches, _rules, _incumbents, _losses, _shared, _interference, _pooled,
 )
 """All checks, in the order in which their findings are listed."""
 

@@ -23,6 +23,8 @@ from planner.checking import verify_plan
 from planner.errors import InputError
 from planner.plan import read_plan as read_as_planner
 from planner.planning import PlanRequest, make_plan
+from planner.scenario import read_scenario as scenario_in
+from planner.scenario.checks import Names, findings
 
 Row = dict[str, Any]
 
@@ -136,6 +138,15 @@ def test_mistakes_in_pairs_are_one_line_each(change: Row, line: str, tmp_path: P
     with pytest.raises(InputError) as told:
         made(tmp_path, neighbours(0) | change, "planner")
     assert line in told.value.problems[0]
+
+
+def test_pooled_sizing_goes_with_neither_pairs_nor_parts(tmp_path: Path) -> None:
+    """Both are named where sample paths of demand are asked for."""
+    scenario = scenario_in(write(tmp_path, neighbours(0)))
+    first = scenario.workloads[0].model_copy(update={"batch": None, "max_parts": 2})
+    both = scenario.model_copy(update={"sizing": "pooled", "workloads": (first, *scenario.workloads[1:])})
+    found = [value for field, value, _, _ in findings(both, Names({}, ())) if field == "sizing"]
+    assert found == ["pooled with max_parts above 1", "pooled with interference"]
 
 
 def test_pairs_may_lie_in_a_table(tmp_path: Path) -> None:
