@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack, vstack
 
-from placement.problem import Bools, Floats, Ints, Problem
+from placement.problem import Bools, Floats, Ints, Parts, Problem
 
 SLOTS = 4
 """Slots that are looked at, those with most replicas first."""
@@ -67,7 +67,21 @@ def _least_replicas(problem: Problem, rows: Ints) -> Floats:
         here = np.flatnonzero(v.speed[variant] == c.speed[rows])
         needs = v.copies[variant[here], None] * v.rows[v.row[variant[here]]].astype(float)
         least[here] = np.minimum(least[here], needs)
-    return np.where(np.isfinite(least), least, 0.0)
+    found = np.where(np.isfinite(least), least, 0.0)
+    return found if problem.parts is None else np.minimum(found, _in_parts(problem, problem.parts, rows))
+
+
+def _in_parts(problem: Problem, parts: Parts, rows: Ints) -> Floats:
+    """[n, T]: replicas of what may be split, which are not rounded up: a part elsewhere may take what is over."""
+    v, c = problem.variants, problem.candidates
+    whole = np.full((len(rows), problem.slots), np.inf)
+    for x, s in enumerate(parts.stream.tolist()):
+        for at in np.flatnonzero(c.stream[rows] == s).tolist():
+            own = np.arange(*problem.streams.variant_first[s:s + 2])
+            here = own[(v.copies[own] == 1) & (v.speed[own] == c.speed[rows[at]])]
+            if len(here):
+                whole[at] = parts.load[x] / parts.throughput[here[0]]
+    return whole
 
 
 def _spread(problem: Problem, rows: Ints, replicas: Floats, slot: int) -> Overload | None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.bounding import Bounding
+from placement.overload import overload
 from placement.part_prices import best_cuts, cap_levels, reliable, split_bound
 from placement.parts import WrongCutError, cut, cuts_in, lift, lower, unite
 from placement.problem import (
@@ -36,8 +37,8 @@ NONE = np.zeros(0, np.int64)
 
 
 def hall_and_cloud(load: list[float], *, throughput: float = 1.0, most: int = 2, availability: float = 0.0,
-                   move_usd: float = 0.0) -> Problem:
-    """One stream; pool 0 holds two owned machines, pool 1 rents at 1 USD; a replica fills a machine."""
+                   move_usd: float = 0.0, cloud: int = 9) -> Problem:
+    """One stream; pool 0 holds two owned machines, pool 1 rents `cloud` at 1 USD; a replica fills a machine."""
     slots = len(load)
     rows = np.array([np.ceil(np.array(load) - 1e-9), np.ceil(np.array(load) / throughput - 1e-9)], np.int32)
     one, two = np.zeros(1, np.int64), np.arange(2)
@@ -47,7 +48,7 @@ def hall_and_cloud(load: list[float], *, throughput: float = 1.0, most: int = 2,
         pools=Pools(two, np.array([[1.0], [1.0]]), np.full((2, slots), 9, np.int32), np.zeros((2, slots))),
         offers=Offers(two, np.array([Purchase.OWNED, Purchase.ON_DEMAND]), np.array([2, 0]),
                       np.array([[0.5], [1.0]]).repeat(slots, axis=1),
-                      np.array([[2], [9]], np.int32).repeat(slots, axis=1)),
+                      np.array([[2], [cloud]], np.int32).repeat(slots, axis=1)),
         workloads=Workloads(np.ones(1), np.zeros(1, bool)),
         streams=Streams(one, one, np.zeros(1, bool), np.array([availability]), np.array([0, 2]), np.array([0, 2])),
         candidates=Candidates(np.zeros(2, np.int64), two, two, np.array([3.0, 4.0 + move_usd]), np.array([0.0, 2.0]),
@@ -161,8 +162,11 @@ def solved_units(problem: Problem) -> Units:
 @settings(deadline=None, max_examples=12, derandomize=True)
 def test_the_bound_holds_at_any_prices(load: list[int], throughput: float, most: int, seed: int) -> None:
     """Whatever the prices, no split found by trying everything costs less than the bound, and cuts are legal."""
-    problem = hall_and_cloud([float(n) for n in load], throughput=throughput, most=most)
+    problem = hall_and_cloud([float(n) for n in load], throughput=throughput, most=most, cloud=1 + seed % 6)
     best = solved(problem, "brute")
+    if best.solution is None:
+        return
+    assert overload(problem) is None
     bounding = Bounding(replace(problem, parts=None), seed, lambda: False, np.inf)
     rng = np.random.default_rng(seed)
     assert split_bound(problem, bounding.prices) == 0.0  # a guess, not prices of rows
