@@ -129,6 +129,7 @@ def _verify(
     scenario: ScenarioPath,
     plan: PlanPath,
     certificate: Annotated[Path | None, typer.Option(help="Prove the bound anew from this file.")] = None,
+    incumbent: Annotated[Path | None, typer.Option(help="Check what it says of this plan, which it replaces.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     as_json: Json = False,
@@ -136,7 +137,8 @@ def _verify(
     """Check a plan against its scenario: every limit, every price, the bound."""
     from planner.commands import basic as commands
 
-    return commands.verify(scenario, plan, certificate, with_diagnostics, commands.prices_of(catalog), as_json)
+    prices = commands.prices_of(catalog)
+    return commands.verify(scenario, plan, certificate, incumbent, with_diagnostics, prices, as_json)
 
 
 @app.command("explain")

@@ -46,7 +46,7 @@ def slot_of(now: str, horizon: Horizon) -> int:
     return slot
 
 
-def frozen_at(plan: Plan, scenario: Scenario, slot: int) -> Frozen:
+def frozen_at(plan: Plan, slot: int) -> Frozen:
     """What a plan in force fixes at a slot of the scenario's horizon. Raises InputError where it began later."""
     before = plan.frozen.slot if plan.frozen else 0
     if slot < before:
@@ -62,19 +62,18 @@ def frozen_at(plan: Plan, scenario: Scenario, slot: int) -> Frozen:
     return Frozen(slot=slot, held=tuple(Held(cluster=c, pool=p, purchase=kind, count=count)
                                         for (c, p, kind), count in sorted(held.items()) if count),
                   bought={name: amount for name, amount in sorted(bought.items()) if amount},
-                  running=tuple(_running(plan, scenario, slot, before)))
+                  running=tuple(_running(plan, slot, before)))
 
 
-def _running(plan: Plan, scenario: Scenario, slot: int, before: int) -> Iterator[Running]:
+def _running(plan: Plan, slot: int, before: int) -> Iterator[Running]:
     """Runs that have begun; a workload with several units cannot be frozen in part."""
-    batch = {workload.name for workload in scenario.workloads if workload.batch is not None}
     units: dict[str, list[Assignment]] = {}
     for unit in plan.assignments:
         units.setdefault(unit.workload, []).append(unit)
     yield from plan.frozen.running if plan.frozen else ()
     for name, mine in sorted(units.items()):
         begun = [unit for unit in mine if unit.start_slot is not None and unit.start_slot + before < slot]
-        if begun and name in batch:
+        if begun:
             if len(mine) > 1:
                 why = "freezing one of several units is not available yet; choose a slot before it begins"
                 raise InputError([f"--now: slot {slot}: {name} has {len(mine)} units and has begun: {why}"])

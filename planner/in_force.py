@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from placement.problem import Incumbent
@@ -13,7 +14,7 @@ from planner.interpret import copies_of, read_assignments
 from planner.plan import Frozen, Plan, content_id
 from planner.profiles import Profiles
 from planner.scenario.model import Scenario
-from planner.waves import Where, make_waves, pools_of, where_of
+from planner.waves import Where, make_waves, pools_of, where_before, where_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def start_from(force: InForce, scenario: Scenario, profiles: Profiles) -> tuple[
             began = force.plan.frozen.slot
             raise InputError([f"--now: missing: the plan in force begins at slot {began}; say when the new one begins"])
         return scenario, profiles, None
-    frozen = frozen_at(force.plan, scenario, slot_of(force.now, scenario.horizon))
+    frozen = frozen_at(force.plan, slot_of(force.now, scenario.horizon))
     return *left_of(scenario, profiles, frozen), frozen
 
 
@@ -110,3 +111,19 @@ def _lost(where: Where, units: Units, formulation: Formulation) -> Where:
         units.stream.tolist(), pools.tolist(), units.start.tolist(), batch.tolist(), strict=True)}
     found = {key: frozenset(spot for spot in spots if (key, spot) not in stand) for key, spots in where.items()}
     return {key: spots for key, spots in found.items() if spots}
+
+
+def strays(plan: Plan, force: Plan) -> Iterator[str]:
+    """Where a plan says something else of the plan in force that it replaces than is so, in words."""
+    known = InForce(force).plan_id
+    if plan.parent != known:
+        yield f"parent is {plan.parent}; the plan in force is {known}"
+        return
+    frozen = None if plan.frozen is None else frozen_at(force, plan.frozen.slot)
+    if plan.frozen != frozen:
+        yield "frozen is not what the plan in force has bought and has running by then"
+    was, said = where_of(force if frozen is None else shifted(force, frozen)), where_before(plan)
+    wrong = sorted({key[0] for key in {*was, *said} if was.get(key) != said.get(key)})
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        yield f"{wrong[0]}{more}: the plan in force does not have it where the waves begin"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from planner.diagnose import run_diagnose
 from planner.errors import InputError
 from planner.export import export_scenario
 from planner.hosting import with_diagnostics
-from planner.in_force import InForce
+from planner.in_force import InForce, strays
 from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
@@ -133,14 +133,16 @@ def _show_plan(shown: Plan, figures: Figures, as_json: bool) -> None:
         console().print(plan_view(shown, figures.workload_usd))
 
 
-def verify(scenario: Path, path: Path, certificate: Path | None, diagnostics: bool, prices: Catalog,
-           as_json: bool) -> int:
+def verify(scenario: Path, path: Path, certificate: Path | None, incumbent: Path | None, diagnostics: bool,
+           prices: Catalog, as_json: bool) -> int:
     """Check a plan against its scenario; the answer is no when anything in it does not hold.
 
-    With a certificate its bound is proven anew.
+    With a certificate its bound is proven anew; with an incumbent what it says of the plan that it replaces is checked.
     """
     asked = asked_of(read_plan(path)) if diagnostics else None
     check = verify_plan(scenario_at(scenario, diagnostics, prices, asked), path, prices, certificate)
+    if incumbent is not None:
+        check = replace(check, violations=(*check.violations, *strays(read_plan(path), read_plan(incumbent))))
     if as_json:
         proven = {} if check.proof is None else {"proven_bound": check.proof.bound, "margin": check.proof.margin}
         print_json({"holds": check.holds, "violations": check.violations, "cost_usd": check.cost_usd,

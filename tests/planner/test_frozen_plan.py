@@ -10,7 +10,7 @@ import yaml
 
 from planner.checking import verify_plan
 from planner.errors import InputError
-from planner.in_force import InForce
+from planner.in_force import InForce, strays
 from planner.opened import open_plan
 from planner.plan import Assignment, MachineRow, Plan
 from planner.planning import PlanRequest, make_plan
@@ -123,6 +123,18 @@ def test_the_cheapest_rest_of_the_plan_in_force_is_never_beaten_by_less(force: P
     rest = sum(price[row.purchase][row.cluster] * (sum(row.count[4:]) if row.purchase == "on_demand"
                                                    else 8 * max(row.count)) for row in force.machines)
     assert made.cost_usd <= rest + 0.01
+
+
+def test_what_a_plan_says_of_the_one_in_force_is_checked(force: Plan, tmp_path: Path) -> None:
+    """With the plan in force beside it, a wrong parent, less that is frozen and other places before are found."""
+    source = scenario(tmp_path / "j", cheap="south")
+    made = plan(source, in_force=InForce(force, now="4"))
+    assert made.frozen is not None
+    assert list(strays(made, force)) == []
+    less = made.model_copy(update={"frozen": made.frozen.model_copy(update={"held": ()})})
+    assert any("frozen" in what for what in strays(less, force))
+    assert any("parent" in what for what in strays(made.model_copy(update={"parent": "x"}), force))
+    assert any("where the waves begin" in what for what in strays(made.model_copy(update={"waves": ()}), force))
 
 
 def test_verify_finds_a_frozen_run_elsewhere(force: Plan, tmp_path: Path) -> None:
