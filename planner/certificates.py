@@ -169,6 +169,8 @@ def read_certificate(path: Path) -> CertificateFile:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError([f"{path}: {HEADER}: {where}: {first['msg']}"]) from None
+    except FileNotFoundError:
+        raise InputError([f"{path}: no such file; planner plan --certificate makes one"]) from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error) as error:
         cause = " ".join(str(error).split())
         raise InputError([f"{path}: not a certificate: {cause}; planner plan --certificate makes one"]) from None

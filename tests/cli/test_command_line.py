@@ -57,16 +57,6 @@ def test_what_is_not_there_is_refused_by_name(name: str, capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"planner {name} is not available yet\n"
 
 
-@pytest.mark.parametrize(("arguments", "named"), [
-    (["plan", "s", "--engine", "ray"], "plan --engine ray"),
-])
-def test_options_that_are_not_there_are_refused_by_name(arguments: list[str], named: str,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
-    """An option without code is refused rather than ignored."""
-    assert run(arguments) == 2
-    assert named in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("arguments", [["pla"], ["plan"], ["plan", "s", "--sed", "1"], ["plan", "s", "--seed", "x"],
                                        ["plan", "s", "--mode", "cheap"]])
 def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
