@@ -108,8 +108,11 @@ def _coded(table: pa.Table, columns: Sequence[str], rows: Mapping[tuple[str | No
         column = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
         known.append(column.dictionary.to_pylist())
         code = code * len(known[-1]) + column.indices.to_numpy()
-    codes, which = np.unique(code, return_inverse=True)  # far fewer than rows
-    found = np.full(len(codes), -1, np.int64)
-    for at, places in enumerate(zip(*np.unravel_index(codes, [len(words) for words in known]), strict=True)):
+    sizes = [len(words) for words in known]
+    there = np.zeros(int(np.prod(sizes)), np.bool_)
+    there[code] = True
+    codes = np.flatnonzero(there)  # far fewer than rows
+    found = np.full(len(there), -1, np.int32)
+    for at, places in zip(codes.tolist(), zip(*np.unravel_index(codes, sizes), strict=True), strict=True):
         found[at] = rows.get(tuple(words[place] for words, place in zip(known, places, strict=True)), -1)
-    return np.asarray(found[which.reshape(-1)])
+    return np.asarray(found[code], np.int64)
