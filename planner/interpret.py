@@ -143,7 +143,7 @@ class _Index:
         if part >= parts:
             most = self.formulation.demand.workloads[self.formulation.demand.workload[first]].max_parts
             why = f"max_parts is {most}" if parts == 1 else f"caps of the others make it {parts} parts"
-            raise _Wrong(f"{_who(unit)}: part {part}: {why}{_UNSPLIT if parts == 1 < most else ''}")
+            raise _Wrong(f"{_who(unit)}: {why}{_UNSPLIT if parts == 1 < most else ''}")
         return part
 
     def _check_part(self, assignment: Assignment, stream: int, copies: int) -> None:
@@ -151,10 +151,9 @@ class _Index:
         layers = self.problem.layers
         cap = 0 if layers is None else int(layers.cap[stream])
         if (assignment.cap or 0) != cap:
-            raise _Wrong(f"{_who(assignment)}: part {assignment.part}, cap {assignment.cap}: may not be split so"
-                         f"{_UNSPLIT}")
+            raise _Wrong(f"{_who(assignment)}: cap {assignment.cap}: may not be split so{_UNSPLIT}")
         if layers is not None and copies > 1 and (layers.group == layers.group[stream]).sum() > 1:
-            raise _Wrong(f"{_who(assignment)}: part {assignment.part} of one of {copies} copies{_UNSPLIT}")
+            raise _Wrong(f"{_who(assignment)}: split, though it is one of {copies} copies{_UNSPLIT}")
 
     def pool(self, assignment: Assignment | Fallback) -> int:
         """Row of the pool; raises _Wrong."""

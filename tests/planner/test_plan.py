@@ -130,7 +130,8 @@ def test_reading_a_built_plan_gives_the_same_cost(choices: list[tuple[str, list[
     ({"cluster": "aws-xx"}, "etl: no cluster aws-xx in the scenario"),
     ({"pool": "c7"}, "etl: no pool c7 in cluster aws-sp"),
     ({"pool": "spot"}, "etl: may not run on aws-sp/spot: the only offers are spot"),
-    ({"part": 1}, "etl part 1: part 1: max_parts is 1"),
+    ({"part": 1}, "etl part 1: max_parts is 1"),
+    ({"cap": 2}, "etl: cap 2: may not be split so: parts are for a lone copy"),
     ({"start_slot": 3}, "etl: start_slot 3, but the workload has no batch window"),
 ])
 def test_an_assignment_that_cannot_be_is_told_in_words(fleet: dict[str, Any], build: Build, plan_of: PlanOf,
