@@ -13,7 +13,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -250,12 +249,3 @@ def _store_bytes() -> int:
 
 ENGINES: dict[str, Callable[[int], Engine]] = {"processes": Processes, "ray": RayTasks}
 """Engines by name, made with how many workers may run at once on this machine."""
-
-
-def wait_for(ready: Callable[[], bool], stopped: Callable[[], bool]) -> bool:
-    """Wait until something is ready; False when `stopped` first."""
-    while not ready():
-        if stopped():
-            return False
-        time.sleep(_POLL_S)
-    return True

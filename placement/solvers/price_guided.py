@@ -27,7 +27,7 @@ from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.certificate import Certificate
 from placement.complete import Packings, Shortfall, complete
-from placement.engines import ENGINES, Engine, wait_for
+from placement.engines import ENGINES, Engine
 from placement.evidence import no_prices
 from placement.few_moves import FewMoves
 from placement.formulation import too_many_sets
@@ -302,18 +302,16 @@ def _search_in_blocks(run: _Run) -> None:
     """From a first plan search block by block, side by side; the bound rises beside them."""
     thread = _new_thread(run, run.settings.seed * 1000)
     thread.start(thread.searcher, thread.rng)
-    with ThreadPoolExecutor(2) as pool:
-        starting = pool.submit(ENGINES[run.settings.engine], max(1, run.settings.threads))
-        _first_plan(run, thread)
-        if run.best.solution is None or not wait_for(starting.done, run.stopped):
-            starting.add_done_callback(lambda late: late.result().close())
-            _search(run)  # there is nothing to divide, or no time left
-            return
-        engine = starting.result()
-        try:
+    _first_plan(run, thread)
+    if run.best.solution is None or run.stopped():
+        _search(run)  # there is nothing to divide, or no time left
+        return
+    engine = ENGINES[run.settings.engine](max(1, run.settings.threads))
+    try:
+        with ThreadPoolExecutor(1) as pool:
             _take_turns(run, thread, engine, pool)
-        finally:
-            engine.close()
+    finally:
+        engine.close()
     if engine.lost:
         run.note = f"; {engine.lost} tasks of blocks were lost"
 
