@@ -2,8 +2,10 @@
 
     python -m benchmarks.replan --data DIR [--instances A,B] [--seed N] [--seconds S] [--moves K] [--json out.json]
 
-`DIR` holds scenario folders, each with the plan in force beside it as `NAME.plan.json`. Seconds are processor time from
-problem and plan in memory, kernels compiled; the longer solve has the same limit of moves and `--seconds`.
+`DIR` holds scenario folders, each with the plan in force beside it as `NAME.plan.json`; where there is none, it is a
+quick plan (`placement.quick`). Seconds are processor time from problem and plan in memory, kernels compiled; the longer
+solve has the same limit of moves and `--seconds`. The peer `first_fit` is the solver of that name with all that was not
+lost pinned to its pools.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from benchmarks.machine import describe_machine
 from placement.formulation import cost_usd
 from placement.outage import in_force, without_clusters
 from placement.problem import Problem
+from placement.quick import quick_plan
 from placement.repair import Asked, Mended, mend
-from placement.result import Solution
+from placement.restrict import keep_candidates
+from placement.result import Settings, Solution
+from placement.solvers import first_fit
 from placement.verify import verify
+from placement.worker import Stopwatch
 from planner.catalog import builtin_catalog
 from planner.formulate import formulate
 from planner.interpret import copies_of, to_solution
@@ -37,13 +43,19 @@ MANY = 1_000_000
 """Passes of a search that ends by the clock."""
 
 
+PASSES = 12
+"""Passes of a quick plan that is taken to be in force."""
+
+
 def load(folder: Path, seed: int) -> tuple[Problem, Solution, np.ndarray]:
     """Problem, plan in force and priorities."""
     scenario = resolve(read_scenario(folder), builtin_catalog())
-    plan = read_plan(folder.with_name(f"{folder.name}.plan.json"))
-    formulation = formulate(scenario, profile(scenario, seed), copies_of(plan))
+    file = folder.with_name(f"{folder.name}.plan.json")
+    plan = read_plan(file) if file.exists() else None
+    formulation = formulate(scenario, profile(scenario, seed), copies_of(plan) if plan else None)
     priority = np.array([workload.priority for workload in formulation.demand.workloads], np.int64)
-    return formulation.problem, to_solution(plan, formulation).solution, priority
+    solution = to_solution(plan, formulation).solution if plan else quick_plan(formulation.problem, passes=PASSES)
+    return formulation.problem, solution, priority
 
 
 def largest(problem: Problem, solution: Solution) -> int:
@@ -65,6 +77,20 @@ def run(problem: Problem, solution: Solution, priority: np.ndarray, moves: int, 
     return after, found, first[0], time.process_time() - began
 
 
+def peer(problem: Problem, solution: Solution, seconds: float) -> tuple[float | None, float]:
+    """USD and processor seconds of first fit, all not lost staying in its pools; None where it finds no plan."""
+    began = time.process_time()
+    after, row = without_clusters(problem, np.arange(len(problem.clusters.availability)) == largest(problem, solution))
+    force = in_force(solution.units, row)
+    count = len(after.streams.shape)
+    whole = np.bincount(force.stream, minlength=count) == np.bincount(solution.units.stream, minlength=count)
+    keep = ~whole[after.candidates.stream]
+    keep[force.candidate] = True
+    pinned = replace(keep_candidates(after, keep), incumbent=None)
+    found = first_fit.solve(pinned, Settings(time_limit_s=seconds), Stopwatch(seconds)).solution
+    return None if found is None else cost_usd(pinned, found), time.process_time() - began
+
+
 def rows(name: str, folder: Path, seed: int, seconds: float, moves: int) -> list[dict[str, Any]]:
     """All figures of one scenario."""
     problem, solution, priority = load(folder, seed)
@@ -72,19 +98,29 @@ def rows(name: str, folder: Path, seed: int, seconds: float, moves: int) -> list
     after, first, first_s, _ = run(problem, solution, priority, 0, 0)
     _, better, _, better_s = run(problem, solution, priority, moves, 1)
     _, longer, _, longer_s = run(problem, solution, priority, moves, MANY, seconds)
+    peer_usd, peer_s = peer(problem, solution, seconds)
     usd = {"first": cost_usd(after, first.solution), "moves": cost_usd(after, better.solution),
            "longer": cost_usd(after, longer.solution)}
     allowed = {"unplaced", "floor"}
     holds = all({v.kind for v in verify(after, m.solution).violations} <= allowed for m in (first, better))
-    found = [("first_full_repair", first_s, "s", first_s), (f"repair_{moves}_moves", better_s, "s", better_s),
+    cluster = problem.pools.cluster[problem.candidates.pool[solution.units.candidate]]
+    lost = int((cluster == largest(problem, solution)).sum())
+    found = [("lost", lost, "units", 0.0), ("cost_in_force", cost_usd(problem, solution), "usd", 0.0),
+             ("first_full_repair", first_s, "s", first_s), (f"repair_{moves}_moves", better_s, "s", better_s),
              ("cost_first", usd["first"], "usd", first_s), (f"cost_{moves}_moves", usd["moves"], "usd", better_s),
              ("cost_longer", usd["longer"], "usd", longer_s),
              ("over_longer", usd["moves"] / usd["longer"] - 1, "share", better_s),
-             ("moves", better.moves, "units", better_s), ("shed", len(better.shed), "streams", better_s),
+             ("moves", better.moves, "units", better_s), ("shed_first", len(first.shed), "streams", first_s),
+             ("shed", len(better.shed), "streams", better_s),
              ("shed_longer", len(longer.shed), "streams", longer_s), ("holds", float(holds), "bool", 0.0)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [{"instance": name, "method": "planner", "metric": metric, "value": value, "unit": unit, "seconds": cpu,
-             "cpu_seconds": cpu, "peak_mib": peak} for metric, value, unit, cpu in found]
+    table = [("planner", *row) for row in found]
+    if peer_usd is not None:
+        table.append(("first_fit", "cost_first", peer_usd, "usd", peer_s))
+    else:
+        table.append(("first_fit", "no_plan", 1.0, "bool", peer_s))
+    return [{"instance": name, "method": method, "metric": metric, "value": value, "unit": unit, "seconds": cpu,
+             "cpu_seconds": cpu, "peak_mib": peak} for method, metric, value, unit, cpu in table]
 
 
 def main() -> None:
@@ -101,7 +137,7 @@ def main() -> None:
         path.name.removesuffix(".plan.json") for path in asked.data.glob("*.plan.json"))
     found = [row for name in names for row in rows(name, asked.data / name, asked.seed, asked.seconds, asked.moves)]
     for row in found:
-        print(f"{row['instance']:12} {row['metric']:20} {row['value']:16,.4f} {row['unit']}")
+        print(f"{row['instance']:12} {row['method']:10} {row['metric']:20} {row['value']:16,.4f} {row['unit']}")
     if asked.json:
         report = {"benchmark": "replan", "machine": describe_machine(), "rows": found}
         asked.json.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -17,6 +17,9 @@ from placement.payment import Purse
 from placement.problem import Bools, Floats, Ints
 from placement.search import Scratch, choose
 
+_EARLY = 2.5
+"""How much more often the first of a row of streams are tried: power of a random number below 1."""
+
 
 class Leave(NamedTuple):
     """What leaving means: `home` [N] units are in a pool where the plan in force has one, `same` [N] its very units.
@@ -204,8 +207,8 @@ def move(state: State, tables: Tables, scratch: Scratch, leave: Leave, streams: 
 
 @jit
 def _company(state: State, tables: Tables, streams: Ints, most: int, picked: Ints) -> int:
-    """A few of `streams` to take out together: one at random, and others that share a pool with it."""
-    first = streams[np.random.randint(len(streams))]
+    """A few of `streams` to take out together: one at random, the first more often, and others that share a pool."""
+    first = streams[int(len(streams) * np.random.random() ** _EARLY)]
     picked[0] = first
     count, size = 1, np.random.randint(1, most + 1)
     if state.copies[first] == 0:

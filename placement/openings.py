@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.jit import jit
+from placement.jit import fast_jit, jit
 from placement.payment import Purse
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Incumbent, Ints, Problem
 from placement.shortlist import Shortlist
@@ -29,12 +29,14 @@ _FULL = 20.0
 class Prices(NamedTuple):
     """USD of a machine more, by kind (0 firm, 1 preemptible), pool and slot [2, P, T]; `sums` [2, P, T + 1] of them.
 
-    `share` [C, P]: of a machine that one replica of a shape takes.
+    `share` [C, P]: of a machine that one replica of a shape takes. `left` [P, T]: machines that may still come, and one
+    for the gaps on those that run.
     """
 
     usd: Floats
     sums: Floats
     share: Floats
+    left: Floats
 
 
 class _Places(NamedTuple):
@@ -83,7 +85,7 @@ def prices_now(problem: Problem, purse: Purse, running: Ints) -> Prices:
         each = np.floor(((problem.pools.room + TOLERANCE) / np.maximum(problem.shapes[:, None], 1e-12)).min(axis=2))
         share = np.where(each > 0, 1 / np.maximum(each, 1), 1e6)
     sums = np.concatenate([np.zeros((*usd.shape[:2], 1)), usd.cumsum(axis=2)], axis=2)
-    return Prices(usd, sums, share)
+    return Prices(usd, sums, share, np.maximum(purse.pool_max - running, 0) + 1.0)
 
 
 @jit
@@ -111,12 +113,14 @@ def _place(cost: float, row: Ints, cluster: int, most: int, alike: int, kept: in
     return max(kept, at + 1)
 
 
-@jit
-def _steady_usd(row: Counts, usd: Floats) -> float:
-    total = 0.0
+@fast_jit
+def _steady_usd(row: Counts, share: float, usd: Floats, left: Floats) -> float:
+    """Price of the machines for a row of replicas; many times as much where more are needed than are left."""
+    total, over = 0.0, 0.0
     for t in range(len(row)):
         total += row[t] * usd[t]
-    return total
+        over = max(over, share * row[t] - left[t])
+    return float(total * share * (_FULL if over > 0 else 1.0))
 
 
 @jit
@@ -127,6 +131,17 @@ def _batch_usd(sizes: _Sizes, variant: int, start: int, sums: Floats) -> float:
         first = start + run * sizes.period[variant]
         total += sums[first + sizes.length[variant]] - sums[first]
     return float(total * sizes.level[variant])
+
+
+@jit
+def _holds_batch(sizes: _Sizes, variant: int, start: int, share: float, left: Floats) -> bool:
+    """Whether as many machines are left as `level` replicas need during all runs."""
+    for run in range(sizes.runs[variant]):
+        first = start + run * sizes.period[variant]
+        for t in range(first, first + sizes.length[variant]):
+            if share * sizes.level[variant] > left[t]:
+                return False
+    return True
 
 
 @jit
@@ -186,15 +201,16 @@ def _block(places: _Places, sizes: _Sizes, prices: Prices, wanted: _Wanted, s: i
                 continue
             row[1], row[2] = variant, 0
             if sizes.row[variant] >= 0:
-                usd = _steady_usd(sizes.rows[sizes.row[variant]], prices.usd[places.kind[s], p])
-                count = _place(fixed + share * usd, row, places.cluster[p], most, alike, count, kept.usd, kept.rows,
+                usd = _steady_usd(sizes.rows[sizes.row[variant]], share, prices.usd[places.kind[s], p], prices.left[p])
+                count = _place(fixed + usd, row, places.cluster[p], most, alike, count, kept.usd, kept.rows,
                                kept.clusters)
                 continue
             starts = _best_starts(sizes, variant, prices.sums[places.kind[s], p], wanted.first_start, kept.start_usd,
                                   kept.starts)
             for j in range(starts):
-                row[2] = kept.starts[j]
-                count = _place(fixed + share * kept.start_usd[j], row, places.cluster[p], most, alike, count, kept.usd,
+                row[2], usd = kept.starts[j], share * kept.start_usd[j]
+                usd *= 1.0 if _holds_batch(sizes, variant, row[2], share, prices.left[p]) else _FULL
+                count = _place(fixed + usd, row, places.cluster[p], most, alike, count, kept.usd,
                                kept.rows, kept.clusters)
     return count
 

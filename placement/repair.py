@@ -34,8 +34,7 @@ from placement.problem import Bools, Counts, Floats, Incumbent, Ints, Problem, P
 from placement.purchase import buy, terms
 from placement.result import Solution, Units
 from placement.shared import best_bought, has_shared, measured, paid_usd, passed
-from placement.shared_bound import FREE
-from placement.steering import Steering
+from placement.shared_bound import FREE, priced
 
 _WIDE, _NARROW, _ALL = 14, 6, 400
 """Places listed per number of copies for a stream that must be placed, that might move, and that found no room."""
@@ -49,7 +48,7 @@ _SQUEEZES = 3
 """Times that a plan may do with less where it does not pack, before nothing new may come there."""
 _CAREFUL = 0.94
 """Share of a pool's machines up to which moves fill it: shares count fewer machines than packing needs."""
-_VICTIMS = 400
+_VICTIMS = 120
 """Streams at most that make room for one of higher priority."""
 _ROUNDS = 2000
 """Changes of a few streams together in one pass."""
@@ -122,23 +121,21 @@ class _Repair:
         self.offered = terms(problem)
         self.force = _rows(incumbent.stream, incumbent.candidate, incumbent.variant, incumbent.start)
         self.loads = pool_loads(problem, _units(self.force))
-        self.known: dict[int, tuple[Load, Ints, Ints]] = {}
+        self.last, self.machines_now = self.force, self.machines.copy()
+        self.lacking = np.zeros(problem.pools.max_machines.shape, np.int64)
         self.by_kind = machines_by_kind(problem, self.machines)
         running = self.by_kind.sum(axis=1)
         self.books = Books(problem, incumbent, share_weights(problem, self.loads, running), asked.left_out)
         self.homes, self.whole = self.books.homes, self.books.whole
-        self.steering = Steering(problem, FREE, 1.0) if has_shared(problem) else None
-        self.steer()
+        if has_shared(problem):
+            self.books.price(priced(problem, FREE, 1.0)[0])
+        self.kept_out: list[tuple[Ints, Bools]] = []
         self.prices = prices_now(problem, self.books.purse, running)
         self.size = _sizes(problem, self.prices)
         self.lost = self._lost()
         self.places = np.zeros((0, 4), np.int64)
         self.closed: Bools = ~is_open
-
-    def steer(self) -> None:
-        """Let machines cost what they are worth where pools share limits and commitments."""
-        if self.steering is not None:
-            self.books.price(self.steering.priced)
+        self.sought, self.hopeless = np.zeros((2, len(self.homes)), np.bool_)
 
     def _lost(self) -> Ints:
         """Streams to be placed: the first in priority first, then the largest."""
@@ -147,9 +144,8 @@ class _Repair:
         return self._in_order(np.flatnonzero(~self.whole & legal))
 
     def _in_order(self, streams: Ints) -> Ints:
-        """Those with a place to stay at first, then the first in priority, then the largest."""
-        priority = self.asked.priority[self.problem.streams.workload[streams]]
-        order: Ints = np.lexsort((-self.size[streams], -priority, self.homes[streams] == 0))
+        """Those with a place to stay at first, then the largest."""
+        order: Ints = np.lexsort((-self.size[streams], self.homes[streams] == 0))
         return streams[order]
 
     # ------------------------------------------------------------ the first whole plan
@@ -163,16 +159,26 @@ class _Repair:
             self._open(held, stay_usd)
             self._insert(missing)
             held, missing = self._held(), self._missing()
-        for most, alike, numbers in ((_WIDE, _ALIKE, _NUMBERS), (_ALL, _ALL, _ALL)):
-            if not len(missing):
-                return
-            self.places = np.concatenate([self.places, self._places(missing, most, alike=alike, numbers=numbers)])
-            self._open(held, stay_usd)
-            self.books.use(self._careful())
-            self._insert(missing)
-            self.books.use(self.books.limit)
-            self._insert(self._missing())
-            held, missing = self._held(), self._missing()
+        if len(missing):
+            self._try_places(self._places(missing, _WIDE), held, missing)
+        self._find_room()
+
+    def _try_places(self, places: Ints, held: Ints, missing: Ints) -> None:
+        """Put streams in where they are cheapest, at more places: at first so that packing has some room left."""
+        self.places = np.concatenate([self.places, places])
+        self._open(held, np.full(len(self.homes), _STAY_USD))
+        self.books.use(self._careful())
+        self._insert(missing)
+        self.books.use(self.books.limit)
+        self._insert(self._missing())
+
+    def _find_room(self) -> None:
+        """Streams without a place look everywhere; where there is no room at all, work of lower priority makes some."""
+        missing = self._missing()
+        anew = missing[~self.sought[missing]]
+        if len(anew):
+            self.sought[anew] = True
+            self._try_places(self._places(anew, _ALL, alike=_ALL, numbers=_ALL), self._held(), missing)
         self._make_room()
 
     def _places(self, streams: Ints, most: int, *, alike: int = _ALIKE, numbers: int = _NUMBERS,
@@ -185,6 +191,8 @@ class _Repair:
         """Search over `places` and the incumbent's, from the plan `held` [K, 4]."""
         self.books.open(held, self.places, stay_usd)
         self.books.bar(self.closed)
+        for streams, pools in self.kept_out:
+            self._keep_out(streams, pools)
 
     def _insert(self, streams: Ints) -> None:
         insert(self.books.state, self.books.tables, self.books.scratch, streams)
@@ -203,19 +211,24 @@ class _Repair:
 
     def _make_room(self) -> None:
         """Work of lower priority makes place for streams without any; what then finds no place itself is shed."""
-        for stream in self._missing().tolist():
+        missing = self._missing()
+        missing = missing[~self.hopeless[missing]]
+        priority = self.asked.priority[self.problem.streams.workload[missing]]
+        for stream in missing[np.argsort(-priority, kind="stable")].tolist():
             self._shed_for(stream)
 
     def _shed_for(self, stream: int) -> None:
+        """Victims leave, twice as many each time, until the stream finds room; then all that can come back."""
         state, tables, scratch = self.books.state, self.books.tables, self.books.scratch
         victims = self._victims(stream)
         out: list[tuple[int, Ints, int]] = []
-        for victim in victims.tolist():
-            kept = np.empty(state.placed.shape[1], np.int64)
-            out.append((victim, kept, take_out(state, tables, victim, kept)))
-            if put_in(state, tables, scratch, stream):
-                break
+        while state.copies[stream] == 0 and len(out) < len(victims):
+            for victim in victims[len(out): 2 * len(out) + 1].tolist():
+                kept = np.empty(state.placed.shape[1], np.int64)
+                out.append((victim, kept, take_out(state, tables, victim, kept)))
+            put_in(state, tables, scratch, stream)
         placed = bool(state.copies[stream] > 0)
+        self.hopeless[stream] = not placed
         for victim, kept, count in reversed(out):
             if not placed:
                 put_back(state, tables, victim, kept, count)
@@ -246,10 +259,13 @@ class _Repair:
         turn = 0
         while True:
             solution, pool, slot, lacking = self._bought(self.books.plan())
-            if not len(pool):
+            if not len(pool) and not self._relieved(solution.machines):
                 return Mended(solution, self._missing(), self.books.moves)
+            if not len(pool):
+                self._find_room()
+                continue
             if turn < _SQUEEZES:
-                self._squeeze(solution, pool, slot, lacking)
+                self.books.squeeze(pool, slot, lacking)
             else:
                 self._close(np.unique(pool))
             self._resettle(np.unique(pool))
@@ -261,21 +277,16 @@ class _Repair:
         books = self.books
         for _ in range(_SQUEEZES + 1):
             solution, pool, slot, lacking = self._bought(books.plan())
-            if not len(pool):
+            if not len(pool) and not self._relieved(solution.machines):
                 return Mended(solution, self._missing(), books.moves)
-            self._squeeze(solution, pool, slot, lacking)
+            if not len(pool):
+                continue
+            books.squeeze(pool, slot, lacking)
             newcomers = self._newcomers(np.unique(pool))
             go_home(books.state, books.tables, books.leave, newcomers[self.whole[newcomers]])
             resettle(books.state, books.tables, books.scratch, books.leave, newcomers[~self.whole[newcomers]],
                      books.moves, self.asked.most_moves)
         return None
-
-    def _squeeze(self, solution: Solution, pool: Ints, slot: Ints, lacking: Ints) -> None:
-        """Do with fewer machines there from now on, and pay more for what passes a shared limit."""
-        self.books.squeeze(pool, slot, lacking)
-        if self.steering is not None:
-            self.steering.press(solution.machines)
-            self.steer()
 
     def _careful(self) -> Ints:
         """Limits that leave packing some room, where there is not less already."""
@@ -292,7 +303,7 @@ class _Repair:
         """Newcomers of some pools leave together and look for places again; at home there always is one."""
         books, newcomers = self.books, self._newcomers(pools)
         resettle(books.state, books.tables, books.scratch, books.leave, newcomers, books.moves, self.asked.most_moves)
-        self._make_room()
+        self._find_room()
 
     def _newcomers(self, pools: Ints) -> Ints:
         """Streams with a unit in these pools that the plan in force has not, the first in priority first."""
@@ -301,29 +312,28 @@ class _Repair:
         return self._in_order(np.unique(stream[there]))
 
     def _bought(self, units: Units) -> tuple[Solution, Ints, Ints, Ints]:
-        """Machines for the plan, and where how many lack: only pools with other units than before are packed."""
-        problem, machines = self.problem, self.machines.copy()
-        now = _rows(units.stream, units.candidate, units.variant, units.start)
-        changed = np.unique(problem.candidates.pool[_difference(now, self.force)])
+        """Machines for the plan, and where how many lack: only pools with other units than last time are packed."""
+        problem, now = self.problem, _rows(units.stream, units.candidate, units.variant, units.start)
+        changed = np.unique(problem.candidates.pool[_difference(now, self.last)])
         some = np.isin(problem.candidates.pool[units.candidate], changed)
-        part = Units(*(getattr(units, f.name)[some] for f in fields(units)))
-        loads, lacking = pool_loads(problem, part), np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
+        loads = pool_loads(problem, Units(*(getattr(units, f.name)[some] for f in fields(units))))
         for pool in changed.tolist():
+            rows = self.offered.offer[pool][self.offered.offer[pool] >= 0]
+            if _alike(loads[pool], self.loads[pool]):
+                self.machines_now[rows], self.lacking[pool] = self.machines[rows], 0
+                continue
             firm, total = self._needed(pool, loads[pool])
             bought = buy(pool, self.offered, firm[None], total[None])
-            rows = self.offered.offer[pool][self.offered.offer[pool] >= 0]
-            machines[rows], lacking[pool] = bought.counts[self.offered.offer[pool] >= 0], bought.lacking
-        solution = self._with_bought(units, machines)
-        if has_shared(problem) and not lacking.any():
-            lacking = self._over_limits(machines)
-        pools, slots = np.nonzero(lacking)
-        return solution, pools, slots, lacking[pools, slots]
+            self.machines_now[rows] = bought.counts[self.offered.offer[pool] >= 0]
+            self.lacking[pool] = bought.lacking
+        self.last, (pools, slots) = now, np.nonzero(self.lacking)
+        return self._with_bought(units, self.machines_now.copy()), pools, slots, self.lacking[pools, slots]
 
     def _needed(self, pool: int, load: Load) -> tuple[Ints, Ints]:
         """Machines (not spot, in all) [T] that hold a load: as simple orders pack it, or those that run by the plan in
         force, in slots with just what it has there, and, where simple orders find no room, with less.
         """
-        firm, total = self._counted(pool, load)
+        firm, total = count_machines(self.problem, pool, load)
         was, slots = self.loads[pool], np.zeros(len(total), bool)
         if len(load.shapes) and np.isin(load.shapes, was.shapes).all():
             at = np.searchsorted(was.shapes, load.shapes)
@@ -332,13 +342,6 @@ class _Repair:
         slots &= (total > np.minimum(most, in_force.sum(axis=0))) & (total > 0)
         firm[slots], total[slots] = in_force[: Purchase.SPOT, slots].sum(axis=0), in_force[:, slots].sum(axis=0)
         return firm, total
-
-    def _counted(self, pool: int, load: Load) -> tuple[Ints, Ints]:
-        """Machines that simple orders need, (not spot, in all) [T]; what was counted last is kept."""
-        known = self.known.get(pool)
-        if known is None or not _alike(known[0], load):
-            known = self.known[pool] = (load, *count_machines(self.problem, pool, load))
-        return known[1].copy(), known[2].copy()
 
     # ------------------------------------------------------------ what pools share
 
@@ -350,27 +353,49 @@ class _Repair:
         bought = best_bought(self.problem, machines)
         return Solution(units, machines, bought=np.maximum(bought, self.bought) if len(self.bought) else bought)
 
-    def _over_limits(self, machines: Counts) -> Ints:
-        """Machines [P, T] by which pools must do with less, for shared limits to hold: of those that are more than by
-        the plan in force, each pool its part.
+    def _relieved(self, machines: Counts) -> bool:
+        """Whether shared limits are passed: then newcomers that count leave for good, the lowest priority first, as few
+        as could be enough.
         """
-        problem, limits = self.problem, self.problem.limits
-        lacking = np.zeros((len(problem.pools.cluster), problem.slots))
-        over = passed(problem, machines)
-        if not over.any():
-            return lacking.astype(np.int64)
-        running = machines_by_kind(problem, machines).sum(axis=1)
-        more = np.maximum(running - self.by_kind.sum(axis=1), 0)
-        usd = np.zeros_like(lacking)
+        problem, limits, books = self.problem, self.problem.limits, self.books
+        over = np.flatnonzero(passed(problem, machines).any(axis=1))
+        for row in over.tolist():
+            pools = limits.amount[row] > 0
+            excess = np.maximum(measured(problem, machines)[row] - limits.most[row], 0.0)
+            newcomers = self._newcomers(np.flatnonzero(pools))[::-1]
+            newcomers = newcomers[np.argsort(self.asked.priority[problem.streams.workload[newcomers]], kind="stable")]
+            if not len(newcomers):
+                raise RuntimeError(f"limit {row} does not hold what the plan in force has left")
+            counts = self._counts(row, machines)
+            many = 0
+            while many < len(newcomers) and (excess > 1e-9).any():
+                stream = int(newcomers[many])
+                for unit in books.state.placed[stream, : books.state.copies[stream]].tolist():
+                    pool, need = books.tables.units.pool[unit], books.tables.units.needs[books.tables.units.need[unit]]
+                    excess -= counts[pool] * np.ceil(self.prices.share[problem.streams.shape[stream], pool] * need)
+                many += 1
+            leave = newcomers[:many][::-1].copy()
+            self.kept_out.append((leave, pools))
+            self._keep_out(leave, pools)
+            resettle(books.state, books.tables, books.scratch, books.leave, leave, books.moves, self.asked.most_moves)
+        return len(over) > 0
+
+    def _counts(self, row: int, machines: Counts) -> Floats:
+        """What one machine of each pool counts for a limit, slot by slot [P, T]."""
+        problem, amount = self.problem, self.problem.limits.amount[row][:, None]
+        if not problem.limits.paid[row]:
+            return np.repeat(amount, problem.slots, axis=1)
+        usd = np.zeros(problem.pools.max_machines.shape)
         np.add.at(usd, problem.offers.pool, paid_usd(problem, machines))
-        usd /= np.maximum(running, 1)
-        for row, slot in zip(*np.nonzero(over), strict=True):
-            each = limits.amount[row] * (usd[:, slot] if limits.paid[row] else 1.0)
-            excess = float(measured(problem, machines)[row, slot] - limits.most[row, slot])
-            part = excess / max(float((each * more[:, slot]).sum()), 1e-12)
-            cut = np.ceil(np.minimum(part, 1.0) * more[:, slot] * (each > 0) - 1e-9)
-            lacking[:, slot] = np.maximum(lacking[:, slot], cut)
-        return lacking.astype(np.int64)
+        each: Floats = amount * usd / np.maximum(machines_by_kind(problem, machines).sum(axis=1), 1)
+        return each
+
+    def _keep_out(self, streams: Ints, pools: Bools) -> None:
+        """Make these pools [P] too dear for streams, but for where they are by the plan in force."""
+        units = self.books.tables.units
+        many = np.diff(units.block_first[units.stream_first])
+        mine = np.repeat(np.isin(np.arange(len(many)), streams), many)
+        units.usd[mine & pools[units.pool] & ~self.books.leave.same] = np.inf
 
     # ------------------------------------------------------------ better
 
@@ -390,10 +415,12 @@ class _Repair:
         savings(state, tables, scratch, movers, saved)
         order = np.argsort(-saved, kind="stable")
         best_movers = movers[order[saved[order] > 1e-6]]
+        most = asked.most_moves - int(self.homes[missing[self.whole[missing]]].sum())  # these may come back elsewhere
         left = best.moves - self._give_up(saved[order])
-        left += move(state, tables, scratch, leave, best_movers, asked.most_moves - left)
+        left += move(state, tables, scratch, leave, best_movers, most - left)
         pick = np.unique(np.concatenate([self.lost, best_movers[: 4 * asked.most_moves]]))
-        polish(state, tables, scratch, leave, pick, _ROUNDS, asked.seed * 1000 + turn, 4, left, asked.most_moves)
+        pick = pick[np.argsort(-self.size[pick], kind="stable")]
+        polish(state, tables, scratch, leave, pick, _ROUNDS, asked.seed * 1000 + turn, 4, left, most)
         books.use(books.limit)
         insert(state, tables, scratch, missing)
 

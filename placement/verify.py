@@ -108,7 +108,8 @@ def verify_room(problem: Problem, solution: Solution) -> tuple[Violation, ...]:
     """Check only that the machines are within all limits and hold all replicas: a state on the way to a plan, in which
     a stream may take room in more places than it has copies.
     """
-    return (*_malformed(problem, solution), *_limits(problem, solution.machines), *_room(problem, solution, None))
+    return (*_malformed(problem, solution), *_limits(problem, solution.machines), *broken_limits(problem, solution),
+            *_room(problem, solution, None))
 
 
 def moves_made(problem: Problem, units: Units) -> int:

@@ -14,9 +14,10 @@ import numpy as np
 
 from placement.complete import Packings
 from placement.needs import pool_loads
-from placement.problem import Bools, Counts, Floats, Problem
+from placement.problem import Bools, Counts, Floats, Ints, Problem
 from placement.purchase import Terms, buy, terms
 from placement.result import Units
+from placement.shared import passed
 
 Row = tuple[int, int, int]
 """(candidate, variant, start)."""
@@ -126,8 +127,10 @@ class _Order:
         pools = np.zeros(len(self.problem.pools.cluster), bool)
         wanted = [candidate for places in moving.values() for candidate, _, _ in places]
         pools[self.problem.candidates.pool[np.array(wanted, np.int64)]] = True
-        _, lacking = self._room(meanwhile(self.state, moving), pools)
-        return lacking
+        shared = len(self.problem.limits.paid) > 0
+        _, lacking = self._room(meanwhile(self.state, moving), None if shared else pools)
+        full: Bools = lacking & pools
+        return full
 
     def _room(self, units: Units, only: Bools | None = None) -> tuple[Counts, Bools]:
         return _bought(self.problem, self.offered, self.packings, units, only)
@@ -135,21 +138,36 @@ class _Order:
 
 def _bought(problem: Problem, offered: Terms, packings: Packings, units: Units,
             only: Bools | None = None) -> tuple[Counts, Bools]:
-    """Machines [O, T] for some units, and which pools [P] have too few; `only` [P] are looked at."""
+    """Machines [O, T] for some units, and which pools [P] have too few, or share a limit that is passed.
+
+    Only pools in `only` [P] are looked at; what pools share is, where all are.
+    """
     machines = np.zeros((len(problem.offers.pool), problem.slots), np.int32)
     lacking = np.zeros(len(problem.pools.cluster), bool)
-    for pool, load in enumerate(pool_loads(problem, units)):
-        if only is not None and not only[pool]:
-            continue
-        need = packings.needed(pool, load)
+    loads = pool_loads(problem, units)
+
+    def look(pool: int, effort: int) -> None:
+        need = packings.tighten(pool, loads[pool], effort) if effort else packings.needed(pool, loads[pool])
         found = buy(pool, offered, need.firm, need.machines)
-        if found.lacking.any():
-            need = packings.tighten(pool, load, 1)
-            found = buy(pool, offered, need.firm, need.machines)
-        lacking[pool] = found.lacking.any()
-        rows = offered.offer[pool]
+        lacking[pool], rows = found.lacking.any(), offered.offer[pool]
         machines[rows[rows >= 0]] = found.counts[rows >= 0]
+
+    for pool in range(len(loads)) if only is None else np.flatnonzero(only).tolist():
+        look(pool, 0)
+        if lacking[pool]:
+            look(pool, 1)
+    crowded = _crowded(problem, machines) if only is None else np.zeros(0, np.int64)
+    for pool in crowded.tolist():
+        look(pool, 2)
+    if len(crowded):
+        lacking[_crowded(problem, machines)] = True
     return machines, lacking
+
+
+def _crowded(problem: Problem, machines: Counts) -> Ints:
+    """Pools that count where a shared limit is passed."""
+    rows = passed(problem, machines).any(axis=1)
+    return np.flatnonzero((problem.limits.amount[rows] > 0).any(axis=0))
 
 
 def machines_for(problem: Problem, units: Units) -> Counts:

@@ -125,7 +125,6 @@ class _Case:
         given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
         scenario = resolve(given, catalog)
         scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
-        _refuse_shared(scenario)
         if scenario.interference:
             pair = f"{scenario.interference[0].workload} beside {scenario.interference[0].other}"
             why = "mending a plan with interference is not available yet"
@@ -254,7 +253,7 @@ class _Case:
         """The same solution in rows of the problem with everything up."""
         back = np.flatnonzero(self.row >= 0)
         units = solution.units
-        return Solution(replace(units, candidate=back[units.candidate]), solution.machines)
+        return replace(solution, units=replace(units, candidate=back[units.candidate]))
 
     def _proof(self, shed: dict[str, int]) -> Proof:
         """The old plan's bound holds for fewer choices at the same prices; where moves cost, less what they may."""
@@ -316,14 +315,6 @@ def _refuse(plan: Plan) -> None:
         raise InputError([f"provenance.what_if: {change}: mending a what-if is not available yet; replan a real plan"])
     if plan.plan_id and plan.plan_id != content_id(plan.to_dict()):
         raise InputError([f"plan_id: {plan.plan_id}: not the content's: the plan was changed after it was made"])
-
-
-def _refuse_shared(scenario: Scenario) -> None:
-    """Raise InputError for what a repair would not keep to: it buys pool by pool."""
-    for field, rows in (("limits", scenario.limits), ("commitments", scenario.commitments)):
-        if rows:
-            why = f"mending a plan whose pools share {field} is not available yet"
-            raise InputError([f"{field}: {rows[0].name}: {why}; plan anew with planner what-if --remove-cluster"])
 
 
 def _down(scenario: Scenario, plan: Plan, request: ReplanRequest) -> frozenset[str]:

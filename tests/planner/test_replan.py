@@ -135,15 +135,46 @@ def test_plans_are_read_back_as_written(folder: Path, plan: Plan) -> None:
     assert "down" not in json.loads((folder / "new.json").read_text())["provenance"] or new.provenance.down
 
 
-@pytest.mark.parametrize("shared", [
-    'limits: [{name: quota, pools: ["*/p"], measure: machines, max: 9}]',
-    'commitments: [{name: saver, covers: ["*/*"], unit: usd_per_hour, discount: 0.2, max_buy: 1}]'])
-def test_pools_that_share_are_not_mended(folder: Path, shared: str) -> None:
-    """A repair that would not keep to shared limits, or would lose what was bought, is refused by name."""
-    (folder / "scenario.yaml").write_text(f"{SCENARIO}{shared}\n", encoding="utf-8")
-    plan = make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
-    with pytest.raises(InputError, match=r"limits: quota|commitments: saver"):
-        replan(folder, plan, ReplanRequest(down=("north",)))
+def shared(folder: Path, row: str) -> Plan:
+    """The plan of the scenario with a limit or a commitment."""
+    (folder / "scenario.yaml").write_text(f"{SCENARIO}{row}\n", encoding="utf-8")
+    return make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
+
+
+@pytest.mark.parametrize(("most", "shed"), [(9, ()), (5, ()), (4, ("small",))])
+def test_shared_limits_hold_after_a_loss(folder: Path, most: int, shed: tuple[str, ...]) -> None:
+    """What is lost goes where limits leave room; where they leave too little, the lowest priority is shed."""
+    plan = shared(folder, f'limits: [{{name: quota, pools: ["south/p", "east/p"], measure: machines, max: {most}}}]')
+    found = replan(folder, plan, ReplanRequest(down=("north",)))
+    assert found is not None
+    assert found.shed == shed
+    new = found.planned.plan
+    running = [sum(row.count[slot] for row in new.machines if row.cluster in ("south", "east")) for slot in range(3)]
+    assert max(running) <= most
+    broken = verify_plan(folder, new).violations
+    assert bool(broken) == bool(shed)
+    assert not any("quota" in line for line in broken)
+
+
+def test_a_limit_in_usd_holds_after_a_loss(folder: Path) -> None:
+    """Of a budget by hour for the dear clusters no more is spent than it allows."""
+    plan = shared(folder, 'limits: [{name: purse, pools: ["south/p", "east/p"], measure: usd_per_hour, max: 10}]')
+    new = mended(folder, plan, "north")
+    assert places(new) == {"big": "south", "nordic": "south"}
+    assert "shed at priority 20" in new.unplaced[0].reasons[0]
+    assert not any("purse" in line for line in verify_plan(folder, new).violations)
+
+
+def test_what_is_bought_of_a_commitment_stays_bought(folder: Path) -> None:
+    """A commitment is never given back; what the new plan covers by it is paid out of it."""
+    plan = shared(folder, 'commitments: [{name: saver, covers: ["*/*"], unit: usd_per_hour, discount: 0.2, '
+                          'max_buy: 9}]')
+    bought = plan.commitments[0].bought
+    assert bought > 0
+    new = mended(folder, plan, "north")
+    assert new.commitments[0].bought >= bought
+    assert verify_plan(folder, new).violations == ()
+    assert mended(folder, new, restore=("north",)).commitments[0].bought >= bought
 
 
 def test_a_bound_that_counted_survival_is_not_passed_on(folder: Path) -> None:
