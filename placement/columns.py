@@ -33,7 +33,7 @@ def unit_needs(problem: Problem, variant: int, start: int) -> Counts:
     if v.row[variant] >= 0:
         steady: Counts = v.rows[v.row[variant]]
         return steady
-    need = np.zeros(problem.slots, np.int32)
+    need = np.zeros(problem.slots, v.rows.dtype)  # whole replicas, or fractions that bound them from below
     for run in range(v.runs[variant]):
         begin = start + run * v.period[variant]
         need[begin : begin + v.length[variant]] = v.level[variant]
@@ -67,7 +67,7 @@ class UnitTable:
     def arrays(self) -> tuple[Ints, Ints, Ints, Counts]:
         """Pool [U], shape [U], kind [U] (1 preemptible) and need [U, T] of all units."""
         stream, streams = np.array(self._stream, np.int64), self._problem.streams
-        needs = np.array(self._needs, np.int32).reshape(len(stream), self._problem.slots)
+        needs = np.array(self._needs, self._problem.variants.rows.dtype).reshape(len(stream), self._problem.slots)
         kind = streams.preemptible[stream].astype(np.int64)
         return np.array(self._pool, np.int64), streams.shape[stream], kind, needs
 

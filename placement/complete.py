@@ -12,7 +12,8 @@ import numpy as np
 from placement.fallback import Homeless, find_fallbacks
 from placement.joint import buy_jointly
 from placement.needs import Load, machines_by_kind, pool_loads
-from placement.packing import Needed, needed
+from placement.packing import Needed, Pairs, needed
+from placement.pooled import by_pool, pooled_need
 from placement.problem import Counts, Ints, Problem
 from placement.purchase import Terms, buy, terms
 from placement.result import Solution, Units
@@ -20,6 +21,8 @@ from placement.shared import best_bought, has_shared, passed
 
 _KEPT = 3
 """Packings kept a pool."""
+_KEPT_POOLED = 30
+"""Machines kept a pool where it is sized on sample paths."""
 _NAMED = 5
 """Units without a fallback that are named."""
 
@@ -58,6 +61,7 @@ class Packings:
     def __init__(self, problem: Problem, effort: int) -> None:
         self._problem, self._effort = problem, effort
         self._known: dict[tuple[int, bytes], Needed] = {}
+        self._pooled: dict[tuple[int, bytes], Pairs] = {}
 
     def needed(self, pool: int, load: Load) -> Needed:
         """Machines that `load` needs in `pool`. Raises ValueError when a replica fits no machine there."""
@@ -67,6 +71,24 @@ class Packings:
     def tighten(self, pool: int, load: Load, effort: int) -> Needed:
         """Pack `load` again, harder; `needed` answers with that from now on."""
         return self._keep(pool, load, effort)
+
+    def pooled(self, pool: int, units: Units, effort: int | None = None) -> Pairs:
+        """Machines that `units`, all in `pool`, need to hold enough sample paths; packed anew where `effort` is given.
+        """
+        key = pool, units.variant.tobytes() + units.start.tobytes()
+        found = self._pooled.pop(key, None)
+        if effort is not None or found is None:
+            found = pooled_need(self._problem, pool, units, self._effort if effort is None else effort)
+        self._pooled[key] = found
+        while len(self._pooled) > _KEPT_POOLED * len(self._problem.pools.cluster):
+            del self._pooled[next(iter(self._pooled))]
+        return found
+
+    def of(self, units: Units) -> list[Pairs]:
+        """Machines that the units need in every pool."""
+        if self._problem.paths is None:
+            return [self.needed(pool, load) for pool, load in enumerate(pool_loads(self._problem, units))]
+        return [self.pooled(pool, own) for pool, own in enumerate(by_pool(self._problem, units))]
 
     def _keep(self, pool: int, load: Load, effort: int) -> Needed:
         found = needed(load, self._problem.shapes, self._problem.pools.room[pool], effort=effort)
@@ -94,8 +116,7 @@ def complete(
     packings = packings or Packings(problem, effort)
     offered, machines = terms(problem), np.zeros((len(problem.pools.cluster), 4, problem.slots), np.int64)
     lacking = np.zeros((len(problem.pools.cluster), problem.slots), np.int64)
-    loads = pool_loads(problem, units)
-    packed = [packings.needed(pool, load) for pool, load in enumerate(loads)]
+    packed = packings.of(units)
     for pool, need in enumerate(packed):
         bought = buy(pool, offered, need.firm, need.machines)
         lacking[pool], machines[pool] = bought.lacking, bought.counts
@@ -103,7 +124,7 @@ def complete(
         return _short(lacking)
     fallbacks = None
     if problem.survival is not None:
-        found = find_fallbacks(problem, units, loads, packed, offered, machines)
+        found = find_fallbacks(problem, units, pool_loads(problem, units), packed, offered, machines)
         if isinstance(found, Homeless):
             return Shortfall(found.pool, found.slot, found.lacking, found)
         for pool, counts in found.counts.items():
@@ -126,7 +147,7 @@ def _short(lacking: Ints, passing: Counts | None = None) -> Shortfall:
     return Shortfall(pools, slots, lacking[pools, slots], passing=passing)
 
 
-def _sharing(problem: Problem, alone: Solution, needs: list[Needed], jointly: bool) -> Solution | Shortfall:
+def _sharing(problem: Problem, alone: Solution, needs: list[Pairs], jointly: bool) -> Solution | Shortfall:
     """The same where pools share limits or commitments; `alone` is what is cheapest for each pool by itself.
 
     Where losses are to be survived, room for fallbacks was bought pool by pool, and these machines stay.

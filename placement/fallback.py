@@ -17,7 +17,7 @@ from placement.domains import failure_domains
 from placement.fallback_kernels import Loss, Places, Room, place_lost, shortest
 from placement.needs import Load, has_spot, replicas_per_machine
 from placement.options import needs_of
-from placement.packing import Needed
+from placement.packing import Pairs
 from placement.problem import Counts, Floats, Ints, Problem, Purchase
 from placement.purchase import Terms
 from placement.reserve import Wanted, headroom, hold, level_usd, there_after
@@ -68,7 +68,7 @@ class _Placed:
     every: Ints
 
 
-def find_fallbacks(problem: Problem, units: Units, loads: tuple[Load, ...], packed: list[Needed], offered: Terms,
+def find_fallbacks(problem: Problem, units: Units, loads: tuple[Load, ...], packed: list[Pairs], offered: Terms,
                    machines: Ints) -> Found | Homeless:
     """Fallbacks for units whose pools hold `loads`, `packed` onto `machines` [P, 4, T].
 
@@ -81,7 +81,7 @@ def find_fallbacks(problem: Problem, units: Units, loads: tuple[Load, ...], pack
 class _Search:
     """One call's tables and state."""
 
-    def __init__(self, problem: Problem, units: Units, loads: tuple[Load, ...], packed: list[Needed], offered: Terms,
+    def __init__(self, problem: Problem, units: Units, loads: tuple[Load, ...], packed: list[Pairs], offered: Terms,
                  machines: Ints) -> None:
         self.problem, self.units, self.packed = problem, units, packed
         self.offered, self.machines = offered, machines
@@ -243,7 +243,7 @@ def _assured(problem: Problem) -> Ints:
     return assured
 
 
-def _room(problem: Problem, loads: tuple[Load, ...], packed: list[Needed], offered: Terms, machines: Ints,
+def _room(problem: Problem, loads: tuple[Load, ...], packed: list[Pairs], offered: Terms, machines: Ints,
           assured: Ints) -> Room:
     shapes, pools = len(problem.shapes), len(loads)
     base = np.zeros((pools, 2 * shapes, problem.slots), np.int32)

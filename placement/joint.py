@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from placement.mip import Draft
-from placement.packing import Needed
+from placement.packing import Pairs
 from placement.problem import Counts, Floats, Ints, Problem, Purchase
 from placement.shared import DIGITS, best_bought, commitments_usd
 from placement.shared_rows import Paid, add_commitments, add_limits, add_paid
@@ -38,7 +38,7 @@ class Purchased:
     lacking: Ints
 
 
-def buy_jointly(problem: Problem, needs: Sequence[Needed]) -> Purchased | None:
+def buy_jointly(problem: Problem, needs: Sequence[Pairs]) -> Purchased | None:
     """The cheapest machines that meet the `needs` of all pools, as few as can be lacking; None if none were found.
 
     Limits that what is owned passes by itself cannot be kept at all: then there is no purchase.
@@ -80,7 +80,7 @@ def _bought(problem: Problem, machines: Counts, held: Floats) -> Floats:
     return free if better else ordered
 
 
-def _pool(problem: Problem, draft: Draft, pool: int, need: Needed, run: Ints, lack: Ints, paid: Paid,
+def _pool(problem: Problem, draft: Draft, pool: int, need: Pairs, run: Ints, lack: Ints, paid: Paid,
           excess_usd: float) -> None:
     """Columns and rows of one pool: its offers within their limits, meeting one of its needs in every slot."""
     offers, slots = problem.offers, problem.slots
@@ -102,7 +102,7 @@ def _pool(problem: Problem, draft: Draft, pool: int, need: Needed, run: Ints, la
         draft.put(rows, lack[pool], 1.0)
 
 
-def _wanted(draft: Draft, need: Needed, least: Counts) -> tuple[Ints, Ints]:
+def _wanted(draft: Draft, need: Pairs, least: Counts) -> tuple[Ints, Ints]:
     """Rows for all machines and for those that are not spot; in every slot one of the needs is chosen."""
     slots = need.machines.shape[1]
     total = np.maximum(need.machines, least)

@@ -44,6 +44,12 @@ def needs_alone(problem: Problem, units: Units) -> Counts:
 
 def _runs(problem: Problem, variant: Ints, start: Ints) -> Counts:
     """Replicas of batch variants [n] from their starts, in each slot [n, T]."""
+    level = problem.variants.level[variant].astype(np.int32)
+    return level[:, None] * run_slots(problem, variant, start)
+
+
+def run_slots(problem: Problem, variant: Ints, start: Ints) -> Counts:
+    """How many runs of batch variants [n] from their starts are on in each slot [n, T]: 1 or 0 for legal starts."""
     v, count = problem.variants, problem.variants.runs[variant]
     unit = np.repeat(np.arange(len(variant)), count)
     turn = np.arange(len(unit)) - np.repeat(np.cumsum(count) - count, count)
@@ -51,7 +57,7 @@ def _runs(problem: Problem, variant: Ints, start: Ints) -> Counts:
     end = begin + v.length[variant[unit]]
     change = np.zeros((len(variant), problem.slots + 1), np.int32)
     for slot, sign in ((begin, 1), (end, -1)):  # a start that is not legal may lie outside: `verify` counts it too
-        np.add.at(change, (unit, np.clip(slot, 0, problem.slots)), sign * v.level[variant[unit]])
+        np.add.at(change, (unit, np.clip(slot, 0, problem.slots)), sign)
     return np.cumsum(change[:, :-1], axis=1, dtype=np.int32)
 
 

@@ -49,6 +49,11 @@ def too_large(problem: Problem, most: int = MAX_ENTRIES) -> str | None:
             f"more than the {most} it can write out")
 
 
+def no_paths(problem: Problem) -> str | None:
+    """Why a problem whose pools are sized on sample paths is refused by a model of one row a unit, or None."""
+    return "pools are sized on sample paths; it knows one row of replicas a unit" if problem.paths is not None else None
+
+
 def needs_of(problem: Problem, variant: int) -> Counts:
     """Replicas per slot for every start of a variant, [starts, T]; a steady variant has one row."""
     v = problem.variants

@@ -54,18 +54,25 @@ Firm replicas go first, so that they share few machines; plain orders mix them, 
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
+class Pairs:
     """Machines that one pool needs in each slot: any of K pairs, `firm` of `machines` not being spot ([K, T] each).
 
     More firm machines may make fewer in all; slots with fewer than K pairs repeat their first. `low_firm` and `low` [T]
-    are proven necessary, `least` [T] says that no better pair exists. `order` [T] is the simple order (row of `ORDERS`)
-    that reaches the first pair, -1 where none does. `packer` shows the packings.
+    are proven necessary.
     """
 
     firm: Ints
     machines: Ints
     low_firm: Ints
     low: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Needed(Pairs):
+    """What one packing a slot needs: `least` [T] says that no better pair exists. `order` [T] is the simple order (row
+    of `ORDERS`) that reaches the first pair, -1 where none does. `packer` shows the packings.
+    """
+
     least: Bools
     order: Ints
     packer: Packer
@@ -80,12 +87,7 @@ def needed(load: Load, shapes: Floats, room: Floats, *, effort: int = 2) -> Need
     """
     packer = Packer(load, shapes, room)
     packer.pack(effort)
-    pairs = [[packer.used(point) for point in packer.points(u)] for u in range(len(packer.counts))]
-    most = max(map(len, pairs))
-    table = np.array([pair + pair[:1] * (most - len(pair)) for pair in pairs], np.int64).transpose(2, 1, 0)
-    which = packer.which
-    return Needed(table[0][:, which], table[1][:, which], packer.low_firm[which], packer.low[which],
-                  packer.least[which], np.array([packer.simple_order(u) for u in range(len(pairs))])[which], packer)
+    return packer.needed()
 
 
 Point = tuple[Ints, Ints]
@@ -115,13 +117,34 @@ class Packer:
         self.least = (self._best == self.low_firm) & (self._machines == self.low)
         self._found: dict[int, list[Point]] = {}
 
-    def pack(self, effort: int) -> None:
-        """Find better packings of the columns that the orders leave open, as hard as `effort` says."""
+    def pairs(self) -> tuple[Ints, Ints]:
+        """(machines not spot, machines) [K, U] of the packings known of every column, the first one repeated."""
+        most = max(map(len, self._found.values()), default=1)
+        firm, machines = np.repeat(self._best[None], most, axis=0), np.repeat(self._machines[None], most, axis=0)
+        for u, points in self._found.items():
+            firm[:, u], machines[:, u] = zip(*(self.used(point) for point in (points + points[:1] * most)[:most]),
+                                             strict=True)
+        return firm, machines
+
+    def needed(self) -> Needed:
+        """The machines of all packings known, slot by slot."""
+        which, (firm, machines), order = self.which, self.pairs(), self._order.copy()
+        for u in self._found:
+            order[u] = self.simple_order(u)
+        return Needed(firm[:, which], machines[:, which], self.low_firm[which], self.low[which], self.least[which],
+                      order[which], self)
+
+    def pack(self, effort: int, only: Bools | None = None) -> None:
+        """Find better packings of the columns that the orders leave open, as hard as `effort` says.
+
+        `only` [U] are the columns to look at; all where it is not given.
+        """
+        chosen = np.ones(len(self.counts), np.bool_) if only is None else only
         if effort > 0:
-            for u in np.flatnonzero(~self.least):
+            for u in np.flatnonzero(~self.least & chosen):
                 self._improve(int(u))
         if effort > 1:
-            for u in np.flatnonzero(~self.least):
+            for u in np.flatnonzero(~self.least & chosen):
                 if self.counts[u].sum() <= SEARCHED:
                     self._close(int(u))
 

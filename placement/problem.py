@@ -12,6 +12,7 @@ the triple (candidate, variant, start slot), with the variant's speed equal to t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Literal
@@ -286,6 +287,30 @@ class Interference:
     pools: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Joint sample paths of demand: path i of every load belongs together. N paths, B loads, S streams, V variants.
+
+    In every pool and slot the machines must hold the replicas of at least `share` of the paths. `loads` [B, N, T] are
+    replicas before shares and hardware, kept as short integers where they fit; `load` [S] is a stream's row of it, -1
+    where its variants need the same on every path. On path i a copy of variant v, of a stream with `portion` [S] of the
+    load, needs ceil(loads[i] x portion / max(1, copies - 1) / `throughput` [V]); a batch variant runs the largest of
+    these, without throughput, in the slots of its runs. A stream with a load has rows and levels of its own quantile.
+    """
+
+    share: float
+    loads: NDArray[np.int16] | NDArray[np.int32]
+    load: Ints
+    portion: Floats
+    throughput: Floats
+
+    @property
+    def needed(self) -> int:
+        """How many paths must be held: the share, rounded up."""
+        count: int = self.loads.shape[1]
+        return math.ceil(self.share * count - 1e-9)
+
+
 NO_LIMITS, NO_COMMITMENTS = Limits(), Commitments()
 
 
@@ -296,7 +321,8 @@ class Problem:
     `domains` of None: every cluster is a failure domain by itself (see `failure_domains`). `survival`
     of None asks for none. `incumbent` is None where
     no plan is in force. `parts` is None where no stream may be split; `layers` where none is.
-    `interference` is None where nobody is known to slow another down.
+    `interference` is None where nobody is known to slow another down. `paths` of None: every unit needs
+    what its variant says; else pools are sized on joint demand.
     """
 
     slots: int
@@ -318,11 +344,12 @@ class Problem:
     parts: Parts | None = None
     layers: Layers | None = None
     interference: Interference | None = None
+    paths: Paths | None = None
 
     def __post_init__(self) -> None:
         for part in (self.clusters, self.pools, self.offers, self.workloads, self.streams, self.candidates,
                      self.variants, self.flows, self.domains, self.incumbent, self.limits, self.commitments, self.parts,
-                     self.layers, self.interference):
+                     self.layers, self.interference, self.paths):
             for column in fields(part) if part is not None else ():
                 if isinstance(array := getattr(part, column.name), np.ndarray):
                     array.setflags(write=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from placement.packing import Needed
+from placement.packing import Pairs
 from placement.problem import Bools, Floats, Ints
 from placement.purchase import COMMITTED, OWNED, SPOT, Terms, buy
 
@@ -82,7 +82,7 @@ def there_after(offered: Terms, pool: int, counts: Ints, assured: Ints) -> tuple
     return np.minimum(held + assured, most), np.minimum(held + assured + counts[SPOT], most)
 
 
-def hold(pool: int, offered: Terms, need: Needed, counts: Ints, wanted: Wanted) -> Ints | None:
+def hold(pool: int, offered: Terms, need: Pairs, counts: Ints, wanted: Wanted) -> Ints | None:
     """Counts [4, T] that meet the pool's needs and are what is wanted after a loss, the cheapest found; None if none.
 
     `counts` are the cheapest without that.
@@ -121,7 +121,7 @@ def _floor(offered: Terms, pool: int, counts: Ints, room: list[tuple[int, int, f
     return floor
 
 
-def _bought(pool: int, offered: Terms, need: Needed, counts: Ints, room: list[tuple[int, int, float]],
+def _bought(pool: int, offered: Terms, need: Pairs, counts: Ints, room: list[tuple[int, int, float]],
             level: int) -> Ints:
     """The cheapest counts when that level is paid for anyway."""
     floor, owned = _floor(offered, pool, counts, room, level), offered.owned.copy()

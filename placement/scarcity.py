@@ -95,9 +95,10 @@ def bought_again_usd(problem: Problem, solution: Solution) -> Floats:
         then = terms(more_of(problem, Purchase(purchase)))
         for o in np.flatnonzero(full & (problem.offers.purchase == purchase)).tolist():
             pool = int(problem.offers.pool[o])
-            packed = needed(loads[pool], problem.shapes, problem.pools.room[pool], effort=0)
-            firm, total = running[pool, : Purchase.SPOT].sum(axis=0), running[pool].sum(axis=0)
-            ways = np.vstack([firm, packed.firm]), np.vstack([total, packed.machines])
+            ways = running[pool, : Purchase.SPOT].sum(axis=0)[None], running[pool].sum(axis=0)[None]
+            if problem.paths is None:  # else what one row needs says nothing
+                packed = needed(loads[pool], problem.shapes, problem.pools.room[pool], effort=0)
+                ways = np.vstack([ways[0], packed.firm]), np.vstack([ways[1], packed.machines])
             before, after = (buy(pool, offered, *ways) for offered in (now, then))
             saved[o] = max(0.0, before.cost_usd - after.cost_usd)
     return saved

@@ -14,7 +14,7 @@ from placement.picking import least_priced
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Units
 from placement.search import draw, improve
-from placement.shortlist import Shortlist, keys
+from placement.shortlist import Shortlist, keys, listed_again
 from placement.weights import stack, undominated
 
 
@@ -140,6 +140,11 @@ class Searcher:
         """Forget what `squeeze` and `save` took away."""
         self._purse = make_purse(self._priced)
         self._rules = self._rules._replace(budget_usd=self._budget_usd)
+        self.book()
+
+    def need_as(self, problem: Problem) -> None:
+        """Units need from now on what this problem says: the same one, with other rows."""
+        self.units = listed_again(self.units, problem)
         self.book()
 
     def clear(self) -> None:

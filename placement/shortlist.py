@@ -202,11 +202,8 @@ def _table(problem: Problem, prices: Prices, choices: Choices, rows: Ints, units
     units = units[np.argsort(units[:, 0], kind="stable")]
     row, candidate, variant, start = (np.ascontiguousarray(column) for column in units.T)
     kinds, need = np.unique(variant * problem.slots + start, return_inverse=True)
-    needs = _needs(problem, *np.divmod(kinds, problem.slots))
-    need, busy, c = need.reshape(-1).astype(np.int64), needs > 0, problem.candidates
-    begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
-    end = np.where(busy.any(axis=1), problem.slots - busy[:, ::-1].argmax(axis=1), 0)
-    begin, end = begin.astype(np.int64), end.astype(np.int64)
+    needs, c = _needs(problem, *np.divmod(kinds, problem.slots)), problem.candidates
+    need, (begin, end) = need.reshape(-1).astype(np.int64), _busy(needs)
     usd = c.cost_usd[candidate] + c.user_usd[candidate] / choices.copies[row]
     scale = prices.cost_scale if prices.cost_scale > 0 else 1.0
     rents = _rents(tables(problem), candidate, need, needs, begin, end, prices.replica_usd)
@@ -233,6 +230,22 @@ def _rents(
         for t in range(begin[need[u]], end[need[u]]):
             found[u] += needs[need[u], t] * price[t]
     return found
+
+
+def listed_again(units: Shortlist, problem: Problem) -> Shortlist:
+    """The same units with the needs that this problem's variants have."""
+    first = np.unique(units.need, return_index=True)[1]
+    needs = _needs(problem, units.variant[first], units.start[first])
+    begin, end = _busy(needs)
+    return units._replace(needs=needs, begin=begin, end=end)
+
+
+def _busy(needs: Counts) -> tuple[Ints, Ints]:
+    """First slot and end of what each of `needs` [M, T] is; both 0 where it is nothing."""
+    busy = needs > 0
+    begin = np.where(busy.any(axis=1), busy.argmax(axis=1), 0)
+    end = np.where(busy.any(axis=1), needs.shape[1] - busy[:, ::-1].argmax(axis=1), 0)
+    return begin.astype(np.int64), end.astype(np.int64)
 
 
 def _needs(problem: Problem, variant: Ints, start: Ints) -> Counts:

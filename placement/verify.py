@@ -14,6 +14,7 @@ import numpy as np
 from placement.checks.interference import broken_interference
 from placement.checks.packs import unpacked
 from placement.checks.parts import broken_parts, whole_copies_up
+from placement.checks.pooled import broken_pools
 from placement.checks.shared import broken_limits, commitment_costs
 from placement.checks.shown_rows import Shown
 from placement.checks.survival import broken_survival
@@ -306,7 +307,12 @@ def _limits(problem: Problem, machines: Counts) -> Iterator[Violation]:
 
 
 def _room(problem: Problem, solution: Solution, packings: PackingRows | None) -> Iterator[Violation]:
-    """In every pool and slot the machines that run hold all replicas: firm ones off spot, each one whole."""
+    """In every pool and slot the machines that run hold all replicas: firm ones off spot, each one whole; where pools
+    are sized on sample paths, those of enough paths.
+    """
+    if problem.paths is not None:
+        yield from broken_pools(problem, solution, problem.paths)
+        return
     kinds = machines_by_kind(problem, solution.machines)
     needs = unit_needs(problem, solution.units)
     yield from broken_interference(problem, solution.units, needs)

@@ -16,6 +16,7 @@ from planner.bill import Bill, bill
 from planner.bought import plan_commitments
 from planner.formulate import Formulation
 from planner.left_out import left_out
+from planner.misses import misses
 from planner.multiplex import Sharing, sharing
 from planner.no_plan import NoPlan
 from planner.plan import (
@@ -56,6 +57,7 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
     """The plan that a feasible solution is; `attainment` comes from `placement.verify`."""
     account = bill(formulation, solution)
     groups = sharing(formulation.problem, solution)
+    missed, missed_in = misses(formulation, solution)
     mode = formulation.problem.objective.mode
     cost, bound = usd(account.cost_usd), _outward(proof.bound, mode)
     attained = round(attainment, 12)
@@ -70,6 +72,7 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         groups=_groups(formulation, groups), unplaced=_unplaced(formulation, solution, cost),
         interference=interfering(formulation, solution),
         scarce=scarce(formulation, solution, proof.worth, scenario.limits),
+        misses=missed, pool_misses=missed_in,
         reasons=reasons(formulation, solution, account, groups),
         provenance=provenance).with_id()
 

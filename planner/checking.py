@@ -24,6 +24,7 @@ from planner.errors import InputError
 from planner.formulate import Formulation, formulate
 from planner.frozen import cut_horizon, part_of
 from planner.interpret import copies_of, cuts_of, to_solution
+from planner.misses import understated
 from planner.packings import read_packings
 from planner.plan import OPTIMAL_GAP, Plan, content_id, read_plan
 from planner.resolve import resolve
@@ -204,6 +205,7 @@ def _figures(plan: Plan, scenario: Scenario, formulation: Formulation, solution:
         yield f"status is optimal, but the gap is {gap:.6g}; optimal needs {OPTIMAL_GAP:g} or less"
     yield from wrong_figures(plan, plan_commitments(scenario.commitments, formulation.problem, solution))
     yield from _unplaced(plan, formulation, solution)
+    yield from understated(plan, formulation, solution)
 
 
 def _unplaced(plan: Plan, formulation: Formulation, solution: Solution) -> Iterator[str]:

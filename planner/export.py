@@ -13,10 +13,11 @@ from planner.files import write_atomically
 from planner.profiles import Profiles
 from planner.scenario.model import Replicas, Scenario, Workload
 from planner.scenario.replica_rows import ReplicaRows
+from planner.scenario.sample_paths import SamplePaths
 from planner.scenario.tables import flat_columns
 from planner.scenario.yaml_file import dump_yaml
 
-MAIN, REPLICAS = "scenario.yaml", "replicas.parquet"
+MAIN, REPLICAS, PATHS = "scenario.yaml", "replicas.parquet", "paths.parquet"
 INLINE = 200
 """Lists longer than this are written as tables, which are quicker to read."""
 
@@ -31,11 +32,14 @@ def export_scenario(scenario: Scenario, profiles: Profiles | None, out_dir: Path
     if scenario.source_sha256 and out_dir.resolve() == scenario.folder.resolve():
         raise InputError([f"{out_dir}: holds the scenario itself: name another folder"])
     full, counts = _full(scenario, profiles)
-    rows = ReplicaRows({workload.name: at for at, workload in enumerate(full.workloads)}, counts)
+    paths = scenario.given_replicas.paths
+    rows = ReplicaRows({workload.name: at for at, workload in enumerate(full.workloads)}, counts, paths)
     content = full.model_dump(mode="json", by_alias=True, exclude_none=True)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(out_dir / REPLICAS, _replica_table(rows))
+        if paths.row:
+            write_atomically(out_dir / PATHS, _path_table(paths))
         for name in TABLES:
             if len(content[name]) > INLINE:
                 file = f"{name}.parquet"
@@ -57,12 +61,15 @@ def _full(scenario: Scenario, profiles: Profiles | None) -> tuple[Scenario, np.n
         counts = scenario.given_replicas.stack(names)
     else:
         counts = np.array(profiles.replicas)
-    workloads = tuple(_from_table(workload) for workload in filled.workloads)
+    paths = scenario.given_replicas.paths.row
+    workloads = tuple(_from_table(workload, workload.name in paths) for workload in filled.workloads)
     return filled.model_copy(update={"workloads": workloads}), counts
 
 
-def _from_table(workload: Workload) -> Workload:
-    return workload.model_copy(update={"replicas": Replicas(from_=REPLICAS, per_replica=workload.per_replica)})
+def _from_table(workload: Workload, on_paths: bool) -> Workload:
+    table = Replicas(paths=PATHS, per_replica=workload.per_replica) if on_paths else Replicas(
+        from_=REPLICAS, per_replica=workload.per_replica)
+    return workload.model_copy(update={"replicas": table})
 
 
 def _parquet(columns: dict[str, Any]) -> bytes:
@@ -74,7 +81,18 @@ def _parquet(columns: dict[str, Any]) -> bytes:
 
 
 def _replica_table(rows: ReplicaRows) -> bytes:
-    return _parquet({"workload": list(rows.row), **{str(t): rows.counts[:, t] for t in range(rows.counts.shape[1])}})
+    """Replicas of the workloads that have no sample paths."""
+    names = [name for name in rows.row if name not in rows.paths.row]
+    counts = rows.counts[[rows.row[name] for name in names]]
+    return _parquet({"workload": names, **{str(t): counts[:, t] for t in range(rows.counts.shape[1])}})
+
+
+def _path_table(paths: SamplePaths) -> bytes:
+    """A row for every workload and path."""
+    count = len(paths.path)
+    names, number = [name for name in paths.row for _ in range(count)], np.tile(paths.path, len(paths.row))
+    counts = paths.counts[list(paths.row.values())].reshape(len(names), -1)
+    return _parquet({"workload": names, "path": number, **{str(t): counts[:, t] for t in range(counts.shape[1])}})
 
 
 def _list_table(items: list[dict[str, Any]]) -> bytes:

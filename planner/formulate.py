@@ -21,6 +21,7 @@ from placement.problem import (
     Ints,
     Objective,
     Parts,
+    Paths,
     Problem,
     Streams,
     Variants,
@@ -183,7 +184,8 @@ def formulate(scenario: Scenario, profiles: Profiles, kept_copies: Copies | None
         _streams(demand, shape, slo, candidates, table), candidates, table, flows, domains=stated,
         survival=survival, limits=problem_limits(scenario, supply), commitments=problem_commitments(scenario, supply),
         parts=_parts(demand, table, speeds, parts.moves_usd),
-        interference=problem_interference(scenario.interference, demand, supply))
+        interference=problem_interference(scenario.interference, demand, supply),
+        paths=_paths(profiles, demand, table, speeds))
     names = Names(tuple(workload.name for workload in demand.workloads), tuple(c.name for c in supply.clusters),
                   supply.names, demand.names, losses.names, tuple(limit.name for limit in scenario.limits),
                   tuple(commitment.name for commitment in scenario.commitments))
@@ -336,6 +338,19 @@ def _shapes(demand: Demand) -> tuple[Floats, list[int], Ints]:
     resources = np.flatnonzero(amounts.any(axis=0)).tolist() or [RESOURCES.index("vcpu")]
     shapes, shape = np.unique(amounts[:, resources], axis=0, return_inverse=True)
     return shapes, resources, shape.reshape(-1)
+
+
+def _paths(profiles: Profiles, demand: Demand, table: Variants, speeds: Speeds) -> Paths | None:
+    """Joint sample paths, where pools are sized on them."""
+    needs = profiles.paths
+    if needs is None:
+        return None
+    row = np.full(len(demand.workloads), -1)
+    row[needs.workload] = np.arange(len(needs.workload))
+    batch = np.array([workload.batch is not None for workload in demand.workloads])[demand.workload[table.stream]]
+    speed = speeds.value[speeds.first[table.stream] + table.speed]
+    loads = needs.loads if len(needs.workload) else np.zeros((0, needs.count, demand.replicas.shape[1]), np.int16)
+    return Paths(needs.level, loads, row[demand.workload], demand.share, np.where(batch, 1.0, speed))
 
 
 def _workloads(demand: Demand) -> Workloads:

@@ -94,4 +94,4 @@ def _with_workloads(scenario: Scenario, added: tuple[Workload, ...]) -> Scenario
     counts = np.vstack([rows.counts, ones]) if len(rows.row) else ones
     digest = hashlib.sha256(f"{scenario.source_sha256} with diagnostics".encode()).hexdigest()
     larger = scenario.model_copy(update={"workloads": (*scenario.workloads, *added)})
-    return larger.with_source(scenario.folder, digest, ReplicaRows(row, counts))
+    return larger.with_source(scenario.folder, digest, ReplicaRows(row, counts, rows.paths))

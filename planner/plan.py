@@ -134,10 +134,25 @@ class Scarce(_Part):
 
 
 class Miss(_Part):
-    """The chance that a workload gets less than it needs."""
+    """The chance that a pool of a workload has too little room: in the slot where that is likeliest, and on average
+    over the slots in which the workload asks for anything; `held_out` is that average on paths that sizes were not
+    made from.
+    """
 
     workload: str
     chance: float
+    mean: float | None = None
+    held_out: float | None = None
+
+
+class PoolMiss(_Part):
+    """The same of a pool, over the slots in which it is asked for anything."""
+
+    cluster: str
+    pool: str
+    chance: float
+    mean: float
+    held_out: float
 
 
 class Relaxation(_Part):
@@ -188,6 +203,24 @@ class Interfering(_Part):
     slowed: Row[Slowed] = ()
 
 
+class PathTable(_Part):
+    """A table of sample paths, as the scenario names it, and the SHA-256 of its bytes."""
+
+    file: str
+    sha256: str
+
+
+class UsedPaths(_Part):
+    """The joint sample paths that pools were sized on: how many there are, how many must find room, the tables, and how
+    many workloads run on some of them only (drawn by name, path and the plan's seed).
+    """
+
+    count: int
+    needed: int
+    files: Row[PathTable] = ()
+    drawn: int = 0
+
+
 class Provenance(_Part):
     """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
     `what_if` are changes to the scenario under which the plan was made.
@@ -205,6 +238,7 @@ class Provenance(_Part):
     what_if: Row[str] = ()
     down: Row[str] = ()
     max_moves: Annotated[int, Field(ge=0)] | None = None
+    paths: UsedPaths | None = None
 
 
 class Held(_Part):
@@ -300,6 +334,7 @@ class Plan(_Part):
     scarce: Row[Scarce] = ()
     misses: Row[Miss] = ()
     interference: Interfering | None = None
+    pool_misses: Row[PoolMiss] = ()
     conflict: Row[str] = ()
     relaxations: Row[Relaxation] = ()
     reasons: Row[Reason] = ()
@@ -307,13 +342,13 @@ class Plan(_Part):
     tables: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `what_if`, the horizon's `periods`
-        and the `part` of fallbacks only where there are any.
+        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `pool_misses`, `what_if`, `paths`,
+        the horizon's `periods` and the `part` of fallbacks only where there are any.
         """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
-        for name in ("commitments", "interference"):
+        for name in ("commitments", "interference", "pool_misses"):
             if not content[name]:
                 del content[name]
         if not any(row["part"] for row in content["fallbacks"]):
@@ -322,7 +357,7 @@ class Plan(_Part):
         for name in ("tables", "frozen"):
             if content[name] is None:
                 del content[name]
-        for name in ("what_if", "down", "max_moves"):
+        for name in ("what_if", "down", "max_moves", "paths"):
             if not content["provenance"][name] and content["provenance"][name] != 0:
                 del content["provenance"][name]
         return content

@@ -20,6 +20,7 @@ from placement.complete import Shortfall, complete
 from placement.engines import missing
 from placement.evidence import no_prices
 from placement.overload import overload
+from placement.pooled_rows import relaxed
 from placement.result import Result, Settings, Solution
 from placement.shown import packing_rows
 from placement.solvers import SOLVERS
@@ -34,6 +35,7 @@ from planner.errors import InputError
 from planner.formulate import Formulation, formulate, problem_objective
 from planner.in_force import InForce, Standing, formulate_from, start_from
 from planner.left_out import left_out
+from planner.misses import used_paths
 from planner.no_plan import NoPlan, why_no_plan
 from planner.packings import packing_table, write_packings
 from planner.plan import Plan, Provenance, Relaxation, Unplaced, write_plan
@@ -252,13 +254,15 @@ class Job:
         """Formulate what is prepared as the request's objective and what-if ask. Raises InputError."""
         objective = request.objective(prepared.scenario.objective)
         asked = prepared.scenario.model_copy(update={"objective": objective})
+        _refuse_pooled(request, prepared.profiles)
         frozen, profiles = None, prepared.profiles
         if request.in_force is not None:
             asked, profiles, frozen = start_from(request.in_force, asked, profiles)
         scenario, profiles = apply(request.what_if, asked, profiles)
         provenance = own_provenance(prepared.source_sha256, prepared.catalog.as_of, request.solver, request.seed,
                                     objective)
-        provenance = provenance.model_copy(update={"what_if": tuple(str(change) for change in request.what_if)})
+        provenance = provenance.model_copy(update={
+            "what_if": tuple(str(change) for change in request.what_if), "paths": used_paths(scenario, profiles)})
         if request.in_force is None:
             return cls(scenario, profiles, formulate(scenario, profiles), request, provenance, prepared.catalog)
         formulation, standing = formulate_from(scenario, profiles, request.in_force, frozen)
@@ -281,7 +285,7 @@ class Job:
         rejected = hopeless(self.formulation)
         if rejected is not None:
             return self.refuse(rejected, "every workload's rules, one pool at a time", end, interrupted)
-        if (crowd := overload(self.formulation.problem)) is not None:
+        if (crowd := overload(relaxed(self.formulation.problem))) is not None:
             where = f"room in slot {crowd.slot}, even if replicas could be cut (linear program)"
             return self.refuse(self.most_that_fits(end, interrupted), where, end, interrupted)
         left_s = max(0.1, end - time.monotonic() - _reserve_s(self.formulation, time_limit_s))
@@ -340,8 +344,13 @@ class Job:
         return replace(planned, certificate=certificate_of(planned.plan, certificate, self.formulation))
 
     def _packings(self, solution: Solution) -> pa.Table | None:
-        """All slots where they are asked for; else, where a simple order fails in any, those (of a small plan, all)."""
+        """All slots where they are asked for; else, where a simple order fails in any, those (of a small plan, all).
+
+        None where pools are sized on sample paths: each of them has a packing of its own.
+        """
         problem = self.formulation.problem
+        if problem.paths is not None:
+            return None
         rows = packing_rows(problem, solution, hard_only=not self.request.packings)
         if len(rows.unit) and not self.request.packings and _cells(self.formulation) <= SMALL:
             rows = packing_rows(problem, solution)
@@ -419,6 +428,16 @@ class Job:
         missing = np.unique(workload[~placed]).tolist()
         return {formulation.names.workloads[w]: left_out(formulation, result.solution, w, 0.0)
                 for w in missing if not problem.workloads.droppable[w]}
+
+
+def _refuse_pooled(request: PlanRequest, profiles: Profiles) -> None:
+    """Raise InputError for what is not there with sizing: pooled."""
+    if profiles.paths is None:
+        return
+    if request.packings:
+        raise InputError(["packings: not available with sizing: pooled, where every sample path has its own"])
+    if request.in_force is not None:
+        raise InputError(["incumbent: waves from a plan in force are not available yet with sizing: pooled"])
 
 
 def own_provenance(scenario_sha256: str, catalog_as_of: str, solver: str, seed: int,

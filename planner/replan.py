@@ -125,6 +125,7 @@ class _Case:
         given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
         scenario = resolve(given, catalog)
         scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
+        _refuse_pooled(scenario)
         if scenario.interference:
             pair = f"{scenario.interference[0].workload} beside {scenario.interference[0].other}"
             why = "mending a plan with interference is not available yet"
@@ -315,6 +316,13 @@ def _refuse(plan: Plan) -> None:
         raise InputError([f"provenance.what_if: {change}: mending a what-if is not available yet; replan a real plan"])
     if plan.plan_id and plan.plan_id != content_id(plan.to_dict()):
         raise InputError([f"plan_id: {plan.plan_id}: not the content's: the plan was changed after it was made"])
+
+
+def _refuse_pooled(scenario: Scenario) -> None:
+    """Raise InputError where pools are sized on joint demand: a repair buys for each workload's own row."""
+    if scenario.sizing == "pooled":
+        why = "mending a plan that is sized on joint demand is not available yet"
+        raise InputError([f"sizing: pooled: {why}; plan anew with planner what-if --remove-cluster"])
 
 
 def _down(scenario: Scenario, plan: Plan, request: ReplanRequest) -> frozenset[str]:

@@ -129,7 +129,7 @@ def replay(source: Path | Scenario, plan: Path, actual: Path, asked: Asked | Non
     """Run the demand in the table `actual` against a plan. Raises InputError for what cannot be read or compared."""
     def recorded(scenario: Scenario, profiles: Profiles) -> Profiles:
         names = [workload.name for workload in profiles.workloads]
-        return replace(profiles, replicas=read_demand(actual, names, scenario.horizon))
+        return replace(profiles, replicas=read_demand(actual, names, scenario.horizon), paths=None)
 
     opened, asked = open_plan(source, plan, catalog, recorded), asked or Asked()
     if opened.solution is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from placement.overload import overload
+from placement.pooled_rows import relaxed
 from placement.result import Result, Settings
 from placement.standby import Standby
 from placement.verify import verify
@@ -66,8 +67,9 @@ class Trials:
         try:
             scenario = resolve(scenario, self.catalog)
             rows = [self._row[workload.name] for workload in scenario.workloads]
+            paths = self.profiles.paths.of(rows) if self.profiles.paths is not None else None
             profiles = replace(self.profiles, workloads=scenario.workloads, replicas=self.profiles.replicas[rows],
-                               why=tuple(self.profiles.why[row] for row in rows))
+                               paths=paths, why=tuple(self.profiles.why[row] for row in rows))
             return formulate(scenario, profiles)
         except InputError:
             return None
@@ -84,7 +86,7 @@ class Trials:
         formulation = self.formulated(scenario) if self.left_s > 0 else None
         if formulation is None:
             return None
-        if hopeless(formulation) is not None or overload(formulation.problem) is not None:
+        if hopeless(formulation) is not None or overload(relaxed(formulation.problem)) is not None:
             return False
         result = self._solve(formulation, min(seconds, self.left_s), any_plan=True)
         return self._holds(formulation, result)

@@ -21,13 +21,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import floor, isfinite
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.demand import whole
 from planner.errors import InputError
-from planner.profiles.model import Profiles
+from planner.profiles.model import Counts, Profiles
 from planner.scenario.fields import did_you_mean
 from planner.scenario.model import Cluster, Offer, Pool, Scenario, Workload
 from planner.scenario.refused import REFUSED
@@ -200,18 +201,34 @@ def _demand(changes: Sequence[Change], profiles: Profiles) -> Profiles:
     asked = [change for change in changes if change.what == "demand"]
     if not asked:
         return profiles
-    replicas = profiles.replicas.astype(float)
-    for change in asked:
-        rows = selected(change.selector, profiles.workloads, str(change))
-        assert change.amount is not None
-        factor = change.amount.factor
-        replicas[rows] = replicas[rows] * factor if factor is not None else change.amount.of(0.0)
-    most = float(replicas.max(initial=0.0))
-    if not isfinite(most) or most > MOST:
-        raise InputError([f"{asked[-1]}: {most:.6g} replicas in one slot: at most {MOST} are allowed"])
-    counts = whole(replicas).astype(np.int32)
-    counts.setflags(write=False)
-    return replace(profiles, replicas=counts)
+    rows = [(selected(change.selector, profiles.workloads, str(change)), change) for change in asked]
+    counts = _changed(profiles.replicas, rows)
+    if profiles.paths is None:
+        return replace(profiles, replicas=counts)
+    of = {int(w): at for at, w in enumerate(profiles.paths.workload)}
+    on_paths = [([of[w] for w in chosen if w in of], change) for chosen, change in rows]
+    return replace(profiles, replicas=counts, paths=replace(
+        profiles.paths, counts=_changed(profiles.paths.counts, on_paths)))
+
+
+def _changed(replicas: NDArray[np.integer[Any]], rows: Sequence[tuple[list[int], Change]]) -> Counts:
+    """Replicas [n, ..., T] after changes of some rows each, rounded up once."""
+    found = replicas.astype(np.int32)
+    for at in sorted({at for chosen, _ in rows for at in chosen}):
+        amount = found[at].astype(float)
+        for change in (change for chosen, change in rows if at in chosen and change.amount is not None):
+            factor = change.amount.factor if change.amount else None
+            amount = amount * factor if factor is not None else np.full_like(amount, _value(change))
+        most = float(amount.max(initial=0.0))
+        if not isfinite(most) or most > MOST:
+            raise InputError([f"{rows[-1][1]}: {most:.6g} replicas in one slot: at most {MOST} are allowed"])
+        found[at] = whole(amount)
+    found.setflags(write=False)
+    return found
+
+
+def _value(change: Change) -> float:
+    return change.amount.of(0.0) if change.amount else 0.0
 
 
 def _remove(change: Change, scenario: Scenario, profiles: Profiles) -> tuple[Scenario, Profiles]:
@@ -319,6 +336,8 @@ def _with_slo(workload: Workload, field: str, amount: Amount) -> Workload:
 def _survive(change: Change, scenario: Scenario, profiles: Profiles) -> tuple[Scenario, Profiles]:
     if any(rule.field == "survive" and rule.when(change.selector) for rule in REFUSED):
         raise InputError([f"{change}: not available yet: use none"])
+    if scenario.sizing == "pooled" and change.selector != "none":
+        raise InputError([f"{change}: not available yet with sizing: pooled: use none"])
     return scenario.model_copy(update={"survive": change.selector}), profiles
 
 

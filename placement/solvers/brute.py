@@ -7,6 +7,7 @@ of places for every stream, machines filled one replica at a time, every number 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil
@@ -18,7 +19,7 @@ from placement.problem import Floats, Problem, Purchase
 from placement.result import Fallbacks, Result, Settings, Solution, Units, Watch
 from placement.shared import has_shared
 from placement.solvers import brute_shared
-from placement.solvers.brute_losses import Fallback, Items, Surviving, maps
+from placement.solvers.brute_losses import Demand, Fallback, Items, OnPaths, Surviving, maps
 
 MOST_PLANS = 300_000
 """Largest number of plans that are tried."""
@@ -262,7 +263,16 @@ Rooms = tuple[tuple[float, ...], ...]
 
 
 def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int,
-            fallbacks: tuple[Fallback, ...] = ()) -> tuple[Items, ...]:
+            fallbacks: tuple[Fallback, ...] = ()) -> tuple[Demand, ...]:
+    """What a pool is asked for, slot by slot: its replicas, on every sample path where it is sized on those."""
+    if problem.paths is None:
+        return _items(problem, plan, pool, fallbacks)
+    on_each = [_items(problem, plan, pool, path=i) for i in range(problem.paths.loads.shape[1])]
+    return tuple(OnPaths(slot, problem.paths.needed) for slot in zip(*on_each, strict=True))
+
+
+def _items(problem: Problem, plan: tuple[Choice, ...], pool: int, fallbacks: tuple[Fallback, ...] = (),
+           path: int = -1) -> tuple[Items, ...]:
     """The replicas in a pool, slot by slot, with those that fall back to it."""
     slots: list[list[tuple[int, bool]]] = [[] for _ in range(problem.slots)]
     slower = _slower(problem, plan, pool)
@@ -271,7 +281,7 @@ def _demand(problem: Problem, plan: tuple[Choice, ...], pool: int,
         item = (int(problem.streams.shape[stream]), not problem.streams.preemptible[stream])
         for candidate, variant, start in choice:
             if problem.candidates.pool[candidate] == pool:
-                for slot, count in _replicas(problem, variant, start):
+                for slot, count in _replicas(problem, variant, start, path):
                     factor = slower.get((int(problem.streams.workload[stream]), slot), 1.0)
                     slots[slot].extend([item] * ceil(count / factor - 1e-9))
     return tuple(tuple(sorted(items)) for items in slots)
@@ -284,7 +294,7 @@ def _slower(problem: Problem, plan: tuple[Choice, ...], pool: int) -> dict[tuple
         return left
     there = {(int(problem.streams.workload[stream]), slot) for stream, choice in enumerate(plan)
              for candidate, variant, start in choice if problem.candidates.pool[candidate] == pool
-             for slot, count in _replicas(problem, variant, start) if count}
+             for slot, count in _replicas(problem, variant, start, -1) if count}
     for slowed, by, factor, pools in zip(table.slowed, table.by, table.factor, table.pools, strict=True):
         for slot in range(problem.slots):
             if pools[pool] and {(slowed, slot), (by, slot)} <= there:
@@ -292,14 +302,27 @@ def _slower(problem: Problem, plan: tuple[Choice, ...], pool: int) -> dict[tuple
     return left
 
 
-def _replicas(problem: Problem, variant: int, start: int) -> Iterator[tuple[int, int]]:
-    v = problem.variants
+def _replicas(problem: Problem, variant: int, start: int, path: int) -> Iterator[tuple[int, int]]:
+    """(slot, replicas) of a copy, on a sample path if there are any."""
+    v, row = problem.variants, _on_path(problem, variant, path)
     if v.row[variant] >= 0:
-        yield from enumerate(v.rows[v.row[variant]].tolist())
+        yield from enumerate(v.rows[v.row[variant]].tolist() if row is None else row)
         return
+    level = int(v.level[variant]) if row is None else max(row)
     for run in range(int(v.runs[variant])):
         for slot in range(int(v.length[variant])):
-            yield start + run * int(v.period[variant]) + slot, int(v.level[variant])
+            yield start + run * int(v.period[variant]) + slot, level
+
+
+def _on_path(problem: Problem, variant: int, path: int) -> list[int] | None:
+    """Replicas in every slot that a copy asks for on a path; None where its stream has no paths."""
+    paths, v = problem.paths, problem.variants
+    stream = int(v.stream[variant])
+    if paths is None or paths.load[stream] < 0:
+        return None
+    each = float(paths.portion[stream]), max(1, int(v.copies[variant]) - 1), float(paths.throughput[variant])
+    loads = paths.loads[paths.load[stream], path].tolist()
+    return [math.ceil(load * each[0] / each[1] / each[2] - 1e-9) for load in loads]
 
 
 class _Shop:
@@ -326,15 +349,15 @@ class _Shop:
         self.run = lru_cache(maxsize=None)(self._run)
         self.firm_needed = lru_cache(maxsize=None)(self._firm_needed)
 
-    def buy_surviving(self, demand: tuple[Items, ...],
-                      after: tuple[tuple[Items, ...], ...]) -> tuple[float, list[tuple[int, ...]]]:
+    def buy_surviving(self, demand: tuple[Demand, ...],
+                      after: tuple[tuple[Demand, ...], ...]) -> tuple[float, list[tuple[int, ...]]]:
         """The same with room for each of `after` after its loss."""
         if not after:
             return self.buy(demand)
         usd, counts = self.surviving(demand, after)
         return usd, [tuple(row) for row in counts]
 
-    def _buy(self, demand: tuple[Items, ...]) -> tuple[float, list[tuple[int, ...]]]:
+    def _buy(self, demand: tuple[Demand, ...]) -> tuple[float, list[tuple[int, ...]]]:
         """(USD, machines of each offer slot by slot): the cheapest over all numbers of machines held."""
         levels: list[Sequence[int | None]] = [
             range(min(owned), max(min(owned), *most) + 1) if fixed else [None]
@@ -352,7 +375,7 @@ class _Shop:
                 best = (usd, [machines for _, machines in run])
         return best
 
-    def _run(self, slot: int, items: Items, caps: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
+    def _run(self, slot: int, items: Demand, caps: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
         """(USD, machines of each offer) in one slot, at most `caps` of each."""
         best: tuple[float, tuple[int, ...]] = (float("inf"), ())
         price = [usd[slot] for usd in self.run_usd]
@@ -365,8 +388,10 @@ class _Shop:
                 best = (usd, counts)
         return best
 
-    def _firm_needed(self, items: Items, spot: int) -> int:
+    def _firm_needed(self, items: Demand, spot: int) -> int:
         """The fewest machines that are not spot, beside so many spot machines, that hold these replicas."""
+        if isinstance(items, OnPaths):
+            return sorted(self.firm_needed(one, spot) for one in items.paths)[items.needed - 1]
         return next(firm for firm in range(len(items) + 1) if self._fits(items, firm, spot))
 
     def _fits(self, items: Items, firm: int, spot: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from placement.problem import Problem, Purchase
 
@@ -15,6 +16,22 @@ Items = tuple[tuple[int, bool], ...]
 """Replicas in a slot: (shape, firm) of each, sorted."""
 Fallback = tuple[int, int, int, Unit]
 """(loss, stream, copy, where it goes)."""
+
+
+@dataclass(frozen=True)
+class OnPaths:
+    """The replicas of one slot on every sample path, of which `needed` must find room."""
+
+    paths: tuple[Items, ...]
+    needed: int
+
+    def __len__(self) -> int:
+        """The most replicas on any path."""
+        return max(map(len, self.paths))
+
+
+Demand = Items | OnPaths
+"""What a pool is asked for in a slot."""
 
 
 def maps(problem: Problem, plan: Plan, loss: int) -> Iterator[tuple[Fallback, ...]]:

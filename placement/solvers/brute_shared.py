@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from placement.problem import Floats, Problem, Purchase
+from placement.solvers.brute_losses import Demand
 
-Items = tuple[tuple[int, bool], ...]
 Counts = tuple[int, ...]
 
 
@@ -32,10 +32,10 @@ class Shop(Protocol):
     most: list[int]
     max: list[list[int]]
 
-    def buy(self, demand: tuple[Items, ...]) -> tuple[float, list[Counts]]:
+    def buy(self, demand: tuple[Demand, ...]) -> tuple[float, list[Counts]]:
         """(USD, machines of each offer slot by slot) when the pool shares nothing."""
 
-    def firm_needed(self, items: Items, spot: int) -> int:
+    def firm_needed(self, items: Demand, spot: int) -> int:
         """The fewest machines that are not spot, beside so many spot machines, that hold these replicas."""
 
 
@@ -75,7 +75,7 @@ class Together:
         self.sharing = np.flatnonzero(touched).tolist()
         self.ways = lru_cache(maxsize=None)(self._ways)
 
-    def buy(self, demands: Sequence[tuple[Items, ...]]) -> tuple[float, list[list[Counts]], Floats]:
+    def buy(self, demands: Sequence[tuple[Demand, ...]]) -> tuple[float, list[list[Counts]], Floats]:
         """(USD, machines of each pool's offers slot by slot, what is bought of commitments)."""
         alone = {pool: self.shops[pool].buy(demands[pool]) for pool in range(len(self.shops))}
         usd = sum(alone[pool][0] for pool in alone if pool not in self.sharing)
@@ -91,7 +91,7 @@ class Together:
                 bought[pool] = [slot[at] for slot in counts]
         return usd + best, bought, level
 
-    def _levels(self, pool: int, demand: tuple[Items, ...]) -> list[tuple[int | None, ...]]:
+    def _levels(self, pool: int, demand: tuple[Demand, ...]) -> list[tuple[int | None, ...]]:
         """Every number of machines held of a pool's offers; None for those that are not held."""
         shop, useful = self.shops[pool], [max(len(items), n) for items, n in zip(demand, self.shops[pool].least,
                                                                                 strict=True)]
@@ -100,7 +100,7 @@ class Together:
             if fixed else [None] for fixed, owned, most in zip(shop.fixed, shop.owned, shop.max, strict=True)]
         return list(itertools.product(*levels))
 
-    def _with_held(self, demands: Sequence[tuple[Items, ...]],
+    def _with_held(self, demands: Sequence[tuple[Demand, ...]],
                    held: tuple[tuple[int | None, ...], ...]) -> tuple[float, list[tuple[Counts, ...]], Floats] | None:
         """The best when so many are held: (USD, machines by slot, sharing pool and offer, units bought)."""
         ways = [self._slot(demands, held, t) for t in range(self.problem.slots)]
@@ -127,7 +127,7 @@ class Together:
         counts = [combos[int(choice[t][at])] for t, combos in enumerate(ways)]
         return float(total[at]) + paid, counts, level - c.owned
 
-    def _slot(self, demands: Sequence[tuple[Items, ...]], held: tuple[tuple[int | None, ...], ...],
+    def _slot(self, demands: Sequence[tuple[Demand, ...]], held: tuple[tuple[int | None, ...], ...],
               t: int) -> list[tuple[Counts, ...]]:
         """Mixes of machines by sharing pool and offer that hold a slot's replicas within all shared limits."""
         options = []
@@ -138,7 +138,7 @@ class Together:
                 min(most[t], useful, useful if n is None else n) for most, n in zip(shop.max, levels, strict=True))))
         return [mix for mix in itertools.product(*options) if self._kept(mix, held, t)]
 
-    def _ways(self, pool: int, t: int, items: Items, caps: Counts) -> list[Counts]:
+    def _ways(self, pool: int, t: int, items: Demand, caps: Counts) -> list[Counts]:
         """Machines of each offer, at most `caps`, that hold the replicas, none of them to spare."""
         shop, found = self.shops[pool], list[Counts]()
         for counts in itertools.product(*(range(cap + 1) for cap in caps)):

@@ -18,6 +18,7 @@ import pulp
 from placement.formulation import too_many_sets
 from placement.interference import LEFT_OUT
 from placement.mip import Model
+from placement.options import no_paths
 from placement.parts import SPLITS
 from placement.problem import Problem
 from placement.result import Result, Settings, Watch
@@ -38,7 +39,7 @@ def supports(problem: Problem) -> str | None:
         return SPLITS
     if problem.interference is not None:
         return LEFT_OUT
-    return too_many_sets(problem)
+    return no_paths(problem) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

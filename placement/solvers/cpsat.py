@@ -17,6 +17,7 @@ from placement.formulation import too_many_sets
 from placement.interference import LEFT_OUT
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
+from placement.options import no_paths
 from placement.parts import SPLITS
 from placement.problem import Floats, Ints, Problem
 from placement.result import Result, Settings, Watch
@@ -44,7 +45,7 @@ def supports(problem: Problem) -> str | None:
         return LEFT_OUT
     if not problem.commitments.by_machine.all():
         return "a commitment is in USD per hour, of which any part may be bought; cp-sat decides in whole numbers"
-    return too_many_sets(problem)
+    return no_paths(problem) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

@@ -21,7 +21,7 @@ from placement.domains import SLO_TOLERANCE, at_most_one_down, failure_domains
 from placement.formulation import cost_usd
 from placement.interference import LEFT_OUT
 from placement.needs import Load, has_spot
-from placement.options import needs_of
+from placement.options import needs_of, no_paths
 from placement.packing import needed
 from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
 from placement.purchase import buy, terms
@@ -39,9 +39,11 @@ Kind = tuple[int, bool]
 
 
 def supports(problem: Problem) -> str | None:
-    """None, or why this problem is refused: a pool with two offers of one purchase, limits that pools share or a limit
-    on moves.
+    """None, or why this problem is refused: a pool with two offers of one purchase, limits that pools share, a limit on
+    moves, or sample paths.
     """
+    if (why := no_paths(problem)) is not None:
+        return why
     if problem.incumbent is not None and problem.incumbent.most_moves is not None:
         return "it limits moves from a plan in force; first fit places everything anew"
     if problem.interference is not None:

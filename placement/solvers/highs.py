@@ -13,6 +13,7 @@ from placement.formulation import too_many_sets
 from placement.interference import LEFT_OUT
 from placement.mip import Model
 from placement.options import MAX_ENTRIES as MAX_ENTRIES  # what is written out without a limit on memory
+from placement.options import no_paths
 from placement.parts import SPLITS
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Status, Watch
@@ -39,7 +40,7 @@ def supports(problem: Problem) -> str | None:
         return SPLITS
     if problem.interference is not None:
         return LEFT_OUT
-    return too_many_sets(problem)
+    return no_paths(problem) or too_many_sets(problem)
 
 
 def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:

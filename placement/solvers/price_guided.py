@@ -27,6 +27,7 @@ from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.certificate import Certificate
 from placement.complete import Packings, Shortfall, complete
+from placement.descent import descend
 from placement.engines import ENGINES, Engine
 from placement.evidence import no_prices
 from placement.few_moves import FewMoves
@@ -35,6 +36,8 @@ from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.moves import most_moves
 from placement.needs import machines_by_kind, pool_loads
 from placement.options import too_large
+from placement.pooled_rows import relaxed
+from placement.pooled_teaching import PooledTeacher
 from placement.problem import Floats, Objective, Problem, Purchase
 from placement.result import Notary, Result, Settings, Solution, Status, Units, Watch
 from placement.scarcity import worth
@@ -88,6 +91,8 @@ _SEARCHING = 4.0
 _TURNS, _TURN_HEAT, _TURN_WORTH, _IDLE = 12, 0.2, 5e-4, 4
 """Turns over blocks until they are cold, the heat of the first; where one improves the plan by less than this share the
 whole is searched next, and after so many in a row that do not pay both end."""
+_TRIES_SIZE, _TRIES = 1e6, (20, 5000)
+"""Moves tried on sample paths: this many over paths x slots, within these limits."""
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
 
@@ -97,6 +102,8 @@ def supports(problem: Problem) -> str | None:
     if most_moves(problem) is not None and (problem.survival is not None or has_shared(problem)) and _too_many(problem):
         return ("it limits moves from a plan in force while losses must be survived or pools share limits or "
                 "commitments, and is too large to be solved exactly")
+    if problem.paths is not None and most_moves(problem) is not None:
+        return "it limits moves from a plan in force, and pools are sized on sample paths"
     pairs = np.stack([problem.offers.pool, problem.offers.purchase], axis=1)
     if len(np.unique(pairs, axis=0)) < len(pairs):
         return "a pool has two offers of one purchase; one of each is supported"
@@ -121,6 +128,7 @@ class _Run:
 
     def __init__(self, problem: Problem, settings: Settings, watch: Watch) -> None:
         self.problem, self.settings, self.watch = problem, settings, watch
+        self.below = relaxed(problem)  # what bounds are proven on: the problem itself, unless it has sample paths
         self.by_cost = problem.objective.mode == "min_cost"
         self.total = float(problem.workloads.weight.sum())
         began = time.monotonic()
@@ -223,8 +231,9 @@ class _Run:
         if searcher.missing:
             return True
         left_out = float(self.problem.workloads.weight[searcher.dropped].sum())
-        if not has_shared(self.problem) and not self.best.better(searcher.book(), left_out, self.by_cost):
-            return True  # where pools share, the search does not know what machines cost in the end
+        known = not has_shared(self.problem) and thread.pooled is None
+        if known and not self.best.better(searcher.book(), left_out, self.by_cost):
+            return True  # else the search does not know what machines cost in the end
         began = time.monotonic()
         solution = complete(self.problem, searcher.plan(), packings=packings, jointly=not self.large)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
@@ -261,7 +270,8 @@ def solve(problem: Problem, settings: Settings, watch: Watch) -> Result:
 
 def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Result, Prices | None]:
     """Place every stream whole; the prices too that guided the search, where there were any."""
-    if too_large(problem, _SMALL_ASSIGNMENT) and (held := read_assignment(problem)) is not None:
+    pooled = problem.paths is not None
+    if not pooled and too_large(problem, _SMALL_ASSIGNMENT) and (held := read_assignment(problem)) is not None:
         return solve_assignment(problem, held, settings, watch), None
     run = _Run(problem, settings, watch)
     if not _too_many(problem):
@@ -287,7 +297,7 @@ def _certificate(run: _Run) -> Certificate | None:
     if not run.settings.certify:
         return None
     if not run.bounded:
-        return no_prices(run.problem)
+        return no_prices(run.below)
     return run.bounding.certificate() if run.branching is None else run.branching.certificate()
 
 
@@ -295,7 +305,8 @@ def _searching(run: _Run) -> Callable[[_Run], None]:
     """How to search: near the plan in force, in blocks, or all at once."""
     if most_moves(run.problem) is not None:
         return _search_near
-    return _search_in_blocks if run.blocks > 1 else _search
+    blocks = run.blocks > 1 and run.problem.paths is None  # blocks know one row of replicas a unit
+    return _search_in_blocks if blocks else _search
 
 
 def _search_in_blocks(run: _Run) -> None:
@@ -370,8 +381,8 @@ def _take_whole(run: _Run, solution: Solution, phase: str) -> None:
 
 
 def _too_many(problem: Problem) -> bool:
-    """Whether the problem is too large for the exact solver."""
-    return (too_large(problem, _SMALL) or too_many_sets(problem)) is not None
+    """Whether the problem is too large for the exact solver, or has sample paths, which that does not know."""
+    return problem.paths is not None or (too_large(problem, _SMALL) or too_many_sets(problem)) is not None
 
 
 def _search_near(run: _Run) -> None:
@@ -390,7 +401,7 @@ def _prices(run: _Run) -> Prices | None:
         return run.bounding.prices
     if run.watch.stopped() or not len(run.problem.streams.shape):
         return None
-    bounding = Bounding(run.problem, run.settings.seed, run.watch.stopped, run.deadline)
+    bounding = Bounding(run.below, run.settings.seed, run.watch.stopped, run.deadline)
     for _ in range(_WORTH_ROUNDS):
         if not bounding.done:
             bounding.advance()
@@ -399,7 +410,7 @@ def _prices(run: _Run) -> Prices | None:
 
 def _bounding(run: _Run) -> Bounding | Ascent:
     """What raises the bound of a run."""
-    return _prover(run.problem, run.settings, run.stopped, run.deadline)
+    return _prover(run.below, run.settings, run.stopped, run.deadline)
 
 
 def _prover(problem: Problem, settings: Settings, stopped: Callable[[], bool], deadline: float) -> Bounding | Ascent:
@@ -444,7 +455,7 @@ def _without_plan(run: _Run) -> Result:
     """No plan was found: say whether that is a proof."""
     if run.proven_infeasible:
         return Result("infeasible", None, run.bound, "exact search found that not all that must be placed has room")
-    if run.by_cost and not run.stopped() and _impossible(run.problem, run.settings):
+    if run.by_cost and not run.stopped() and _impossible(run.below, run.settings):
         return Result("infeasible", None, run.bound, "Lagrangian bound: not all that must be placed has room")
     why = f" ({run.why_not})" if run.why_not else ""
     return Result("unknown", None, run.bound, f"no complete plan was found{why}; that none exists is not proven")
@@ -502,6 +513,16 @@ class _Thread:
     teacher: Teacher
     start: Callable[[Searcher, np.random.Generator], None]
     steering: Steering | None
+    pooled: PooledTeacher | None = None
+
+    def fit(self) -> None:
+        """Where pools are sized on sample paths: have the search need what the plan it holds does."""
+        if self.pooled is not None:
+            self.pooled.fit()
+
+    def teach(self) -> None:
+        """Have the search count what packing needs."""
+        (self.pooled or self.teacher).teach()
 
     def steer(self) -> None:
         """Have the search pay for what pools share by the plan it holds."""
@@ -553,7 +574,7 @@ def _raise_bound(run: _Run, best_usd: float) -> None:
             return
     if not run.bounding.done or not run.by_cost or isinstance(run.bounding, Ascent):
         return
-    run.branching = run.branching or Branching(run.problem, run.bounding, run.stopped)
+    run.branching = run.branching or Branching(run.below, run.bounding, run.stopped)
     branches = 0
     while branches < _BRANCHES or (run.settings.thorough and not run.cooled):
         if run.branching.done or run.stopped():
@@ -572,7 +593,7 @@ def _raise_alone(run: _Run) -> None:
         run.tell("bound")
     if not run.by_cost or isinstance(run.bounding, Ascent):
         return
-    run.branching = Branching(run.problem, run.bounding, run.stopped)
+    run.branching = Branching(run.below, run.bounding, run.stopped)
     while not run.branching.done and not run.stopped() and (run.settings.thorough or branches < _PROOF_BRANCHES):
         run.branching.advance(run.best.usd * (1 - run.settings.gap))
         run.tell("bound")
@@ -609,7 +630,8 @@ def _new_thread(run: _Run, seed: int) -> _Thread:
     steering = Steering(problem, prices.shared, prices.cost_scale) if has_shared(problem) else None
     if steering is not None:
         searcher.price(steering.priced)
-    return _Thread(searcher, rng, packings, teacher, bounding.start(), steering)
+    pooled = PooledTeacher(problem, searcher, packings) if problem.paths is not None else None
+    return _Thread(searcher, rng, packings, teacher, bounding.start(), steering, pooled)
 
 
 def _drop_usd(run: _Run) -> Floats:
@@ -634,6 +656,7 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int) -> None:
         searcher.relax()  # room that lacked after a loss of another plan
     if cooling == 0 or (cooling + place) % 2:
         thread.start(searcher, thread.rng)
+        thread.fit()
     if cooling == 0 and place == 0 and run.large:
         _first_plan(run, thread)
     began = time.monotonic()
@@ -651,10 +674,12 @@ def _cool(run: _Run, thread: _Thread, cooling: int, place: int) -> None:
         searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
         thread.steer()
         stretch += 1
+        if not run.large:
+            thread.fit()
         late = time.monotonic() - learned > _SEARCHING * learning_s if run.large else stretch >= learn_from
         if late or run.stopped():
             learned = time.monotonic()
-            thread.teacher.teach()
+            thread.teach()
             for _ in range(_MENDS):
                 searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
                 if run.offer(thread, thread.packings, "search") or run.stopped():
@@ -671,7 +696,7 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
         if trial % 3 == 2:
-            thread.teacher.teach()
+            thread.teach()
         run.offer(thread, simple, "first plan")
     thread.searcher.relax()
 
@@ -679,6 +704,9 @@ def _first_plan(run: _Run, thread: _Thread) -> None:
 def _polish(run: _Run) -> None:
     """Pack a large plan's pools harder, those first where most may be saved, while there is time."""
     problem, best = run.problem, run.best.solution
+    if problem.paths is not None:
+        _descend(run)
+        return
     if best is None or not run.large:
         return
     packings = Packings(problem, 0)
@@ -695,6 +723,18 @@ def _polish(run: _Run) -> None:
     if isinstance(solution, Solution) and _cost(problem, solution) < run.best.usd:
         run.best = _Best(solution, _cost(problem, solution), run.best.left_out)
         run.tell("packing", solution)
+
+
+def _descend(run: _Run) -> None:
+    """Move streams where that makes the plan cheaper once its pools are sized on the sample paths."""
+    problem, best = run.problem, run.best.solution
+    if best is None or problem.paths is None:
+        return
+    tries = int(np.clip(_TRIES_SIZE / problem.paths.loads[0].size, *_TRIES)) if len(problem.paths.loads) else 0
+    rng = np.random.default_rng(run.settings.seed)
+    found = descend(problem, best, run.bounding.shortlist(), lambda solution: _cost(problem, solution), tries,
+                    Packings(problem, 0 if run.large else 2), rng, run.watch.stopped)
+    run.take(found, run.best.left_out, "packing")
 
 
 __all__ = ["METHOD", "solve", "supports"]

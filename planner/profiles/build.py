@@ -13,6 +13,7 @@ from planner.profiles.etl import etl_profile
 from planner.profiles.history import Demand, forecast_demand, wanted
 from planner.profiles.model import Counts, Dataset, Profile, Profiles, Slots, TrainedModel
 from planner.profiles.parts import Stated
+from planner.profiles.paths import path_needs
 from planner.profiles.queueing import MOST_SERVERS, servers_needed
 from planner.profiles.serving import serving_profile
 from planner.profiles.tasks import EtlTask, ServingTask, Task, TrainingTask, read_task
@@ -30,7 +31,8 @@ def profile(scenario: Scenario, seed: int = 0) -> Profiles:
     Replicas that are given stay as they are. Those from a history are forecast at the scenario's `service_level`, then
     for serving with a latency SLO sized by Erlang C (see `serving_replicas`), otherwise demand / per_replica, rounded
     up. Described tasks are sized by formulas, in the order of the pipeline: what ETL makes is what training reads, what
-    training makes is what serving serves. Same scenario and seed: same answer. Raises InputError.
+    training makes is what serving serves. With `sizing: pooled` there are joint sample paths beside.
+    Same scenario and seed: same answer. Raises InputError.
     """
     demand = _demand(scenario, seed)
     predicted: dict[str, Profile] = {}
@@ -48,7 +50,8 @@ def profile(scenario: Scenario, seed: int = 0) -> Profiles:
         raise InputError(problems)
     replicas = np.array(rows, np.int32).reshape(len(rows), scenario.horizon.slots)
     replicas.setflags(write=False)
-    return Profiles(tuple(filled), replicas, scenario.service_level, tuple(why), predicted)
+    paths = path_needs(scenario, replicas, seed) if scenario.sizing == "pooled" else None
+    return Profiles(tuple(filled), replicas, scenario.service_level, tuple(why), predicted, paths)
 
 
 def predict_profile(
@@ -94,6 +97,10 @@ def _row(
     workload: Workload, scenario: Scenario, demand: Mapping[str, Demand], predicted: Mapping[str, Profile]
 ) -> tuple[Any, str]:
     """Replicas [T] of one workload, and why."""
+    if workload.name in scenario.given_replicas.paths.row:
+        paths, level = len(scenario.given_replicas.paths.path), scenario.service_level
+        why = f"Replicas are given on {paths} sample paths; alone it needs those of the {level:.0%} quantile."
+        return scenario.given_replicas.of(workload.name), why
     if workload.name in scenario.given_replicas:
         return scenario.given_replicas.of(workload.name), "Replicas are given."
     if isinstance(workload.replicas, tuple):

@@ -98,12 +98,40 @@ class Profile(Model):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PathNeeds:
+    """Joint demand of a scenario that sizes pools on it: N paths, of which the share `level` must find room.
+
+    `counts` [B, N, T] are replicas of B workloads, `workload` [B] their positions, ascending; on path i workload b runs
+    where `runs` [B, N], and takes nothing else. All others need their row on every path.
+    """
+
+    level: float
+    count: int
+    workload: NDArray[np.int64]
+    counts: NDArray[np.int16] | NDArray[np.int32]
+    runs: NDArray[np.bool_]
+
+    @property
+    def loads(self) -> NDArray[np.int16] | NDArray[np.int32]:
+        """`counts` where they run."""
+        return self.counts if self.runs.all() else self.counts * self.runs[:, :, None]
+
+    def of(self, rows: list[int]) -> PathNeeds:
+        """The same for some of the workloads [n], in that order, which is ascending too."""
+        at = {int(w): b for b, w in enumerate(self.workload)}
+        chosen = [(place, at[row]) for place, row in enumerate(rows) if row in at]
+        kept = [b for _, b in chosen]
+        return PathNeeds(self.level, self.count, np.array([place for place, _ in chosen], np.int64),
+                         self.counts[kept], self.runs[kept])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Profiles:
     """What all workloads of a scenario need, in its order.
 
     `workloads` are those of the scenario with request, hardware, batch and latency filled in where a description was
     all there was. `replicas` [W, T] is taken at the `quantile` of demand where it was forecast. `why` has a text for
-    each, `predicted` the whole profile of those that were described.
+    each, `predicted` the whole profile of those that were described. `paths` of None: each is sized by its own row.
     """
 
     workloads: tuple[Workload, ...]
@@ -111,6 +139,7 @@ class Profiles:
     quantile: float
     why: tuple[str, ...]
     predicted: dict[str, Profile]
+    paths: PathNeeds | None = None
 
     @property
     def request(self) -> tuple[Request, ...]:

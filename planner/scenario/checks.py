@@ -241,7 +241,7 @@ def _replicas(scenario: Scenario, _: Names) -> Iterator[Finding]:
             continue
         found = [name for name, value in _sources(given) if value is not None]
         if len(found) != 1:
-            yield (field, " and ".join(found) or "none of them", "exactly one of from, history, task, or a list",
+            yield (field, " and ".join(found) or "none of them", "exactly one of from, history, task, paths, or a list",
                    "keep one" if found else "add one")
         if workload.request is None and given.task is None:
             yield (f"workloads.{workload.name}.request", "not given", "vcpu and memory_gib of one replica",
@@ -377,14 +377,20 @@ def _interference(scenario: Scenario, names: Names) -> Iterator[Finding]:
 
 
 def _pooled(scenario: Scenario, _: Names) -> Iterator[Finding]:
-    """What joint sample paths are not drawn for yet."""
+    """Room after a loss, and work that is split over pools, are not sized on joint demand yet."""
     if scenario.sizing != "pooled":
         return
-    allowed, mend = "each, where workloads are split or slow each other down: not available together yet", "use each"
-    if any(workload.max_parts > 1 for workload in scenario.workloads):
-        yield "sizing", "pooled with max_parts above 1", allowed, mend
+    if scenario.survive != "none":
+        yield "survive", scenario.survive, "not available yet with sizing: pooled", "use none, or sizing: each"
+    for workload in scenario.workloads:
+        if workload.survive not in (None, "none"):
+            yield (f"workloads.{workload.name}.survive", str(workload.survive),
+                   "not available yet with sizing: pooled", "use none, or sizing: each")
+        if workload.max_parts > 1:
+            yield (f"workloads.{workload.name}.max_parts", str(workload.max_parts),
+                   "not available yet with sizing: pooled", "use 1, or sizing: each")
     if scenario.interference:
-        yield "sizing", "pooled with interference", allowed, mend
+        yield "interference", "given", "not available yet with sizing: pooled", "leave it out, or use sizing: each"
 
 
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (

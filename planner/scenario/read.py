@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from planner.errors import InputError
 from planner.scenario.checks import Names, findings
 from planner.scenario.fields import fields_of, model_in
 from planner.scenario.model import Replicas, Scenario
+from planner.scenario.path_tables import read_paths
 from planner.scenario.refused import refuse
 from planner.scenario.replica_files import check_rows, read_replicas
 from planner.scenario.replica_rows import ReplicaRows
+from planner.scenario.sample_paths import SamplePaths
 from planner.scenario.tables import SUFFIXES, read_table, without_nulls
 from planner.scenario.words import Places, real_path, shown, translate
 from planner.scenario.yaml_file import read_yaml
@@ -166,7 +169,30 @@ def _replica_rows(scenario: Scenario, folder: Path, places: Places, problems: li
         else:
             fields = {reader: places.line(f"workloads.{reader}.replicas.from") for reader in workloads}
             problems.extend(check_rows(path.name, parts[-1], fields))
-    return ReplicaRows.join(parts, [workload.name for workload in scenario.workloads])
+    paths = _sample_paths(scenario, folder, places, problems)
+    parts.append(ReplicaRows(paths.row, paths.quantile(scenario.service_level)))
+    return replace(ReplicaRows.join(parts, [workload.name for workload in scenario.workloads]), paths=paths)
+
+
+def _sample_paths(scenario: Scenario, folder: Path, places: Places, problems: list[str]) -> SamplePaths:
+    """The sample paths of all workloads that name a table of them."""
+    files: dict[str, Path] = {}
+    readers: dict[str, dict[str, str]] = {}
+    for workload in scenario.workloads:
+        if isinstance(workload.replicas, Replicas) and (name := workload.replicas.paths):
+            field = f"workloads.{workload.name}.replicas.paths"
+            readers.setdefault(name, {})[workload.name] = places.line(field)
+            if name not in files:
+                path = _named_file(folder, name, field, places)
+                if isinstance(path, str):
+                    problems.append(path)
+                    return SamplePaths.empty()
+                files[name] = path
+    try:
+        return read_paths(files, readers, scenario.horizon.slots)
+    except InputError as error:
+        problems.extend(error.problems)
+        return SamplePaths.empty()
 
 
 def _listed(scenario: Scenario) -> ReplicaRows:
@@ -206,6 +232,9 @@ def _content_sha256(scenario: Scenario, rows: ReplicaRows, history: dict[str, Pa
     digest = hashlib.sha256(scenario.model_dump_json(by_alias=True, exclude_defaults=True).encode())
     for name in sorted(rows.row):
         digest.update(name.encode() + b"\0" + rows.of(name).astype("<i4").tobytes())
+    for name in sorted(rows.paths.row):
+        numbers = np.array(rows.paths.path, "<i8").tobytes()
+        digest.update(name.encode() + b"\0" + numbers + rows.paths.counts[rows.paths.row[name]].astype("<i4").tobytes())
     for name, path in sorted(history.items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -19,14 +19,7 @@ class Refused:
     instead: str
 
 
-def _some(value: Value) -> bool:
-    return bool(value)
-
-
-REFUSED = (
-    Refused("sizing", lambda value: value == "pooled", "use each"),
-    Refused("workloads.*.replicas.paths", _some, "give replicas by from, history or task"),
-)
+REFUSED: tuple[Refused, ...] = ()
 """Everything that is refused. A row goes when the planner can do it."""
 
 
@@ -40,14 +33,7 @@ def refuse(raw: dict[str, Value], places: Places) -> list[str]:
                 field = field_name((*path, parts[-1]), raw)
                 lines.append(places.line(field, shown(owner[parts[-1]]), "not available yet", rule.instead))
                 owner.pop(parts[-1])
-                owner.update(STAND_IN.get(rule.field, {}))
     return lines
-
-
-STAND_IN: dict[str, dict[str, Value]] = {
-    "workloads.*.replicas.paths": {"task": {}},
-}
-"""What stands in for a refused field that must be given, while the rest is checked."""
 
 
 def _owners(raw: Value, parts: list[str], path: Path) -> Iterator[tuple[Path, dict[str, Value]]]:

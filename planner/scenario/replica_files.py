@@ -19,17 +19,17 @@ MOST = 2**31 - 1
 
 def read_replicas(path: Path, slots: int) -> ReplicaRows:
     """Replicas of the workloads in a table. Raises InputError for columns, cells or names that are not allowed."""
-    table = _read(path)
-    _check_columns(path.name, table.column_names, slots)
+    table = read_columns(path)
+    check_columns(path.name, table.column_names, slots)
     names = table.column("workload").to_pylist()
     _check_names(path.name, names)
     counts = np.zeros((len(names), slots), np.int32)
     problems: list[str] = []
     for slot in range(slots):
-        values = _numbers(table.column(str(slot)), len(names))
+        values = numbers(table.column(str(slot)), len(names))
         bad = np.flatnonzero(~((values >= 0) & (values <= MOST) & (values == np.floor(values))))
         if len(bad):
-            problems.extend(_bad_cells(path.name, names, slot, values, bad))
+            problems.extend(bad_cells(path.name, names, slot, values, bad))
         else:
             counts[:, slot] = values
     if problems:
@@ -37,7 +37,8 @@ def read_replicas(path: Path, slots: int) -> ReplicaRows:
     return ReplicaRows({name: at for at, name in enumerate(names)}, counts)
 
 
-def _read(path: Path) -> Value:
+def read_columns(path: Path) -> Value:
+    """A Parquet or CSV table as Arrow columns. Raises InputError."""
     if path.suffix.lower() == ".parquet":
         return read_parquet(path)
     if path.suffix.lower() != ".csv":
@@ -51,15 +52,16 @@ def _read(path: Path) -> Value:
         raise InputError([f"{path.name}: is not readable CSV: {' '.join(str(error).split())[:120]}"]) from None
 
 
-def _check_columns(file: str, columns: list[str], slots: int) -> None:
-    needed = ["workload", *map(str, range(slots))]
+def check_columns(file: str, columns: list[str], slots: int, keys: tuple[str, ...] = ("workload",)) -> None:
+    """Raise InputError unless the columns are the `keys` and one for each slot."""
+    needed = [*keys, *map(str, range(slots))]
     absent = [name for name in needed if name not in set(columns)]
     extra = [name for name in columns if name not in set(needed)]
     twice = [name for name in set(columns) if columns.count(name) > 1] if len(set(columns)) < len(columns) else []
     problems = [f"{file}: column {name}: given twice: keep one" for name in sorted(twice)]
     if absent:
-        problems.append(f"{file}: columns: {_few(absent)} missing: a column workload and one for each of {slots} "
-                        f"slots, 0 to {slots - 1}, are needed")
+        problems.append(f"{file}: columns: {_few(absent)} missing: a column {' and '.join(keys)} and one for each "
+                        f"of {slots} slots, 0 to {slots - 1}, are needed")
     if extra:
         problems.append(f"{file}: columns: {_few(extra)} unknown: the horizon has slots 0 to {slots - 1}")
     if problems:
@@ -84,7 +86,7 @@ def _check_names(file: str, names: list[Value]) -> None:
         raise InputError(problems)
 
 
-def _numbers(column: Value, rows: int) -> NDArray[np.float64]:
+def numbers(column: Value, rows: int) -> NDArray[np.float64]:
     """A column as numbers; NaN where there is none."""
     try:
         return np.asarray(column.cast("float64").to_numpy(), np.float64)
@@ -92,8 +94,9 @@ def _numbers(column: Value, rows: int) -> NDArray[np.float64]:
         return np.full(rows, np.nan)
 
 
-def _bad_cells(file: str, names: list[str], slot: int, values: NDArray[np.float64], bad: NDArray[np.int64],
-               ) -> Iterator[str]:
+def bad_cells(file: str, names: list[str], slot: int, values: NDArray[np.float64], bad: NDArray[np.int64],
+              ) -> Iterator[str]:
+    """A line for each of the rows `bad`, whose value in this slot is no whole number."""
     for row in bad.tolist():
         found = "not a number" if np.isnan(values[row]) else f"{values[row]:g}"
         yield f"{file}: {names[row]}: slot {slot}: {found}: a whole number of at least 0 is needed"

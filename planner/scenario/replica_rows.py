@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from planner.scenario.sample_paths import SamplePaths
 
 Counts = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicaRows:
-    """`counts` [N, T] are the replicas of N workloads in T slots; `row` maps a workload's name to its position."""
+    """`counts` [N, T] are the replicas of N workloads in T slots; `row` maps a workload's name to its position.
+
+    `paths` are the sample paths of those that have them, whose counts are a quantile of theirs.
+    """
 
     row: Mapping[str, int]
     counts: Counts
+    paths: SamplePaths = field(default_factory=SamplePaths.empty)
 
     def __post_init__(self) -> None:
         if self.counts.ndim != 2 or self.counts.shape[0] != len(self.row):
@@ -54,4 +60,5 @@ class ReplicaRows:
         """Whether the same workloads have the same replicas, in whatever order they are kept."""
         if not isinstance(other, ReplicaRows):
             return NotImplemented
-        return self.row.keys() == other.row.keys() and np.array_equal(self.counts, other.stack(self.row))
+        same = self.row.keys() == other.row.keys() and np.array_equal(self.counts, other.stack(self.row))
+        return same and self.paths == other.paths

@@ -18,6 +18,7 @@ from oracle import agree, as_items
 from oracle_bill import Counts, Placed, bill, carbon_per_machine_slot, moves, offer_price
 from oracle_losses import Moved, domain, homeless, losses, machines_after, placed_after, whynot
 from oracle_packing import packs
+from oracle_paths import Joint, held
 from oracle_shared import commitment_bill
 from oracle_world import Stream, Unit, World, at, ceil, copies_in
 
@@ -311,7 +312,10 @@ def held_levels(world: World, pool: Pool) -> list[dict[str, int]]:
 
 
 def pool_loads_of(world: World, pool: Pool, units: dict[Unit, int]) -> list[tuple]:
-    """Items to pack in each slot."""
+    """Items to pack in each slot; on joint paths ("paths", how many must be held, the items on each)."""
+    if world.scenario.get("sizing", "each") == "pooled":
+        joint = Joint(world, 0)
+        return [("paths", joint.needed, tuple(items)) for items in joint.items(units)]
     slots: list[dict[Unit, int]] = [{} for _ in range(world.slots)]
     for unit, copies in units.items():
         for t, replicas in enumerate(world.need(unit, copies)):
@@ -351,7 +355,10 @@ def one_slot(world: World, pool: Pool, offers: dict[str, Row], levels: dict[str,
 def holds(world: World, pool: Pool, run: dict[str, int], items: tuple) -> bool:
     """Whether the machines that run hold the items."""
     spot = run.get("spot", 0)
-    return packs(items, world.room(pool), sum(run.values()) - spot, spot) is True
+    firm = sum(run.values()) - spot
+    if items and items[0] == "paths":
+        return sum(held(list(items[2]), world.room(pool), firm, spot)) >= items[1]
+    return packs(items, world.room(pool), firm, spot) is True
 
 
 def slot_mixes(world: World, pool: Pool, levels: dict[str, int], t: int, items: tuple) -> list[dict[str, int]]:

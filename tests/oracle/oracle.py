@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from oracle_bill import Counts, Placed, bill, moves
 from oracle_losses import check_losses, losses, moved_by_loss, placed_after, purchases_after
 from oracle_packing import TOLERANCE, packs, per_machine
+from oracle_paths import Joint, held, misses
 from oracle_reading import read_plan, read_scenario
 from oracle_shared import bought_of, commitment_bill, overruns, wrong_commitments
 from oracle_world import RESOURCES, Unit, World, at, copies_in
@@ -191,6 +192,9 @@ class Checker:
 
     def packing(self, placed: Placed, counts: Counts) -> None:
         """Every pool and slot holds its replicas; the plan's own table is read where simple means do not show it."""
+        if self.world.scenario.get("sizing", "each") == "pooled":
+            self.on_paths(placed, counts)
+            return
         shown = self._shown(placed, counts)
         for pool, loads in pool_loads(self.world, placed).items():
             total, spots = total_machines(self.world, pool, counts), counts.get((pool, "spot"), [0] * self.world.slots)
@@ -199,6 +203,28 @@ class Checker:
                 items = as_items(self.world, load)
                 if items and (pool, t) not in shown and packs(items, self.world.room(pool), firm, spot) is not True:
                     self.note("packing", f"{'/'.join(pool)} slot {t}: {firm} + {spot} spot machines are not enough")
+
+    def on_paths(self, placed: Placed, counts: Counts) -> None:
+        """Every pool and slot holds enough of the joint paths, and misses no more often than the plan states."""
+        joint = Joint(self.world, (self.plan.get("provenance") or {}).get("seed", 0))
+        pools: dict[tuple[str, str], dict[Unit, int]] = {}
+        for units in placed.values():
+            for unit in units:
+                pools.setdefault(unit.pool, {})[unit] = len(units)
+        machines = {pool: self._firm_and_spot(pool, counts) for pool in pools}
+        for pool, units in pools.items():
+            for t, items in enumerate(joint.items(units)):
+                if sum(held(items, self.world.room(pool), *machines[pool][t])) < joint.needed:
+                    self.note("packing", f"{'/'.join(pool)} slot {t}: too few of the paths are held")
+        stated = {row["workload"]: row for row in self.plan.get("misses") or []}
+        for name, true in misses(joint, pools, machines).items():
+            for field, value in zip(("chance", "mean", "held_out"), true, strict=True):
+                if value > stated.get(name, {}).get(field, 0.0) + 1e-6:
+                    self.note("misses", f"{name}: {field} is {value}, more than stated")
+
+    def _firm_and_spot(self, pool: tuple[str, str], counts: Counts) -> list[tuple[int, int]]:
+        total, spots = total_machines(self.world, pool, counts), counts.get((pool, "spot"), [0] * self.world.slots)
+        return [(every - spot, spot) for every, spot in zip(total, spots, strict=True)]
 
     def _shown(self, placed: Placed, counts: Counts) -> set[tuple[tuple[str, str], int]]:
         """Pools and slots whose packing the plan's table proves; a wrong row is a violation."""

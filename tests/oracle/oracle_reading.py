@@ -36,6 +36,10 @@ def read_scenario(folder: Path) -> Row:
     slots = sum(window["slots"] for window in scenario["horizon"].get("periods") or [scenario["horizon"]])
     for workload in scenario["workloads"]:
         workload["per_replica"] = _per_replica(workload)
+        if isinstance(workload["replicas"], dict) and "paths" in workload["replicas"]:
+            workload["paths"] = read_paths(workload, file.parent, slots)
+            workload["replicas"] = own_quantile(workload["paths"], scenario.get("service_level", 0.95))
+            continue
         workload["replicas"] = _replicas(workload, file.parent, tables, slots)
     return scenario
 
@@ -100,11 +104,24 @@ def _nested(row: Row) -> Row:
 
 
 def _refuse(scenario: Row) -> None:
-    asked = ["pooled sizing"] * (scenario.get("sizing", "each") != "each")
+    asked: list[str] = []
     asked += ["machine by catalog name"] * any(
         not isinstance(pool["machine"], dict) for cluster in scenario["clusters"] for pool in cluster["pools"])
     if asked:
         raise OutOfScopeError(f"not covered by this reading: {', '.join(asked)}")
+
+
+def read_paths(workload: Row, folder: Path, slots: int) -> dict[int, list[int]]:
+    """Replicas in every slot on each path of a workload that names a table of them."""
+    rows = read_table(folder / workload["replicas"]["paths"])
+    mine = [{str(key): value for key, value in row.items()} for row in rows if row["workload"] == workload["name"]]
+    return {row["path"]: [row[str(t)] for t in range(slots)] for row in sorted(mine, key=lambda row: row["path"])}
+
+
+def own_quantile(paths: dict[int, list[int]], level: float) -> list[int]:
+    """What a workload needs by itself in every slot: enough on that share of its paths."""
+    enough = math.ceil(level * len(paths) - 1e-9)
+    return [sorted(slot)[enough - 1] for slot in zip(*paths.values(), strict=True)]
 
 
 def _per_replica(workload: Row) -> float | None:

@@ -218,8 +218,11 @@ class World:
     @cache  # noqa: B019
     def need(self, unit: Unit, copies: int) -> tuple[int, ...]:
         """Replicas of one of `copies` copies in every slot."""
-        name = unit.stream.workload
-        rows, part = self.workloads[name]["replicas"], unit.stream.share / max(1, copies - 1)
+        return self.need_of(unit, copies, self.workloads[unit.stream.workload]["replicas"])
+
+    def need_of(self, unit: Unit, copies: int, rows: list[int]) -> tuple[int, ...]:
+        """The same where the workload as a whole asks for `rows`."""
+        name, part = unit.stream.workload, unit.stream.share / max(1, copies - 1)
         if not self.workloads[name].get("batch"):
             speed = self.throughput(name, unit.pool)
             return tuple(ceil(taken / speed) for taken in self._taken(unit, [r * part for r in rows]))

@@ -284,9 +284,9 @@ def test_tables_say_the_same_as_lists(tmp_path: Path) -> None:
 
 
 def test_what_is_not_covered_is_refused(tmp_path: Path) -> None:
-    """A scenario that leans on a catalog or asks for pooled sizing is named as out of scope, never half read."""
+    """A scenario that leans on a catalog or asks for what shares machines badly is named as out of scope."""
     (tmp_path / "scenario.yaml").write_text(
-        "horizon: {slots: 1}\nsizing: pooled\nworkloads: []\n"
+        "horizon: {slots: 1}\ninterference: pairs.csv\nworkloads: []\n"
         "clusters: [{name: a, pools: [{name: p, machine: m6i.large}]}]\n")
-    with pytest.raises(OutOfScopeError, match="pooled sizing, machine by catalog name"):
+    with pytest.raises(OutOfScopeError, match="interference, machine by catalog name"):
         read_scenario(tmp_path)

@@ -28,12 +28,35 @@ def tiny_scenario(seed: int) -> Row:
     _ask_to_survive(scenario, random.Random(f"survive {seed}"))
     share(random.Random(seed + 3_000_000), scenario)
     _allow_parts(random.Random(f"parts {seed}"), scenario)
+    size_jointly(random.Random(seed + 4_000_000), scenario)
     return scenario
 
 
+def size_jointly(rng: random.Random, scenario: Row) -> None:
+    """Some scenarios that survive nothing are sized on a few joint paths, of which some workloads have a table."""
+    if scenario.get("survive", "none") != "none" or rng.random() < 0.55:
+        return
+    for workload in scenario["workloads"]:
+        workload.pop("survive", None)
+        workload.pop("max_parts", None)
+    scenario |= {"sizing": "pooled", "service_level": rng.choice([0.5, 0.75, 0.8, 0.95])}
+    table, count = [], rng.choice([2, 4, 5, 10])
+    for workload in scenario["workloads"]:
+        if rng.random() < 0.7 or workload is scenario["workloads"][0]:
+            rows, workload["replicas"] = workload["replicas"], {"paths": "paths.csv"}
+            table += [[workload["name"], path, *(max(0, n + rng.choice([-2, -1, 0, 0, 0, 1])) for n in rows)]
+                      for path in range(3, 3 + count)]
+    rng.shuffle(table)
+    scenario["paths.csv"] = [["workload", "path", *range(len(table[0]) - 2)], *table]
+
+
 def write(folder: Path, scenario: Row) -> Path:
-    """Put the scenario into a folder of its own."""
+    """Put the scenario, and its table of paths if it has one, into a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
+    scenario = dict(scenario)
+    for name in [name for name in scenario if name.endswith(".csv")]:
+        lines = [",".join(map(str, row)) for row in scenario.pop(name)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario, sort_keys=False), encoding="utf-8")
     return folder
 

@@ -64,6 +64,7 @@ class GivenProfiles:
     replicas: NDArray[np.int32]
     request: tuple[Request, ...]
     why: tuple[str, ...]
+    paths: None = None
 
 
 def stated(scenario: Scenario) -> GivenProfiles:
