@@ -217,7 +217,7 @@ class WeightFinder:
 
 def stack(vectors: Sequence[Floats], shapes: int) -> Floats:
     """Weight vectors as one array [n, shapes] (n may be 0)."""
-    return np.array(vectors).reshape(len(vectors), shapes)
+    return np.array(vectors, np.float64).reshape(len(vectors), shapes)
 
 
 def undominated(weights: Floats) -> Floats:

@@ -139,7 +139,18 @@ def _headlines(plan: Plan) -> list[Text]:
         Text(f"Scale      {low:,} to {high:,} machines as demand moves", style="bold"),
         Text(f"Spend      USD {usd(monthly_usd(plan))} a month at this rate", style="bold"),
         *([Text(words, style="bold")] if lost else []),
+        *([Text(f"Misses     {miss_words(plan)}", style="bold")] if plan.misses else []),
     ]
+
+
+def miss_words(plan: Plan) -> str:
+    """How often a pool has too little room, as stated and as measured on held-out paths; empty without sample paths."""
+    used, rows = plan.provenance.paths, plan.pool_misses
+    if used is None or not rows:
+        return ""
+    mean, held_out = (sum(getattr(row, name) for row in rows) / len(rows) for name in ("mean", "held_out"))
+    return (f"at most {percent(max(row.chance for row in rows))} of {used.count:,} sample paths in any slot, "
+            f"{percent(mean)} on average; {percent(held_out)} of paths held out")
 
 
 def _scarce(plan: Plan) -> list[Text]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from planner.files import write_atomically
 from planner.report.figures import Figures
 from planner.report.sections import plan_sections
-from planner.terminal import monthly_usd, percent, running_machines, usd
+from planner.terminal import miss_words, monthly_usd, percent, running_machines, usd
 
 if TYPE_CHECKING:
     from planner.plan import Plan
@@ -172,5 +172,6 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("Plan", plan.plan_id), ("Bound proven by", plan.bound_method),
         ("Prices as of", origin.catalog_as_of or "the scenario's own"), ("Scenario SHA-256", origin.scenario_sha256),
+        *([("Misses", miss_words(plan))] if plan.misses else []),
         ("Planner", f"{origin.version}, solver {origin.solver}, seed {origin.seed}"), ("Libraries", versions),
     ]

@@ -78,7 +78,7 @@ ONE_LINE: list[tuple[str, object, str]] = [
     ("workloads/0/replicas", {"from": "../x.parquet"},
      "workloads.etl.replicas.from: ../x.parquet: leads out of the scenario's folder: put the file into it"),
     ("workloads/0/replicas", {},
-     "workloads.etl.replicas: none of them: exactly one of from, history, task, or a list: add one"),
+     "workloads.etl.replicas: none of them: exactly one of from, history, task, paths, or a list: add one"),
     ("workloads/0/request", ...,
      "workloads.etl.request: not given: vcpu and memory_gib of one replica: add them"),
     ("workloads/1/clusters/pin", "aws-saopualo",
@@ -167,19 +167,6 @@ def test_a_mistake_is_one_line_with_its_remedy(problems: Problems, path: str, va
     assert problems({path: value}) == (f"scenario.yaml: {line}",)
 
 
-REFUSED: list[tuple[str, object, str]] = [
-    ("sizing", "pooled", "sizing: pooled: not available yet: use each"),
-    ("workloads/0/replicas", {"paths": "p.parquet"},
-     "workloads.etl.replicas.paths: p.parquet: not available yet: give replicas by from, history or task"),
-]
-
-
-@pytest.mark.parametrize(("path", "value", "line"), REFUSED, ids=[path for path, _, _ in REFUSED])
-def test_what_is_not_there_yet_is_refused_by_name(problems: Problems, path: str, value: object, line: str) -> None:
-    """What the planner cannot do yet is never ignored: the line names it first."""
-    assert problems({path: value})[0] == f"scenario.yaml: {line}"
-
-
 def test_a_zone_with_a_typo_is_told_the_nearest(problems: Problems) -> None:
     """A pool names one of its cluster's zones."""
     (line,) = problems({"clusters/0/zones": [{"name": "sa-east-1a"}], "clusters/0/pools/0/zone": "sa-east-1c"})
@@ -212,10 +199,10 @@ def test_a_circle_of_workloads_is_named(problems: Problems) -> None:
 
 def test_all_mistakes_are_told_at_once(problems: Problems) -> None:
     """Mistakes of types, of sums and of names are reported together."""
-    lines = problems({"clusters/0/availability": 99.9, "workloads/1/users/0/share": 0.5, "sizing": "pooled",
+    lines = problems({"clusters/0/availability": 99.9, "workloads/1/users/0/share": 0.5,
                       "workloads/0/after": [{"workload": "nobody"}], "nmae": "x"})
     fields = [line.split(": ")[1] for line in lines]
-    assert sorted(fields) == ["clusters.aws-saopaulo.availability", "nmae", "sizing", "workloads.etl.after",
+    assert sorted(fields) == ["clusters.aws-saopaulo.availability", "nmae", "workloads.etl.after",
                               "workloads.web.users"]
 
 
@@ -232,11 +219,11 @@ def test_twenty_lines_are_shown_and_the_rest_counted() -> None:
 
 
 def test_reading_leaves_its_input_alone(fields: Fields) -> None:
-    """Fields given as a mapping are the same after reading, refused ones too."""
-    given = fields({"sizing": "pooled"})
+    """Fields given as a mapping are the same after reading, wrong ones too."""
+    given = fields({"sizing": "both"})
     with pytest.raises(InputError):
         parse_scenario(given)
-    assert given == fields({"sizing": "pooled"})
+    assert given == fields({"sizing": "both"})
 
 
 @pytest.mark.parametrize("junk", [None, 5, "x", [], [[]], {}, {"a": {"b": []}}, -1.5, True, "x" * 10_000])
