@@ -58,10 +58,12 @@ def _interference(plan: Plan, rows: int) -> Iterator[Told]:
 
 def _misses(plan: Plan, rows: int) -> Iterator[Told]:
     if plan.misses:
-        lines = [(row.workload, f"{100 * row.chance:.2f} %")
+        lines = [(row.workload, *(f"{100 * share:.2f} %" if share is not None else ""
+                                  for share in (row.chance, row.mean, row.held_out)))
                  for row in sorted(plan.misses, key=lambda row: (-row.chance, row.workload))]
-        yield Told(listed("Chance of a miss", ("Workload", "chance"), lines, rows),
-                   "The chance, in a slot, that a workload gets fewer replicas than it needs.")
+        yield Told(listed("Chance of a miss", ("Workload", "worst slot", "on average", "held out"), lines, rows),
+                   "The chance, in a slot, that a pool of the workload has too little room: by the sample paths it was "
+                   "sized on, and on average over paths that it was not sized on.")
 
 
 def _owners(plan: Plan, rows: int) -> Iterator[Told]:

@@ -75,7 +75,7 @@ def scenario(tmp_path: Path) -> Callable[..., Path]:
 
 def planned(folder: Path, solver: str = "brute") -> Planned:
     """The plan, written beside its scenario."""
-    made = make_plan(folder, PlanRequest(solver=solver, time_limit_s=60))
+    made = make_plan(folder, PlanRequest(solver=solver, time_limit_s=600))
     made.write(folder / "plan.json")
     return made
 
