@@ -79,7 +79,8 @@ def _pack_hard(problem: Problem, pool: int, load: Load, slot: int, firm: Ints, t
     may = may[np.argsort(packer.low[packer.which[may]], kind="stable")[:HARD]]
     chosen = Load(load.shapes, some.firm[:, may], some.flexible[:, may])
     packed = np.ones(len(may), np.bool_)
-    packed[[one.slot for one in unpacked(problem, pool, chosen, machines[0][may], machines[1][may], _not_shown)]] = False
+    short = unpacked(problem, pool, chosen, machines[0][may], machines[1][may], _not_shown)
+    packed[[one.slot for one in short]] = False
     held[open_[may], slot] = packed
 
 
