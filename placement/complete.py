@@ -66,11 +66,20 @@ class Packings:
     def needed(self, pool: int, load: Load) -> Needed:
         """Machines that `load` needs in `pool`. Raises ValueError when a replica fits no machine there."""
         found = self._known.get(_key(pool, load))
-        return self._keep(pool, load, self._effort) if found is None else found
+        if found is not None:
+            return found
+        room = self._problem.pools.room[pool]
+        return self._keep(pool, load, needed(load, self._problem.shapes, room, effort=self._effort))
 
-    def tighten(self, pool: int, load: Load, effort: int) -> Needed:
-        """Pack `load` again, harder; `needed` answers with that from now on."""
-        return self._keep(pool, load, effort)
+    def tighten(self, pool: int, load: Load, effort: int, slots: Ints | None = None) -> Needed:
+        """Pack `load` again, harder (only `slots` [k], if given); `needed` answers with that from now on."""
+        packer = self.needed(pool, load).packer
+        only = None
+        if slots is not None:
+            only = np.zeros(len(packer.counts), np.bool_)
+            only[packer.which[slots]] = True
+        packer.pack(effort, only)
+        return self._keep(pool, load, packer.needed())
 
     def pooled(self, pool: int, units: Units, effort: int | None = None) -> Pairs:
         """Machines that `units`, all in `pool`, need to hold enough sample paths; packed anew where `effort` is given.
@@ -90,8 +99,7 @@ class Packings:
             return [self.needed(pool, load) for pool, load in enumerate(pool_loads(self._problem, units))]
         return [self.pooled(pool, own) for pool, own in enumerate(by_pool(self._problem, units))]
 
-    def _keep(self, pool: int, load: Load, effort: int) -> Needed:
-        found = needed(load, self._problem.shapes, self._problem.pools.room[pool], effort=effort)
+    def _keep(self, pool: int, load: Load, found: Needed) -> Needed:
         self._known.pop(_key(pool, load), None)
         self._known[_key(pool, load)] = found
         while len(self._known) > _KEPT * len(self._problem.pools.cluster):

@@ -12,16 +12,15 @@ import numpy as np
 
 from placement.complete import Packings
 from placement.needs import Load, pool_loads
-from placement.packing import needed
 from placement.problem import Floats, Ints, Problem
 from placement.searcher import Searcher
 from placement.weights import WeightFinder
 
 _HEAVIER = 1.06
 """A weight is not made heavier by more than this factor to account for one machine that packing needs."""
-_SLOTS = 4
-"""Slots of a pool that teach at once; of a large problem it is one."""
-_POOLS = 12
+_SLOTS, _LARGE_SLOTS = 4, 1
+"""Slots of a pool that teach at once, and those of a large problem."""
+_POOLS = 24
 """Pools of a large problem that teach at once, those that fall short by most money first."""
 
 
@@ -47,13 +46,11 @@ class Teacher:
                    for packed in (self.packings.needed(p, load),)}  # fmt: skip
         for p in self._dearest(lacking) if self._large else lacking:
             load, packed = loads[p], self.packings.needed(p, loads[p])
-            slots = _worst(lacking[p], load)[: 1 if self._large else _SLOTS]
+            slots = _worst(lacking[p], load)[: _LARGE_SLOTS if self._large else _SLOTS]
             if self._large and slots:  # simple orders so far: see what those slots really need
-                some = Load(load.shapes, load.firm[:, slots], load.flexible[:, slots])
-                packed = needed(some, problem.shapes, problem.pools.room[p], effort=1)
-            at = range(len(slots)) if self._large else slots
-            for i, t in zip(at, slots, strict=True):
-                machines, firm_machines = int(packed.machines[:, i].min()), int(packed.firm[:, i].min())
+                packed = self.packings.tighten(p, load, 1, np.array(slots))
+            for t in slots:
+                machines, firm_machines = int(packed.machines[:, t].min()), int(packed.firm[:, t].min())
                 if machines > every[p, t]:
                     taught += self._add(p, load, t, machines)
                 elif firm_machines > firm[p, t]:
@@ -77,6 +74,8 @@ class Teacher:
         if np.ceil(valid @ replicas - 1e-5) >= machines:
             self.weights[p].append(valid)
             return 1
+        if self._large:  # room that lacks is squeezed where it lacks
+            return 0
         known = np.array([*self.weights[p], valid]) @ replicas
         best = int(known.argmax())
         factor = (np.ceil(known[best] - 1e-5) + 0.02) / max(float(known[best]), 1e-9)

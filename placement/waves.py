@@ -147,8 +147,13 @@ def _bought(problem: Problem, offered: Terms, packings: Packings, units: Units,
     loads = pool_loads(problem, units)
 
     def look(pool: int, effort: int) -> None:
-        need = packings.tighten(pool, loads[pool], effort) if effort else packings.needed(pool, loads[pool])
+        need = packings.needed(pool, loads[pool])
         found = buy(pool, offered, need.firm, need.machines)
+        if effort:
+            short = found.lacking > 0
+            slots = np.flatnonzero(short) if effort == 1 and short.any() else None
+            need = packings.tighten(pool, loads[pool], effort, slots)
+            found = buy(pool, offered, need.firm, need.machines)
         lacking[pool], rows = found.lacking.any(), offered.offer[pool]
         machines[rows[rows >= 0]] = found.counts[rows >= 0]
 

@@ -22,7 +22,7 @@ from placement.ascent import Ascent
 from placement.assignment import read_assignment, solve_assignment
 from placement.block_search import BlockSearch, Guide
 from placement.blocks import block_count
-from placement.bound import Prices
+from placement.bound import Prices, may_drop
 from placement.bounding import Bounding
 from placement.branching import Branching
 from placement.certificate import Certificate
@@ -31,18 +31,20 @@ from placement.descent import descend
 from placement.engines import ENGINES, Engine
 from placement.evidence import no_prices
 from placement.few_moves import FewMoves
-from placement.formulation import too_many_sets
+from placement.formulation import cost_usd, too_many_sets
 from placement.gap import OPTIMAL_GAP, relative_gap
+from placement.making_room import complete_harder, complete_most
 from placement.moves import most_moves
 from placement.needs import machines_by_kind, pool_loads
 from placement.options import too_large
 from placement.pooled_rows import relaxed
 from placement.pooled_teaching import PooledTeacher
 from placement.problem import Floats, Objective, Problem, Purchase
+from placement.quick import quick_plan
 from placement.result import Notary, Result, Settings, Solution, Status, Units, Watch
 from placement.scarcity import worth
 from placement.searcher import Searcher, placeable
-from placement.shared import has_shared, owned_pass, shared_usd
+from placement.shared import has_shared, owned_pass
 from placement.solvers.highs import solve_exact
 from placement.splitting import Method, solve_with_parts
 from placement.steering import Steering
@@ -77,17 +79,25 @@ _SMALL_ASSIGNMENT = 5_000
 """As `_SMALL`, for placement in one slot on machines that are held anyway, which has a search of its own."""
 _POLISH_SHARE = 0.1
 """Share of the time kept for packing a large plan harder at the end."""
+_POLISHED = 24
+"""Slots of a pool that are packed harder between two looks at the clock."""
 _COLD = 1e-3
 """USD: a temperature at which nothing worse is kept."""
 _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
 _FIRST_TRIES = 40
+_QUICK_PASSES, _NEAR_PASSES = 2, 2
+"""Passes over the first plan of a large problem, and over one that a search has made."""
 _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _COOL_SHARE = 0.88
-"""Share of the time left in which a large problem's search cools: once, with the clock."""
-_SEARCHING = 4.0
-"""A large problem's search goes on for this many times as long as learning from packing took."""
+"""Share of the time left in which a large problem's search cools, with the clock."""
+_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.8, 0.4),)
+"""Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
+_VAST = 1_000_000
+"""Streams x slots from which packing a plan takes so long that it is done but once."""
+_SETTLES, _MEND_SHARE, _SLOW_SHARE = 4, 0.01, 0.04
+"""Times that a large problem's plan is mended until it packs, the share of the time mending takes, and what is slow."""
 _TURNS, _TURN_HEAT, _TURN_WORTH, _IDLE = 12, 0.2, 5e-4, 4
 """Turns over blocks until they are cold, the heat of the first; where one improves the plan by less than this share the
 whole is searched next, and after so many in a row that do not pay both end."""
@@ -142,10 +152,17 @@ class _Run:
         self.packing_s = 0.0
         self.why_not = self.note = ""
         self.blocks = 1 if settings.blocks == 1 else block_count(problem, settings.blocks)
+        self.lacking = False
         self.large = len(problem.streams.shape) * problem.slots >= _LARGE
         self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
         self.exact_bound = 0.0 if self.by_cost else 1.0
         self._bounding: Bounding | Ascent | None = None
+
+    @property
+    def quick(self) -> bool:
+        """Whether a plan can be had within seconds: of a large problem by cost that needs no more than packing."""
+        plain = self.problem.survival is None and not has_shared(self.problem) and self.problem.paths is None
+        return self.large and self.by_cost and plain and most_moves(self.problem) is None
 
     @property
     def bounding(self) -> Bounding | Ascent:
@@ -234,9 +251,13 @@ class _Run:
         known = not has_shared(self.problem) and thread.pooled is None
         if known and not self.best.better(searcher.book(), left_out, self.by_cost):
             return True  # else the search does not know what machines cost in the end
-        began = time.monotonic()
-        solution = complete(self.problem, searcher.plan(), packings=packings, jointly=not self.large)
+        began, units = time.monotonic(), searcher.plan()
+        if self.large and thread.pooled is None:
+            solution = complete_harder(self.problem, units, packings)
+        else:
+            solution = complete(self.problem, units, packings=packings, jointly=not self.large)
         self.packing_s = max(self.packing_s, time.monotonic() - began)
+        self.lacking = isinstance(solution, Shortfall)
         if isinstance(solution, Shortfall):
             self.why_not = solution.why
             if solution.passing is not None and thread.steering is not None:
@@ -245,11 +266,11 @@ class _Run:
             if solution.passing is None or solution.lacking.sum() <= _FEW:
                 searcher.squeeze(solution.pool, solution.slot, solution.lacking)
             return False
-        return self.take(solution, left_out, phase) or searcher.save(_cost(self.problem, solution))
+        return self.take(solution, left_out, phase) or searcher.save(cost_usd(self.problem, solution))
 
     def take(self, solution: Solution, left_out: float, phase: str) -> bool:
         """Keep and report a packed plan when it is the best so far; False when it costs more than the budget."""
-        usd = _cost(self.problem, solution)
+        usd = cost_usd(self.problem, solution)
         over = not self.by_cost and usd > self.problem.objective.budget_usd * (1 + 1e-9) + 1e-9
         if not over and self.best.better(usd, left_out, self.by_cost):
             self.best = _Best(solution, usd, left_out)
@@ -277,6 +298,8 @@ def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Re
     if not _too_many(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
+        if run.quick:
+            _quick_plan(run, None, "first plan")
         run.bounding = _bounding(run)
         _first_bound(run)
         if run.known_best:
@@ -385,6 +408,27 @@ def _too_many(problem: Problem) -> bool:
     return problem.paths is not None or (too_large(problem, _SMALL) or too_many_sets(problem)) is not None
 
 
+def _quick_plan(run: _Run, start: Units | None, phase: str) -> None:
+    """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
+    problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, 0)
+    passes = _QUICK_PASSES if start is None else _NEAR_PASSES
+    if start is not None:
+        near = complete_most(problem, start, packings)
+        if near is None:
+            return
+        start = near.units
+    found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=start, stopped=run.watch.stopped)
+    gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
+    out = np.zeros(len(weight), bool)
+    out[problem.streams.workload[gone]] = True
+    left_out = float(weight[out].sum())
+    if (out & ~may_drop(problem)).any() or left_out > problem.slack + 1e-9:
+        return
+    solution = complete_harder(problem, found.units, packings)
+    if isinstance(solution, Solution):
+        run.take(solution, left_out, phase)
+
+
 def _search_near(run: _Run) -> None:
     """Search near the plan in force, from which only so many moves may be made."""
     problem = run.problem
@@ -480,32 +524,12 @@ def _impossible(problem: Problem, settings: Settings) -> bool:
     return False
 
 
-def _cost(problem: Problem, solution: Solution) -> float:
-    """USD of a packed plan, as the search compares plans; `placement.verify` recounts it for the books."""
-    offers, units, c = problem.offers, solution.units, problem.candidates
-    fixed = offers.purchase <= Purchase.COMMITTED
-    paid = np.maximum(solution.machines.max(axis=1)[:, None], offers.owned)
-    total = float((offers.price_usd * paid)[fixed].sum())
-    total += float((offers.price_usd * solution.machines)[~fixed].sum())
-    total += float((problem.pools.run_usd[offers.pool] * solution.machines).sum()) + shared_usd(problem, solution)
-    copies = problem.variants.copies[units.variant]
-    total += float((c.cost_usd[units.candidate] + c.user_usd[units.candidate] / copies).sum())
-    cluster = problem.pools.cluster[c.pool[units.candidate]]
-    first = np.full(len(problem.streams.shape), -1)
-    first[units.stream[units.copy == 0]] = cluster[units.copy == 0]
-    for sender, receiver, gb in zip(problem.flows.sender, problem.flows.receiver, problem.flows.gb, strict=True):
-        if first[sender] >= 0:
-            targets = cluster[units.stream == receiver]
-            total += float(gb * problem.clusters.egress_usd_per_gb[first[sender], targets].sum())
-    return total
-
-
 # ---------------------------------------------------------------- searching
 
 
 @dataclass(slots=True)
 class _Thread:
-    """One search with its own random numbers, weights and packings seen."""
+    """One search with its own random numbers, weights and packings seen; `rounds` make one stretch."""
 
     searcher: Searcher
     rng: np.random.Generator
@@ -513,6 +537,7 @@ class _Thread:
     teacher: Teacher
     start: Callable[[Searcher, np.random.Generator], None]
     steering: Steering | None
+    rounds: int
     pooled: PooledTeacher | None = None
 
     def fit(self) -> None:
@@ -523,6 +548,17 @@ class _Thread:
     def teach(self) -> None:
         """Have the search count what packing needs."""
         (self.pooled or self.teacher).teach()
+
+    def stretch(self, number: int, heat: float) -> None:
+        """Rounds at one temperature: `heat` and a little more, as a share of what a stream costs."""
+        usual = min(self.searcher.book() / max(1, len(self.searcher.copies)), 300.0)
+        usd, most, noise = max(1e-6, (heat + 0.002) * usual), (5, 10, 14)[number % 3], (0.02, 0.1, 0.3)[number % 3]
+        self.searcher.improve(self.rounds, int(self.rng.integers(1 << 31)), usd, usd, most, noise)
+        self.steer()
+
+    def mend(self) -> None:
+        """A few rounds in which nothing worse is kept."""
+        self.searcher.improve(self.rounds // 2, int(self.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
 
     def steer(self) -> None:
         """Have the search pay for what pools share by the plan it holds."""
@@ -555,7 +591,7 @@ def _search(run: _Run) -> None:
             cooling += 1
             paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
             enough = cooling >= _COOLINGS or (run.best.solution is not None and not paid) or run.good_enough
-            if enough and not settings.thorough:
+            if (enough and not settings.thorough) or run.large:  # a large problem's cooling lasts until time is up
                 break
 
 
@@ -631,7 +667,9 @@ def _new_thread(run: _Run, seed: int) -> _Thread:
     if steering is not None:
         searcher.price(steering.priced)
     pooled = PooledTeacher(problem, searcher, packings) if problem.paths is not None else None
-    return _Thread(searcher, rng, packings, teacher, bounding.start(), steering, pooled)
+    size = max(1, len(problem.streams.shape)) * problem.slots
+    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / size), 50, _ROUNDS))
+    return _Thread(searcher, rng, packings, teacher, bounding.start(), steering, rounds, pooled)
 
 
 def _drop_usd(run: _Run) -> Floats:
@@ -649,42 +687,64 @@ def _drop_usd(run: _Run) -> Floats:
 
 def _cool(run: _Run, thread: _Thread, cooling: int, place: int) -> None:
     """One cooling: from the master's fractions or from the plan held, hot to cold, packing on the way."""
-    problem, searcher = run.problem, thread.searcher
-    streams = max(1, len(problem.streams.shape))
-    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / (streams * problem.slots)), 50, _ROUNDS))
-    if problem.survival is not None:
-        searcher.relax()  # room that lacked after a loss of another plan
+    if run.problem.survival is not None:
+        thread.searcher.relax()  # room that lacked after a loss of another plan
     if cooling == 0 or (cooling + place) % 2:
-        thread.start(searcher, thread.rng)
+        thread.start(thread.searcher, thread.rng)
         thread.fit()
-    if cooling == 0 and place == 0 and run.large:
-        _first_plan(run, thread)
-    began = time.monotonic()
-    share = max(1e-3, _COOL_SHARE * (run.deadline - began)) if run.large else np.inf
+    if run.large:
+        _cool_large(run, thread)
+        return
     stretch, stretches = 0, _STRETCHES * (2 if run.settings.thorough else 1)
     learn_from = stretches // 2 if run.settings.thorough else stretches // 4
-    learned, learning_s = began, share / 50
-    while not run.stopped() and not run.good_enough:
-        cooled = (time.monotonic() - began) / share if run.large else stretch / stretches
-        if cooled >= 1:
-            break
-        usual = min(searcher.book() / streams, 300.0)
-        heat = max(1e-6, (0.4 * (1 - min(cooled, 1.0)) ** 2 + 0.002) * usual)
-        most, noise = (5, 10, 14)[stretch % 3], (0.02, 0.1, 0.3)[stretch % 3]
-        searcher.improve(rounds, int(thread.rng.integers(1 << 31)), heat, heat, most, noise)
-        thread.steer()
+    while not run.stopped() and not run.good_enough and stretch < stretches:
+        thread.stretch(stretch, 0.4 * (1 - stretch / stretches) ** 2)
         stretch += 1
-        if not run.large:
-            thread.fit()
-        late = time.monotonic() - learned > _SEARCHING * learning_s if run.large else stretch >= learn_from
-        if late or run.stopped():
-            learned = time.monotonic()
+        thread.fit()
+        if stretch >= learn_from or run.stopped():
             thread.teach()
             for _ in range(_MENDS):
-                searcher.improve(rounds // 2, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+                thread.mend()
                 if run.offer(thread, thread.packings, "search") or run.stopped():
                     break
-            learning_s, learned = time.monotonic() - learned, time.monotonic()
+
+
+def _cool_large(run: _Run, thread: _Thread) -> None:
+    """Cool with the clock, twice: packing the first plan teaches the search, and the second begins less hot."""
+    if run.best.solution is None:
+        _first_plan(run, thread)
+    stretch, settling_s = 0, 0.0
+    vast = len(run.problem.streams.shape) * run.problem.slots >= _VAST
+    for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
+        if cooling > 0:
+            thread.teach()
+            thread.fit()
+        began = time.monotonic()
+        seconds = max(1e-3, share * (_COOL_SHARE * (run.deadline - began) - settling_s))
+        while not run.stopped() and not run.good_enough:
+            cooled = (time.monotonic() - began) / seconds
+            if cooled >= 1:
+                break
+            thread.stretch(stretch, hot * (1 - cooled) ** 2)
+            stretch += 1
+        began = time.monotonic()
+        _settle(run, thread)
+        settling_s = max(settling_s, time.monotonic() - began)
+
+
+def _settle(run: _Run, thread: _Thread) -> None:
+    """Have the search do with less until its plan packs; at last what finds no room leaves and goes elsewhere."""
+    for _ in range(_SETTLES):
+        began = time.monotonic()
+        thread.mend()
+        while time.monotonic() < began + _MEND_SHARE * run.settings.time_limit_s and not run.stopped():
+            thread.mend()
+        if run.offer(thread, thread.packings, "search") or run.stopped():
+            break
+        if run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s:
+            break
+    if run.quick and not thread.searcher.missing and run.lacking:
+        _quick_plan(run, thread.searcher.plan(), "search")
 
 
 def _first_plan(run: _Run, thread: _Thread) -> None:
@@ -709,19 +769,21 @@ def _polish(run: _Run) -> None:
         return
     if best is None or not run.large:
         return
-    packings = Packings(problem, 0)
+    packings, began = Packings(problem, 0), time.monotonic()
     loads = pool_loads(problem, best.units)
     usd = np.array([problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))])
-    loose = [float((packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low).sum())
+    loose = [packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low
              for p, load in enumerate(loads)]  # fmt: skip
-    for p in np.argsort(-usd * loose, kind="stable"):
-        if time.monotonic() > run.deadline or run.watch.stopped():
-            break
-        if loose[p] > 0:
-            packings.tighten(int(p), loads[p], 1)
-    solution = complete(problem, best.units, packings=packings)
-    if isinstance(solution, Solution) and _cost(problem, solution) < run.best.usd:
-        run.best = _Best(solution, _cost(problem, solution), run.best.left_out)
+    until = run.deadline - 4 * (time.monotonic() - began)
+    for p in np.argsort(-usd * [float(slots.sum()) for slots in loose], kind="stable").tolist():
+        slots = np.flatnonzero(loose[p] > 0)
+        for first in range(0, len(slots), _POLISHED):
+            if time.monotonic() > until or run.watch.stopped():
+                break
+            packings.tighten(p, loads[p], 1, slots[first : first + _POLISHED])
+    solution = complete_harder(problem, best.units, packings, jointly=True)
+    if isinstance(solution, Solution) and cost_usd(problem, solution) < run.best.usd:
+        run.best = _Best(solution, cost_usd(problem, solution), run.best.left_out)
         run.tell("packing", solution)
 
 
@@ -732,7 +794,7 @@ def _descend(run: _Run) -> None:
         return
     tries = int(np.clip(_TRIES_SIZE / problem.paths.loads[0].size, *_TRIES)) if len(problem.paths.loads) else 0
     rng = np.random.default_rng(run.settings.seed)
-    found = descend(problem, best, run.bounding.shortlist(), lambda solution: _cost(problem, solution), tries,
+    found = descend(problem, best, run.bounding.shortlist(), lambda solution: cost_usd(problem, solution), tries,
                     Packings(problem, 0 if run.large else 2), rng, run.watch.stopped)
     run.take(found, run.best.left_out, "packing")
 
