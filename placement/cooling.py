@@ -1,0 +1,323 @@
+"""A search beside the bound: hot to cold, packing on the way and learning from it, until its plan packs.
+
+Plans of small problems are packed exactly every few stretches. Large ones cool with the clock and are packed by simple
+orders, harder only where room lacks; at the end they are packed as hard as time allows, where that saves most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from placement.ascent import Ascent
+from placement.bound import may_drop
+from placement.complete import Packings, Shortfall, complete
+from placement.descent import descend
+from placement.formulation import cost_usd
+from placement.making_room import complete_harder, complete_most
+from placement.needs import pool_loads
+from placement.pooled_teaching import PooledTeacher
+from placement.problem import Floats
+from placement.quick import quick_plan
+from placement.result import Solution, Units
+from placement.run import Run, raise_bound
+from placement.searcher import Searcher
+from placement.shared import has_shared
+from placement.steering import Steering
+from placement.teaching import Teacher
+
+_STRETCHES = 16
+"""Stretches of rounds in one cooling of the search; twice as many where it is to be thorough."""
+_COOLINGS = 4
+_WORTH = 2e-3
+"""A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
+_ROUNDS, _ROUNDS_SIZE = 2000, 3072
+"""Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
+_POLISHED = 24
+"""Slots of a pool that are packed harder between two looks at the clock."""
+_COLD = 1e-3
+"""USD: a temperature at which nothing worse is kept."""
+_MENDS = 3
+"""Cold stretches that may follow a plan that does not pack, before the search goes on."""
+_FIRST_TRIES = 40
+_QUICK_PASSES, _NEAR_PASSES = 2, 2
+"""Passes over the first plan of a large problem, and over one that a search has made."""
+_FEW = 8
+"""Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
+_COOL_SHARE = 0.88
+"""Share of the time left in which a large problem's search cools, with the clock."""
+_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.8, 0.4),)
+"""Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
+_VAST = 1_000_000
+"""Streams x slots from which packing a plan takes so long that it is done but once."""
+_SETTLES, _MEND_SHARE, _SLOW_SHARE = 4, 0.01, 0.04
+"""Times that a large problem's plan is mended until it packs, the share of the time mending takes, and what is slow."""
+_TRIES_SIZE, _TRIES = 1e6, (20, 5000)
+"""Moves tried on sample paths: this many over paths x slots, within these limits."""
+
+
+@dataclass(slots=True)
+class Thread:
+    """One search with its own random numbers, weights and packings seen; `rounds` make one stretch."""
+
+    searcher: Searcher
+    rng: np.random.Generator
+    packings: Packings
+    teacher: Teacher
+    start: Callable[[Searcher, np.random.Generator], None]
+    steering: Steering | None
+    rounds: int
+    pooled: PooledTeacher | None = None
+
+    def fit(self) -> None:
+        """Where pools are sized on sample paths: have the search need what the plan it holds does."""
+        if self.pooled is not None:
+            self.pooled.fit()
+
+    def teach(self) -> None:
+        """Have the search count what packing needs."""
+        (self.pooled or self.teacher).teach()
+
+    def stretch(self, number: int, heat: float) -> None:
+        """Rounds at one temperature: `heat` and a little more, as a share of what a stream costs."""
+        usual = min(self.searcher.book() / max(1, len(self.searcher.copies)), 300.0)
+        usd, most, noise = max(1e-6, (heat + 0.002) * usual), (5, 10, 14)[number % 3], (0.02, 0.1, 0.3)[number % 3]
+        self.searcher.improve(self.rounds, int(self.rng.integers(1 << 31)), usd, usd, most, noise)
+        self.steer()
+
+    def mend(self) -> None:
+        """A few rounds in which nothing worse is kept."""
+        self.searcher.improve(self.rounds // 2, int(self.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+
+    def steer(self) -> None:
+        """Have the search pay for what pools share by the plan it holds."""
+        if self.steering is not None:
+            self.steering.learn(*self.searcher.machines)
+            self.searcher.price(self.steering.priced)
+
+
+def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
+    """Pack the plan of the thread's search; keep and report it when it is complete and the best so far.
+
+    Where room or money lacks the searcher is told to do with less, and the answer is False.
+    """
+    searcher = thread.searcher
+    if searcher.missing:
+        return True
+    left_out = float(run.problem.workloads.weight[searcher.dropped].sum())
+    known = not has_shared(run.problem) and thread.pooled is None
+    if known and not run.best.better(searcher.book(), left_out, run.by_cost):
+        return True  # else the search does not know what machines cost in the end
+    began, units = time.monotonic(), searcher.plan()
+    if run.large and thread.pooled is None:
+        solution = complete_harder(run.problem, units, packings)
+    else:
+        solution = complete(run.problem, units, packings=packings, jointly=not run.large)
+    run.packing_s = max(run.packing_s, time.monotonic() - began)
+    run.lacking = isinstance(solution, Shortfall)
+    if isinstance(solution, Shortfall):
+        run.why_not = solution.why
+        if solution.passing is not None and thread.steering is not None:
+            thread.steering.press(solution.passing)
+            searcher.price(thread.steering.priced)
+        if solution.passing is None or solution.lacking.sum() <= _FEW:
+            searcher.squeeze(solution.pool, solution.slot, solution.lacking)
+        return False
+    return run.take(solution, left_out, phase) or searcher.save(cost_usd(run.problem, solution))
+
+
+def new_thread(run: Run, seed: int) -> Thread:
+    """A search over the units that the bound's prices find worth trying."""
+    bounding, problem = run.bounding, run.problem
+    weights = [list(vectors) for vectors in bounding.weights]
+    packings = Packings(problem, 0 if run.large else 2)
+    searcher = Searcher(problem, bounding.shortlist(), weights, drop_usd(run))
+    teacher = Teacher(problem, searcher, weights, bounding.legal, packings, large=run.large)
+    rng = np.random.default_rng(seed)
+    prices = bounding.prices
+    steering = Steering(problem, prices.shared, prices.cost_scale) if has_shared(problem) else None
+    if steering is not None:
+        searcher.price(steering.priced)
+    pooled = PooledTeacher(problem, searcher, packings) if problem.paths is not None else None
+    size = max(1, len(problem.streams.shape)) * problem.slots
+    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / size), 50, _ROUNDS))
+    return Thread(searcher, rng, packings, teacher, bounding.start(), steering, rounds, pooled)
+
+
+def drop_usd(run: Run) -> Floats:
+    """What the search pays for leaving a workload out: nothing where slack rules (`min_cost`).
+
+    In `max_sla` more than anything costs, so that nothing is left out that the budget allows, and most by weight.
+    """
+    weight, budget = run.problem.workloads.weight, run.problem.objective.budget_usd
+    if run.by_cost:
+        return np.zeros(len(weight))
+    best = run.bounding.choices.best
+    most = budget if np.isfinite(budget) else 10 * float(best[np.isfinite(best)].sum())
+    return max(most, 1.0) * (1 + 10 * len(weight) * weight / max(run.total, 1e-12))
+
+
+def search(run: Run) -> None:
+    """Coolings side by side until they cease to pay, the gap is closed or time is up; the bound rises beside them."""
+    settings = run.settings
+    count = max(1, settings.threads)
+    if isinstance(run.bounding, Ascent):
+        run.bounding.threads = 1  # from here on beside searches
+    threads = [new_thread(run, settings.seed * 1000 + i) for i in range(count)]
+    cooling = 0
+    with ThreadPoolExecutor(count) as pool:
+        while not run.stopped() and not run.closed and not run.proven_infeasible:
+            before = run.best.usd, run.best.left_out
+            bounding = pool.submit(raise_bound, run, run.best.usd) if not run.bound_done and count > 1 else None
+            searching = threads[: count - (bounding is not None)]
+            work = [pool.submit(cool, run, thread, cooling, i) for i, thread in enumerate(searching)]
+            for job in work:
+                job.result()
+            run.cooled = True  # a large problem's bound is not counted in branches but stops here
+            if bounding is not None:
+                bounding.result()
+            run.cooled = False
+            run.tell("search")
+            cooling += 1
+            paid = before[0] - run.best.usd > _WORTH * run.best.usd or before[1] > run.best.left_out
+            enough = cooling >= _COOLINGS or (run.best.solution is not None and not paid) or run.good_enough
+            if (enough and not settings.thorough) or run.large:  # a large problem's cooling lasts until time is up
+                break
+
+
+def cool(run: Run, thread: Thread, cooling: int, place: int) -> None:
+    """One cooling: from the master's fractions or from the plan held, hot to cold, packing on the way."""
+    if run.problem.survival is not None:
+        thread.searcher.relax()  # room that lacked after a loss of another plan
+    if cooling == 0 or (cooling + place) % 2:
+        thread.start(thread.searcher, thread.rng)
+        thread.fit()
+    if run.large:
+        _cool_large(run, thread)
+        return
+    stretch, stretches = 0, _STRETCHES * (2 if run.settings.thorough else 1)
+    learn_from = stretches // 2 if run.settings.thorough else stretches // 4
+    while not run.stopped() and not run.good_enough and stretch < stretches:
+        thread.stretch(stretch, 0.4 * (1 - stretch / stretches) ** 2)
+        stretch += 1
+        thread.fit()
+        if stretch >= learn_from or run.stopped():
+            thread.teach()
+            for _ in range(_MENDS):
+                thread.mend()
+                if offer(run, thread, thread.packings, "search") or run.stopped():
+                    break
+
+
+def _cool_large(run: Run, thread: Thread) -> None:
+    """Cool with the clock, twice: packing the first plan teaches the search, and the second begins less hot."""
+    if run.best.solution is None:
+        first_plan(run, thread)
+    stretch, settling_s = 0, 0.0
+    vast = len(run.problem.streams.shape) * run.problem.slots >= _VAST
+    for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
+        if cooling > 0:
+            thread.teach()
+            thread.fit()
+        began = time.monotonic()
+        seconds = max(1e-3, share * (_COOL_SHARE * (run.deadline - began) - settling_s))
+        while not run.stopped() and not run.good_enough:
+            cooled = (time.monotonic() - began) / seconds
+            if cooled >= 1:
+                break
+            thread.stretch(stretch, hot * (1 - cooled) ** 2)
+            stretch += 1
+        began = time.monotonic()
+        _settle(run, thread)
+        settling_s = max(settling_s, time.monotonic() - began)
+
+
+def _settle(run: Run, thread: Thread) -> None:
+    """Have the search do with less until its plan packs; at last what finds no room leaves and goes elsewhere."""
+    for _ in range(_SETTLES):
+        began = time.monotonic()
+        thread.mend()
+        while time.monotonic() < began + _MEND_SHARE * run.settings.time_limit_s and not run.stopped():
+            thread.mend()
+        if offer(run, thread, thread.packings, "search") or run.stopped():
+            break
+        if run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s:
+            break
+    if run.quick and not thread.searcher.missing and run.lacking:
+        quick_first(run, thread.searcher.plan(), "search")
+
+
+def first_plan(run: Run, thread: Thread) -> None:
+    """A plan to have at any time: cold improvement of the rounded start until simple orders pack it."""
+    streams = len(run.problem.streams.shape)
+    simple = Packings(run.problem, 0)
+    for trial in range(_FIRST_TRIES):
+        if run.stopped() or run.best.solution is not None:
+            break
+        thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+        if trial % 3 == 2:
+            thread.teach()
+        offer(run, thread, simple, "first plan")
+    thread.searcher.relax()
+
+
+def quick_first(run: Run, start: Units | None, phase: str) -> None:
+    """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
+    problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, 0)
+    passes = _QUICK_PASSES if start is None else _NEAR_PASSES
+    if start is not None:
+        near = complete_most(problem, start, packings)
+        if near is None:
+            return
+        start = near.units
+    found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=start, stopped=run.watch.stopped)
+    gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
+    out = np.zeros(len(weight), bool)
+    out[problem.streams.workload[gone]] = True
+    left_out = float(weight[out].sum())
+    if (out & ~may_drop(problem)).any() or left_out > problem.slack + 1e-9:
+        return
+    solution = complete_harder(problem, found.units, packings)
+    if isinstance(solution, Solution):
+        run.take(solution, left_out, phase)
+
+
+def polish(run: Run) -> None:
+    """Pack a large plan's pools harder, those first where most may be saved, while there is time."""
+    problem, best = run.problem, run.best.solution
+    if problem.paths is not None:
+        _descend(run)
+        return
+    if best is None or not run.large:
+        return
+    packings, began = Packings(problem, 0), time.monotonic()
+    loads = pool_loads(problem, best.units)
+    usd = np.array([problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))])
+    loose = [packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low
+             for p, load in enumerate(loads)]  # fmt: skip
+    until = run.deadline - 4 * (time.monotonic() - began)
+    for p in np.argsort(-usd * [float(slots.sum()) for slots in loose], kind="stable").tolist():
+        slots = np.flatnonzero(loose[p] > 0)
+        for first in range(0, len(slots), _POLISHED):
+            if time.monotonic() > until or run.watch.stopped():
+                break
+            packings.tighten(p, loads[p], 1, slots[first : first + _POLISHED])
+    solution = complete_harder(problem, best.units, packings, jointly=True)
+    if isinstance(solution, Solution):
+        run.take(solution, run.best.left_out, "packing")
+
+
+def _descend(run: Run) -> None:
+    """Move streams where that makes the plan cheaper once its pools are sized on the sample paths."""
+    problem, best = run.problem, run.best.solution
+    if best is None or problem.paths is None:
+        return
+    tries = int(np.clip(_TRIES_SIZE / problem.paths.loads[0].size, *_TRIES)) if len(problem.paths.loads) else 0
+    rng = np.random.default_rng(run.settings.seed)
+    found = descend(problem, best, run.bounding.shortlist(), lambda solution: cost_usd(problem, solution), tries,
+                    Packings(problem, 0 if run.large else 2), rng, run.watch.stopped)
+    run.take(found, run.best.left_out, "packing")
