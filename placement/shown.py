@@ -14,6 +14,9 @@ from placement.problem import TOLERANCE, Bools, Counts, Ints, Problem, Purchase
 from placement.result import Fallbacks, Solution, Units
 from placement.survival import after_loss, room_after
 
+_NODES = 50_000
+"""Branches of the last search for a packing."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackingRows:
@@ -109,33 +112,45 @@ class _Shower:
         self._firm = self.total - spot
         self._settled = self._packer(firm_without_spot(load, spot))
         self.simple: Bools = self._settled.simply(self._firm, self.total) & ((spot == 0) | (self._firm == 0))
-        if not self.simple.all():
-            self._settled.pack(2)
 
     def rows(self, slot: int, needs: Ints) -> Ints:
         """Rows (machine, purchase, unit, replicas) [k, 4] of a slot in which the units need `needs` [U] replicas."""
-        apart = bool(self._machines[Purchase.SPOT, slot])
-        packing = self._settled.packing(slot, int(self._firm[slot]), int(self.total[slot]))
-        if packing is None and not apart:  # whoever made the plan may have kept the kinds apart
-            apart, packing = True, self._other.packing(slot, int(self._firm[slot]), int(self.total[slot]))
+        apart, packing = bool(self._machines[Purchase.SPOT, slot]), self._within(self._settled, slot, slot)
+        if packing is None:  # whoever made the plan may have kept the kinds apart
+            apart, packing = True, self._within(self._other, slot, slot)
+        if packing is None:  # packers learn from slot to slot, which may lead astray
+            packing = self._within(self._packer(_slot(self._load, slot)), 0, slot)
         if packing is None:
             raise ValueError(f"pool {self._pool}, slot {slot}: no packing found into {self._firm[slot]} machines that "
                              f"are not spot and {self.total[slot]} in all; complete the units again to buy enough")
         return _slot_rows(packing, self._members[apart], needs, self._machines[:, slot])
+
+    def _within(self, packer: Packer, place: int, slot: int) -> Packing | None:
+        """A packing of the packer's slot `place` into the machines of `slot`, sought no harder than is needed."""
+        firm, total = int(self._firm[slot]), int(self.total[slot])
+        only = np.arange(len(packer.counts)) == packer.which[place]
+        for effort in range(3):
+            packer.pack(effort, only)
+            packing = packer.packing(place, firm, total, nodes=0 if effort < 2 else _NODES)
+            if packing is not None or packer.impossible(place, firm, total):
+                return packing
+        return None
 
     def _packer(self, load: Load) -> Packer:
         return Packer(load, self._problem.shapes, self._problem.pools.room[self._pool])
 
     @cached_property
     def _other(self) -> Packer:
-        packer = self._packer(self._load)
-        packer.pack(2)
-        return packer
+        return self._packer(self._load)
 
     @cached_property
     def _members(self) -> tuple[list[Ints], list[Ints]]:
         of = self._problem, self._units, self._pool, self._load.shapes
         return _members(*of, apart=False), _members(*of, apart=True)
+
+
+def _slot(load: Load, slot: int) -> Load:
+    return Load(load.shapes, load.firm[:, slot : slot + 1], load.flexible[:, slot : slot + 1])
 
 
 def _members(problem: Problem, units: Units, pool: int, shapes: Ints, *, apart: bool) -> list[Ints]:
