@@ -38,8 +38,15 @@ class Joint:
             return [0] * self.world.slots
         return row["paths"][number] if "paths" in row else row["replicas"]
 
-    def items(self, units: dict[Unit, int]) -> list[list[tuple]]:
-        """What the units of one pool, with their numbers of copies, ask for: items by slot and path."""
+    def has_spot(self, pool: tuple[str, str]) -> bool:
+        """Whether the pool sells spot machines; else all of them are firm, whoever works there."""
+        return any(offer["purchase"] == "spot" for offer in self.world.pools[pool]["offers"])
+
+    def items(self, units: dict[Unit, int], spot: bool = True) -> list[list[tuple]]:
+        """What the units of one pool, with their numbers of copies, ask for: items by slot and path.
+
+        Without `spot` machines everything has to be on firm ones.
+        """
         found: list[list[tuple]] = [[] for _ in range(self.world.slots)]
         for number in self.numbers:
             loads = [Counter() for _ in range(self.world.slots)]
@@ -48,16 +55,16 @@ class Joint:
                 for t, replicas in enumerate(self.world.need_of(unit, copies, rows)):
                     loads[t][unit.stream.workload] += replicas
             for t, load in enumerate(loads):
-                found[t].append(self.as_items(load))
+                found[t].append(self.as_items(load, spot))
         return found
 
-    def as_items(self, load: Counter) -> tuple:
+    def as_items(self, load: Counter, spot: bool) -> tuple:
         """Replicas by what they take and whether they may run on spot machines."""
         items: Counter = Counter()
         for workload, replicas in load.items():
             if replicas:
                 row = self.world.workloads[workload]
-                items[self.world.request(workload), bool(row.get("preemptible", False))] += replicas
+                items[self.world.request(workload), spot and bool(row.get("preemptible", False))] += replicas
         return tuple(sorted((request, preemptible, count) for (request, preemptible), count in items.items()))
 
 
@@ -71,7 +78,7 @@ def misses(joint: Joint, pools: dict[tuple[str, str], dict[Unit, int]],
     """(chance in the worst slot, mean, mean on held-out paths) by workload; `machines` are (firm, spot) by slot."""
     parts: dict[str, list[tuple[float, float]]] = {}
     for pool, units in pools.items():
-        slots, room = joint.items(units), joint.world.room(pool)
+        slots, room = joint.items(units, joint.has_spot(pool)), joint.world.room(pool)
         missed = [1 - sum(held(items, room, *machines[pool][t])) / len(items) for t, items in enumerate(slots)]
         out = [held_out(joint, items, room, *machines[pool][t]) for t, items in enumerate(slots)]
         for unit, copies in units.items():

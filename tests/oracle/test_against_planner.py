@@ -19,6 +19,7 @@ from oracle_reading import read_plan, read_scenario
 from oracle_world import World
 from tiny import tiny_scenario, write
 
+import planner.no_plan
 import planner.planning
 from placement.problem import Problem
 from placement.result import Result, Settings
@@ -36,12 +37,16 @@ BLOCKS = 10
 
 @pytest.fixture
 def in_this_process() -> Iterator[None]:
-    """The same solver without a process of its own, which for hundreds of scenarios would take minutes to start."""
+    """The same solver without a process of its own, which for hundreds of scenarios would take minutes to start.
+
+    Why there is no plan is not what these tests ask: rules are not tried out, which takes processes and seconds, too.
+    """
     def here(problem: Problem, solver: str, settings: Settings, *_: object) -> Result:
         return solve_here(problem, solver, settings, Stopwatch(settings.time_limit_s))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planner.planning, "solve", here)
+        patch.setattr(planner.no_plan, "MOST_S", 0.0)
         yield
 
 
@@ -92,6 +97,23 @@ def test_two_readings_agree_on_the_optimum(block: int, tmp_path: Path) -> None:
         if best.plan is not None and wrong[seed] is None and abs(plan["cost_usd"] - best.cost_usd) > 0.01:
             wrong[seed] = f"costs {plan['cost_usd']}, the best costs {best.cost_usd}"
     assert {seed: why for seed, why in wrong.items() if why} == {}
+
+
+def test_every_rule_is_among_the_scenarios(tmp_path: Path) -> None:
+    """Of the scenarios compared first, some that have a plan ask for each of the rules that are drawn."""
+    seen: set[str] = set()
+    for _, _, world, best in cases(0, 2 * BLOCK, tmp_path):
+        if best.plan is not None:
+            seen |= {world.scenario["objective"]["mode"], world.scenario.get("sizing", "each")}
+            seen |= {name for name, value in (world.scenario | world.scenario["horizon"]).items() if value}
+            for kind, rows in (("workload", world.workloads), ("pool", world.pools)):
+                seen |= {f"{kind}.{name}" for row in rows.values() for name, value in row.items()
+                         if value is True or value not in (1, 0)}
+    assert seen >= {
+        "min_cost", "max_sla", "pooled", "each", "survive", "survive_priority", "limits", "commitments", "domains",
+        "periods", *(f"pool.{name}" for name in ("headroom", "reserved", "lead_time_days", "min", "zone")),
+        *(f"workload.{name}" for name in ("batch", "users", "after", "data", "residency", "clusters", "incumbent",
+                                          "max_parts", "probability", "droppable", "preemptible"))}
 
 
 def test_the_default_solver_keeps_to_the_second_reading(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from oracle_world import World
 from stranger import proven_bound
 from tiny import tiny_scenario, write
 
+import planner.no_plan
 import planner.planning
 from placement.problem import Problem
 from placement.result import Result, Settings
@@ -20,7 +21,9 @@ from planner.certificates import write_certificate
 from planner.checking import verify_plan
 from planner.planning import NoPlanFound, PlanRequest, make_plan
 
-BLOCK, BLOCKS = 4, 5
+BLOCK, BLOCKS = 8, 5
+COVERED = {"parts": False, "pooled": False}
+"""Certificates cover neither split workloads nor joint paths yet."""
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def in_this_process() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planner.planning, "solve", here)
+        patch.setattr(planner.no_plan, "MOST_S", 0.0)  # why there is no plan is not asked here
         yield
 
 
@@ -40,7 +44,7 @@ def test_a_stranger_proves_the_same_bound(block: int, tmp_path: Path) -> None:
     """On random tiny scenarios a program written from the page alone proves the bound that planner verify proves."""
     proven = 0
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        folder = write(tmp_path / str(seed), tiny_scenario(seed))
+        folder = write(tmp_path / str(seed), tiny_scenario(seed, **COVERED))
         try:
             planned = make_plan(folder, PlanRequest(time_limit_s=20, certificate=True))
         except NoPlanFound:
@@ -64,4 +68,4 @@ def test_a_stranger_proves_the_same_bound(block: int, tmp_path: Path) -> None:
         true = best.cost_usd if planned.plan.mode == "min_cost" else best.attainment
         assert sign * check.proof.bound <= sign * true + 1e-6 * max(1.0, abs(true)), seed
         proven += 1
-    assert proven > 0
+    assert proven > 1

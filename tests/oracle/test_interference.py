@@ -141,12 +141,13 @@ def test_mistakes_in_pairs_are_one_line_each(change: Row, line: str, tmp_path: P
 
 
 def test_pooled_sizing_goes_with_neither_pairs_nor_parts(tmp_path: Path) -> None:
-    """Both are named where sample paths of demand are asked for."""
+    """Both are named, each by its own field, where sample paths of demand are asked for."""
     scenario = scenario_in(write(tmp_path, neighbours(0)))
     first = scenario.workloads[0].model_copy(update={"batch": None, "max_parts": 2})
     both = scenario.model_copy(update={"sizing": "pooled", "workloads": (first, *scenario.workloads[1:])})
-    found = [value for field, value, _, _ in findings(both, Names({}, ())) if field == "sizing"]
-    assert found == ["pooled with max_parts above 1", "pooled with interference"]
+    found = [field for field, _, allowed, _ in findings(both, Names({}, ()))
+             if allowed == "not available yet with sizing: pooled"]
+    assert found == [f"workloads.{first.name}.max_parts", "interference"]
 
 
 def test_pairs_may_lie_in_a_table(tmp_path: Path) -> None:

@@ -284,9 +284,12 @@ def test_tables_say_the_same_as_lists(tmp_path: Path) -> None:
 
 
 def test_what_is_not_covered_is_refused(tmp_path: Path) -> None:
-    """A scenario that leans on a catalog or asks for what shares machines badly is named as out of scope."""
-    (tmp_path / "scenario.yaml").write_text(
-        "horizon: {slots: 1}\ninterference: pairs.csv\nworkloads: []\n"
-        "clusters: [{name: a, pools: [{name: p, machine: m6i.large}]}]\n")
-    with pytest.raises(OutOfScopeError, match="interference, machine by catalog name"):
+    """A scenario that leaves shapes to a catalog, or replicas to a forecast, is named as out of scope."""
+    cluster = "clusters: [{name: a, pools: [{name: p, machine: %s}]}]\nhorizon: {slots: 1}\n"
+    file = tmp_path / "scenario.yaml"
+    file.write_text(cluster % "m6i.large" + "workloads: []\n")
+    with pytest.raises(OutOfScopeError, match="not covered by this reading: machine by catalog name"):
+        read_scenario(tmp_path)
+    file.write_text(cluster % "{vcpu: 1}" + "workloads: [{name: x, replicas: {history: {file: h.csv}}}]\n")
+    with pytest.raises(OutOfScopeError, match="replicas of x are not written out"):
         read_scenario(tmp_path)

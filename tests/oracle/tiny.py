@@ -15,8 +15,11 @@ COUNTRIES = {"aws/north": "DE", "aws/south": "BR", "gcp/east": "US", "own/hall":
 SHAPES = (("m7i.large", 4, 16), ("m7i.xlarge", 8, 32), ("c6g.xlarge", 8, 16))
 
 
-def tiny_scenario(seed: int) -> Row:
-    """A scenario as it would be written by hand, fully resolved."""
+def tiny_scenario(seed: int, *, parts: bool = True, pooled: bool = True) -> Row:
+    """A scenario as it would be written by hand, fully resolved.
+
+    `parts` and `pooled` let some split workloads over pools, and be sized on joint paths, where a test can have them.
+    """
     scenario = Maker(random.Random(seed)).scenario(seed)
     Inputs(random.Random(seed + 1_000_000), scenario).vary()
     rng = random.Random(seed + 2_000_000)
@@ -27,8 +30,10 @@ def tiny_scenario(seed: int) -> Row:
         workload["probability"] = rng.choice([1, 1, 0.3])  # sized at its full need all the same
     _ask_to_survive(scenario, random.Random(f"survive {seed}"))
     share(random.Random(seed + 3_000_000), scenario)
-    _allow_parts(random.Random(f"parts {seed}"), scenario)
-    size_jointly(random.Random(seed + 4_000_000), scenario)
+    if parts:
+        _allow_parts(random.Random(f"parts {seed}"), scenario)
+    if pooled:
+        size_jointly(random.Random(seed + 4_000_000), scenario)
     return scenario
 
 
