@@ -54,8 +54,9 @@ _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.8, 0.4),)
 """Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
-_SETTLES, _MEND_SHARE, _SLOW_SHARE = 4, 0.01, 0.04
-"""Times that a large problem's plan is mended until it packs, the share of the time mending takes, and what is slow."""
+_SETTLES, _MEND_SHARE, _SLOW_SHARE, _LUKEWARM = 8, 0.015, 0.06, 0.01
+"""Times that a large problem's plan is mended until it packs, the share of the time that takes, what is slow, and how
+hot it is done."""
 _TRIES_SIZE, _TRIES = 1e6, (20, 5000)
 """Moves tried on sample paths: this many over paths x slots, within these limits."""
 
@@ -125,7 +126,8 @@ def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
             thread.steering.press(solution.passing)
             searcher.price(thread.steering.priced)
         if solution.passing is None or solution.lacking.sum() <= _FEW:
-            searcher.squeeze(solution.pool, solution.slot, solution.lacking)
+            more = solution.lacking // 2 + 1 if run.large else 0  # room lacks elsewhere as soon as it is found here
+            searcher.squeeze(solution.pool, solution.slot, solution.lacking + more)
         return False
     return run.take(solution, left_out, phase) or searcher.save(cost_usd(run.problem, solution))
 
@@ -240,9 +242,11 @@ def _settle(run: Run, thread: Thread) -> None:
     """Have the search do with less until its plan packs; at last what finds no room leaves and goes elsewhere."""
     for _ in range(_SETTLES):
         began = time.monotonic()
+        turn = 0
+        while turn == 0 or (time.monotonic() < began + _MEND_SHARE * run.settings.time_limit_s and not run.stopped()):
+            thread.stretch(turn, _LUKEWARM)
+            turn += 1
         thread.mend()
-        while time.monotonic() < began + _MEND_SHARE * run.settings.time_limit_s and not run.stopped():
-            thread.mend()
         if offer(run, thread, thread.packings, "search") or run.stopped():
             break
         if run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s:
