@@ -50,7 +50,7 @@ _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _COOL_SHARE = 0.88
 """Share of the time left in which a large problem's search cools, with the clock."""
-_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.8, 0.4),)
+_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.7, 0.4),)
 """Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
