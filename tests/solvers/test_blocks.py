@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from placement.blocks import block_count, cut, divide, merge, shares, unsplittable
 from placement.complete import complete
-from placement.engines import Processes
+from placement.engines import ENGINES, Processes
 from placement.formulation import cost_usd
 from placement.problem import Flows, Problem
 from placement.result import Result, Settings, Solution, Units
@@ -128,7 +128,7 @@ def test_blocks_come_within_a_per_cent_of_the_whole(fleet: Problem) -> None:
 
 def test_a_lost_block_is_told(fleet: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tasks are lost the rest of the plan stands, and the method says how many were lost."""
-    monkeypatch.setitem(price_guided.ENGINES, "processes", _Losing)
+    monkeypatch.setitem(ENGINES, "processes", _Losing)
     found = price_guided.solve(fleet, Settings(time_limit_s=60, threads=1, blocks=2), Stopwatch(60.0))
     assert found.solution is not None
     assert "tasks of blocks were lost" in found.method
