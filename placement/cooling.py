@@ -119,7 +119,6 @@ def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
     else:
         solution = complete(run.problem, units, packings=packings, jointly=not run.large)
     run.packing_s = max(run.packing_s, time.monotonic() - began)
-    run.lacking = isinstance(solution, Shortfall)
     if isinstance(solution, Shortfall):
         run.why_not = solution.why
         if solution.passing is not None and thread.steering is not None:
@@ -247,12 +246,12 @@ def _settle(run: Run, thread: Thread) -> None:
             thread.stretch(turn, _LUKEWARM)
             turn += 1
         thread.mend()
-        if offer(run, thread, thread.packings, "search") or run.stopped():
+        if offer(run, thread, thread.packings, "search"):
+            return
+        if run.stopped() or (run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s):
             break
-        if run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s:
-            break
-    if run.quick and not thread.searcher.missing and run.lacking:
-        quick_first(run, thread.searcher.plan(), "search")
+    if run.quick:
+        take_quick_plan(run, thread.searcher.plan(), "search")
 
 
 def first_plan(run: Run, thread: Thread) -> None:
@@ -269,7 +268,7 @@ def first_plan(run: Run, thread: Thread) -> None:
     thread.searcher.relax()
 
 
-def quick_first(run: Run, start: Units | None, phase: str) -> None:
+def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
     problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, 0)
     passes = _QUICK_PASSES if start is None else _NEAR_PASSES

@@ -22,7 +22,7 @@ from placement.assignment import read_assignment, solve_assignment
 from placement.bound import Prices
 from placement.bounding import Bounding
 from placement.branching import Branching
-from placement.cooling import polish, quick_first, search
+from placement.cooling import polish, search, take_quick_plan
 from placement.few_moves import FewMoves
 from placement.formulation import too_many_sets
 from placement.gap import OPTIMAL_GAP
@@ -84,7 +84,7 @@ def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Re
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
         if run.quick:
-            quick_first(run, None, "first plan")
+            take_quick_plan(run, None, "first plan")
         run.bounding = _bounding(run)
         _first_bound(run)
         if run.known_best:
