@@ -47,5 +47,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
 	@echo "compiling the search, once (a minute or two)"
-	@$(BIN)/python -m planner.warm_up examples/hybrid
+	@$(BIN)/python -m planner.warm_up
 	@touch $@

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core import event
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -42,3 +43,29 @@ def fast_jit(function: Callable[P, R]) -> Callable[P, R]:
         return cast(Callable[P, R], numba.njit(cache=True, nogil=True, fastmath=True)(function))
     except RuntimeError:  # no folder to keep compiled code in, as in a container that is read-only
         return cast(Callable[P, R], numba.njit(nogil=True, fastmath=True)(function))
+
+
+class _Compilations(event.Listener):
+    """Tells when the compiler starts and when it ends, not what is compiled on the way (one kernel calls another)."""
+
+    def __init__(self, tell: Callable[[bool], None]) -> None:
+        self.tell = tell
+        self.depth = 0
+
+    def on_start(self, event: event.Event) -> None:  # noqa: ARG002 (as Numba calls it)
+        self.depth += 1
+        if self.depth == 1:
+            self.tell(True)
+
+    def on_end(self, event: event.Event) -> None:  # noqa: ARG002
+        self.depth -= 1
+        if self.depth == 0:
+            self.tell(False)
+
+
+def on_compiling(tell: Callable[[bool], None]) -> None:
+    """Have `tell` called with True when a kernel starts to be compiled here, with False when that is done.
+
+    Kernels that are loaded from disk are not compiled. Numba holds its compiler's lock meanwhile: one at a time.
+    """
+    event.register("numba:compile", _Compilations(tell))

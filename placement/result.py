@@ -99,7 +99,8 @@ class Result:
 
     `bound` is a proven limit on the objective: a lower bound on cost (`min_cost`) or an upper bound on attainment
     (`max_sla`). `method` says in words what proved it. `worth` are shadow prices, where the solver has any;
-    `certificate` is what proves the bound, where `Settings.certify` asks for it and the solver has any.
+    `certificate` is what proves the bound, where `Settings.certify` asks for it and the solver has any. Of the time,
+    `compiling_s` went into compiling kernels, which happens once.
     """
 
     status: Status
@@ -108,6 +109,7 @@ class Result:
     method: str
     worth: Worth | None = None
     certificate: Certificate | None = None
+    compiling_s: float = 0.0
 
 
 class Watch(Protocol):

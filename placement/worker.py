@@ -31,6 +31,7 @@ from typing import IO, Literal, Protocol, cast
 from placement.blocks import unsplittable
 from placement.certificate import Certificate
 from placement.gap import Mode, relative_gap
+from placement.jit import on_compiling
 from placement.options import too_large
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Watch
@@ -117,7 +118,8 @@ def solve(problem: Problem, solver: str, settings: Settings, on_progress: Callab
     best = _Best(problem.objective.mode)
     child = _Child(job)
     try:
-        return _follow(child, best, settings, on_progress, interrupted)
+        result = _follow(child, best, settings, on_progress, interrupted)
+        return replace(result, compiling_s=best.compiled_s(child.seconds))
     finally:
         child.kill()
 
@@ -171,6 +173,8 @@ def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callabl
             best.take(message)
         if isinstance(message, _Proven):
             best.certificate = message.certificate
+        if isinstance(message, _Compiling):
+            best.compile(message.on, child.seconds)
         on_progress(best.progress(child.seconds))
         if not reason and (cause := _cause_to_stop(child.seconds, settings, interrupted)):
             reason = cause
@@ -196,6 +200,8 @@ class _Best:
         self.bound = 0.0 if mode == "min_cost" else 1.0  # costs are never negative, attainment never above 1
         self.phase = "starting"
         self.certificate: Certificate | None = None
+        self._compiled_s = 0.0
+        self._compiles_since: float | None = None
 
     def take(self, report: _Report) -> None:
         self.phase = report.phase
@@ -205,11 +211,20 @@ class _Best:
             self.solution, self.objective = report.solution, report.objective
         self.bound = max(self.bound, report.bound) if lower else min(self.bound, report.bound)
 
+    def compile(self, on: bool, seconds: float) -> None:
+        self._compiled_s = self.compiled_s(seconds)
+        self._compiles_since = seconds if on else None
+
+    def compiled_s(self, seconds: float) -> float:
+        """How much of the `seconds` so far went into compiling."""
+        return self._compiled_s + (0.0 if self._compiles_since is None else seconds - self._compiles_since)
+
     def progress(self, seconds: float) -> Progress:
+        phase = self.phase if self._compiles_since is None else "compiling, once"
         if self.solution is None:
-            return Progress(seconds, None, self.bound, None, self.phase)
+            return Progress(seconds, None, self.bound, None, phase)
         gap = relative_gap(self.mode, self.objective, self.bound)
-        return Progress(seconds, self.objective, self.bound, gap, self.phase)
+        return Progress(seconds, self.objective, self.bound, gap, phase)
 
     def result(self, reason: str) -> Result:
         status: Literal["unknown", "feasible"] = "unknown" if self.solution is None else "feasible"
@@ -239,6 +254,11 @@ class _Proven:
 
 
 @dataclass(frozen=True, slots=True)
+class _Compiling:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """How a solver ended by itself: with a result, out of memory (nothing set), refusing the problem, or failing."""
 
@@ -259,7 +279,7 @@ class _Gone:
     """The child's output has ended."""
 
 
-_Message = _Report | _Proven | _Answer | _Gone
+_Message = _Report | _Proven | _Compiling | _Answer | _Gone
 
 
 class _Child:
@@ -332,12 +352,13 @@ def _send(stream: IO[bytes], job: _Job, stop: threading.Event, killed: threading
 
 
 def _receive(stream: IO[bytes], inbox: queue.SimpleQueue[_Message]) -> None:
-    with stream:
-        try:
+    try:
+        # Half a message of a child that was killed may be wrong in any way, and one may not fit into memory.
+        with stream, contextlib.suppress(Exception):
             while True:
                 inbox.put(pickle.load(stream))  # noqa: S301 (from our own child)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            inbox.put(_Gone())
+    finally:
+        inbox.put(_Gone())
 
 
 def run_job() -> None:
@@ -354,6 +375,7 @@ def run_job() -> None:
     _end_at_the_latest(left_s + 3 * grace_s(job.settings.time_limit_s))
     watch = _PipeWatch(outlet, left_s)
     threading.Thread(target=_listen, args=(inlet, watch), daemon=True).start()
+    on_compiling(lambda on: watch.send(_Compiling(on)))
     # `replace` builds the problem anew: pickled arrays come back writable, and a problem's arrays are not.
     settings = replace(job.settings, time_limit_s=left_s)
     watch.send(_answer(replace(job, problem=replace(job.problem), settings=settings), watch))
@@ -395,7 +417,7 @@ class _PipeWatch:
     def stopped(self) -> bool:
         return self.asked_to_stop or time.monotonic() > self.stop_at
 
-    def send(self, message: _Report | _Proven | _Answer) -> None:
+    def send(self, message: _Report | _Proven | _Compiling | _Answer) -> None:
         with self.lock:
             pickle.dump(message, self.outlet, protocol=5)
             self.outlet.flush()

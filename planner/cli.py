@@ -437,7 +437,8 @@ class _UsageError(Protocol):
 def _unexpected(error: Exception) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         usage: _UsageError = error
-        return _fail(usage.format_message() or "a command is missing; try: planner --help", usage.exit_code)
+        message = usage.format_message().replace("Value error, ", "")  # as Typer passes on its checks of choices
+        return _fail(message or "a command is missing; try: planner --help", usage.exit_code)
     if os.environ.get("PLANNER_DEBUG") == "1":
         traceback.print_exception(error)
         return FAULT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -64,6 +65,8 @@ ENOUGH_USD = 1e15
 """A budget beyond any cost, to ask how much can be placed at all."""
 FITTING_S = 10.0
 """Seconds that question may take."""
+NOTICED_S = 1.0
+"""Seconds of compiling that are worth a word where there was no time for a plan."""
 
 
 class NoPlanFound(Exception):  # noqa: N818 (says what happened)
@@ -210,6 +213,14 @@ def _reserve_s(formulation: Formulation, time_limit_s: float) -> float:
     return min(0.2 * time_limit_s, 0.3 + 8e-5 * _cells(formulation))
 
 
+def _how_to_get_one(compiling_s: float) -> str:
+    """What to do where the time was over before there was a plan."""
+    if compiling_s < NOTICED_S:
+        return "give more time, or another solver"
+    return (f"{compiling_s:.0f} s of them went into compiling the search, which an installation does once: run "
+            f"`{Path(sys.executable).name} -m planner.warm_up`, then try again")
+
+
 def _cells(formulation: Formulation) -> int:
     return len(formulation.problem.streams.workload) * formulation.problem.slots
 
@@ -296,7 +307,7 @@ class Job:
         if result.solution is None:
             why = in_words(result.method, self.formulation)
             raise NoPlanFound(f"no plan found in the {max(0.0, time_limit_s):.3g} s that were left, nor proven that "
-                              f"there is none ({why}): give more time, or another solver")
+                              f"there is none ({why}): {_how_to_get_one(result.compiling_s)}")
         proof = _proof(result, self.formulation)
         if not self.request.certificate:
             return self.finish(result.solution, proof)

@@ -1,6 +1,6 @@
-"""Compile the search once, so that no plan waits for it: `python -m planner.warm_up SCENARIO`.
+"""Compile the search once, so that no plan waits for it: `python -m planner.warm_up [SCENARIO]`.
 
-Compiled code is kept beside the modules; until they change, later runs load it.
+Compiled code is kept beside the modules; until they change, later runs load it. Without a scenario: that of an example.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from placement.ascent import Ascent
 from placement.quick import quick_plan
 from placement.worker import Progress
 from planner.catalog import builtin_catalog
+from planner.commands.basic import example
 from planner.formulate import formulate
 from planner.planning import PlanRequest, make_plan
 from planner.profiles import profile
@@ -44,4 +45,4 @@ def _warm_up_for_fleets(scenario: Path) -> None:
 
 
 if __name__ == "__main__":
-    warm_up(Path(sys.argv[1]))
+    warm_up(Path(sys.argv[1]) if len(sys.argv) > 1 else example("hybrid"))

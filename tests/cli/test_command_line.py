@@ -65,6 +65,7 @@ def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.Captu
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
+    assert "Value error" not in shown.err
 
 
 def test_a_fault_is_one_line_and_its_traceback_on_request() -> None:

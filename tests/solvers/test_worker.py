@@ -63,6 +63,7 @@ def rogue(tiny_problem: Build, monkeypatch: pytest.MonkeyPatch) -> Rogue:
     ("ask_for_all_memory", "out of memory"),
     ("crash", "SIGSEGV"),
     ("leave", "ended with status 3"),
+    ("talk_nonsense", "the solver process was killed"),
 ])
 def test_the_best_reported_plan_survives_the_solver(rogue: Rogue, way: str, why: str) -> None:
     """A child that is killed, out of memory, crashed or gone still leaves its last plan and bound, and the reason."""
@@ -71,6 +72,16 @@ def test_the_best_reported_plan_survives_the_solver(rogue: Rogue, way: str, why:
     assert result.solution is not None
     assert (result.solution.machines == 1).all()
     assert why in result.method
+
+
+def test_compiling_is_told_and_counted(rogue: Rogue) -> None:
+    """Time that goes into compiling shows as a phase of its own and in the result, nested kernels once; else it is 0.
+    """
+    result, progress, seconds = rogue("compile_something")
+    assert 0 < result.compiling_s < seconds
+    assert "compiling, once" in {now.phase for now in progress}
+    assert progress[-1].phase == "warming up"
+    assert rogue("behave")[0].compiling_s == 0
 
 
 def test_a_limit_on_memory_decides_what_is_too_large(tiny_problem: Build) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numba
 import numpy as np
 
 from placement.problem import Problem
@@ -93,9 +94,23 @@ def leave(problem: Problem, watch: Watch) -> None:
     os._exit(3)
 
 
+def talk_nonsense(problem: Problem, watch: Watch) -> None:
+    """Send a message that nobody can read, and go on for ever."""
+    watch.outlet.write(b"cno_such_module\nat_all\n.")  # type: ignore[attr-defined]
+    watch.outlet.flush()  # type: ignore[attr-defined]
+    ignore_the_stop(problem, watch)
+
+
+def compile_something(problem: Problem, watch: Watch) -> None:
+    """Compile a kernel that is not on disk, and another within it."""
+    inner = numba.njit(lambda x: x + 1)
+    numba.njit(lambda x: inner(x) * 2)(len(problem.shapes))
+
+
 def behave(problem: Problem, watch: Watch) -> None:
     """Do nothing wrong."""
 
 
 WAYS = {way.__name__: way for way in (die, ask_for_all_memory, fail, ignore_the_stop, hold_the_lock, write_noise,
-                                      write_into_the_problem, leave_a_child, wait_until_asked, crash, leave, behave)}
+                                      write_into_the_problem, leave_a_child, wait_until_asked, crash, leave, behave,
+                                      talk_nonsense, compile_something)}
