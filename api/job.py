@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from api.scenarios import read
 from api.store import Job, Store
 from planner.errors import InputError
-from planner.packings import write_packings
+from planner.files import write_atomically
+from planner.packings import packing_bytes
 from planner.planning import NoPlanFound, PlanRequest, make_plan
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _make(store: Store, job: Job, order: Mapping[str, Any]) -> None:
     planned = make_plan(scenario, PlanRequest(**settings), _reporter(store, job))
     plan = planned.plan
     if planned.packings is not None:
-        write_packings(planned.packings, Path(order["packings"]))
+        write_atomically(Path(order["packings"]), packing_bytes(planned.packings))
         plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{job.plan_id}/packings"}})
     store.finish(job, plan)
 

@@ -53,14 +53,15 @@ class _Compilations(event.Listener):
         self.depth = 0
 
     def on_start(self, event: event.Event) -> None:  # noqa: ARG002 (as Numba calls it)
-        self.depth += 1
-        if self.depth == 1:
-            self.tell(True)
+        self._move(1)
 
     def on_end(self, event: event.Event) -> None:  # noqa: ARG002
-        self.depth -= 1
-        if self.depth == 0:
-            self.tell(False)
+        self._move(-1)
+
+    def _move(self, by: int) -> None:
+        was, self.depth = self.depth > 0, self.depth + by
+        if (now := self.depth > 0) != was:
+            self.tell(now)
 
 
 def on_compiling(tell: Callable[[bool], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,16 @@ def writing(option: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError([f"{option}: {path}: not written: {error.strerror or error}"]) from error
+
+
+@contextmanager
+def not_lost(show: Callable[[], None]) -> Iterator[None]:
+    """Show what was found where it cannot be written: what took long to find must not be lost with the disk."""
+    try:
+        yield
+    except InputError:
+        show()
+        raise
 
 
 def _problem(option: str, path: Path) -> str | None:

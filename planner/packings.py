@@ -13,7 +13,6 @@ from placement.result import Solution
 from placement.shown import PackingRows
 from planner.build import part_and_cap
 from planner.errors import InputError
-from planner.files import write_atomically
 from planner.formulate import Formulation
 from planner.supply import PURCHASES
 
@@ -47,14 +46,14 @@ def packing_table(rows: PackingRows, solution: Solution, formulation: Formulatio
     return pa.table({name: columns[name] for name in COLUMNS})
 
 
-def write_packings(table: pa.Table, path: Path) -> None:
-    """Write the table as Parquet: all of it or nothing. Raises OSError."""
+def packing_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def read_packings(path: Path, solution: Solution, formulation: Formulation) -> PackingRows:

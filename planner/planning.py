@@ -33,13 +33,14 @@ from planner.catalog import Catalog, builtin_catalog
 from planner.certificates import CertificateFile
 from planner.certified import certificate_of
 from planner.errors import InputError
+from planner.files import write_together
 from planner.formulate import Formulation, formulate, problem_objective
 from planner.in_force import InForce, Standing, formulate_from, start_from
 from planner.left_out import left_out
 from planner.misses import used_paths
 from planner.no_plan import NoPlan, why_no_plan
-from planner.packings import packing_table, write_packings
-from planner.plan import Plan, Provenance, Relaxation, Unplaced, write_plan
+from planner.packings import packing_bytes, packing_table
+from planner.plan import Plan, Provenance, Relaxation, Unplaced, plan_text, write_plan
 from planner.profiles import Profiles, profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
@@ -171,13 +172,13 @@ class Planned:
     certificate: CertificateFile | None = None
 
     def write(self, path: Path) -> Plan:
-        """Write plan.json, and its packings beside it before that; return the plan as written. Raises OSError."""
-        plan = self.plan
-        if self.packings is not None:
-            beside = path.with_name(f"{path.stem}.packings.parquet")
-            write_packings(self.packings, beside)
-            plan = plan.model_copy(update={"tables": {"packings": beside.name}})
-        write_plan(plan, path)
+        """Write plan.json, together with its packings beside it; return the plan as written. Raises OSError."""
+        if self.packings is None:
+            write_plan(self.plan, path)
+            return self.plan
+        beside = path.with_name(f"{path.stem}.packings.parquet")
+        plan = self.plan.model_copy(update={"tables": {"packings": beside.name}})
+        write_together({beside: packing_bytes(self.packings), path: plan_text(plan).encode()})
         return plan
 
 

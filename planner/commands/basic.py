@@ -23,7 +23,7 @@ from planner.export import export_scenario
 from planner.hosting import with_diagnostics
 from planner.in_force import InForce, strays
 from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
-from planner.outputs import check_outputs, writing
+from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 from planner.profiles import Profile, predict_profile
@@ -96,11 +96,8 @@ def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices
             typer.echo(str(why), err=True)
             return STOPPED if interrupted() else NO
     figures = figures_of(planned)
-    try:
+    with not_lost(lambda: _show_plan(planned.plan, figures, as_json)):
         written = _write(planned, figures, outputs)
-    except InputError:
-        _show_plan(planned.plan, figures, as_json)  # what was found must not be lost with the disk
-        raise
     _show_plan(written, figures, as_json)
     if outputs.certificate is not None and planned.certificate is None:
         typer.echo(f"--certificate: {outputs.certificate}: not written: {_why_none(written)}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, print_json
 from planner.errors import InputError
-from planner.outputs import check_outputs, writing
+from planner.outputs import check_outputs, not_lost, writing
 from planner.pareto import Pareto, pareto
 from planner.pareto_view import pareto_view
 from planner.planning import PlanRequest
@@ -41,16 +41,21 @@ def price_of_nines(source: Path | Scenario, request: PlanRequest, asked: Asked, 
     check_outputs({"-o": asked.page})
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         found = pareto(source, request, asked.points, asked.time_limit_s, prices, progress, interrupted)
-    if asked.page is not None:
-        with writing("-o", asked.page):
-            write_curve(asked.page, found)
-    if asked.plans is not None:
-        _write_plans(found, asked.plans)
+    with not_lost(lambda: _show(found, as_json)):
+        if asked.page is not None:
+            with writing("-o", asked.page):
+                write_curve(asked.page, found)
+        if asked.plans is not None:
+            _write_plans(found, asked.plans)
+    _show(found, as_json)
+    return DONE if found.plans else NO
+
+
+def _show(found: Pareto, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
         console().print(pareto_view(found))
-    return DONE if found.plans else NO
 
 
 def _write_plans(found: Pareto, folder: Path) -> None:

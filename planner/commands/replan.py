@@ -9,7 +9,7 @@ import typer
 
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, print_json
-from planner.outputs import check_outputs, writing
+from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Plan, read_plan, write_plan
 from planner.replan import Replanned, ReplanRequest, replan
 from planner.terminal import Interrupt, plain, usd
@@ -26,14 +26,18 @@ def replan_plan(scenario: Path, path: Path, request: ReplanRequest, output: Path
         return _unchanged(before, output, as_json)
     plan = found.planned.plan
     if output is not None:
-        with writing("-o", output):
+        with not_lost(lambda: _show(found, before, found.planned.plan, as_json)), writing("-o", output):
             plan = found.planned.write(output)
+    _show(found, before, plan, as_json)
+    return NO if found.shed else DONE
+
+
+def _show(found: Replanned, before: Plan, plan: Plan, as_json: bool) -> None:
     if as_json:
         print_json({**_figures(found), "plan": plan.to_dict()})
     else:
         for line in _lines(found, before, plan):
             typer.echo(plain(line))
-    return NO if found.shed else DONE
 
 
 def _unchanged(plan: Plan, output: Path | None, as_json: bool) -> int:

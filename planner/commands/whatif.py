@@ -12,10 +12,10 @@ import typer
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, STOPPED, print_json
 from planner.files import write_atomically
-from planner.outputs import check_outputs, writing
-from planner.plan import read_plan
+from planner.outputs import check_outputs, not_lost, writing
+from planner.plan import Plan, read_plan
 from planner.planning import NoPlanFound, PlanRequest
-from planner.suppose import suppose
+from planner.suppose import Supposed, suppose
 from planner.suppose_view import supposed_markdown, supposed_view
 from planner.terminal import Interrupt, ProgressLine, console
 from planner.whatif import Change, What
@@ -48,6 +48,14 @@ def what_if(source: Path | Scenario, request: PlanRequest, files: Files, prices:
         except NoPlanFound as why:
             typer.echo(str(why), err=True)
             return STOPPED if interrupted() else NO
+    with not_lost(lambda: _show(found, found.plan, as_json)):
+        written = _write(found, files)
+    _show(found, written, as_json)
+    return DONE if found.possible else STOPPED if found.plan is None and interrupted() else NO
+
+
+def _write(found: Supposed, files: Files) -> Plan | None:
+    """Write what is asked for; the plan as written."""
     written = found.plan
     if files.plan is not None and found.planned is not None:
         with writing("-o", files.plan):
@@ -55,8 +63,11 @@ def what_if(source: Path | Scenario, request: PlanRequest, files: Files, prices:
     if files.markdown is not None:
         with writing("--markdown", files.markdown):
             write_atomically(files.markdown, supposed_markdown(found).encode())
+    return written
+
+
+def _show(found: Supposed, written: Plan | None, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict(written))
     else:
         console().print(supposed_view(found))
-    return DONE if found.possible else STOPPED if found.plan is None and interrupted() else NO

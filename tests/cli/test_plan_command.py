@@ -3,11 +3,14 @@
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,36 @@ def test_plan_writes_shows_and_verifies(scenario: Path, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["plan_id"] == json.loads(output.read_text())["plan_id"]
     assert run(["verify", str(scenario), str(output)]) == 0
     assert "holds: USD 5.00" in capsys.readouterr().out
+
+
+def test_a_disk_that_fills_up_leaves_the_files_before(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a plan or its packings cannot be written in full, both stay as they were, and the plan is shown."""
+    output, packings = scenario / "plan.json", scenario / "plan.packings.parquet"
+    asked = [*PLAN, str(scenario), "--packings", "-o", str(output)]
+    assert run(asked) == 0
+    sizes = sorted(file.stat().st_size for file in (output, packings))
+    for file in (output, packings):
+        file.write_bytes(b"before")
+    for size in sizes:
+        capsys.readouterr()
+        with largest_file(size - 1):
+            assert run(asked) == 2
+        shown = capsys.readouterr()
+        assert shown.err == f"-o: {output}: not written: File too large\n"
+        assert "Cost USD 5.00" in shown.out
+        assert {file.read_bytes() for file in (output, packings)} == {b"before"}
+    assert {file.name for file in scenario.iterdir()} == {"scenario.yaml", output.name, packings.name}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file can grow beyond a size in bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_broken_plan_does_not_verify(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
