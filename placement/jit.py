@@ -69,4 +69,4 @@ def on_compiling(tell: Callable[[bool], None]) -> None:
 
     Kernels that are loaded from disk are not compiled. Numba holds its compiler's lock meanwhile: one at a time.
     """
-    event.register("numba:compile", _Compilations(tell))
+    event.register("numba:compile", _Compilations(tell))  # type: ignore[no-untyped-call]
