@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import traceback
@@ -29,6 +30,8 @@ Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 _POLL_S = 0.05
+_REACH_S = 5.0
+"""Seconds that a cluster may take to answer."""
 _STORE_BYTES = 512 * 2**20
 """Memory of Ray's object store on this machine, at most; a tenth of the memory there is, where that is less."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -58,6 +61,10 @@ class TaskFailed(RuntimeError):  # noqa: N818 (says what happened)
     """A task raised an error, which the message states."""
 
 
+class EngineFailed(RuntimeError):  # noqa: N818 (says what happened)
+    """An engine cannot be had as things are; the message says why and how to mend it, in one line."""
+
+
 def missing(engine: str) -> str | None:
     """Why an engine cannot be used here, and how to mend that; None where it can."""
     if engine not in ENGINES:
@@ -65,6 +72,32 @@ def missing(engine: str) -> str | None:
     if engine == "ray" and find_spec("ray") is None:
         return "engine: ray: Ray is not installed; install it with: pip install 'workload-planner[ray]'"
     return None
+
+
+def unreachable(engine: str) -> str | None:
+    """Why the cluster that an engine is to use cannot be reached, found out in seconds; None where it can.
+
+    Only an address HOST:PORT is tried; what else Ray knows (auto, ray://HOST:PORT) is left to Ray.
+    """
+    address = _cluster() if engine == "ray" else None
+    if address is None or "://" in address or address == "auto":
+        return None
+    host, _, port = address.rpartition(":")
+    where = f"engine: ray: RAY_ADDRESS={address}"
+    mend = "give HOST:PORT of a running cluster (ray start --head), or unset it to use this machine"
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        return f"{where}: not an address; {mend}"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except OSError as error:
+        return f"{where}: no cluster answers there ({error.strerror or error}); {mend}"
+    return None
+
+
+def _cluster() -> str | None:
+    """The cluster of Ray that the user names; None where Ray is to be started here."""
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    return None if address in ("", "local") else address
 
 
 # ---------------------------------------------------------------- processes of this machine
@@ -185,8 +218,13 @@ class RayTasks:
         if (why := missing("ray")) is not None:
             raise ImportError(why)
         self.lost = 0
-        self._folder = None if os.environ.get("RAY_ADDRESS") else tempfile.mkdtemp(prefix="r")
-        self._ray = _started(max(1, workers), self._folder)
+        self._folder = None if _cluster() else tempfile.mkdtemp(prefix="r")
+        try:
+            self._ray = _started(max(1, workers), self._folder)
+        except Exception as error:
+            self._remove()
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise EngineFailed(f"engine: ray: {_cluster() or 'this machine'}: Ray did not start: {why}") from error
         self._value: object = None
 
     def share(self, value: object) -> None:
@@ -220,6 +258,9 @@ class RayTasks:
     def close(self) -> None:
         """Leave the cluster; end the one that was started here."""
         self._ray.shutdown()
+        self._remove()
+
+    def _remove(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -235,7 +276,7 @@ def _started(workers: int, folder: str | None) -> Any:  # noqa: ANN401 (Ray has 
     # Ray prints where it connects to; standard output belongs to whoever called.
     with contextlib.redirect_stdout(sys.stderr):
         if folder is None:
-            ray.init(address=os.environ["RAY_ADDRESS"], **logs)
+            ray.init(address=_cluster(), **logs)
         else:
             ray.init(address="local", num_cpus=workers, include_dashboard=False, object_store_memory=_store_bytes(),
                      _node_ip_address="127.0.0.1", _temp_dir=folder, **logs)

@@ -30,6 +30,7 @@ from typing import IO, Literal, Protocol, cast
 
 from placement.blocks import unsplittable
 from placement.certificate import Certificate
+from placement.engines import EngineFailed, unreachable
 from placement.gap import Mode, relative_gap
 from placement.jit import on_compiling
 from placement.options import too_large
@@ -156,7 +157,9 @@ def _not_in_blocks(job: _Job) -> str | None:
     if job.settings.blocks == 1:
         return None
     own = next(iter(SOLVERS))
-    return unsplittable(job.problem) if job.solver == own else f"only {own} solves in blocks"
+    if job.solver != own:
+        return f"only {own} solves in blocks"
+    return unsplittable(job.problem) or unreachable(job.settings.engine)
 
 
 def _follow(child: _Child, best: _Best, settings: Settings, on_progress: Callable[[Progress], None],
@@ -385,7 +388,7 @@ def run_job() -> None:
 def _answer(job: _Job, watch: Watch) -> _Answer:
     try:
         return _Answer(result=_run(job, watch))
-    except Unsupported as refusal:
+    except (Unsupported, EngineFailed) as refusal:
         return _Answer(refused=str(refusal))
     except MemoryError:
         return _Answer()

@@ -42,6 +42,8 @@ _LITTLE = 1e-3
 """A round that raises the bound by less than this share, and searches start."""
 _PROOF_BRANCHES = 100
 """Branches of the bound where the best plan is known and only a proof by prices is wanted."""
+_BRANCHES_TOLD = 16
+"""Branches after which what they prove is handed out: all of it, each time."""
 _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
 """Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
 _SMALL_ASSIGNMENT = 5_000
@@ -182,25 +184,25 @@ def _without_plan(run: Run) -> Result:
     """No plan was found: say whether that is a proof."""
     if run.proven_infeasible:
         return Result("infeasible", None, run.bound, "exact search found that not all that must be placed has room")
-    if run.by_cost and not run.stopped() and _impossible(run.below, run.settings):
+    if run.by_cost and not run.stopped() and _impossible(run):
         return Result("infeasible", None, run.bound, "Lagrangian bound: not all that must be placed has room")
     why = f" ({run.why_not})" if run.why_not else ""
     return Result("unknown", None, run.bound, f"no complete plan was found{why}; that none exists is not proven")
 
 
-def _impossible(problem: Problem, settings: Settings) -> bool:
+def _impossible(run: Run) -> bool:
     """True when the bound proves that room or the SLA floor does not allow any complete plan.
 
     As much as possible is placed at any price: first only what must be placed counts, then everything by its weight.
     """
+    problem = run.below
     weight, droppable = problem.workloads.weight, problem.workloads.droppable
     for value, most in ((np.where(droppable, 0.0, 1.0), 0.0), (weight, problem.slack)):
         relaxed = replace(
             problem, objective=Objective("max_sla"), workloads=replace(problem.workloads, weight=value.copy())
         )
-        deadline = time.monotonic() + settings.time_limit_s
-        bounding = Bounding(relaxed, settings.seed, lambda until=deadline: time.monotonic() > until, deadline)  # type: ignore[misc]
-        while not bounding.done:
+        bounding = Bounding(relaxed, run.settings.seed, run.stopped, run.deadline)
+        while not bounding.done and not run.stopped():
             bounding.advance()
             if bounding.bound > most + 1e-6:
                 return True
@@ -212,14 +214,17 @@ def _raise_alone(run: Run) -> None:
     branches = 0
     while not run.bounding.done and not run.stopped():
         run.bounding.advance()
+        run.notarise()
         run.tell("bound")
     if not run.by_cost or isinstance(run.bounding, Ascent):
         return
     run.branching = Branching(run.below, run.bounding, run.stopped)
     while not run.branching.done and not run.stopped() and (run.settings.thorough or branches < _PROOF_BRANCHES):
         run.branching.advance(run.best.usd * (1 - run.settings.gap))
-        run.tell("bound")
         branches += 1
+        if branches % _BRANCHES_TOLD == 0:
+            run.notarise()
+        run.tell("bound")
 
 
 def _solve_exactly(run: Run) -> None:

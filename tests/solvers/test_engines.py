@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,11 +15,11 @@ import pytest
 from placement.block_search import Guide, Task, search_block
 from placement.blocks import divide, shares
 from placement.bounding import Bounding
-from placement.engines import ENGINES, Engine, TaskFailed, missing
+from placement.engines import ENGINES, Engine, TaskFailed, missing, unreachable
 from placement.problem import Problem
 from placement.result import Settings
 from placement.solvers import first_fit
-from placement.worker import Stopwatch
+from placement.worker import Stopwatch, Unsupported, solve_here
 
 
 def times(shared: int, task: int) -> int:
@@ -99,6 +100,31 @@ def test_a_block_is_searched_alike_wherever(engine: Engine, tiny_problem: Callab
     assert any(one is not None for one in here)
     assert [one and one.units.candidate.tolist() for one in found] == [
         one and one.units.candidate.tolist() for one in here]
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no address and where nobody answers is one line that says how to mend it; what Ray starts is not tried.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert unreachable("ray") is None
+    assert f"RAY_ADDRESS={address}: no cluster answers there" in (unreachable("ray") or "")
+    assert unreachable("processes") is None
+    for nonsense in ("nonsense", "host:port", ":6379", "host:99999"):
+        monkeypatch.setenv("RAY_ADDRESS", nonsense)
+        assert f"RAY_ADDRESS={nonsense}: not an address; give HOST:PORT" in (unreachable("ray") or "")
+    for known in ("", "local", "auto", "ray://host:10001"):
+        monkeypatch.setenv("RAY_ADDRESS", known)
+        assert unreachable("ray") is None
+
+
+def test_blocks_are_not_begun_without_their_cluster(monkeypatch: pytest.MonkeyPatch,
+                                                    tiny_problem: Callable[..., Problem]) -> None:
+    """A cluster that is not there ends the solve before it begins, with its name."""
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    with pytest.raises(Unsupported, match="RAY_ADDRESS=nonsense"):
+        solve_here(tiny_problem(1, clusters=6), "planner", Settings(engine="ray", blocks=2), Stopwatch(5.0))
 
 
 def test_missing_ray_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
