@@ -78,6 +78,8 @@ class State(NamedTuple):
 
     `used` and `firm_used` [P, W, T] are loads by weight vector, `machines` and `firm_machines` [P, T] what they come
     to, `pool_usd` and `level` [P] the cost and the fixed machines held; `totals` = (USD, price of what is dropped).
+    The copies in a pool, each as stream x K + copy, form a list: `first_there` [P] (-1: none), then `next_there`
+    [S x K]; `last_there` [S x K] is the one before.
     """
 
     placed: Ints
@@ -90,6 +92,19 @@ class State(NamedTuple):
     pool_usd: Floats
     level: Ints
     totals: Floats
+    first_there: Ints
+    next_there: Ints
+    last_there: Ints
+
+
+def new_state(placed: Ints, copies: Ints, dropped: Bools, weights: Floats, held: Ints, slots: int) -> State:
+    """The books of a plan, not counted yet, where `weights` [P, C, W] count machines and `held` [P] are paid anyway."""
+    pools, width = len(weights), weights.shape[2]
+    used, firm_used = np.zeros((2, pools, width, slots))
+    machines, firm_machines = np.zeros((2, pools, slots), np.int64)
+    next_there, last_there = np.full((2, placed.size), -1)
+    return State(placed, copies, dropped, used, firm_used, machines, firm_machines, np.zeros(pools), held.copy(),
+                 np.zeros(2), np.full(pools, -1), next_there, last_there)
 
 
 @fast_jit
@@ -166,6 +181,41 @@ def _move_unit(state: State, tables: Tables, unit: int, stream: int, sign: float
 
 
 @jit
+def _come(state: State, pool: int, at: int) -> None:
+    """Put a copy, stream x K + copy, on the list of those in a pool."""
+    then = state.first_there[pool]
+    state.next_there[at], state.last_there[at], state.first_there[pool] = then, -1, at
+    if then >= 0:
+        state.last_there[then] = at
+
+
+@jit
+def _go(state: State, pool: int, at: int) -> None:
+    """Take a copy off the list of those in a pool."""
+    before, then = state.last_there[at], state.next_there[at]
+    if before >= 0:
+        state.next_there[before] = then
+    else:
+        state.first_there[pool] = then
+    if then >= 0:
+        state.last_there[then] = before
+
+
+@jit
+def list_copies(state: State, pool: Ints, stream: int, sign: float) -> None:
+    """Put all copies of a stream on the lists of their pools (`sign` 1.0) or take them off (-1.0).
+
+    `pool` is that of every unit.
+    """
+    width = state.placed.shape[1]
+    for c in range(state.copies[stream]):
+        if sign > 0:
+            _come(state, pool[state.placed[stream, c]], stream * width + c)
+        else:
+            _go(state, pool[state.placed[stream, c]], stream * width + c)
+
+
+@jit
 def received_usd(state: State, tables: Tables, stream: int, cluster: int) -> float:
     """Egress of what one copy of a stream in `cluster` receives from senders as they are placed now."""
     links, total = tables.links, 0.0
@@ -193,6 +243,7 @@ def sent_usd(state: State, tables: Tables, stream: int, cluster: int) -> float:
 def put(state: State, tables: Tables, stream: int, sign: float) -> None:
     """Book a stream's units in (`sign` 1.0) or out (-1.0): loads, machines, costs. `copies` says how many."""
     units = tables.units
+    list_copies(state, units.pool, stream, sign)
     for c in range(state.copies[stream]):
         u = state.placed[stream, c]
         p = units.pool[u]
@@ -218,12 +269,14 @@ def score(totals: Floats, missing: int, budget_usd: float) -> float:
 def book_all(state: State, tables: Tables) -> None:
     """Recompute loads, machines and money of the state from `placed`, `copies` and `dropped` alone."""
     for p in range(len(state.pool_usd)):
+        state.first_there[p] = -1
         for t in range(state.machines.shape[1]):
             state.machines[p, t] = state.firm_machines[p, t] = 0
             for w in range(state.used.shape[1]):
                 state.used[p, w, t] = state.firm_used[p, w, t] = 0.0
     usd = dropped = 0.0
     for s in range(len(state.copies)):
+        list_copies(state, tables.units.pool, s, 1.0)
         for c in range(state.copies[s]):
             u = state.placed[s, c]
             _move_unit(state, tables, u, s, 1.0)

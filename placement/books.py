@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.booking import State, Tables, book_all
+from placement.booking import State, Tables, book_all, new_state
 from placement.jit import jit
 from placement.mending import Leave, new_scratch
 from placement.needs import Load
@@ -62,16 +62,13 @@ class Books:
 
         Rows are (stream, candidate, variant, start); a place at home counts `stay_usd` [S] less than it costs.
         """
-        problem, pools = self.problem, len(self.problem.pools.cluster)
+        problem = self.problem
         listed = list_units(problem, self.incumbent, held, places, stay_usd)
         first = np.searchsorted(self.incumbent.stream, np.arange(len(self.homes) + 1))
         copies = np.bincount(held[:, 0], minlength=len(self.homes))
         placed = np.zeros((len(copies), max(1, int(listed.units.block_copies.max(initial=1)))), np.int64)
         placed[held[:, 0], _turn(held[:, 0])] = listed.held
-        loads, machines = (pools, self._weights.shape[2], problem.slots), (pools, problem.slots)
-        self.state = State(placed, copies, self.dropped.copy(), np.zeros(loads), np.zeros(loads),
-                           np.zeros(machines, np.int64), np.zeros(machines, np.int64), np.zeros(pools),
-                           self.purse.held.copy(), np.zeros(2))
+        self.state = new_state(placed, copies, self.dropped.copy(), self._weights, self.purse.held, problem.slots)
         self.tables = Tables(listed.units, self._rules, self.purse, self._links, self._weights, self._counts)
         same = np.zeros(len(listed.home), np.bool_)
         same[listed.own] = True

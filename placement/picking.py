@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from placement.booking import State
 from placement.jit import jit
 from placement.problem import Bools, Floats, Ints
 from placement.shortlist import Shortlist
@@ -20,18 +21,20 @@ _EVICTED = 80
 
 
 @jit
-def pick(placed: Ints, copies: Ints, pool: Ints, most: int, picked: Ints, together: Ints) -> int:
+def pick(state: State, pool: Ints, most: int, picked: Ints, together: Ints) -> int:
     """Streams to take out, into `picked`: mostly some that share one or two pools, else any. Returns how many.
 
     `pool` is that of every unit; `together` is working memory.
     """
+    copies = state.copies
     size, seed, count = np.random.randint(1, most + 1), np.random.randint(len(copies)), 0
     if np.random.random() < _TOGETHER and copies[seed] > 0:
-        first = _some_pool(placed, copies, pool, seed)
+        first = _some_pool(state, pool, seed)
         second = -1
         if np.random.random() < _TWO_POOLS:
-            second = _some_pool(placed, copies, pool, np.random.randint(len(copies)))
-        count = min(size, _in_pools(placed, copies, pool, first, second, together))
+            second = _some_pool(state, pool, np.random.randint(len(copies)))
+        count = _in_pools(state, pool, first, second, together)
+        count = some_first(together, count, size)
         for i in range(count):
             picked[i] = together[i]
         return count
@@ -48,31 +51,42 @@ def pick(placed: Ints, copies: Ints, pool: Ints, most: int, picked: Ints, togeth
 
 
 @jit
-def _some_pool(placed: Ints, copies: Ints, pool: Ints, stream: int) -> int:
+def _some_pool(state: State, pool: Ints, stream: int) -> int:
     """The pool of one of the stream's copies; -1 when it is not placed."""
-    return int(pool[placed[stream, np.random.randint(copies[stream])]]) if copies[stream] > 0 else -1
+    copies = state.copies[stream]
+    return int(pool[state.placed[stream, np.random.randint(copies)]]) if copies > 0 else -1
 
 
 @jit
-def _in_pools(placed: Ints, copies: Ints, pool: Ints, first: int, second: int, found: Ints) -> int:
-    """Streams with a copy in one of two pools, into `found` in random order; returns how many."""
-    count = 0
-    for s in range(len(copies)):
-        for c in range(copies[s]):
-            if pool[placed[s, c]] in (first, second):
-                found[count] = s
-                count += 1
-                break
-    shuffle(found, count)
+def _in_pools(state: State, pool: Ints, first: int, second: int, found: Ints) -> int:
+    """Streams with a copy in one of two pools (-1: none), into `found`, each once; returns how many."""
+    count, width = 0, state.placed.shape[1]
+    at = state.first_there[first] if first >= 0 else -1
+    while at >= 0:
+        found[count] = at // width
+        count += 1
+        at = state.next_there[at]
+    at = state.first_there[second] if second >= 0 and second != first else -1
+    while at >= 0:
+        s = at // width
+        known = False
+        for c in range(state.copies[s]):
+            known = known or pool[state.placed[s, c]] == first
+        if not known:
+            found[count] = s
+            count += 1
+        at = state.next_there[at]
     return count
 
 
 @jit
-def shuffle(values: Ints, count: int) -> None:
-    """Bring the first `count` values into random order."""
-    for i in range(count - 1, 0, -1):
-        j = np.random.randint(i + 1)
+def some_first(values: Ints, count: int, wanted: int) -> int:
+    """Bring `wanted` of the first `count` values (or all, if there are fewer), drawn at random, to the front."""
+    drawn = min(count, wanted)
+    for i in range(drawn):
+        j = i + np.random.randint(count - i)
         values[i], values[j] = values[j], values[i]
+    return drawn
 
 
 @jit
@@ -133,8 +147,8 @@ def dearness(placed: Ints, copies: Ints, out: Bools, units: Shortlist, least: Fl
 
 @jit
 def pick_dear(
-    placed: Ints, copies: Ints, units: Shortlist, pool_domain: Ints, dear: Floats, picked: Ints, together: Ints,
-    marked: Bools, noise: float,
+    state: State, units: Shortlist, pool_domain: Ints, dear: Floats, picked: Ints, together: Ints, marked: Bools,
+    noise: float,
 ) -> int:  # fmt: skip
     """Take out a dear stream (by chance, as `dear` of `dearness`), first of `picked`, and some that stand in its way.
 
@@ -150,8 +164,9 @@ def pick_dear(
     picked[0], count, share = s, 1, np.random.random() ** 2
     marked[s] = True
     for u in best_at:
-        found = _in_pools(placed, copies, units.pool, units.pool[u], -1, together)
-        for i in range(min(_EVICTED // len(best_at), int(np.ceil(share * found)))):
+        found = _in_pools(state, units.pool, units.pool[u], -1, together)
+        wanted = min(_EVICTED // len(best_at), int(np.ceil(share * found)))
+        for i in range(some_first(together, found, wanted)):
             if not marked[together[i]]:
                 marked[together[i]] = True
                 picked[count] = together[i]
@@ -171,4 +186,4 @@ def largest_first(picked: Ints, count: int, least: Floats) -> None:
     picked[:count] = picked[:count][order]
 
 
-__all__ = ["dearness", "largest_first", "least_priced", "pick", "pick_dear", "shuffle"]
+__all__ = ["dearness", "largest_first", "least_priced", "pick", "pick_dear", "some_first"]

@@ -13,11 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.booking import MISSING_USD, State, Tables, put, received_usd, score, sent_usd, with_unit
+from placement.booking import (
+    MISSING_USD,
+    State,
+    Tables,
+    list_copies,
+    put,
+    received_usd,
+    score,
+    sent_usd,
+    with_unit,
+)
 from placement.domains import choose_domains
 from placement.jit import jit
 from placement.payment import pool_cost
-from placement.picking import dearness, largest_first, pick, pick_dear, shuffle
+from placement.picking import dearness, largest_first, pick, pick_dear
 from placement.problem import Bools, Floats, Ints
 from placement.shortlist import Shortlist
 
@@ -148,16 +158,25 @@ def _with_members(of: Ints, first: Ints, member: Ints, picked: Ints, count: int,
 @jit
 def _with_missing(copies: Ints, dropped: Bools, of: Ints, picked: Ints, count: int) -> int:
     """Add streams that lack a place they should have, a few of them, to the `count` picked; returns how many now."""
-    first, added = np.random.randint(max(1, len(copies))), 0
+    first, added, before = np.random.randint(max(1, len(copies))), 0, count
     for i in range(len(copies)):
         s = (first + i) % len(copies)
-        if copies[s] == 0 and not dropped[of[s]]:
+        if copies[s] == 0 and not dropped[of[s]] and not _among(picked, before, s):
             picked[count] = s
             count += 1
             added += 1
             if added == _TRIED:
                 break
     return count
+
+
+@jit
+def _among(picked: Ints, count: int, stream: int) -> bool:
+    """Whether a stream is one of the first `count` picked."""
+    found = False
+    for i in range(count):
+        found = found or picked[i] == stream
+    return found
 
 
 @jit
@@ -236,13 +255,15 @@ def _recreate(state: State, tables: Tables, scratch: Scratch, undo: Undo, count:
 
 
 @jit
-def _restore(state: State, scratch: Scratch, undo: Undo, count: int, kept: int) -> None:
+def _restore(state: State, tables: Tables, scratch: Scratch, undo: Undo, count: int, kept: int) -> None:
     """Take back what a round did to the picked streams and the noted pools."""
     for i in range(count):
         s = scratch.picked[i]
+        list_copies(state, tables.units.pool, s, -1.0)
         state.copies[s] = undo.copies[s]
         for c in range(state.copies[s]):
             state.placed[s, c] = undo.placed[s, c]
+        list_copies(state, tables.units.pool, s, 1.0)
     for i in range(kept):
         p = undo.pool[i]
         _copy_pool(p, undo.used, undo.firm_used, undo.machines, undo.firm_machines, state.used, state.firm_used,
@@ -259,6 +280,36 @@ def _copy_plan(placed: Ints, copies: Ints, dropped: Bools, to_placed: Ints, to_c
             to_placed[s, c] = placed[s, c]
     for w in range(len(dropped)):
         to_dropped[w] = dropped[w]
+
+
+@jit
+def _note(picked: Ints, count: int, changed: Ints, known: Bools, many: int) -> int:
+    """Add the `count` picked streams to the `many` that `changed` lists, each once (`known` [S]); how many it lists."""
+    for i in range(count):
+        if not known[picked[i]]:
+            known[picked[i]] = True
+            changed[many] = picked[i]
+            many += 1
+    return many
+
+
+@jit
+def _copy_changed(
+    state: State, changed: Ints, known: Bools, many: int, flipped: bool, to_placed: Ints, to_copies: Ints,
+    to_dropped: Bools,
+) -> None:  # fmt: skip
+    """Copy the places of the `many` streams that `changed` lists, and what is dropped if any of it was `flipped`.
+
+    Forgets that the streams changed.
+    """
+    for w in range(len(to_dropped) if flipped else 0):
+        to_dropped[w] = state.dropped[w]
+    for i in range(many):
+        s = changed[i]
+        known[s] = False
+        to_copies[s] = state.copies[s]
+        for c in range(state.copies[s]):
+            to_placed[s, c] = state.placed[s, c]
 
 
 @jit
@@ -348,17 +399,17 @@ def improve(
     missing = _missing(state.copies, state.dropped, of)
     now = best = score(state.totals, missing, rules.budget_usd)
     _copy_plan(state.placed, state.copies, state.dropped, best_placed, best_copies, best_dropped)
+    changed, known, many, flipped = np.empty(streams, np.int64), np.zeros(streams, np.bool_), 0, False
     dear = dearness(state.placed, state.copies, state.dropped[of], tables.units, rules.least_usd)
     for step in range(rounds if streams > 0 else 0):
         heat = hot_usd * (cold_usd / hot_usd) ** (step / rounds)
         by_size = np.random.random() < _LARGEST_FIRST
         if dear[-1] > 0 and np.random.random() < _DEAR:
-            count = pick_dear(state.placed, state.copies, tables.units, rules.pool_domain, dear, picked,
-                              scratch.together, scratch.marked, _DEAR_NOISE)
+            count = pick_dear(state, tables.units, rules.pool_domain, dear, picked, scratch.together, scratch.marked,
+                              _DEAR_NOISE)
             by_size = True
         else:
-            count = pick(state.placed, state.copies, tables.units.pool, most, picked, scratch.together)
-            shuffle(picked, count)
+            count = pick(state, tables.units.pool, most, picked, scratch.together)
         if missing > 0:  # some streams without a place always try again
             count = _with_missing(state.copies, state.dropped, of, picked, count)
         flip = -1
@@ -379,12 +430,14 @@ def improve(
         for i in range(kept):
             undo.touched[undo.pool[i]] = False
         if new <= now or np.random.random() < np.exp((now - new) / heat):
-            now, missing = new, lacking
+            now, missing, flipped = new, lacking, flipped or flip >= 0
+            many = _note(picked, count, changed, known, many)
         else:
             if flip >= 0:
                 state.dropped[flip] = not state.dropped[flip]
-            _restore(state, scratch, undo, count, kept)
+            _restore(state, tables, scratch, undo, count, kept)
         if now < best - 1e-7:
             best = now
-            _copy_plan(state.placed, state.copies, state.dropped, best_placed, best_copies, best_dropped)
+            _copy_changed(state, changed, known, many, flipped, best_placed, best_copies, best_dropped)
+            many, flipped = 0, False
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from placement.booking import Links, Rules, State, Tables, book_all
+from placement.booking import Links, Rules, State, Tables, book_all, new_state
 from placement.bound import may_drop
 from placement.columns import Column, UnitTable
 from placement.domains import SLO_TOLERANCE, failure_domains, survives, together
@@ -82,12 +82,7 @@ class Searcher:
         self._weights, self._counts = np.zeros((len(weights), shapes, width)), counts
         for p, vectors in enumerate(kept):
             self._weights[p, :, : len(vectors)] = vectors.T
-        pools = len(weights)
-        self._state = State(
-            self.placed, self.copies, self.dropped, np.zeros((pools, width, slots)), np.zeros((pools, width, slots)),
-            np.zeros((pools, slots), np.int64), np.zeros((pools, slots), np.int64), np.zeros(pools),
-            self._purse.held.copy(), np.zeros(2),
-        )  # fmt: skip
+        self._state = new_state(self.placed, self.copies, self.dropped, self._weights, self._purse.held, slots)
         self.book()
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.booking import State
 from placement.bounding import Bounding
 from placement.complete import Packings, Shortfall, complete
 from placement.domains import survives
@@ -53,10 +54,29 @@ def test_books_kept_step_by_step_are_those_kept_at_once(tiny_problem: TinyProble
     best = state.placed.copy(), state.copies.copy(), state.dropped.copy()
     improve(state, searcher._tables, 300, seed, 10.0, 5.0, 4, 0.1, *best)
     kept = [np.array(part) for part in state]
+    there = copies_there(state)
     searcher.book()
+    free = "placed", "level", "first_there", "next_there", "last_there"  # beyond its copies a stream's row; order; ties
     for name, before, after in zip(state._fields, kept, state, strict=True):
-        if name not in ("placed", "level"):  # beyond its copies a stream's row is free; levels may tie
+        if name not in free:
             assert before == pytest.approx(after, abs=1e-6), name
+    pools, width = searcher.units.pool, state.placed.shape[1]
+    assert there == copies_there(state) == [
+        sorted(s * width + c for s, k in enumerate(state.copies) for c in range(k) if pools[state.placed[s, c]] == p)
+        for p in range(len(state.first_there))]
+
+
+def copies_there(state: State) -> list[list[int]]:
+    """What the list of each pool holds, read from its first to its last and back."""
+    found = []
+    for at in state.first_there.tolist():
+        there = []
+        while at >= 0:
+            assert state.last_there[at] == (there[-1] if there else -1)
+            there.append(at)
+            at = int(state.next_there[at])
+        found.append(sorted(there))
+    return found
 
 
 @given(seed=SEEDS)
