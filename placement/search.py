@@ -34,8 +34,8 @@ from placement.shortlist import Shortlist
 _FLIP, _DEAR, _LARGEST_FIRST = 0.15, 0.05, 0.5
 """Chances that a workload is dropped or taken in, that a dear stream is given room, that streams return by size."""
 _DEAR_NOISE = 0.3
-_TRIED = 8
-"""Streams without a place that a round tries to put in."""
+_TRIED, _TRY = 8, 0.2
+"""Streams without a place that a round tries to put in, and the chance that it does: a large one has many places."""
 
 
 class Undo(NamedTuple):
@@ -410,7 +410,7 @@ def improve(
             by_size = True
         else:
             count = pick(state, tables.units.pool, most, picked, scratch.together)
-        if missing > 0:  # some streams without a place always try again
+        if missing > 0 and np.random.random() < _TRY:
             count = _with_missing(state.copies, state.dropped, of, picked, count)
         flip = -1
         if len(droppable) > 0 and np.random.random() < _FLIP:
