@@ -20,6 +20,7 @@ from placement.formulation import cost_usd
 from placement.gap import OPTIMAL_GAP, relative_gap
 from placement.interference import meetings
 from placement.needs import needs_alone, pool_loads, unit_needs
+from placement.packing import Effort
 from placement.problem import Bools, Ints, Problem
 from placement.purchase import buy, terms
 from placement.restrict import keep_candidates
@@ -144,7 +145,7 @@ class _Search:
         self.problem, self.units = problem, units
         self.offered, self.domains = terms(problem), failure_domains(problem)
         large = len(problem.streams.shape) * problem.slots >= _LARGE
-        self.packings = Packings(problem, 0 if large else 2)
+        self.packings = Packings(problem, Effort.ORDERS if large else Effort.SEARCH)
         self.tries = _TRIES // problem.slots
         flows = np.concatenate([problem.flows.sender, problem.flows.receiver])
         self.fixed: Bools = np.isin(units.stream, flows)

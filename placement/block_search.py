@@ -20,6 +20,7 @@ from placement.bound import Choices, Pricer, Prices
 from placement.complete import Packings, complete
 from placement.engines import Engine
 from placement.formulation import cost_usd
+from placement.packing import Effort
 from placement.problem import Floats, Ints, Problem
 from placement.result import Solution, Units
 from placement.searcher import Searcher
@@ -79,7 +80,7 @@ def search_block(guide: Guide, task: Task) -> Found | None:
     block = cut(guide.problem, task.pools, task.units, task.share)
     if not len(block.streams):
         return None
-    packings = Packings(block.problem, 0 if guide.large else 2)
+    packings = Packings(block.problem, Effort.ORDERS if guide.large else Effort.SEARCH)
     block, rank = _as_it_is(block, packings)
     weights = [list(vectors) for vectors in task.weights]
     searcher = _searcher(guide, task, block, weights)

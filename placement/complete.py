@@ -12,7 +12,7 @@ import numpy as np
 from placement.fallback import Homeless, find_fallbacks
 from placement.joint import buy_jointly
 from placement.needs import Load, machines_by_kind, pool_loads
-from placement.packing import Needed, Pairs, needed
+from placement.packing import Effort, Needed, Pairs, needed
 from placement.pooled import by_pool, pooled_need
 from placement.problem import Counts, Ints, Problem
 from placement.purchase import Terms, buy, terms
@@ -58,7 +58,7 @@ class Packings:
     `effort` as in `placement.packing.needed`.
     """
 
-    def __init__(self, problem: Problem, effort: int) -> None:
+    def __init__(self, problem: Problem, effort: Effort) -> None:
         self._problem, self._effort = problem, effort
         self._known: dict[tuple[int, bytes], Needed] = {}
         self._pooled: dict[tuple[int, bytes], Pairs] = {}
@@ -71,7 +71,7 @@ class Packings:
         room = self._problem.pools.room[pool]
         return self._keep(pool, load, needed(load, self._problem.shapes, room, effort=self._effort))
 
-    def tighten(self, pool: int, load: Load, effort: int, slots: Ints | None = None) -> Needed:
+    def tighten(self, pool: int, load: Load, effort: Effort, slots: Ints | None = None) -> Needed:
         """Pack `load` again, harder (only `slots` [k], if given); `needed` answers with that from now on."""
         packer = self.needed(pool, load).packer
         only = None
@@ -81,7 +81,7 @@ class Packings:
         packer.pack(effort, only)
         return self._keep(pool, load, packer.needed())
 
-    def pooled(self, pool: int, units: Units, effort: int | None = None) -> Pairs:
+    def pooled(self, pool: int, units: Units, effort: Effort | None = None) -> Pairs:
         """Machines that `units`, all in `pool`, need to hold enough sample paths; packed anew where `effort` is given.
         """
         key = pool, units.variant.tobytes() + units.start.tobytes()
@@ -112,8 +112,9 @@ def _key(pool: int, load: Load) -> tuple[int, bytes]:
 
 
 def complete(
-    problem: Problem, units: Units, *, effort: int = 2, packings: Packings | None = None, jointly: bool = True
-) -> Solution | Shortfall:
+    problem: Problem, units: Units, *, effort: Effort = Effort.SEARCH, packings: Packings | None = None,
+    jointly: bool = True,
+) -> Solution | Shortfall:  # fmt: skip
     """The cheapest machines for these units, or the pools and slots that lack room.
 
     `packings` are those seen before (else new ones of `effort`). Where pools share limits or commitments, machines are

@@ -20,6 +20,7 @@ from placement.descent import descend
 from placement.formulation import cost_usd
 from placement.making_room import complete_harder, complete_most
 from placement.needs import pool_loads
+from placement.packing import Effort
 from placement.pooled_teaching import PooledTeacher
 from placement.problem import Floats
 from placement.quick import quick_plan
@@ -135,7 +136,7 @@ def new_thread(run: Run, seed: int) -> Thread:
     """A search over the units that the bound's prices find worth trying."""
     bounding, problem = run.bounding, run.problem
     weights = [list(vectors) for vectors in bounding.weights]
-    packings = Packings(problem, 0 if run.large else 2)
+    packings = Packings(problem, Effort.ORDERS if run.large else Effort.SEARCH)
     searcher = Searcher(problem, bounding.shortlist(), weights, drop_usd(run))
     teacher = Teacher(problem, searcher, weights, bounding.legal, packings, large=run.large)
     rng = np.random.default_rng(seed)
@@ -257,7 +258,7 @@ def _settle(run: Run, thread: Thread) -> None:
 def first_plan(run: Run, thread: Thread) -> None:
     """A plan to have at any time: cold improvement of the rounded start until simple orders pack it."""
     streams = len(run.problem.streams.shape)
-    simple = Packings(run.problem, 0)
+    simple = Packings(run.problem, Effort.ORDERS)
     for trial in range(_FIRST_TRIES):
         if run.stopped() or run.best.solution is not None:
             break
@@ -270,7 +271,7 @@ def first_plan(run: Run, thread: Thread) -> None:
 
 def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
-    problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, 0)
+    problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, Effort.ORDERS)
     passes = _QUICK_PASSES if start is None else _NEAR_PASSES
     if start is not None:
         near = complete_most(problem, start, packings)
@@ -297,7 +298,7 @@ def polish(run: Run) -> None:
         return
     if best is None or not run.large:
         return
-    packings, began = Packings(problem, 0), time.monotonic()
+    packings, began = Packings(problem, Effort.ORDERS), time.monotonic()
     loads = pool_loads(problem, best.units)
     usd = np.array([problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))])
     loose = [packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low
@@ -308,7 +309,7 @@ def polish(run: Run) -> None:
         for first in range(0, len(slots), _POLISHED):
             if time.monotonic() > until or run.watch.stopped():
                 break
-            packings.tighten(p, loads[p], 1, slots[first : first + _POLISHED])
+            packings.tighten(p, loads[p], Effort.FILLING, slots[first : first + _POLISHED])
     solution = complete_harder(problem, best.units, packings, jointly=True)
     if isinstance(solution, Solution):
         run.take(solution, run.best.left_out, "packing")
@@ -322,5 +323,5 @@ def _descend(run: Run) -> None:
     tries = int(np.clip(_TRIES_SIZE / problem.paths.loads[0].size, *_TRIES)) if len(problem.paths.loads) else 0
     rng = np.random.default_rng(run.settings.seed)
     found = descend(problem, best, run.bounding.shortlist(), lambda solution: cost_usd(problem, solution), tries,
-                    Packings(problem, 0 if run.large else 2), rng, run.watch.stopped)
+                    Packings(problem, Effort.ORDERS if run.large else Effort.SEARCH), rng, run.watch.stopped)
     run.take(found, run.best.left_out, "packing")

@@ -276,6 +276,34 @@ def dive(counts: Ints, sizes: Floats, room: Floats, firm: Bools, cheap: float, w
 
 
 @jit
+def fill_machines(counts: Ints, sizes: Floats, room: Floats, worth: Floats, shy: Floats, firm: Bools, order: Ints,
+                  nodes: int) -> tuple[Ints, Ints]:
+    """Machine after machine: the first class left in `order` opens it, the rest is filled to the greatest `worth` [c].
+
+    As many machines are filled alike as counts allow. A machine that a `firm` class opens goes by the worths `shy` [c].
+    Minimum bin slack with the first item fixed, for several resources: Gupta and Ho, "A new heuristic algorithm for
+    the one-dimensional bin-packing problem", Production Planning & Control 10, 1999; Fleszar and Hindi, Computers &
+    Operations Research 29, 2002. Returns (patterns [k, c], times [k]).
+    """
+    classes, left, used = len(counts), counts.copy(), 0
+    most = 8 * classes + 64
+    patterns, times, here = np.zeros((most, classes), np.int64), np.zeros(most, np.int64), np.zeros(classes)
+    for j in order:
+        while left[j] > 0 and used < most:
+            left[j] -= 1
+            for i in range(classes):
+                here[i] = 0.0 if left[i] == 0 else (shy[i] if firm[j] else worth[i])
+            pattern = best_pattern(here, left, sizes, room - sizes[j], SLACK, nodes)[2]
+            left[j] += 1
+            pattern[j] += 1
+            patterns[used] = pattern
+            times[used] = _apply(pattern, 1 << 40, left)
+            used += 1
+    rest, rest_times = first_fit(left, sizes, room, order)
+    return joined(patterns[:used], times[:used], rest, rest_times)
+
+
+@jit
 def reuse(counts: Ints, sizes: Floats, room: Floats, firm: Bools, orders: Ints, patterns: Ints,
           times: Ints) -> tuple[Ints, Ints]:
     """A packing made of another one's patterns, as often as `counts` [c] want them, and the rest by the best order.

@@ -8,6 +8,7 @@ import numpy as np
 
 from placement.complete import Packings, Shortfall, complete
 from placement.needs import pool_loads, unit_needs
+from placement.packing import Effort
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Solution, Units
 
@@ -23,9 +24,13 @@ def complete_harder(
     if not isinstance(found, Shortfall):
         return found
     loads = pool_loads(problem, units)
-    for p in np.unique(found.pool).tolist():
-        packings.tighten(p, loads[p], 1, found.slot[found.pool == p])
-    return complete(problem, units, packings=packings, jointly=jointly)
+    for effort in (Effort.FILLING, Effort.PATTERNS):
+        for p in np.unique(found.pool).tolist():
+            packings.tighten(p, loads[p], effort, found.slot[found.pool == p])
+        found = complete(problem, units, packings=packings, jointly=jointly)
+        if not isinstance(found, Shortfall):
+            break
+    return found
 
 
 def complete_most(problem: Problem, units: Units, packings: Packings) -> Solution | None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from placement.needs import Load, pool_loads, unit_needs
-from placement.packing import needed
+from placement.packing import Effort, needed
 from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem
 from placement.purchase import Bought, Terms, buy, terms
 from placement.result import Solution, Units
 from placement.shared import passed
 from placement.verify import Costs, costs
 
-SIMPLE, EXACT = 0, 2
+SIMPLE, EXACT = Effort.ORDERS, Effort.SEARCH
 """How hard pools are packed; see `placement.packing.needed`."""
 
 
@@ -142,7 +142,7 @@ class Mover:
             total += beyond[np.minimum(begin + int(v.length[variant]), problem.slots)] - beyond[begin]
         return total
 
-    def _buy(self, pool: int, units: Units, effort: int, more: int = 0) -> Bought:
+    def _buy(self, pool: int, units: Units, effort: Effort, more: int = 0) -> Bought:
         """The cheapest machines of a pool for those of `units` that are there, its limits raised by `more`."""
         problem = self._problem
         here = _some(units, np.flatnonzero(problem.candidates.pool[units.candidate] == pool))

@@ -2,19 +2,31 @@
 
 Machines of a pool are alike. Replicas come in classes of equal ones; *firm* replicas must lie on machines that are not
 spot, *flexible* ones lie anywhere. Bounds come from weights on classes (no machine holds more than 1 of their sum),
-packings from simple orders first, then from patterns seen in other slots, the configuration LP and exact search.
+packings from simple orders first, then from machines filled one by one, from patterns seen in other slots, the
+configuration LP and exact search.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-from placement.fitting import bound_by, by_orders, dive, fill_gaps, first_fit, machines_used, reuse, search
+from placement.fitting import (
+    bound_by,
+    by_orders,
+    dive,
+    fill_gaps,
+    fill_machines,
+    first_fit,
+    machines_used,
+    reuse,
+    search,
+)
 from placement.needs import Load
+from placement.patterns import GLANCE, SLACK, best_pattern, configuration_lp, simple_weights
 from placement.patterns import NODES as BRANCHES
-from placement.patterns import SLACK, best_pattern, configuration_lp, simple_weights
 from placement.problem import Bools, Floats, Ints
 
 ROUNDS = 300
@@ -23,8 +35,22 @@ NODES = 3_000
 """Branches of one exact search."""
 SEARCHED = 80
 """Most replicas in a slot for which better packings are searched exactly."""
+SHY = 0.01
+"""Worth of flexible replicas, as a share of firm ones', on machines that firm replicas open."""
 MIXES = (0.4, 0.75)
 """Prices of a machine without firm replicas, as a share of others', for which packings of both kinds are looked for."""
+
+
+class Effort(IntEnum):
+    """How hard to pack: each effort includes those before it. One slot takes about 0.02, 2, 20 ms, and up to seconds.
+
+    Simple orders; machines filled one by one; patterns of the configuration LP; exact search for few replicas.
+    """
+
+    ORDERS = 0
+    FILLING = 1
+    PATTERNS = 2
+    SEARCH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +104,11 @@ class Needed(Pairs):
     packer: Packer
 
 
-def needed(load: Load, shapes: Floats, room: Floats, *, effort: int = 2) -> Needed:
+def needed(load: Load, shapes: Floats, room: Floats, *, effort: Effort = Effort.SEARCH) -> Needed:
     """Machines that a pool's replicas need in every slot.
 
-    `shapes` [C, R] are what one replica takes, `room` [R] what a machine has. `effort` 0 tries the simple orders only,
-    1 also patterns of the LP where orders leave a gap to the bound, 2 also exact search. Raises ValueError when a
-    replica that is wanted fits no machine.
+    `shapes` [C, R] are what one replica takes, `room` [R] what a machine has. More `effort` is made only in slots that
+    leave a gap to the bound. Raises ValueError when a replica that is wanted fits no machine.
     """
     packer = Packer(load, shapes, room)
     packer.pack(effort)
@@ -116,6 +141,8 @@ class Packer:
             self.counts, self.sizes, self.room, self.firm, self.weights, self.orders)
         self.least = (self._best == self.low_firm) & (self._machines == self.low)
         self._found: dict[int, list[Point]] = {}
+        self._filled: set[int] = set()
+        self._worth: list[Floats] = []
 
     def pairs(self) -> tuple[Ints, Ints]:
         """(machines not spot, machines) [K, U] of the packings known of every column, the first one repeated."""
@@ -134,16 +161,20 @@ class Packer:
         return Needed(firm[:, which], machines[:, which], self.low_firm[which], self.low[which], self.least[which],
                       order[which], self)
 
-    def pack(self, effort: int, only: Bools | None = None) -> None:
+    def pack(self, effort: Effort, only: Bools | None = None) -> None:
         """Find better packings of the columns that the orders leave open, as hard as `effort` says.
 
         `only` [U] are the columns to look at; all where it is not given.
         """
         chosen = np.ones(len(self.counts), np.bool_) if only is None else only
-        if effort > 0:
+        if effort >= Effort.FILLING and (~self.least & chosen).any():
+            self._guide(int(np.where(~self.least & chosen, self._machines, -1).argmax()))
+            for u in np.flatnonzero(~self.least & chosen):
+                self._fill(int(u))
+        if effort >= Effort.PATTERNS:
             for u in np.flatnonzero(~self.least & chosen):
                 self._improve(int(u))
-        if effort > 1:
+        if effort >= Effort.SEARCH:
             for u in np.flatnonzero(~self.least & chosen):
                 if self.counts[u].sum() <= SEARCHED:
                     self._close(int(u))
@@ -215,6 +246,30 @@ class Packer:
         row[here] = weights / max(above, 1e-12)
         self.weights = np.vstack((self.weights, np.tile(row, 2)))
         return int(np.ceil(bound - 1e-6))
+
+    def _guide(self, u: int) -> None:
+        """The worths by which machines are filled: shares of the room, and weights of the LP for column u."""
+        if self._worth:
+            return
+        classes = len(self._own)
+        self._raise_bounds(self.counts[u][:classes] + self.counts[u][classes:])
+        share = (self.sizes / np.maximum(self.room, 1e-12)).sum(axis=1)
+        self._worth = [share, self.weights[-1] + SLACK * share]
+
+    def _fill(self, u: int) -> None:
+        """Packings by filling machines one by one, opened by the simple orders."""
+        if u in self._filled:
+            return
+        self._filled.add(u)
+        counts, firm = self.counts[u], self.firm
+        self.low_firm[u] = max(self.low_firm[u], bound_by(self.weights, counts * firm))
+        self.low[u] = max(self.low[u], bound_by(self.weights, counts))
+        both = bool(counts[firm].any() and counts[~firm].any())
+        for worth, order in zip(self._worth, (0, 1), strict=True):
+            for shy in (worth * np.where(firm, 1.0, SHY), worth) if both else (worth,):
+                self._add(u, fill_machines(counts, self.sizes, self.room, worth, shy, firm, self.orders[order], GLANCE))
+                if self.least[u]:
+                    return
 
     def _improve(self, u: int) -> None:
         """Bounds by the LP; packings by neighbours' patterns and by diving."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from placement.complete import Packings
 from placement.needs import Load, has_spot, pool_loads
+from placement.packing import Effort
 from placement.part_prices import cap_levels
 from placement.parts import Placed, cut, lower, parts_of, taken_of
 from placement.problem import Bools, Counts, Ints, Problem, Purchase
@@ -65,7 +66,7 @@ class _Search:
         self.problem, self.parts, self.placed, self.cuts = problem, parts_of(problem), placed, cuts
         self.keep, self.spot, self.offered = keep, has_spot(problem), terms(problem)
         large = len(problem.streams.shape) * problem.slots >= _LARGE
-        self.packings = Packings(problem, 0 if large else 2)
+        self.packings = Packings(problem, Effort.ORDERS if large else Effort.SEARCH)
         self.tries = _TRIES // problem.slots
         self.shape = problem.streams.shape
         self.pools: list[_Pool] = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from placement.jit import jit
 from placement.needs import Load, has_spot, run_slots, unit_needs
-from placement.packing import Packer, Pairs
+from placement.packing import Effort, Packer, Pairs
 from placement.problem import Bools, Counts, Floats, Ints, Paths, Problem
 from placement.result import Units
 
@@ -88,7 +88,7 @@ def by_pool(problem: Problem, units: Units) -> list[Units]:
     return [some(units, members[a:b]) for a, b in pairwise(ends)]
 
 
-def pooled_need(problem: Problem, pool: int, units: Units, effort: int) -> Pairs:
+def pooled_need(problem: Problem, pool: int, units: Units, effort: Effort) -> Pairs:
     """Machines that `units`, all in `pool`, need in every slot to hold enough paths.
 
     `effort` as in `placement.packing.needed` where paths and slots are few, else 0. Raises ValueError when a replica
@@ -100,7 +100,9 @@ def pooled_need(problem: Problem, pool: int, units: Units, effort: int) -> Pairs
     return Pairs(*quota_pairs(firm, total, paths.needed), low_firm, low)
 
 
-def machines_by_path(problem: Problem, pool: int, units: Units, effort: int = 2) -> tuple[Packer, Ints, Ints]:
+def machines_by_path(
+    problem: Problem, pool: int, units: Units, effort: Effort = Effort.SEARCH
+) -> tuple[Packer, Ints, Ints]:
     """Who packed, and the pairs (machines not spot, machines) [K, N, T] of which each path needs any in `pool`."""
     count = joint(problem).loads.shape[1]
     packer = Packer(path_load(problem, pool, units), problem.shapes, problem.pools.room[pool])

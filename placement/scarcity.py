@@ -14,7 +14,7 @@ import numpy as np
 
 from placement.bound import Prices, pools_bound
 from placement.needs import machines_by_kind, pool_loads
-from placement.packing import needed
+from placement.packing import Effort, needed
 from placement.problem import Bools, Floats, Problem, Purchase
 from placement.purchase import buy, terms
 from placement.result import Solution, Worth
@@ -97,7 +97,7 @@ def bought_again_usd(problem: Problem, solution: Solution) -> Floats:
             pool = int(problem.offers.pool[o])
             ways = running[pool, : Purchase.SPOT].sum(axis=0)[None], running[pool].sum(axis=0)[None]
             if problem.paths is None:  # else what one row needs says nothing
-                packed = needed(loads[pool], problem.shapes, problem.pools.room[pool], effort=0)
+                packed = needed(loads[pool], problem.shapes, problem.pools.room[pool], effort=Effort.ORDERS)
                 ways = np.vstack([ways[0], packed.firm]), np.vstack([ways[1], packed.machines])
             before, after = (buy(pool, offered, *ways) for offered in (now, then))
             saved[o] = max(0.0, before.cost_usd - after.cost_usd)

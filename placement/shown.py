@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from placement.needs import Load, firm_without_spot, has_spot, machines_by_kind, pool_loads, unit_needs
-from placement.packing import Packer, Packing
+from placement.packing import Effort, Packer, Packing
 from placement.problem import TOLERANCE, Bools, Counts, Ints, Problem, Purchase
 from placement.result import Fallbacks, Solution, Units
 from placement.survival import after_loss, room_after
@@ -129,9 +129,9 @@ class _Shower:
         """A packing of the packer's slot `place` into the machines of `slot`, sought no harder than is needed."""
         firm, total = int(self._firm[slot]), int(self.total[slot])
         only = np.arange(len(packer.counts)) == packer.which[place]
-        for effort in range(3):
+        for effort in Effort:
             packer.pack(effort, only)
-            packing = packer.packing(place, firm, total, nodes=0 if effort < 2 else _NODES)
+            packing = packer.packing(place, firm, total, nodes=_NODES if effort == Effort.SEARCH else 0)
             if packing is not None or packer.impossible(place, firm, total):
                 return packing
         return None

@@ -12,6 +12,7 @@ import numpy as np
 
 from placement.complete import Packings
 from placement.needs import Load, pool_loads
+from placement.packing import Effort
 from placement.problem import Floats, Ints, Problem
 from placement.searcher import Searcher
 from placement.weights import WeightFinder
@@ -48,7 +49,7 @@ class Teacher:
             load, packed = loads[p], self.packings.needed(p, loads[p])
             slots = _worst(lacking[p], load)[: _LARGE_SLOTS if self._large else _SLOTS]
             if self._large and slots:  # simple orders so far: see what those slots really need
-                packed = self.packings.tighten(p, load, 1, np.array(slots))
+                packed = self.packings.tighten(p, load, Effort.PATTERNS, np.array(slots))
             for t in slots:
                 machines, firm_machines = int(packed.machines[:, t].min()), int(packed.firm[:, t].min())
                 if machines > every[p, t]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from placement.complete import Packings
 from placement.needs import pool_loads
+from placement.packing import Effort
 from placement.problem import Bools, Counts, Floats, Ints, Problem
 from placement.purchase import Terms, buy, terms
 from placement.result import Units
@@ -66,7 +67,7 @@ class _Order:
         self.problem, self.state, self.after = problem, dict(before), after
         self.left = [s for s in sorted({*before, *after}) if before.get(s, ()) != after.get(s, ())]
         self.left.sort(key=lambda s: (s in before, s in after))
-        self.offered, self.packings = terms(problem), Packings(problem, 0)
+        self.offered, self.packings = terms(problem), Packings(problem, Effort.ORDERS)
 
     def waves(self) -> Iterator[Wave]:
         """Wave after wave; every one has room."""
@@ -146,24 +147,24 @@ def _bought(problem: Problem, offered: Terms, packings: Packings, units: Units,
     lacking = np.zeros(len(problem.pools.cluster), bool)
     loads = pool_loads(problem, units)
 
-    def look(pool: int, effort: int) -> None:
+    def look(pool: int, effort: Effort) -> None:
         need = packings.needed(pool, loads[pool])
         found = buy(pool, offered, need.firm, need.machines)
         if effort:
             short = found.lacking > 0
-            slots = np.flatnonzero(short) if effort == 1 and short.any() else None
+            slots = np.flatnonzero(short) if effort < Effort.SEARCH and short.any() else None
             need = packings.tighten(pool, loads[pool], effort, slots)
             found = buy(pool, offered, need.firm, need.machines)
         lacking[pool], rows = found.lacking.any(), offered.offer[pool]
         machines[rows[rows >= 0]] = found.counts[rows >= 0]
 
     for pool in range(len(loads)) if only is None else np.flatnonzero(only).tolist():
-        look(pool, 0)
+        look(pool, Effort.ORDERS)
         if lacking[pool]:
-            look(pool, 1)
+            look(pool, Effort.PATTERNS)
     crowded = _crowded(problem, machines) if only is None else np.zeros(0, np.int64)
     for pool in crowded.tolist():
-        look(pool, 2)
+        look(pool, Effort.SEARCH)
     if len(crowded):
         lacking[_crowded(problem, machines)] = True
     return machines, lacking
@@ -177,7 +178,7 @@ def _crowded(problem: Problem, machines: Counts) -> Ints:
 
 def machines_for(problem: Problem, units: Units) -> Counts:
     """Machines [O, T] that hold units as far as limits go."""
-    return _bought(problem, terms(problem), Packings(problem, 0), units)[0]
+    return _bought(problem, terms(problem), Packings(problem, Effort.ORDERS), units)[0]
 
 
 def extra_usd(problem: Problem, meanwhile_machines: Counts, machines: Counts) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 
 from placement.needs import Load, pool_loads
 from placement.online import EVENTS, Events, Policy, Rules, Run, gangs, run_online
-from placement.packing import Needed, needed
+from placement.packing import Effort, Needed, needed
 from placement.problem import Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.result import Solution
 from planner.bill import HELD, bill
@@ -181,7 +181,7 @@ def _packed(problem: Problem, loads: tuple[Load, ...], run: Run) -> Counts:
     """Machines [P, T] that simple orders need for what ran, never more than were in use."""
     packed = np.zeros_like(run.used)
     for p in np.flatnonzero(run.used.any(axis=1)).tolist():
-        found = needed(loads[p], problem.shapes, problem.pools.room[p], effort=0)
+        found = needed(loads[p], problem.shapes, problem.pools.room[p], effort=Effort.ORDERS)
         packed[p] = np.minimum(found.machines.min(axis=0), run.used[p])
     return packed
 
@@ -240,7 +240,7 @@ class _Room:
 
 def _cause(problem: Problem, room: _Room, asked: Load, in_time: Load) -> Ints:
     """Rows of `CAUSES` [n]."""
-    effort = 1 if len(room.slots) <= HARD_TRIED else 0
+    effort = Effort.PATTERNS if len(room.slots) <= HARD_TRIED else Effort.ORDERS
 
     def packed(load: Load) -> Needed:
         here = Load(load.shapes, load.firm[:, room.slots], load.flexible[:, room.slots])

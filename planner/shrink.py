@@ -11,6 +11,7 @@ from math import inf
 import numpy as np
 
 from placement.complete import Packings, complete
+from placement.packing import Effort
 from placement.problem import Ints, Problem
 from placement.result import Solution, Units
 from placement.verify import costs, verify
@@ -32,7 +33,7 @@ def shrink(job: Job, full: Planned) -> Planned | None:
     problem, units = job.formulation.problem, full.solution.units
     usd, weight = bill(full.formulation, full.solution).workload_usd(problem, units), problem.workloads.weight
     rate = np.divide(usd, weight, out=np.full(len(usd), inf), where=weight > 0)
-    order, packings = np.argsort(-rate, kind="stable"), Packings(problem, 1)
+    order, packings = np.argsort(-rate, kind="stable"), Packings(problem, Effort.PATTERNS)
 
     def left(dropped: int) -> Solution | None:
         return _left(problem, units, order[:dropped], packings)

@@ -17,7 +17,7 @@ import numpy as np
 from placement.domains import all_up, failure_domains, lone_copy
 from placement.interference import slowed_down
 from placement.needs import Load, pool_loads
-from placement.packing import Packer
+from placement.packing import Effort, Packer
 from placement.problem import Counts, Ints, Problem, Purchase
 from placement.result import Units
 from placement.verify import at_most_one_down
@@ -244,12 +244,12 @@ class _Trial:
         if not (load.firm.any() or load.flexible.any()):
             return lacking
         problem = self.formulation.problem
-        fits, low, low_firm = _pack(problem, pool, load, self.firm_most[pool], self.most[pool], 0)
+        fits, low, low_firm = _pack(problem, pool, load, self.firm_most[pool], self.most[pool], Effort.ORDERS)
         open_slots = np.flatnonzero(~fits & (low <= self.most[pool]) & (low_firm <= self.firm_most[pool]))
         if len(open_slots):
             part = Load(load.shapes, load.firm[:, open_slots], load.flexible[:, open_slots])
             fits[open_slots], low[open_slots], low_firm[open_slots] = _pack(
-                problem, pool, part, self.firm_most[pool][open_slots], self.most[pool][open_slots], 2)
+                problem, pool, part, self.firm_most[pool][open_slots], self.most[pool][open_slots], Effort.SEARCH)
         short = np.maximum(low - self.most[pool], low_firm - self.firm_most[pool])
         lacking[~fits] = np.maximum(1, short)[~fits]
         return lacking
@@ -271,7 +271,7 @@ class _Trial:
             some[here[:count], 0] = needs[here[:count]]
             load = pool_loads(problem, self.units, some)[pool]
             return bool(_pack(problem, pool, load, self.firm_most[pool, slot:slot + 1],
-                              self.most[pool, slot:slot + 1], 2)[0][0])
+                              self.most[pool, slot:slot + 1], Effort.SEARCH)[0][0])
 
         kept = _last_true(fit, len(here))
         return tuple(dict.fromkeys(workloads[of[u]].name for u in reversed(here[kept:])))
@@ -287,7 +287,7 @@ def _last_true(holds: Callable[[int], bool], end: int) -> int:
 
 
 def _pack(problem: Problem, pool: int, load: Load, firm_most: Ints, most: Ints,
-          effort: int) -> tuple[np.ndarray, Ints, Ints]:
+          effort: Effort) -> tuple[np.ndarray, Ints, Ints]:
     """[T] whether a packing within the limits was found, and machines (all, not spot) that are proven necessary."""
     packer = Packer(load, problem.shapes, problem.pools.room[pool])
     packer.pack(effort)

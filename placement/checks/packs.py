@@ -13,7 +13,7 @@ import numpy as np
 
 from placement.jit import jit
 from placement.needs import Load, firm_without_spot
-from placement.packing import Packer
+from placement.packing import Effort, Packer
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem
 
 
@@ -43,12 +43,12 @@ def unpacked(problem: Problem, pool: int, load: Load, firm: Ints, total: Ints,
         return []
     some = Load(settled.shapes, settled.firm[:, left], settled.flexible[:, left])
     packer = Packer(some, problem.shapes, problem.pools.room[pool])
-    packer.pack(2)
+    packer.pack(Effort.SEARCH)
     proven = _proven(problem, pool, some, packer, firm[left], total[left])
     if not proven.all() and load.flexible[:, left].any():  # whoever made the plan may have kept the kinds apart
         apart = Load(load.shapes, load.firm[:, left], load.flexible[:, left])
         other = Packer(apart, problem.shapes, problem.pools.room[pool])
-        other.pack(2)
+        other.pack(Effort.SEARCH)
         proven |= _proven(problem, pool, apart, other, firm[left], total[left])
     return [Open(int(left[i]), int(packer.low_firm[packer.which[i]]), int(packer.low[packer.which[i]]),
                  packer.impossible(i, int(firm[left[i]]), int(total[left[i]]))) for i in np.flatnonzero(~proven)]

@@ -22,7 +22,7 @@ from placement.formulation import cost_usd
 from placement.interference import LEFT_OUT
 from placement.needs import Load, has_spot
 from placement.options import needs_of, no_paths
-from placement.packing import needed
+from placement.packing import Effort, needed
 from placement.problem import TOLERANCE, Counts, Floats, Ints, Problem, Purchase
 from placement.purchase import buy, terms
 from placement.result import Result, Settings, Solution, Units, Watch
@@ -139,7 +139,7 @@ class _Shelf:
 
     def solution(self) -> Solution | None:
         """The plan so far with the cheapest machines; None when they cannot be had."""
-        made = complete(self.problem, _units(self.placed), effort=0)
+        made = complete(self.problem, _units(self.placed), effort=Effort.ORDERS)
         return None if isinstance(made, Shortfall) else made
 
     def place(self, stream: int) -> bool:
@@ -218,7 +218,7 @@ class _Shelf:
         load = _load({**loads, kind: loads.get(kind, 0) + _needs(self.problem, unit)})
         if self._too_much(pool, load):
             return False
-        need = needed(load, self.problem.shapes, self.problem.pools.room[pool], effort=0)
+        need = needed(load, self.problem.shapes, self.problem.pools.room[pool], effort=Effort.ORDERS)
         return not buy(pool, self._offered, need.firm, need.machines).lacking.any()
 
     def _too_much(self, pool: int, load: Load) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from placement.complete import Packings, Shortfall, complete
 from placement.making_room import complete_harder, complete_most
+from placement.packing import Effort
 from placement.problem import Problem
 from placement.result import Settings, Solution, Units
 from placement.solvers import first_fit
@@ -63,7 +64,7 @@ def test_nothing_leaves_a_plan_that_packs(tiny_problem: TinyProblem, seed: int) 
     units = placed(problem)
     if units is None:
         return
-    whole = complete_most(problem, units, Packings(problem, 0))
+    whole = complete_most(problem, units, Packings(problem, Effort.ORDERS))
     assert whole is not None
     assert len(whole.units.stream) == len(units.stream)
-    assert isinstance(complete_harder(problem, units, Packings(problem, 0)), Solution)
+    assert isinstance(complete_harder(problem, units, Packings(problem, Effort.ORDERS)), Solution)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.needs import Load
-from placement.packing import Packer, Packing, needed
+from placement.packing import Effort, Packer, Packing, needed
 from placement.patterns import best_pattern, configuration_lp, simple_weights
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
@@ -144,7 +144,7 @@ def test_slots_that_no_simple_order_packs_are_named() -> None:
     load = Load(np.arange(3), np.array([[1], [3], [4]], np.int32), np.zeros((3, 1), np.int32))
     need = needed(load, sizes, np.array([10.0]))
     assert (need.machines.tolist(), need.low.tolist(), need.order.tolist()) == ([[3]], [3], [-1])
-    assert needed(load, sizes, np.array([10.0]), effort=0).machines.tolist() == [[4]]
+    assert needed(load, sizes, np.array([10.0]), effort=Effort.ORDERS).machines.tolist() == [[4]]
 
 
 def test_small_firm_replicas_fill_gaps_where_all_machines_are_firm() -> None:

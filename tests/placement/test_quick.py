@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from placement.counting import count_machines
 from placement.formulation import cost_usd
 from placement.needs import pool_loads
-from placement.packing import needed
+from placement.packing import Effort, needed
 from placement.problem import Problem
 from placement.quick import quick_plan
 from placement.result import Settings
@@ -57,7 +57,7 @@ def test_counting_finds_what_packing_by_simple_orders_finds(tiny_problem: TinyPr
     problem = tiny_problem(seed, workloads=3)
     units = quick_plan(problem, passes=0).units
     for pool, load in enumerate(pool_loads(problem, units)):
-        packed = needed(load, problem.shapes, problem.pools.room[pool], effort=0)
+        packed = needed(load, problem.shapes, problem.pools.room[pool], effort=Effort.ORDERS)
         firm, machines = count_machines(problem, pool, load)
         assert (machines <= packed.machines[0]).all()
         assert ((machines < packed.machines[0]) | (firm <= packed.firm[0])).all()

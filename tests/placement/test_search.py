@@ -16,6 +16,7 @@ from placement.bounding import Bounding
 from placement.complete import Packings, Shortfall, complete
 from placement.domains import survives
 from placement.needs import pool_loads
+from placement.packing import Effort
 from placement.problem import Objective, Problem
 from placement.search import improve
 from placement.searcher import Searcher
@@ -99,7 +100,7 @@ def test_cost_is_that_of_the_checked_plan_when_packing_agrees(tiny_problem: Tiny
     problem = steady(tiny_problem(seed, workloads=4))
     searcher = started(problem)
     searcher.improve(200, seed, 5.0, 1.0, 4, 0.1)
-    plan, packings = searcher.plan(), Packings(problem, 2)
+    plan, packings = searcher.plan(), Packings(problem, Effort.SEARCH)
     solution = complete(problem, plan, packings=packings)
     assert not isinstance(solution, Shortfall)
     verdict = verify(problem, solution)
