@@ -263,6 +263,9 @@ def first_plan(run: Run, thread: Thread) -> None:
         if run.stopped() or run.best.solution is not None:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+        if run.quick:
+            take_quick_plan(run, thread.searcher.plan(), "first plan")
+            break
         if trial % 3 == 2:
             thread.teach()
         offer(run, thread, simple, "first plan")

@@ -168,7 +168,7 @@ class Packer:
         """
         chosen = np.ones(len(self.counts), np.bool_) if only is None else only
         if effort >= Effort.FILLING and (~self.least & chosen).any():
-            self._guide(int(np.where(~self.least & chosen, self._machines, -1).argmax()))
+            self._guide()
             for u in np.flatnonzero(~self.least & chosen):
                 self._fill(int(u))
         if effort >= Effort.PATTERNS:
@@ -247,11 +247,14 @@ class Packer:
         self.weights = np.vstack((self.weights, np.tile(row, 2)))
         return int(np.ceil(bound - 1e-6))
 
-    def _guide(self, u: int) -> None:
-        """The worths by which machines are filled: shares of the room, and weights of the LP for column u."""
+    def _guide(self) -> None:
+        """The worths by which machines are filled: shares of the room, and weights of the LP for the fullest column.
+
+        They depend on the load alone, so that whoever packs it again finds the same.
+        """
         if self._worth:
             return
-        classes = len(self._own)
+        classes, u = len(self._own), int(self._machines.argmax())
         self._raise_bounds(self.counts[u][:classes] + self.counts[u][classes:])
         share = (self.sizes / np.maximum(self.room, 1e-12)).sum(axis=1)
         self._worth = [share, self.weights[-1] + SLACK * share]
