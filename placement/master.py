@@ -26,6 +26,7 @@ from placement.shared import has_shared
 from placement.shared_bound import FREE
 from placement.simplex import open_highs
 from placement.weights import WeightFinder, stack
+from placement.whole_rows import ApartPricer, WholeRow, add_rows
 
 _NO_PRICE = 8.0
 """A machine that is only owned or committed is taken to be worth this many slots of it where groups are compared."""
@@ -38,7 +39,8 @@ class Master:
 
     `weights` are the packing weights known, by pool; `legal` the shapes that may be in a pool; `fraction` is how much
     of each of `columns` the last solution takes (columns added since have none yet). `art_usd` [S] is what a stream
-    without a choice costs the linear program; columns that are `forbidden` stay at zero.
+    without a choice costs the linear program; columns that are `forbidden` stay at zero. `whole` are rows that know
+    machines to be whole (`placement.whole_rows`), whose prices, `whole_usd`, the pricer `apart` can tell.
     """
 
     def __init__(self, problem: Problem, threads: int = 1) -> None:
@@ -61,6 +63,9 @@ class Master:
         self._value, self._dual = np.zeros(0), np.zeros(0)
         self._status_col: dict[Key, Any] = {}
         self._status_row: dict[Key, Any] = {}
+        self.whole: list[WholeRow] = []
+        self.apart: ApartPricer | None = None
+        self._whole_at, self.whole_usd = np.zeros(0, np.int64), np.zeros(0)
         self.objective = 0.0
         self.fraction, self._reduced = np.zeros(0), np.zeros(0)
 
@@ -76,9 +81,10 @@ class Master:
 
     def _fluid_rows(self, pool: int, group: int) -> list[Row]:
         """Rows every group starts with: the plain share of each resource."""
-        return [Row(group, w, firm) for w in range(len(self.weights[pool])) for firm in self._kinds(pool)]
+        return [Row(group, w, firm) for w in range(len(self.weights[pool])) for firm in self.kinds(pool)]
 
-    def _kinds(self, pool: int) -> tuple[bool, ...]:
+    def kinds(self, pool: int) -> tuple[bool, ...]:
+        """Kinds of rows that a pool has: of all work, and where it has spot machines of firm work (True)."""
         return (False, True) if self._has_spot[pool] else (False,)
 
     def add_columns(self, choices: Choices, reduced_below: Floats, per_stream: int = 3) -> int:
@@ -90,6 +96,7 @@ class Master:
     def solve(self, seconds: float = 1e9) -> bool:
         """Build, warm-start from the last basis, solve; False (and the last solution kept) when `seconds` run out."""
         lp = build(self.problem, self.groups, self._active, self.columns, self.art_usd, self.forbidden, share)
+        self._whole_at = add_rows(lp, self.whole, self.problem, self.groups, self.weights, self.columns, self.units)
         solver = open_highs(self._threads)
         solver.setOptionValue("time_limit", seconds)
         solver.passModel(_model(lp, *coefficients(lp, self.groups, self.weights, self.columns, self.units)))
@@ -118,6 +125,7 @@ class Master:
         self._value, self._dual = np.asarray(solution.col_value), np.asarray(solution.row_dual)
         self._status_col = dict(zip(lp.col_keys, basis.col_status, strict=True))
         self._status_row = dict(zip(lp.row_keys, basis.row_status, strict=True))
+        self.whole_usd = np.maximum(0.0, -self._dual[self._whole_at])
         self.objective = float(solver.getInfo().objective_function_value)
         first = len(lp.col_keys) - len(self.columns)
         self.fraction, self._reduced = self._value[first:], np.asarray(solution.col_dual)[first:]
@@ -135,6 +143,13 @@ class Master:
                    if isinstance(k, tuple) and k[0] == "missing")  # fmt: skip
 
     def prices(self) -> Prices:
+        """Row prices spread (see `placement.bound`): by shape, or by row of `Choices` where whole rows have any."""
+        plain = self._plain_prices()
+        if self.apart is None or not self.whole_usd.any():
+            return plain
+        return self.apart.raised(plain, self.whole, self.whole_usd, self.groups, self.weights)
+
+    def _plain_prices(self) -> Prices:
         """Row prices spread over pools, shapes and slots (see `placement.bound`)."""
         problem = self.problem
         pools, slots, shapes = len(problem.pools.cluster), problem.slots, len(problem.shapes)
@@ -194,7 +209,7 @@ class Master:
 
     # ---------------------------------------------------------------- growing
 
-    def _machines(self) -> dict[tuple[int, bool], float]:
+    def machines(self) -> dict[tuple[int, bool], float]:
         """Machine-slots in the fractional solution by group: all of them, and those that are not spot (True)."""
         purchase, total = self.problem.offers.purchase, dict.fromkeys(
             ((g, firm) for g in chain(*self.groups.alive) for firm in (False, True)), 0.0)  # fmt: skip
@@ -207,13 +222,13 @@ class Master:
 
     def add_violated(self, loads: Floats, tolerance: float = 1e-3) -> int:
         """Open rows of known weights that the fractional solution breaks; returns how many."""
-        opened, have = 0, self._machines()
+        opened, have = 0, self.machines()
         for p, alive in enumerate(self.groups.alive):
             every = loads[0, :, p] + loads[1, :, p]
             if not every.any():
                 continue
             matrix = stack(self.weights[p], len(self.problem.shapes))
-            for firm in self._kinds(p):
+            for firm in self.kinds(p):
                 used = matrix @ (loads[0, :, p] if firm else every)
                 for g in alive:
                     known = {r.weight for r in self._active[g] if r.firm == firm}

@@ -20,6 +20,8 @@ from placement.pooled_rows import relaxed
 from placement.problem import Problem
 from placement.result import Notary, Settings, Solution, Watch
 from placement.shared import has_shared
+from placement.sharpening import Sharpening
+from placement.whole_rows import may_use
 
 METHOD = "Lagrangian bound on packing rows (column generation, branching)"
 ASCENT = "Lagrangian bound on packing rows (accelerated ascent)"
@@ -68,6 +70,7 @@ class Run:
         self.deadline = began + settings.time_limit_s
         self.best = Best()
         self.exact_method = METHOD
+        self.sharpening: Sharpening | None = None
         self.branching: Branching | None = None
         self.cooled = False
         self.known_best = False
@@ -199,6 +202,7 @@ def raise_bound(run: Run, best_usd: float) -> None:
             return
     if not run.bounding.done or not run.by_cost or isinstance(run.bounding, Ascent):
         return
+    sharpen(run)
     run.branching = run.branching or Branching(run.below, run.bounding, run.stopped)
     branches = 0
     while branches < _BRANCHES or (run.settings.thorough and not run.cooled):
@@ -208,6 +212,17 @@ def raise_bound(run: Run, best_usd: float) -> None:
         branches += 1
     run.notarise()
     run.tell("search and bound")
+
+
+def sharpen(run: Run) -> None:
+    """Have the bound know that machines are whole, where it may: certificates do not tell such rows."""
+    assert isinstance(run.bounding, Bounding), "only a linear program takes rows in"
+    if run.settings.certify or run.problem.paths is not None or not may_use(run.below):
+        return
+    run.sharpening = run.sharpening or Sharpening(run.below, run.bounding, run.stopped)
+    while not run.sharpening.done and not run.stopped():
+        run.sharpening.advance()
+        run.tell("search and bound")
 
 
 def take_whole(run: Run, solution: Solution, phase: str) -> None:
