@@ -116,7 +116,7 @@ class Sharpening:
                         whole = np.zeros((len(problem.streams.shape), len(slots)))
                         whole[streams[chosen]] = load[chosen]
                         self._numbers += 1
-                        yield whole_row(self._numbers, group, w, firm, whole)
+                        yield whole_row(self._numbers, group, w, whole, firm=firm)
 
 
 class _Content:

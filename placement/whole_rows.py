@@ -70,7 +70,7 @@ def round_up(weight: Floats) -> tuple[Floats, Floats]:
     return machines, np.clip(weight - machines + 1 - _ROUNDING, _LEAST_H / 2, 1.0)
 
 
-def whole_row(number: int, group: int, weight: int, firm: bool, load: Floats) -> WholeRow:
+def whole_row(number: int, group: int, weight: int, load: Floats, *, firm: bool) -> WholeRow:
     """The row of `load` [S, n]."""
     machines, last = round_up(load.sum(axis=0))
     full = gauge(load, last)

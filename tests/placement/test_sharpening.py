@@ -47,7 +47,7 @@ def test_every_content_keeps_to_every_row(seed: int) -> None:
     """Whatever the streams weigh instead, as many machines as hold it satisfy the row."""
     rng = np.random.default_rng(seed)
     load = rng.choice([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.75, 1.0, 1.2, 2.5], (int(rng.integers(1, 7)), 1))
-    row = whole_row(0, 0, 0, False, load)
+    row = whole_row(0, 0, 0, load, firm=False)
     weighs = load * rng.choice([0.0, 0.5, 1.0, 1.5], load.shape) + rng.choice([0.0, 0.3], load.shape)
     machines = np.ceil(weighs.sum() - 1e-9)
     streams = np.arange(len(load))
@@ -57,7 +57,7 @@ def test_every_content_keeps_to_every_row(seed: int) -> None:
 
 def test_a_row_counts_by_hand() -> None:
     """Weights 0.7 and 0.6 need 2 machines: without the second one is saved, with half of it still none."""
-    row = whole_row(0, 0, 0, False, np.array([[0.7], [0.6]]))
+    row = whole_row(0, 0, 0, np.array([[0.7], [0.6]]), firm=False)
     assert row.machines[0] == 2
     assert row.last[0] == pytest.approx(0.3)
     assert row.rents(np.array([1]), np.array([[0.3]])) == pytest.approx(0.0, abs=1e-6)
