@@ -8,7 +8,7 @@ import numpy as np
 
 from placement.bounding import Bounding
 from placement.master import Master
-from placement.problem import Bools, Floats, Ints, Problem
+from placement.problem import Bools, Counts, Floats, Ints, Problem
 from placement.weights import stack
 from placement.whole_rows import ApartPricer, WholeRow, gauge, round_up, rows_of_units, whole_row
 
@@ -122,7 +122,7 @@ class Sharpening:
 class _Content:
     """What the fractions put into one pool: units of `stream` [k] by `share` [k], which need `need` [k, T]."""
 
-    def __init__(self, stream: Ints, share: Floats, need: Ints | Floats) -> None:
+    def __init__(self, stream: Ints, share: Floats, need: Counts) -> None:
         self.streams, self._at = np.unique(stream, return_inverse=True)
         self._share, self._need = share, need
 

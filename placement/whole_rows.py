@@ -22,7 +22,7 @@ from placement.bound import Choices, Fixed, Pricer, Prices, free, tables
 from placement.columns import Column, UnitTable
 from placement.groups import Groups
 from placement.master_lp import Lp
-from placement.problem import Floats, Ints, Problem, Purchase
+from placement.problem import Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.shared import has_shared
 
 _ROUNDING = 1e-9
@@ -148,7 +148,8 @@ class ApartPricer(Pricer):
             firm[p, slots] += price
             spot[p, slots] += 0.0 if row.firm else price
             constant -= price * row.most
-            there = np.flatnonzero(row.load.any(axis=1)[self.stream])
+            in_row: Bools = np.any(row.load > 0, axis=1)
+            there = np.flatnonzero(in_row[self.stream])
             run = self.replicas[p, there][:, slots]
             rent = row.rents(self.stream[there], weights[p][row.weight][shape[there], None] * run)
             each = np.divide(price * rent, run, out=np.zeros_like(run), where=run > 0)
@@ -174,7 +175,8 @@ def add_rows(lp: Lp, rows: list[WholeRow], problem: Problem, groups: Groups, wei
     at = [lp.row(("whole", row.number), -np.inf, row.most) for row in rows]
     for number, row in zip(at, rows, strict=True):
         p = groups.pool[row.group]
-        mine = here[p][row.load.any(axis=1)[stream[here[p]]]]
+        in_row: Bools = np.any(row.load > 0, axis=1)
+        mine = here[p][in_row[stream[here[p]]]]
         counts = rows_of_units(row, mine, stream, shape, need, groups, weights)
         lp.entries += [(number, j, -1.0) for j, spot in runs[row.group] if not (spot and row.firm)]
         lp.entries += [(number, j, x) for u, x in zip(mine.tolist(), counts.tolist(), strict=True) if x > _ROUNDING
@@ -182,7 +184,7 @@ def add_rows(lp: Lp, rows: list[WholeRow], problem: Problem, groups: Groups, wei
     return np.array(at, np.int64)
 
 
-def rows_of_units(row: WholeRow, mine: Ints, stream: Ints, shape: Ints, need: Floats | Ints, groups: Groups,
+def rows_of_units(row: WholeRow, mine: Ints, stream: Ints, shape: Ints, need: Counts, groups: Groups,
                   weights: list[list[Floats]]) -> Floats:
     """What each of the units `mine` [k] counts in a row, over all its slots."""
     vector = weights[groups.pool[row.group]][row.weight]
