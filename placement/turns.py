@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from placement.block_search import BlockSearch, Guide
 from placement.complete import complete
@@ -14,6 +15,7 @@ from placement.problem import Purchase
 from placement.result import Solution, Units
 from placement.run import Run, raise_bound, take_whole
 
+_POLL_S = 0.05
 _TURNS, _TURN_HEAT, _TURN_WORTH, _IDLE = 12, 0.2, 5e-4, 4
 """Turns over blocks until they are cold, the heat of the first; where one improves the plan by less than this share the
 whole is searched next, and after so many in a row that do not pay both end."""
@@ -21,13 +23,15 @@ whole is searched next, and after so many in a row that do not pay both end."""
 
 def search_in_blocks(run: Run) -> None:
     """From a first plan search block by block, side by side; the bound rises beside them."""
+    starting = _start_engine(run)
     thread = new_thread(run, run.settings.seed * 1000)
     thread.start(thread.searcher, thread.rng)
     first_plan(run, thread)
-    if run.best.solution is None or run.stopped():
+    engine = None if run.best.solution is None else _started(starting, run)
+    if engine is None:
+        starting.add_done_callback(_close)
         search(run)  # there is nothing to divide, or no time left
         return
-    engine = ENGINES[run.settings.engine](max(1, run.settings.threads))
     try:
         with ThreadPoolExecutor(1) as pool:
             _take_turns(run, thread, engine, pool)
@@ -35,6 +39,28 @@ def search_in_blocks(run: Run) -> None:
         engine.close()
     if engine.lost:
         run.note = f"; {engine.lost} tasks of blocks were lost"
+
+
+def _start_engine(run: Run) -> Future[Engine]:
+    """Start the engine beside what comes first: Ray takes seconds."""
+    pool = ThreadPoolExecutor(1)
+    starting: Future[Engine] = pool.submit(ENGINES[run.settings.engine], max(1, run.settings.threads))
+    pool.shutdown(wait=False)
+    return starting
+
+
+def _started(starting: Future[Engine], run: Run) -> Engine | None:
+    """The engine once it is there; None where the time is up before. Raises EngineFailed."""
+    while not run.stopped():
+        with suppress(TimeoutError):
+            return starting.result(_POLL_S)
+    return None
+
+
+def _close(starting: Future[Engine]) -> None:
+    """End an engine that came too late."""
+    if starting.exception() is None:
+        starting.result().close()
 
 
 def _take_turns(run: Run, thread: Thread, engine: Engine, pool: ThreadPoolExecutor) -> None:
