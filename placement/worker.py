@@ -14,6 +14,7 @@ import os
 import pickle
 import queue
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,7 @@ POLL_S = 0.05
 
 _REPORT_EVERY_S = 0.05
 _NOISE_KEPT_BYTES = 4096
+_SCRATCH = "planner-solver-"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
                              "NUMBA_NUM_THREADS"), "1")
 _START = "from placement.worker import run_job; run_job()"
@@ -291,7 +293,7 @@ class _Child:
     def __init__(self, job: _Job) -> None:
         self.started = time.monotonic()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
-        self.scratch = tempfile.TemporaryDirectory(prefix="planner", ignore_cleanup_errors=True)
+        self.scratch = tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True)
         self.process = subprocess.Popen(  # noqa: S603 (our own interpreter and code)
             [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise,
             env={**child_environment(), "TMPDIR": self.scratch.name}, start_new_session=True)
@@ -429,7 +431,10 @@ class _PipeWatch:
 def _listen(inlet: IO[bytes], watch: _PipeWatch) -> None:
     while inlet.readline():
         watch.asked_to_stop = True
-    os.killpg(0, signal.SIGKILL)  # the parent is gone
+    # The parent is gone, which would have removed the scratch folder that it made.
+    if Path(os.environ.get("TMPDIR", "")).name.startswith(_SCRATCH):
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _end_at_the_latest(seconds: float) -> None:

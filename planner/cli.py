@@ -1,7 +1,7 @@
 """The command line. Heavy parts are imported inside the commands, so that `planner --help` answers at once.
 
 Exit status: 0 done; 1 the answer is no (infeasible, violated, drift found); 2 the input is wrong or the command is not
-available yet; 3 a fault of the planner itself; 130 stopped by the user.
+available yet; 3 a fault of the planner itself, or out of memory; 130 stopped by the user.
 """
 
 from __future__ import annotations
@@ -418,12 +418,20 @@ def run(arguments: list[str], started: float | None = None) -> int:
     except InputError as error:
         return _fail(str(error), WRONG_INPUT)
     except OSError as error:
+        if _no_memory(error):
+            return _fail(_OUT_OF_MEMORY, FAULT)
         return _fail(f"{error.filename or 'planner'}: {error.strerror or error}", WRONG_INPUT)
     except KeyboardInterrupt:
         return _fail("stopped", STOPPED)
     except Exception as error:  # noqa: BLE001  # the last line of defence: people see one line, developers ask for more
         return _unexpected(error)
     return status if isinstance(status, int) else DONE
+
+
+_OUT_OF_MEMORY = ("out of memory: give the planner more (ulimit -v, the container's limit), or plan fewer workloads or "
+                  "slots at once")
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "Could not find/load shared object file")
+"""How libraries say that there is no memory to load them."""
 
 
 class _UsageError(Protocol):
@@ -434,6 +442,10 @@ class _UsageError(Protocol):
     def format_message(self) -> str: ...
 
 
+def _no_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
 def _unexpected(error: Exception) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         usage: _UsageError = error
@@ -442,6 +454,8 @@ def _unexpected(error: Exception) -> int:
     if os.environ.get("PLANNER_DEBUG") == "1":
         traceback.print_exception(error)
         return FAULT
+    if _no_memory(error):
+        return _fail(_OUT_OF_MEMORY, FAULT)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return _fail(f"a fault of the planner: {what} (PLANNER_DEBUG=1 shows where)", FAULT)
 

@@ -1,5 +1,6 @@
 """The command line itself: quick, and one line for every mistake."""
 
+import errno
 import resource
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def test_wrong_arguments_are_one_line(arguments: list[str], capsys: pytest.Captu
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
     assert "Value error" not in shown.err
+
+
+def test_out_of_memory_is_no_fault_of_the_planner(monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """Where memory runs out, in the planner or while a library is loaded, one line says so and how to mend it."""
+    for error in (MemoryError(), ImportError("x.so: failed to map segment from shared object"),
+                  OSError(errno.ENOMEM, "Cannot allocate memory")):
+        def full(problem: Exception = error, **_: object) -> None:
+            raise problem
+
+        monkeypatch.setattr("planner.cli._refuse", full)
+        assert run(["capacity"]) == 3
+        assert capsys.readouterr().err.startswith("out of memory: give the planner more")
 
 
 def test_a_fault_is_one_line_and_its_traceback_on_request() -> None:

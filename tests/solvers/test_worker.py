@@ -1,6 +1,7 @@
 """A solver's process: what it reports survives it, and nothing of it is left behind."""
 
 import itertools
+import os
 import pickle
 import signal
 import subprocess
@@ -203,7 +204,9 @@ def test_an_unknown_solver_is_named_with_the_nearest(tiny_problem: Build) -> Non
 
 
 def test_nothing_is_left_when_the_parent_is_killed(tiny_problem: Build, tmp_path: Path) -> None:
-    """After kill -9 of the parent, the child that would run for a minute ends too."""
+    """After kill -9 of the parent, the child that would run for a minute ends too, and its scratch folder goes."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     (tmp_path / "problem").write_bytes(pickle.dumps(tiny_problem(1)))
     (tmp_path / "parent.py").write_text(textwrap.dedent(f"""
         import pickle, sys
@@ -217,16 +220,19 @@ def test_nothing_is_left_when_the_parent_is_killed(tiny_problem: Build, tmp_path
         settings = Settings(seed=list(rogue.WAYS).index("ignore_the_stop"), time_limit_s=60)
         worker.solve(problem, "rogue", settings, lambda progress: print(progress.phase, flush=True), bool)
         """))
-    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "TMPDIR": str(scratch)}) as parent:
         assert parent.stdout is not None
         while "warming up" not in parent.stdout.readline():
             assert parent.poll() is None
+        assert list(scratch.iterdir())
         child, = (child.pid for child in psutil.Process(parent.pid).children())
         parent.send_signal(signal.SIGKILL)
     end = time.monotonic() + SLACK_S
     while runs(child) and time.monotonic() < end:
         time.sleep(0.05)
     assert not runs(child)
+    assert not list(scratch.iterdir())
 
 
 def runs(pid: int) -> bool:
