@@ -242,10 +242,14 @@ def _price_rows(
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What a branch fixes: `copies` [S, K + 1] numbers of copies allowed, `domains` [S, D] 1 must, -1 never, 0 may."""
+    """What a branch fixes: `copies` [S, K + 1] numbers of copies allowed, `domains` [S, D] 1 must, -1 never, 0 may.
+
+    `never` [N] are candidates that may not be used; None: there are none.
+    """
 
     copies: Bools
     domains: Ints
+    never: Bools | None = None
 
 
 def free(problem: Problem) -> Fixed:
@@ -267,6 +271,8 @@ class Pricer:
         """The cheapest choice of every stream and number of copies at `prices`, within what is `fixed`."""
         table, first = self._tables, self._first
         fixed = fixed or free(self._problem)
+        if fixed.never is not None:
+            table = table._replace(cost_usd=read_only(np.where(fixed.never, np.inf, table.cost_usd)))
         allowed = fixed.copies[table.q_stream, table.q_copies]
         cost, unit_cost = np.full(len(table.q_stream), np.inf), np.full(int(first[-1]), np.inf)
         candidate, variant, start = (np.full(int(first[-1]), -1, np.int64) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Branching on the dearest streams: how many copies they have, which clusters they use.
+"""Branching on the dearest streams: how many copies they have, which clusters and pools they use.
 
 A few streams of very large demand carry much of the distance between bound and plan, because the master spreads them
 in fractions over places that cannot all be paid for whole. Each branch fixes one such decision; the problem's bound is
@@ -25,20 +25,20 @@ from placement.problem import Floats, Ints, Problem
 
 _PRICING_ROUNDS = 4
 _CLOSE = 3e-4
-_SPLIT_ENOUGH = 0.02
-"""A stream whose fractions are nearer to whole than this is not branched on."""
+_SPLIT_ENOUGH = 0.002
+"""A stream whose fractions are nearer to whole than this, times its share of the usual cost, is not branched on."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What is fixed, what the bound is, and the decision to take next (stream, domain; domain -1: copies).
+    """What is fixed, what the bound is, and the decision to take next (its `yes` says nothing yet).
 
     `taken` are the decisions that fixed it, `proof` the row prices that prove the bound.
     """
 
     fixed: Fixed
     bound: float
-    decision: tuple[int, int, int] | None
+    decision: Decision | None
     taken: tuple[Decision, ...]
     proof: RowProof | None
 
@@ -46,8 +46,10 @@ class _Branch:
 class Branching:
     """Raises the bound of a settled `Bounding` by best-first branching; `advance` works off one branch."""
 
-    def __init__(self, problem: Problem, bounding: Bounding, stopped: Callable[[], bool]) -> None:
-        self._problem, self._bounding, self._stopped = problem, bounding, stopped
+    def __init__(self, problem: Problem, bounding: Bounding, stopped: Callable[[], bool], *,
+                 pools: bool = False) -> None:
+        """With `pools` branches decide on pools too, which `certificate` cannot tell."""
+        self._problem, self._bounding, self._stopped, self._pools = problem, bounding, stopped, pools
         self._domain = failure_domains(problem).pool[problem.candidates.pool]
         self._open: list[tuple[float, int, _Branch]] = []
         self._count = 0
@@ -96,19 +98,25 @@ class Branching:
             self._bounding.bound = max(self._bounding.bound, min(self._open[0][0], enough))
 
     def _children(self, branch: _Branch) -> list[tuple[Fixed, tuple[Decision, ...]]]:
-        stream, domain, copies = branch.decision or (0, 0, 0)
-        result = []
-        for side in (0, 1):
-            yes = bool(side) if domain >= 0 else side == 0
-            taken = (*branch.taken, Decision(stream, domain, copies if domain < 0 else 0, yes))
-            allowed, domains = branch.fixed.copies.copy(), branch.fixed.domains.copy()
-            if domain >= 0:
-                domains[stream, domain] = 1 if side else -1
-            else:
-                few = np.arange(allowed.shape[1]) <= copies
-                allowed[stream] &= few if side == 0 else ~few
-            result.append((Fixed(allowed, domains), taken))
-        return result
+        assert branch.decision is not None, "a branch without a decision has no children"
+        sides = [replace(branch.decision, yes=yes) for yes in (False, True)]
+        return [(self._narrowed(branch.fixed, side), (*branch.taken, side)) for side in sides]
+
+    def _narrowed(self, fixed: Fixed, side: Decision) -> Fixed:
+        """What is fixed once a decision is taken too."""
+        s, allowed, domains = side.stream, fixed.copies.copy(), fixed.domains.copy()
+        if side.domain < 0:
+            few = np.arange(allowed.shape[1]) <= side.copies
+            allowed[s] &= few if side.yes else ~few
+            return replace(fixed, copies=allowed)
+        if side.pool < 0 or side.yes:
+            domains[s, side.domain] = 1 if side.yes else -1
+        if side.pool < 0:
+            return replace(fixed, domains=domains)
+        c = self._problem.candidates
+        here = (c.stream == s) & (self._domain == side.domain)
+        gone = here & ((c.pool != side.pool) if side.yes else (c.pool == side.pool))
+        return replace(fixed, domains=domains, never=gone if fixed.never is None else fixed.never | gone)
 
     def _evaluate(self, branch: _Branch, enough: float) -> _Branch | None:
         """A branch, which comes with its parent's bound, with its own; None when time ran out in it."""
@@ -136,34 +144,43 @@ class Branching:
         s = column.stream
         if not fixed.copies[s, min(len(column.units), fixed.copies.shape[1] - 1)]:
             return False
-        here = self._domains(column)
+        if fixed.never is not None and fixed.never[self._candidates(column)].any():
+            return False
+        here = self._domain[self._candidates(column)]
         wish = fixed.domains[s]
         return bool((wish[here] >= 0).all()) and not bool((np.delete(wish, here) > 0).any())
 
-    def _domains(self, column: Column) -> Ints:
+    def _candidates(self, column: Column) -> Ints:
         units = self._bounding.master.units.units
-        return self._domain[[units[u][0] for u in column.units]]
+        return np.array([units[u][0] for u in column.units], np.int64)
 
-    def _decide(self, fixed: Fixed) -> tuple[int, int, int] | None:
-        """The decision that matters most: stream, domain (or -1 and the number of copies to divide at)."""
-        master = self._bounding.master
+    def _decide(self, fixed: Fixed) -> Decision | None:
+        """The decision that matters most, on copies, a failure domain or a pool."""
+        master, c = self._bounding.master, self._problem.candidates
         use: Floats = np.zeros(fixed.domains.shape)
         copies: Floats = np.zeros(fixed.copies.shape)
+        of_pool: Floats = np.zeros(len(c.pool))
         for column, value in zip(master.columns, master.fraction, strict=False):
             if value > 1e-7:
-                use[column.stream, self._domains(column)] += value
+                at = self._candidates(column)
+                use[column.stream, self._domain[at]] += value
+                of_pool[at] += value
                 copies[column.stream, min(len(column.units), copies.shape[1] - 1)] += value
         dual = np.maximum(master.stream_duals(), 0.0)
-        below = np.cumsum(copies, axis=1)
-        by_copies = _halves(below) * dual[:, None]
+        by_copies = _halves(np.cumsum(copies, axis=1)) * dual[:, None]
         by_domain = _halves(use) * (fixed.domains == 0) * dual[:, None]
-        if max(by_copies.max(), by_domain.max()) <= _SPLIT_ENOUGH * max(float(dual.mean()), 1e-9):
+        by_pool = _halves(of_pool) * dual[c.stream] if self._pools else np.zeros(1)
+        little = _SPLIT_ENOUGH * max(float(dual.mean()), 1e-9)
+        if max(by_copies.max(), by_domain.max(), by_pool.max(initial=0.0)) <= little:
             return None
-        if by_copies.max() >= 0.5 * by_domain.max():
+        if by_copies.max() >= 0.5 * max(by_domain.max(), by_pool.max(initial=0.0)):
             s, k = np.unravel_index(int(by_copies.argmax()), by_copies.shape)
-            return int(s), -1, int(k)
+            return Decision(int(s), -1, int(k), yes=True)
+        if by_pool.max(initial=0.0) > by_domain.max():
+            n = int(by_pool.argmax())
+            return Decision(int(c.stream[n]), int(self._domain[n]), 0, yes=True, pool=int(c.pool[n]))
         s, d = np.unravel_index(int(by_domain.argmax()), by_domain.shape)
-        return int(s), int(d), 0
+        return Decision(int(s), int(d), 0, yes=True)
 
 
 def _halves(fractions: Floats) -> Floats:

@@ -22,6 +22,7 @@ class Decision:
     domain: int
     copies: int
     yes: bool
+    pool: int = -1
 
 
 @dataclass(frozen=True, slots=True)

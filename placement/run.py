@@ -203,7 +203,8 @@ def raise_bound(run: Run, best_usd: float) -> None:
     if not run.bounding.done or not run.by_cost or isinstance(run.bounding, Ascent):
         return
     sharpen(run)
-    run.branching = run.branching or Branching(run.below, run.bounding, run.stopped)
+    run.branching = run.branching or Branching(run.below, run.bounding, run.stopped,
+                                                 pools=not run.settings.certify)
     branches = 0
     while branches < _BRANCHES or (run.settings.thorough and not run.cooled):
         if run.branching.done or run.stopped():

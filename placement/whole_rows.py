@@ -129,7 +129,8 @@ class ApartPricer(Pricer):
         if prices.replica_usd.shape[1] != len(self.stream):
             return super().cheapest(prices, fixed)
         fixed = fixed or free(self._problem)
-        found = self._apart.cheapest(prices, Fixed(fixed.copies[self.stream], fixed.domains[self.stream]))
+        never = None if fixed.never is None else fixed.never[self._candidate]
+        found = self._apart.cheapest(prices, Fixed(fixed.copies[self.stream], fixed.domains[self.stream], never))
         best = np.full(len(self._streams.shape), np.inf)
         np.minimum.at(best, self.stream, found.cost)
         candidate = np.where(found.candidate >= 0, self._candidate[found.candidate], -1)

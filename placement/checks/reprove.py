@@ -125,6 +125,8 @@ def _leaf_problems(problem: Problem, leaf: Leaf, vectors: int) -> Iterator[str]:
     for decision in leaf.decisions:
         if not (0 <= decision.stream < len(problem.streams.shape) and decision.domain < _domains(problem)):
             yield "a decision names a stream or a failure domain that is not there"
+        if decision.pool >= 0:
+            yield "a decision names a pool; certificates cover those on failure domains and copies"
 
 
 def _priced(values: Floats) -> bool:

@@ -189,6 +189,7 @@ def test_what_is_not_a_certificate_is_refused_in_one_line(tiny_problem: TinyProb
         "usd_price is 2": only(good, usd_price=2.0),
         "prices of limits have shape": only(good, limit=np.ones((1, problem.slots))),
         "failure domain that is not there": only(good, decisions=(Decision(0, 99, 0, yes=True),)),
+        "names a pool": only(good, decisions=(Decision(0, 0, 0, yes=True, pool=0),)),
         "leave out plans": only(good, decisions=(Decision(0, 0, 0, yes=True),)),
     }
     for words, bad in cases.items():

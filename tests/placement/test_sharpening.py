@@ -82,8 +82,8 @@ def test_sharpened_bound_holds(tiny_problem: TinyProblem, seed: int, tight: bool
     while not sharpening.done:
         sharpening.advance()
     assert bounding.bound >= before
-    branching = Branching(problem, bounding, lambda: False)
-    for _ in range(4):
+    branching = Branching(problem, bounding, lambda: False, pools=True)
+    for _ in range(6):
         branching.advance(np.inf)
     if best.status == "optimal":
         assert bounding.bound <= best.bound + 1e-6
