@@ -28,11 +28,13 @@ _MOST_ENTRIES = 30_000_000
 _KNOWN = ("slots", "objective", "shapes", "clusters", "pools", "offers", "workloads", "streams", "candidates",
           "variants", "flows")
 """What this module understands of a problem; anything else must ask for nothing."""
-_FIRST_STEPS, _LONGER = 500, 6
+_FIRST_STEPS, _LONGER = 300, 5
 """Moves a stream in the first cooling, and how many times as many in each later one."""
 _COOLINGS = 3
-_HEATS = (0.5, 1.0, 0.25, 2.0)
-"""Shares of the usual heat tried by short coolings side by side; the long ones take the best so far."""
+_HEATS, _NEAR = (0.5, 0.25, 1.0, 0.125), (1.0, 0.7)
+"""Shares of the usual heat tried by short coolings side by side, and of the best so far that longer ones take."""
+_LAST = 2
+"""Coolings, one after the other, that share what time is left, where it is to be filled."""
 _HOTTER = 6.0
 """A cooling after which nothing fitted yet is followed by one so many times as hot."""
 _RESERVE_S = 0.3
@@ -137,8 +139,8 @@ def _tables(problem: Problem, capacity: Ints) -> Assignment:
 def solve_assignment(problem: Problem, assignment: Assignment, settings: Settings, watch: Watch) -> Result:
     """Place every stream at the least cost: bound from prices, then coolings side by side, each longer than the last.
 
-    Unless `settings.thorough`, work is counted in moves, so that the same seed gives the same plan; where it is, one
-    last cooling fills the time. Never raises; without a plan the result is `infeasible` (proven) or `unknown`.
+    Unless `settings.thorough`, work is counted in moves, so that the same seed gives the same plan; where it is, the
+    last coolings fill the time. Never raises; without a plan the result is `infeasible` (proven) or `unknown`.
     """
     began = time.monotonic()
     end = began + settings.time_limit_s
@@ -175,18 +177,18 @@ class _Run:
         return self.watch.stopped() or time.monotonic() > self.end - _RESERVE_S or self.gap <= self.settings.gap
 
     def cool_all(self) -> None:
-        """Short coolings at several heats, longer ones at the best heat, and, if thorough, one that fills the time."""
+        """Short coolings at several heats, longer ones at the best heat, and, if thorough, some that fill the time."""
         threads = max(1, self.settings.threads)
         steps = _FIRST_STEPS * len(self.assignment.cost)
         with ThreadPoolExecutor(threads) as pool:
             for cooling in range(_COOLINGS):
-                heats = _HEATS if cooling == 0 else (self.heat,) * threads
+                heats = _HEATS if cooling == 0 else tuple(self.heat * share for share in _NEAR)
                 self._side_by_side(pool, [(heat, steps, None) for heat in heats], cooling)
                 steps *= _LONGER
                 self.heat *= 1.0 if self.best is not None else _HOTTER
-            if self.settings.thorough and not self.stopped():
-                left_s = self.end - _RESERVE_S - time.monotonic()
-                self._side_by_side(pool, [(self.heat, steps, left_s)] * threads, _COOLINGS)
+            for last in range(_LAST if self.settings.thorough else 0):
+                left_s = (self.end - _RESERVE_S - time.monotonic()) / (_LAST - last)
+                self._side_by_side(pool, [(self.heat, steps, left_s)] * threads, _COOLINGS + last)
 
     def _side_by_side(self, pool: ThreadPoolExecutor, plans: list[tuple[float, int, float | None]],
                       cooling: int) -> None:

@@ -4,14 +4,19 @@ At the prices of the linear program every place of a stream has a *regret*: what
 the stream's cheapest place. The cost of an assignment is the bound plus all regrets plus the price of room left empty.
 So a good plan has small regrets and pools that are full to the brim, and the search looks for that directly:
 
-    energy = sum of regrets + sum over pools  min(q, price) x room left  or  q x load over capacity
+    energy = sum of regrets + sum over pools  price x strain(room left or load over capacity)
 
-where q, the price of a unit of mismatch, rises slowly from next to nothing while the heat falls. A move is a chain of
-streams: one goes to another pool, may push out a stream there, which may push out a third, and so on until one goes to
-where the first came from (ejection chains as in Yagiura, Ibaraki and Glover, "An ejection chain approach for the
-generalized assignment problem", 2004). Short chains are drawn blindly, long ones grown by looking at a few streams in
-each pool. Only places with small regret are ever drawn. A move costs a few table look-ups, so a second is worth
-millions of them.
+Strain grows with the logarithm of a mismatch, a little in proportion, and turns straight only towards the end of a
+cooling: a pool that is wrong by much is hardly worse than one that is wrong by little. So a few pools are far off at
+any time, the others exactly full, and a chain that fills one of the few exactly and breaks another costs next to
+nothing: what is broken wanders until two such pools mend each other. With straight strain every way from one exact
+filling to the next leads over a pass as high as the streams are large, and the search stalls.
+
+A move is a chain of streams: one goes to another pool, may push out a stream there, which may push out a third, and so
+on until the last finds room or goes to where the first came from (ejection chains as in Yagiura, Ibaraki and Glover,
+"An ejection chain approach for the generalized assignment problem", 2004). Short chains are drawn blindly, long ones
+grown by looking at the streams of several pools, half of them from a pool that is not exactly full. Only places with
+small regret are ever drawn.
 """
 
 # ruff: noqa: NPY002  (compiled code has the legacy generator only: one per thread, seeded in `anneal`)
@@ -29,16 +34,28 @@ from placement.problem import Floats, Ints
 
 _STRETCHES = 200
 """Stretches of one cooling: heat and price of mismatch stay as they are in each."""
-_HOT, _COLD = 0.3, 0.2
-"""Heat at first and at last, in regrets of the second cheapest place (mean over streams)."""
-_LOOSE, _TIGHT = 0.4, 1.5
-"""The price of mismatch begins at heat / (`_LOOSE` x mean weight) and ends at `_TIGHT` x the dearest unit."""
-_REACH, _MOST_PLACES = 25.0, 32
+_HOT, _COLD = 0.9, 0.45
+"""Heat at first and when cooled, in regrets of the second cheapest place (mean over streams)."""
+_COOLED = 0.7
+"""Share of a cooling after which the heat stays and strain straightens."""
+_WARMER = 1.6
+"""How much warmer it gets again while strain straightens: filling the last pools costs regrets."""
+_BROKEN, _LEAN = 3.0, 2.0
+"""What a mismatch as large as a mean stream counts, in the same regrets: bent at first, and straight beside that."""
+_STRAIGHT = 32.0
+"""How much larger the mismatch is at last that counts as little as its logarithm."""
+_OVER, _NEVER = 1.5, 4.0
+"""Price of a unit of load over capacity at first and at last, in prices of the dearest unit."""
+_TABLED = 4096
+"""Mismatches whose strain is looked up."""
+_REACH, _MOST_PLACES = 7.0, 32
 """Places of a stream that are drawn: those with at most so many hot heats of regret, two at least, so many at most."""
+_FOCUS = 0.5
+"""Chance that a grown chain begins in a pool that is not exactly full, where there are any."""
 _SHORT_MOVES = 20_000
 """Moves of a stretch that the clock cuts."""
 _CHASE, _LONGEST, _LOOKS = 0.8, 9, 30
-"""Chance that a chain is grown, its most streams, and how many streams are looked at in each pool."""
+"""Chance that a chain is grown, its most streams, and after how many looks at streams no further pool is looked at."""
 _HOTTER = 1.05
 """How much hotter each stretch gets after a cooling in which nothing fitted."""
 _SHIFT, _SWAP, _PATH = 0.15, 0.5, 0.9
@@ -56,6 +73,18 @@ class Tables(NamedTuple):
     place: Ints
     place_regret: Floats
     places: Ints
+
+
+class Strain(NamedTuple):
+    """What mismatch counts: `price` [P] of a unit of room left or `over` of one over capacity, times `bent` [N] of its
+    units; beyond N as `bend` and `lean` say.
+    """
+
+    price: Floats
+    over: float
+    bent: Floats
+    bend: float
+    lean: float
 
 
 class State(NamedTuple):
@@ -97,31 +126,46 @@ class Cooling:
                               read_only(place.astype(np.int64)), read_only(place_regret),
                               read_only(places.astype(np.int64)))
         self._state = _start(place[:, 0].astype(np.int64), weight, capacity)
+        self._bend = _bend_for(self._weight, _BROKEN * self._usual / self._dearest)
+        self._lean = _LEAN * self._usual / (self._dearest * self._weight)
         self._rng = np.random.default_rng(seed)
 
     def run(self, moves: int, seconds: float | None, stopped: Callable[[], bool]) -> Ints | None:
         """Cool over so many moves, or over `seconds` where given; the best assignment that fitted [S], None without."""
-        hot, cold = _HOT * self._usual, _COLD * self._usual
-        loose, tight = hot / (_LOOSE * self._weight), _TIGHT * self._dearest
         began, share, stretch = time.monotonic(), 0.0, 0
         length = max(1, moves // _STRETCHES) if seconds is None else _SHORT_MOVES
         while share < 1 and not stopped():
-            heat, mismatch = hot * (cold / hot) ** share, loose * (tight / loose) ** share
-            anneal(self._state, self._tables, length, int(self._rng.integers(1 << 31)), heat, mismatch)
+            self._anneal(length, share)
             stretch += 1
             share = stretch / _STRETCHES if seconds is None else (time.monotonic() - began) / seconds
-        self._fit(length, cold, tight, stopped)
+        self._fit(length, stopped)
         return self._state.best.copy() if np.isfinite(self._state.best_regret[0]) else None
 
+    def _anneal(self, length: int, share: float, hotter: float = 1.0) -> None:
+        """So many moves at heat and strain as they are after this share of the cooling."""
+        cooled, straight = min(1.0, share / _COOLED), max(0.0, share - _COOLED) / (1 - _COOLED)
+        heat = _HOT * self._usual * (_COLD / _HOT) ** cooled * hotter * (1 + _WARMER * float(np.sin(np.pi * straight)))
+        bend = self._bend * _STRAIGHT ** straight * hotter
+        bent = read_only(bend * np.log1p(np.arange(_TABLED) / bend) + self._lean * np.arange(_TABLED))
+        over = _OVER * (_NEVER / _OVER) ** straight * self._dearest * hotter
+        strain = Strain(self._tables.price, over, bent, bend, self._lean)
+        anneal(self._state, self._tables, strain, length, int(self._rng.integers(1 << 31)), heat)
 
-    def _fit(self, length: int, heat: float, mismatch: float, stopped: Callable[[], bool]) -> None:
+    def _fit(self, length: int, stopped: Callable[[], bool]) -> None:
         """Go on hotter and hotter, mismatch ever dearer, while nothing fitted yet."""
         for stretch in range(_STRETCHES):
             if np.isfinite(self._state.best_regret[0]) or stopped():
                 return
-            hotter = _HOTTER ** stretch
-            anneal(self._state, self._tables, length, int(self._rng.integers(1 << 31)), heat * hotter,
-                   mismatch * hotter)
+            self._anneal(length, 1.0, _HOTTER ** stretch)
+
+
+def _bend_for(weight: float, counts: float) -> float:
+    """The bend at which a mismatch of `weight` units counts as `counts` units do."""
+    low, high = 1e-6 * weight, 1e6 * weight
+    for _ in range(100):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if middle * np.log1p(weight / middle) < counts else (low, middle)
+    return low
 
 
 def _start(at: Ints, weight: Ints, capacity: Ints) -> State:
@@ -137,15 +181,18 @@ def _start(at: Ints, weight: Ints, capacity: Ints) -> State:
 
 
 @jit
-def _strain(room: int, price: float, mismatch: float) -> float:
-    """What room left, or load over capacity, counts."""
-    return min(mismatch, price) * room if room >= 0 else -mismatch * room
+def _strain(room: int, pool: int, strain: Strain) -> float:
+    """What room left in a pool, or load over capacity, counts."""
+    size, price = (room, strain.price[pool]) if room >= 0 else (-room, strain.over)
+    if size < len(strain.bent):
+        return float(price * strain.bent[size])
+    return float(price * (strain.bend * np.log1p(size / strain.bend) + strain.lean * size))
 
 
 @jit
-def _change(pool: int, less: int, room: Ints, price: Floats, mismatch: float) -> float:
+def _change(pool: int, less: int, room: Ints, strain: Strain) -> float:
     """What the strain of a pool grows by when it has `less` room."""
-    return _strain(room[pool] - less, price[pool], mismatch) - _strain(room[pool], price[pool], mismatch)
+    return _strain(room[pool] - less, pool, strain) - _strain(room[pool], pool, strain)
 
 
 @jit
@@ -203,9 +250,9 @@ def _draw(state: State, tables: Tables) -> tuple[int, int, int, int, int, float]
 
 
 @jit
-def _short(state: State, tables: Tables, heat: float, mismatch: float, moved: Ints, to: Ints) -> int:
+def _short(state: State, tables: Tables, strain: Strain, heat: float, moved: Ints, to: Ints) -> int:
     """A chain of up to three streams, drawn blindly; returns as `_chase` does."""
-    weight, room, price = tables.weight, state.room, tables.price
+    weight, room = tables.weight, state.room
     j, q, k, r, third, added = _draw(state, tables)
     if not added < np.inf:
         return 0
@@ -223,47 +270,91 @@ def _short(state: State, tables: Tables, heat: float, mismatch: float, moved: In
         in_r -= weight[third, r]
         in_p += weight[third, p]
         moved[2], to[2], length = third, p, 3
-    loss = added + _change(p, in_p, room, price, mismatch) + _change(q, in_q, room, price, mismatch)
-    loss += _change(r, in_r, room, price, mismatch)
+    loss = added + _change(p, in_p, room, strain) + _change(q, in_q, room, strain)
+    loss += _change(r, in_r, room, strain)
     return length if loss <= -heat * np.log(np.random.random()) else 0
 
 
 @jit
-def _chase(state: State, tables: Tables, heat: float, mismatch: float, moved: Ints, to: Ints) -> int:
-    """A long chain, grown pool by pool: the stream in hand goes to another pool and one leaves there, of a few looked
-    at the one that adds least to the energy, if the heat allows it. It ends as soon as one may go to the pool where the
-    chain began. Returns its length, 0 for none; stream `moved[i]` goes to pool `to[i]`.
+def _first(state: State) -> int:
+    """A stream to begin with, drawn from all or from a pool that is not exactly full."""
+    if np.random.random() < _FOCUS:
+        for _ in range(4):
+            p = np.random.randint(len(state.room))
+            if state.room[p] != 0 and state.held[p] > 0:
+                return int(state.members[p, np.random.randint(state.held[p])])
+    return int(np.random.randint(len(state.at)))
+
+
+@jit
+def _chase(state: State, tables: Tables, strain: Strain, heat: float, moved: Ints, to: Ints) -> int:
+    """A long chain, grown pool by pool: the stream in hand goes to another pool and one leaves there, of those looked
+    at the one that adds least to the energy, if the heat allows it. It ends as soon as the heat allows that none
+    leaves, or that the one that leaves goes to the pool where the chain began. Returns its length, 0 for none; stream
+    `moved[i]` goes to pool `to[i]`.
     """
-    room, regret, weight, price = state.room, tables.regret, tables.weight, tables.price
-    x = np.random.randint(len(state.at))
+    room, regret, weight = state.room, tables.regret, tables.weight
+    x = _first(state)
     p = state.at[x]
     hole = room[p] + weight[x, p]
     limit = -heat * np.log(np.random.random())
-    energy = -regret[x, p] - _strain(room[p], price[p], mismatch)
+    energy = -regret[x, p] - _strain(room[p], p, strain)
+    left = _strain(hole, p, strain)
     for length in range(_LONGEST - 1):
+        following, via, least, looked = -1, -1, limit, 0
         c = np.random.randint(tables.places[x])
-        q = tables.place[x, c]
-        if q == p or state.held[q] == 0:
-            return 0
-        for i in range(length):
-            if to[i] == q:
-                return 0
-        moved[length], to[length] = x, q
-        here, following, least = energy + tables.place_regret[x, c], -1, limit
-        for _ in range(_LOOKS):
-            k = state.members[q, np.random.randint(state.held[q])]
-            e = here - regret[k, q] + _change(q, weight[x, q] - weight[k, q], room, price, mismatch)
-            if e > limit:
+        for _ in range(tables.places[x]):
+            c = c + 1 if c + 1 < tables.places[x] else 0
+            q = tables.place[x, c]
+            if q == p or state.held[q] == 0 or _passed(to, length, q):
                 continue
-            if e + regret[k, p] + _strain(hole - weight[k, p], price[p], mismatch) <= limit:
+            here = energy + tables.place_regret[x, c]
+            moved[length], to[length] = x, q
+            if here + left + _change(q, weight[x, q], room, strain) <= limit:
+                return length + 1
+            k, e, closes = _pushed(state, tables, strain, x, q, here, p, hole, limit)
+            if closes:
                 moved[length + 1], to[length + 1] = k, p
                 return length + 2
             if e < least:
-                following, least = k, e
+                following, via, least = k, q, e
+            looked += state.held[q]
+            if looked >= _LOOKS:
+                break
         if following < 0:
             return 0
+        to[length] = via
         x, energy = following, least
     return 0
+
+
+@jit
+def _pushed(state: State, tables: Tables, strain: Strain, x: int, q: int, here: float, p: int, hole: int,
+            limit: float) -> tuple[int, float, bool]:
+    """Which stream leaves pool q when x comes: (stream or -1, energy then, whether it may go to pool p and end there).
+
+    `here` is the energy without the change of q's strain, `hole` the room in p.
+    """
+    room, regret, weight, held = state.room, tables.regret, tables.weight, state.held[q]
+    best, least = -1, limit
+    look = np.random.randint(held)
+    for _ in range(min(_LOOKS, held)):
+        look = look + 1 if look + 1 < held else 0
+        k = state.members[q, look]
+        e = here - regret[k, q] + _change(q, weight[x, q] - weight[k, q], room, strain)
+        if e > limit:
+            continue
+        if e + regret[k, p] + _strain(hole - weight[k, p], p, strain) <= limit:
+            return k, e, True
+        if e < least:
+            best, least = k, e
+    return best, least, False
+
+
+@jit
+def _passed(to: Ints, length: int, pool: int) -> bool:
+    """Whether a chain of so many streams has been in a pool."""
+    return pool in to[:length]
 
 
 @jit
@@ -289,7 +380,7 @@ def _apply(state: State, tables: Tables, moved: Ints, to: Ints, length: int) -> 
 
 
 @jit
-def anneal(state: State, tables: Tables, moves: int, seed: int, heat: float, mismatch: float) -> None:
+def anneal(state: State, tables: Tables, strain: Strain, moves: int, seed: int, heat: float) -> None:
     """Draw `moves` chains and keep each with probability exp(-loss / heat)."""
     np.random.seed(seed)
     over = 0
@@ -302,9 +393,9 @@ def anneal(state: State, tables: Tables, moves: int, seed: int, heat: float, mis
     moved, to = np.empty(_LONGEST, np.int64), np.empty(_LONGEST, np.int64)
     for _ in range(moves):
         if np.random.random() < _CHASE:
-            length = _chase(state, tables, heat, mismatch, moved, to)
+            length = _chase(state, tables, strain, heat, moved, to)
         else:
-            length = _short(state, tables, heat, mismatch, moved, to)
+            length = _short(state, tables, strain, heat, moved, to)
         if length == 0:
             continue
         more, further = _apply(state, tables, moved, to, length)
