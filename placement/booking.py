@@ -77,7 +77,8 @@ class State(NamedTuple):
     """A plan in the making. `placed` [S, K] are units of the shortlist, `copies` [S] (0: not placed), `dropped` [W].
 
     `used` and `firm_used` [P, W, T] are loads by weight vector, `machines` and `firm_machines` [P, T] what they come
-    to, `pool_usd` and `level` [P] the cost and the fixed machines held; `totals` = (USD, price of what is dropped).
+    to (without spot machines `firm_used` stays empty, and all machines are firm), `pool_usd` and `level` [P] the cost
+    and the fixed machines held; `totals` = (USD, price of what is dropped).
     The copies in a pool, each as stream x K + copy, form a list: `first_there` [P] (-1: none), then `next_there`
     [S x K]; `last_there` [S x K] is the one before.
     """
@@ -142,8 +143,12 @@ def with_unit(
     units, p = tables.units, tables.units.pool[unit]
     row, shape, count = units.need[unit], tables.rules.shape[stream], tables.counts[p]
     need, begin, end = units.needs[row], units.begin[row], units.end[row]
-    every[:], firm_every[:] = state.machines[p], state.firm_machines[p]
+    every[:] = state.machines[p]
     changed = _machines(state.used[p], tables.weights[p, shape], need, begin, end, count, load, every)
+    if not tables.purse.has_spot[p]:
+        firm_every[:] = every
+        return changed
+    firm_every[:] = state.firm_machines[p]
     if tables.rules.firm[stream]:
         firm = _machines(state.firm_used[p], tables.weights[p, shape], need, begin, end, count, load, firm_every)
         changed = changed or firm
@@ -176,7 +181,9 @@ def _move_unit(state: State, tables: Tables, unit: int, stream: int, sign: float
     load = np.empty(len(need))
     weights = tables.weights[p, shape]
     _add_need(state.used[p], weights, need, sign, begin, end, count, load, state.machines[p])
-    if tables.rules.firm[stream]:
+    if not tables.purse.has_spot[p]:
+        state.firm_machines[p, begin:end] = state.machines[p, begin:end]
+    elif tables.rules.firm[stream]:
         _add_need(state.firm_used[p], weights, need, sign, begin, end, count, load, state.firm_machines[p])
 
 

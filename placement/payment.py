@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.jit import jit
+from placement.jit import fast_jit, jit
 from placement.levels import pool_levels
-from placement.problem import Floats, Ints, Problem, Purchase
+from placement.needs import has_spot
+from placement.problem import Bools, Floats, Ints, Problem, Purchase
 
 _OVER_USD = 1e5
 """Penalty for a machine and slot over a limit: never worth it, yet finite, so that the search can pass through."""
@@ -23,7 +24,8 @@ class Purse(NamedTuple):
 
     `held` machines are paid for anyway, for `sunk_usd`; further fixed machines come in steps [P, K] of `step_max` for
     `step_usd` each over the whole horizon, cheapest first; `fixed_max` caps fixed machines by slot. Then on demand and
-    spot by slot. `pool_max` caps all machines, `pool_min` run in any case; `run_usd` is paid for each that runs.
+    spot by slot. `pool_max` caps all machines, `pool_min` run in any case; `run_usd` is paid for each that runs. Only
+    where a pool `has_spot` machines [P] does it matter which replicas are firm.
     """
 
     held: Ints
@@ -38,6 +40,7 @@ class Purse(NamedTuple):
     pool_max: Ints
     pool_min: Ints
     run_usd: Floats
+    has_spot: Bools
 
 
 def make_purse(problem: Problem) -> Purse:
@@ -59,12 +62,13 @@ def make_purse(problem: Problem) -> Purse:
         step_max, most[Purchase.OWNED] + most[Purchase.COMMITTED], usd[Purchase.ON_DEMAND], most[Purchase.ON_DEMAND],
         usd[Purchase.SPOT], most[Purchase.SPOT], pools.max_machines.astype(np.int64),
         pools.min_machines.astype(np.int64), pools.run_usd.copy(),
+        has_spot(problem),
     )  # fmt: skip
 
 
 @jit
-def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> float:
-    """USD of pool p over all slots when `level` fixed machines are held and `firm`, `every` [T] machines are wanted."""
+def _held_cost(purse: Purse, p: int, level: int) -> float:
+    """USD of holding `level` fixed machines over the horizon."""
     extra = level - purse.held[p]
     total = purse.sunk_usd[p]
     for i in range(purse.step_max.shape[1]):
@@ -73,6 +77,42 @@ def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> fl
             break
         total += bought * purse.step_usd[p, i]
         extra -= bought
+    return float(total)
+
+
+@jit
+def _firm_cost(
+    every: Ints, level: int, fixed_max: Ints, demand_usd: Floats, demand_max: Ints, pool_max: Ints, pool_min: Ints,
+    run_usd: Floats,
+) -> float:  # fmt: skip
+    """USD over all slots [T] beside what is held, where no machine is spot. Slots are worked on side by side."""
+    usd = np.empty(len(every))
+    for t in range(len(every)):
+        wanted = max(every[t], pool_min[t])
+        more = max(wanted - min(level, fixed_max[t]), 0)
+        over = max(wanted - pool_max[t], 0) + max(more - demand_max[t], 0)
+        price = demand_usd[t] if demand_max[t] > 0 else 0.0
+        usd[t] = wanted * run_usd[t] + min(more, demand_max[t]) * price + over * _OVER_USD
+    return _sum(usd)
+
+
+@fast_jit
+def _sum(values: Floats) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+@jit
+def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> float:
+    """USD of pool p over all slots when `level` fixed machines are held and `firm`, `every` [T] machines are wanted."""
+    total = _held_cost(purse, p, level)
+    if not purse.has_spot[p]:
+        return total + _firm_cost(
+            every, level, purse.fixed_max[p], purse.demand_usd[p], purse.demand_max[p], purse.pool_max[p],
+            purse.pool_min[p], purse.run_usd[p],
+        )  # fmt: skip
     for t in range(len(every)):
         wanted = max(every[t], purse.pool_min[p, t])
         total += wanted * purse.run_usd[p, t]

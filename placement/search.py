@@ -200,14 +200,14 @@ def _lacking(copies: Ints, dropped: Bools, of: Ints, picked: Ints, count: int) -
 
 
 @jit
-def _keep_pool(state: State, undo: Undo, p: int, kept: int) -> int:
+def _keep_pool(state: State, tables: Tables, undo: Undo, p: int, kept: int) -> int:
     """Note pool p as it is now, once a round; returns how many pools are noted."""
     if undo.touched[p]:
         return kept
     undo.touched[p] = True
     undo.pool[kept] = p
     _copy_pool(p, state.used, state.firm_used, state.machines, state.firm_machines, undo.used, undo.firm_used,
-               undo.machines, undo.firm_machines)  # fmt: skip
+               undo.machines, undo.firm_machines, tables.purse.has_spot[p])  # fmt: skip
     undo.pool_usd[p], undo.level[p] = state.pool_usd[p], state.level[p]
     return kept + 1
 
@@ -215,10 +215,12 @@ def _keep_pool(state: State, undo: Undo, p: int, kept: int) -> int:
 @jit
 def _copy_pool(
     p: int, used: Floats, firm_used: Floats, machines: Ints, firm_machines: Ints,
-    to_used: Floats, to_firm_used: Floats, to_machines: Ints, to_firm_machines: Ints,
+    to_used: Floats, to_firm_used: Floats, to_machines: Ints, to_firm_machines: Ints, has_spot: bool,
 ) -> None:  # fmt: skip
     to_machines[p], to_firm_machines[p] = machines[p], firm_machines[p]
-    to_used[p], to_firm_used[p] = used[p], firm_used[p]
+    to_used[p] = used[p]
+    if has_spot:
+        to_firm_used[p] = firm_used[p]
 
 
 @jit
@@ -231,7 +233,7 @@ def _ruin(state: State, tables: Tables, scratch: Scratch, undo: Undo, count: int
         undo.copies[s] = state.copies[s]
         for c in range(state.copies[s]):
             undo.placed[s, c] = state.placed[s, c]
-            kept = _keep_pool(state, undo, tables.units.pool[state.placed[s, c]], kept)
+            kept = _keep_pool(state, tables, undo, tables.units.pool[state.placed[s, c]], kept)
         put(state, tables, s, -1.0)
         state.copies[s] = 0
     return kept
@@ -248,7 +250,7 @@ def _recreate(state: State, tables: Tables, scratch: Scratch, undo: Undo, count:
         choose(state, tables, scratch, s, noise)
         for c in range(chosen[0]):
             state.placed[s, c] = chosen[1 + c]
-            kept = _keep_pool(state, undo, tables.units.pool[chosen[1 + c]], kept)
+            kept = _keep_pool(state, tables, undo, tables.units.pool[chosen[1 + c]], kept)
         state.copies[s] = chosen[0]
         put(state, tables, s, 1.0)
     return kept
@@ -267,7 +269,7 @@ def _restore(state: State, tables: Tables, scratch: Scratch, undo: Undo, count: 
     for i in range(kept):
         p = undo.pool[i]
         _copy_pool(p, undo.used, undo.firm_used, undo.machines, undo.firm_machines, state.used, state.firm_used,
-                   state.machines, state.firm_machines)  # fmt: skip
+                   state.machines, state.firm_machines, tables.purse.has_spot[p])  # fmt: skip
         state.pool_usd[p], state.level[p] = undo.pool_usd[p], undo.level[p]
     state.totals[0], state.totals[1] = undo.totals[0], undo.totals[1]
 
