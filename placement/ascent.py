@@ -79,11 +79,10 @@ class Ascent:
         self._proof: _Proof | None = None
         self.prices: Prices
         self.choices: Choices
-        self.shares: Floats
-        self.starts: Ints
         with ThreadPoolExecutor(threads) as executor:
             self._always = self._bar.units(self._bar.places.narrow(fluid_rent(problem)), *_ALWAYS, executor)
         self.menu = self._bar.menu(self._always)
+        self.shares, self.starts = np.zeros(len(self.menu.variant)), np.zeros(len(self.menu.variant), np.int64)
 
     def _usual_usd(self) -> Floats:
         """[P, T]: what one more machine usually costs in a slot."""

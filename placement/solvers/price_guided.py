@@ -167,11 +167,15 @@ def _plainly_impossible(problem: Problem) -> str | None:
 
 
 def _first_bound(run: Run) -> None:
-    """Raise the bound until rounds add little: a large problem's only until its prices can guide a search."""
-    little = 0
-    while not run.bounding.done and not run.stopped() and little < 1:
-        if time.monotonic() > run.bound_until or (run.large and run.bounding.settled):
+    """Raise the bound until rounds add little: a large problem's only until its prices can guide a search.
+
+    An ascent has no prices before its first round, which is short where time is up.
+    """
+    little, needed = 0, isinstance(run.bounding, Ascent)
+    while needed or (not run.bounding.done and not run.stopped() and little < 1):
+        if not needed and (time.monotonic() > run.bound_until or (run.large and run.bounding.settled)):
             break
+        needed = False
         before = run.bounding.bound
         run.bounding.advance()
         run.notarise()
