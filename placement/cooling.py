@@ -55,9 +55,10 @@ _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.7, 0.4),)
 """Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
-_SETTLES, _MEND_SHARE, _SLOW_SHARE, _LUKEWARM = 8, 0.015, 0.06, 0.01
-"""Times that a large problem's plan is mended until it packs, the share of the time that takes, what is slow, and how
-hot it is done."""
+_SETTLES, _LUKEWARM = 24, 0.01
+"""Times that a large problem's plan is mended until it packs, and how hot that is done."""
+_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE = 0.015, 0.006, 0.12
+"""Shares of the time that mending takes the first time and again, and all tries."""
 _TRIES_SIZE, _TRIES = 1e6, (20, 5000)
 """Moves tried on sample paths: this many over paths x slots, within these limits."""
 
@@ -239,17 +240,20 @@ def _cool_large(run: Run, thread: Thread) -> None:
 
 
 def _settle(run: Run, thread: Thread) -> None:
-    """Have the search do with less until its plan packs; at last what finds no room leaves and goes elsewhere."""
-    for _ in range(_SETTLES):
-        began = time.monotonic()
-        turn = 0
-        while turn == 0 or (time.monotonic() < began + _MEND_SHARE * run.settings.time_limit_s and not run.stopped()):
+    """Have the search do with less until its plan packs; at last what finds no room leaves and goes elsewhere.
+
+    The first try may move much; those after it less, for whatever moves must pack anew.
+    """
+    began, limit_s = time.monotonic(), run.settings.time_limit_s
+    for trial in range(_SETTLES):
+        until, turn = time.monotonic() + (_MEND_SHARE if trial == 0 else _AGAIN_SHARE) * limit_s, 0
+        while turn == 0 or (time.monotonic() < until and not run.stopped()):
             thread.stretch(turn, _LUKEWARM)
             turn += 1
         thread.mend()
         if offer(run, thread, thread.packings, "search"):
             return
-        if run.stopped() or (run.quick and time.monotonic() - began > _SLOW_SHARE * run.settings.time_limit_s):
+        if run.stopped() or (run.quick and time.monotonic() - began > _SETTLE_SHARE * limit_s):
             break
     if run.quick:
         take_quick_plan(run, thread.searcher.plan(), "search")

@@ -14,17 +14,21 @@ from placement.result import Solution, Units
 
 _TRIES = 12
 """Times that streams leave before the plan is given up."""
+_HARDER = {Effort.FILLING: 1 << 30, Effort.PATTERNS: 60, Effort.SEARCH: 6}
+"""Slots that lack room, up to which an effort is worth its time."""
 
 
 def complete_harder(
     problem: Problem, units: Units, packings: Packings, *, jointly: bool = False
 ) -> Solution | Shortfall:
-    """As `complete`, after packing harder where room lacks by the packings known so far."""
+    """As `complete`, after packing harder where room lacks by the packings known so far; hardest in few slots only."""
     found = complete(problem, units, packings=packings, jointly=jointly)
     if not isinstance(found, Shortfall):
         return found
     loads = pool_loads(problem, units)
-    for effort in (Effort.FILLING, Effort.PATTERNS):
+    for effort, most in _HARDER.items():
+        if len(found.slot) > most:
+            break
         for p in np.unique(found.pool).tolist():
             packings.tighten(p, loads[p], effort, found.slot[found.pool == p])
         found = complete(problem, units, packings=packings, jointly=jointly)

@@ -163,16 +163,15 @@ def pool_cost(purse: Purse, p: int, start: int, firm: Ints, every: Ints) -> tupl
             way, here = -1, below
     if way == 0:
         return here, at
-    at += way
-    step = 1
+    before, at, step = at, at + way, 1
     while low <= at + way * step <= high:
         there = _level_cost(purse, p, at + way * step, firm, every)
         if there > here:
             break
-        at, here, step = at + way * step, there, step * 2
-    if way > 0:
-        return _bisect(purse, p, at, min(high, at + step), firm, every)
-    return _bisect(purse, p, max(low, at - step), at, firm, every)
+        before, at, here, step = at, at + way * step, there, step * 2
+    if way > 0:  # the lowest may lie before the last step, too
+        return _bisect(purse, p, before, min(high, at + step), firm, every)
+    return _bisect(purse, p, max(low, at - step), before, firm, every)
 
 
 @jit
