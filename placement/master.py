@@ -40,7 +40,8 @@ class Master:
     `weights` are the packing weights known, by pool; `legal` the shapes that may be in a pool; `fraction` is how much
     of each of `columns` the last solution takes (columns added since have none yet). `art_usd` [S] is what a stream
     without a choice costs the linear program; columns that are `forbidden` stay at zero. `whole` are rows that know
-    machines to be whole (`placement.whole_rows`), whose prices, `whole_usd`, the pricer `apart` can tell.
+    machines to be whole (`placement.whole_rows`): the last solution priced `priced_whole` at `whole_usd`, which the
+    pricer `apart` can tell.
     """
 
     def __init__(self, problem: Problem, threads: int = 1) -> None:
@@ -64,6 +65,7 @@ class Master:
         self._status_col: dict[Key, Any] = {}
         self._status_row: dict[Key, Any] = {}
         self.whole: list[WholeRow] = []
+        self.priced_whole: list[WholeRow] = []
         self.apart: ApartPricer | None = None
         self._whole_at, self.whole_usd = np.zeros(0, np.int64), np.zeros(0)
         self.objective = 0.0
@@ -125,6 +127,7 @@ class Master:
         self._value, self._dual = np.asarray(solution.col_value), np.asarray(solution.row_dual)
         self._status_col = dict(zip(lp.col_keys, basis.col_status, strict=True))
         self._status_row = dict(zip(lp.row_keys, basis.row_status, strict=True))
+        self.priced_whole = self.whole
         self.whole_usd = np.maximum(0.0, -self._dual[self._whole_at])
         self.objective = float(solver.getInfo().objective_function_value)
         first = len(lp.col_keys) - len(self.columns)
@@ -147,7 +150,7 @@ class Master:
         plain = self._plain_prices()
         if self.apart is None or not self.whole_usd.any():
             return plain
-        return self.apart.raised(plain, self.whole, self.whole_usd, self.groups, self.weights)
+        return self.apart.raised(plain, self.priced_whole, self.whole_usd, self.groups, self.weights)
 
     def _plain_prices(self) -> Prices:
         """Row prices spread over pools, shapes and slots (see `placement.bound`)."""

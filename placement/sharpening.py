@@ -19,7 +19,7 @@ _BROKEN = 0.03
 """Machines in a slot by which a row must be broken to be taken in."""
 _IDLE = 3
 """Rounds without a price after which a row goes."""
-_WORTH, _CLOSE = 2e-5, 3e-4
+_WORTH, _CLOSE = 1e-4, 3e-4
 """A round that raises the program's value by less than this share is the last; how near to it the bound must come."""
 _VECTORS, _STREAMS = 3, 40
 """Weight vectors tried for a pool and slot, and streams, those first that count most there."""
@@ -40,15 +40,12 @@ class Sharpening:
         if master.apart is None:
             bounding.pricer = master.apart = ApartPricer(self._problem)
         found = sorted(self._broken(master), key=lambda entry: -entry[0])[:_NEW]
-        before, held, self._rounds = master.objective, master.whole, self._rounds + 1
+        before, self._rounds = master.objective, self._rounds + 1
         self.done = not found or self._rounds >= _ROUNDS
         if not found:
             return
         master.whole = self._in_use(master) + [row for _, row in found]
-        if not bounding.solve():
-            master.whole, self.done = held, True
-            return
-        if not self._price():
+        if not bounding.solve() or not self._price():
             self.done = True
             return
         self.done |= master.objective - before < _WORTH * abs(master.objective)
@@ -57,7 +54,7 @@ class Sharpening:
 
     def _in_use(self, master: Master) -> list[WholeRow]:
         """Rows in the master that have had a price lately."""
-        for row, usd in zip(master.whole, master.whole_usd.tolist(), strict=True):
+        for row, usd in zip(master.priced_whole, master.whole_usd.tolist(), strict=True):
             self._idle[row.number] = 0 if usd > 0 else self._idle.get(row.number, 0) + 1
         return [row for row in master.whole if self._idle[row.number] < _IDLE]
 
