@@ -21,8 +21,10 @@ from placement.searcher import make_links, make_rules, placeable
 
 _HEAVIEST = 1.3
 """Shares are not scaled by more than this to come to the machines that really run."""
-_UNKNOWN = 1.1
-"""What shares are scaled by where nothing runs yet."""
+_UNKNOWN, _FEW = 1.1, 10
+"""What shares are scaled by where nothing runs yet, and the size of pools so small that they are not: there a tenth is
+a machine that packing seldom needs, for want of which work would be shed.
+"""
 
 
 class Books:
@@ -134,11 +136,12 @@ def share_weights(problem: Problem, loads: tuple[Load, ...], running: Ints) -> t
     room = np.maximum(problem.pools.room, 1e-12)[:, :, None]
     share = problem.shapes.T[None] / room
     vectors = np.concatenate([share, np.where(share > 0.5 + 1e-9, 1.0, 0.0)], axis=1)
-    factor = np.full(len(room), _UNKNOWN)
+    unknown = np.where(problem.pools.max_machines.max(axis=1, initial=0) > _FEW, _UNKNOWN, 1.0)
+    factor = unknown.copy()
     for p, load in enumerate(loads):
         if len(load.shapes):
             counts = np.ceil((vectors[p][:, load.shapes] @ (load.firm + load.flexible)).max(axis=0) - 1e-6).sum()
-            factor[p] = running[p].sum() / counts if counts else _UNKNOWN
+            factor[p] = running[p].sum() / counts if counts else unknown[p]
     factor = np.clip(factor, 1.0, _HEAVIEST)
     below = (vectors[:, :, None] <= vectors[:, None] + 1e-12).all(axis=3)
     first = np.tri(vectors.shape[1], k=-1, dtype=bool)

@@ -87,10 +87,14 @@ def mend(problem: Problem, in_force: Solution, asked: Asked, stopped: Callable[[
          on_plan: Callable[[Mended], None] = lambda _: None) -> Mended:
     """Mend the problem's incumbent: what is left of `in_force`, of which machines and commitments count here.
 
-    `on_plan` is told the first whole plan, and each that is better. Raises ValueError when there is no incumbent.
+    `on_plan` is told the first whole plan, and each that is better. Raises ValueError when there is no incumbent, and
+    where streams may be split, losses must be survived, workloads interfere or pools are sized on paths: a repair does
+    not know these rules, and the caller says what becomes of them.
     """
     if problem.incumbent is None:
         raise ValueError("there is no plan in force to mend: problem.incumbent is None")
+    if (unknown := _unknown(problem)) is not None:
+        raise ValueError(unknown)
     repair = _Repair(problem, problem.incumbent, in_force, asked)
     repair.place_what_is_lost()
     best = repair.packed()
@@ -108,6 +112,18 @@ def mend(problem: Problem, in_force: Solution, asked: Asked, stopped: Callable[[
             best, best_usd = found, usd
             on_plan(best)
     return best
+
+
+def _unknown(problem: Problem) -> str | None:
+    """The first rule of a problem that a repair does not know, and what to do about it; None where it knows all."""
+    rules = (
+        (problem.parts, "streams may be split into parts", "give none (parts=None) to mend them whole"),
+        (problem.survival, "losses must be survived", "mend without (survival=None), then find fallbacks"),
+        (problem.interference, "workloads slow each other down", "plan anew"),
+        (problem.paths, "pools are sized on sample paths", "plan anew"),
+    )
+    found = next(((what, how) for rule, what, how in rules if rule is not None), None)
+    return None if found is None else f"{found[0]}, which mending a plan does not know: {found[1]}"
 
 
 class _Repair:
@@ -290,7 +306,8 @@ class _Repair:
 
     def _careful(self) -> Ints:
         """Limits that leave packing some room, where there is not less already."""
-        return np.maximum(self.books.state.machines, (self.books.limit * _CAREFUL).astype(np.int64))
+        careful = np.ceil(self.books.limit * _CAREFUL - 1e-9).astype(np.int64)
+        return np.maximum(self.books.state.machines, careful)
 
     def _close(self, pools: Ints) -> None:
         """Nothing new comes to these pools any more. Raises RuntimeError where nothing new is there."""

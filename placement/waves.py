@@ -178,7 +178,12 @@ def _crowded(problem: Problem, machines: Counts) -> Ints:
 
 def machines_for(problem: Problem, units: Units) -> Counts:
     """Machines [O, T] that hold units as far as limits go."""
-    return _bought(problem, terms(problem), Packings(problem, Effort.ORDERS), units)[0]
+    return room_for(problem, units)[0]
+
+
+def room_for(problem: Problem, units: Units) -> tuple[Counts, Bools]:
+    """Machines [O, T] that hold units as far as limits go, and which pools [P] have too few."""
+    return _bought(problem, terms(problem), Packings(problem, Effort.ORDERS), units)
 
 
 def extra_usd(problem: Problem, meanwhile_machines: Counts, machines: Counts) -> float:

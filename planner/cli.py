@@ -280,6 +280,8 @@ def _replan(
     max_moves: Annotated[int | None, typer.Option(help="Most units not lost that may move. Left out: 0, or with "
                                                        "--restore as many as are worth it.")] = None,
     worth: Annotated[float, typer.Option(help="With --restore: a move saves so many times what it costs.")] = 2.0,
+    waves_done: Annotated[int | None, typer.Option(help="Waves of the plan made so far, where a loss comes in between; "
+                                                        "left out: all.")] = None,
     now: Annotated[str | None, typer.Option(help="Not available yet.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
     catalog: CatalogPath = None,
@@ -291,7 +293,7 @@ def _replan(
     from planner.commands import replan as commands
     from planner.replan import ReplanRequest
 
-    request = ReplanRequest(tuple(down or ()), tuple(restore or ()), max_moves, worth)
+    request = ReplanRequest(tuple(down or ()), tuple(restore or ()), max_moves, worth, waves_done=waves_done)
     return commands.replan_plan(scenario, plan, request, output, basic.prices_of(catalog), as_json)
 
 

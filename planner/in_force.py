@@ -14,7 +14,7 @@ from planner.interpret import copies_of, read_assignments
 from planner.plan import Frozen, Plan, content_id
 from planner.profiles import Profiles
 from planner.scenario.model import Scenario
-from planner.waves import Where, make_waves, pools_of, where_before, where_of
+from planner.waves import Where, make_waves, partway, pools_of, where_before, where_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ def strays(plan: Plan, force: Plan) -> Iterator[str]:
     frozen = None if plan.frozen is None else frozen_at(force, plan.frozen.slot)
     if plan.frozen != frozen:
         yield "frozen is not what the plan in force has bought and has running by then"
-    was, said = where_of(force if frozen is None else shifted(force, frozen)), where_before(plan)
+    done = plan.provenance.waves_done
+    was = where_of(force if frozen is None else shifted(force, frozen)) if done is None else partway(force, done)
+    said = where_before(plan)
     wrong = sorted({key[0] for key in {*was, *said} if was.get(key) != said.get(key)})
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""

@@ -225,7 +225,8 @@ class Provenance(_Part):
     """What the plan was made from, and by what; `objective` is the one asked for, the scenario's or another, and
     `what_if` are changes to the scenario under which the plan was made.
 
-    A plan that mends another says which clusters are `down`, and how many moves it was allowed.
+    A plan that mends another says which clusters are `down`, how often each was lost so far (`losses`), how many moves
+    it was allowed, and, where not all waves of the other had been made, how many (`waves_done`).
     """
 
     scenario_sha256: str = ""
@@ -237,6 +238,8 @@ class Provenance(_Part):
     objective: dict[str, Any] | None = None
     what_if: Row[str] = ()
     down: Row[str] = ()
+    losses: dict[str, Annotated[int, Field(ge=1)]] = {}
+    waves_done: Annotated[int, Field(ge=0)] | None = None
     max_moves: Annotated[int, Field(ge=0)] | None = None
     paths: UsedPaths | None = None
 
@@ -357,7 +360,7 @@ class Plan(_Part):
         for name in ("tables", "frozen"):
             if content[name] is None:
                 del content[name]
-        for name in ("what_if", "down", "max_moves", "paths"):
+        for name in ("what_if", "down", "losses", "waves_done", "max_moves", "paths"):
             if not content["provenance"][name] and content["provenance"][name] != 0:
                 del content["provenance"][name]
         return content

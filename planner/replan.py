@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from placement.budget import mend_within_budget
+from placement.complete import Packings, Shortfall
+from placement.making_room import complete_harder
 from placement.outage import in_force, without_clusters
+from placement.packing import Effort
 from placement.problem import Bools, Floats, Ints, Problem
-from placement.repair import Asked, Mended, mend
+from placement.repair import Asked, Mended
 from placement.result import Solution, Units
 from placement.shown import packing_rows
 from placement.verify import verify
+from placement.waves import machines_for
 from planner.bill import bill
 from planner.build import Proof, build_plan
 from planner.catalog import Catalog, builtin_catalog
@@ -31,12 +36,18 @@ from planner.profiles import Profiles, profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 from planner.scenario.model import Scenario
-from planner.waves import Where, make_waves, pools_of, where_of
+from planner.waves import Where, assignments_of, make_waves, partway, pools_of, where_of
+from planner.words import in_words
 
+_OF_THE_OLD = "of the plan it mends, which had more choices: "
+_LEAVES_SURVIVAL_OUT = ("Lagrangian bound on packing rows",)
+"""How methods begin whose bounds count nothing for losses that are to be survived."""
 WORTH = 2.0
 """A move after a cluster came back must save this many times what it costs."""
 WORTH_SHARE = 0.05
 """And this share of what the machines of the stream cost."""
+_MOST_DOUBLINGS = 30
+"""What a move must save doubles with every loss of what is back, so often at most."""
 PASSES = 3
 """How often better moves are looked for."""
 
@@ -47,7 +58,8 @@ class ReplanRequest:
 
     `down`, `restore`: clusters, `provider/region`s or providers that are lost, or back. `max_moves`: units that were
     not lost may leave at most so many places; None: none after a loss, as many as are worth it after a restoration.
-    `worth`: how many times its cost a move must save when something is restored.
+    `worth`: how many times its cost a move must save when something is restored. `waves_done`: how many waves of the
+    plan have been made by now; None: all, it is in force as it stands.
     """
 
     down: tuple[str, ...] = ()
@@ -55,6 +67,7 @@ class ReplanRequest:
     max_moves: int | None = None
     worth: float = WORTH
     passes: int = PASSES
+    waves_done: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value. Raises InputError."""
@@ -75,6 +88,10 @@ class ReplanRequest:
 class Replanned:
     """The new plan and what it took: units `lost`, `moved` and `kept`, `extra_usd` beyond the plan in force, workloads
     `shed`, by name with the lowest priority first; processor seconds to the first whole plan, and to the last.
+
+    `left_out` are workloads that had a place and have none now, and that may be left out: droppable ones, and in
+    `max_sla` what the budget does not pay for. `exposed` says, once everything is up again, for which loss no room was
+    found; empty where the plan survives all that it is asked to.
     """
 
     planned: Planned
@@ -83,8 +100,15 @@ class Replanned:
     kept: int
     extra_usd: float
     shed: tuple[str, ...]
+    left_out: tuple[str, ...]
+    exposed: str
     first_seconds: float
     seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the new plan keeps all that it must."""
+        return not self.shed and not self.exposed
 
 
 def replan(source: Path | Scenario, plan: Path | Plan, request: ReplanRequest, catalog: Catalog | None = None,
@@ -98,9 +122,10 @@ def replan(source: Path | Scenario, plan: Path | Plan, request: ReplanRequest, c
     if case.down == {*plan.provenance.down}:
         return None
     started, first = time.process_time(), list[float]()
-    mended = mend(case.problem, case.solution, case.asked(), stopped,
-                  lambda _: first.append(time.process_time() - started))
-    return case.finish(mended, first[0], time.process_time() - started)
+    mended = mend_within_budget(case.problem, case.solution, case.asked(), case.leave_first(), stopped,
+                                lambda _: first.append(time.process_time() - started))
+    ready, exposed = case.ready_for_losses(mended)
+    return case.finish(ready, exposed, first[0], time.process_time() - started)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,15 +156,17 @@ class _Case:
             why = "mending a plan with interference is not available yet"
             raise InputError([f"interference: {pair}: {why}; plan anew with planner what-if --remove-cluster"])
         profiles = profile(scenario, plan.provenance.seed)
+        plan = _so_far(plan, request.waves_done)
         formulation = formulate(scenario, profiles, copies_of(plan), pools_of(where_of(plan)))
         reading = to_solution(plan, formulation)
         if reading.violations:
             raise InputError([f"the plan does not belong to this scenario: {reading.violations[0]}"])
+        solution = _running(formulation, plan, reading.solution, request.waves_done)
         down = _down(scenario, plan, request)
         problem, row = without_clusters(formulation.problem, np.isin(formulation.names.clusters, sorted(down)))
         most = request.max_moves if request.max_moves is not None else None if request.restore else 0
         problem = replace(problem, incumbent=in_force(reading.solution.units, row, most))
-        return cls(scenario, profiles, plan, request, catalog, formulation, reading.solution, down, problem, row,
+        return cls(scenario, profiles, plan, request, catalog, formulation, solution, down, problem, row,
                    _source_sha256(source, given, plan))
 
     # ------------------------------------------------------------ what is asked
@@ -153,27 +180,50 @@ class _Case:
                      self.request.passes, self.plan.provenance.seed, fallbacks=self._fallbacks())
 
     def _left_out(self) -> Bools:
-        """[W] workloads that the plan in force leaves out and may; none where that are too many already."""
-        streams = self.problem.streams
-        placed = np.isin(np.arange(len(streams.workload)), self.solution.units.stream)
-        out = np.zeros(len(self.problem.workloads.weight), bool)
-        out[streams.workload[~placed]] = True
+        """[W] workloads that the plan in force leaves out and may; none where that are too many already, and none where
+        a budget pays for more now that something is back.
+        """
+        out = self._nowhere()
+        if not self._by_cost:
+            return np.zeros_like(out) if self.request.restore else out
         out &= self.problem.workloads.droppable
-        too_many = self._by_cost and self.problem.workloads.weight[out].sum() > self.problem.slack
-        return np.zeros_like(out) if too_many else out
+        return np.zeros_like(out) if self.problem.workloads.weight[out].sum() > self.problem.slack else out
+
+    def _nowhere(self) -> Bools:
+        """[W] workloads of which the plan in force leaves a stream out."""
+        streams = self.problem.streams
+        out = np.zeros(len(self.problem.workloads.weight), bool)
+        out[streams.workload[~np.isin(np.arange(len(streams.workload)), self.solution.units.stream)]] = True
+        return out
+
+    def leave_first(self) -> Ints:
+        """[W] in which order workloads leave where a budget does not pay for all: those that did not run before, then
+        the lowest priority, then the least weight for what their machines cost.
+        """
+        usd = np.zeros(len(self.problem.workloads.weight))
+        np.add.at(usd, self.problem.streams.workload, self._machine_usd())
+        worth = self.problem.workloads.weight / np.maximum(usd, 1e-9)
+        priority = [w.priority for w in self.formulation.demand.workloads]
+        order: Ints = np.lexsort((worth, priority, ~self._nowhere()))
+        return order
 
     @property
     def _by_cost(self) -> bool:
         return self.problem.objective.mode == "min_cost"
 
     def _stay_usd(self) -> Floats:
-        """[S] what leaving must save beside its cost: nothing after a loss; after a restoration, what it is worth."""
+        """[S] what leaving must save beside its cost: nothing after a loss; after a restoration what it is worth, and
+        twice as much for every time that what is back was lost before.
+        """
         stay = np.zeros(len(self.problem.streams.shape))
         if self.request.restore:
             moves = np.array([w.incumbent.move_cost_usd if w.incumbent else 0.0
                               for w in self.formulation.demand.workloads])
-            stay += max(0.0, self.request.worth - 1) * moves[self.problem.streams.workload]
-            stay += self._machine_usd() * min(1.0, WORTH_SHARE * self.request.worth / WORTH)
+            back = {*self.plan.provenance.down} - self.down
+            often = max((self.plan.provenance.losses.get(cluster, 1) for cluster in back), default=1)
+            worth = self.request.worth * 2.0 ** min(often - 1, _MOST_DOUBLINGS)
+            stay += max(0.0, worth - 1) * moves[self.problem.streams.workload]
+            stay += self._machine_usd() * min(1.0, WORTH_SHARE * worth / WORTH)
         return stay
 
     def _machine_usd(self) -> Floats:
@@ -211,32 +261,62 @@ class _Case:
 
     # ------------------------------------------------------------ the new plan
 
-    def finish(self, mended: Mended, first_seconds: float, seconds: float) -> Replanned:
-        """The new plan, checked."""
+    def ready_for_losses(self, mended: Mended) -> tuple[Mended, str]:
+        """With everything up again, fallbacks for what must survive a loss, or why there are none."""
+        survival = None if self.down else self.formulation.problem.survival
+        if survival is None:
+            return mended, ""
+        problem = replace(self.problem, survival=survival)
+        found = complete_harder(problem, mended.solution.units, Packings(problem, Effort.ORDERS))
+        if isinstance(found, Shortfall):
+            return mended, in_words(found.why or "there is no room to be ready for a loss", self.formulation)
+        bought = mended.solution.bought
+        held = np.maximum(found.bought, bought) if len(found.bought) else bought
+        return replace(mended, solution=replace(found, bought=held)), ""
+
+    def finish(self, mended: Mended, exposed: str, first_seconds: float, seconds: float) -> Replanned:
+        """The new plan, checked; `exposed` says for which loss it has no fallbacks."""
         shed = self._shed(mended)
-        verdict = verify(self.problem, mended.solution)
+        survival = None if self.down or exposed else self.formulation.problem.survival
+        problem = replace(self.problem, survival=survival)
+        verdict = verify(problem, mended.solution)
         broken = [v for v in verdict.violations if not (shed and v.kind in ("unplaced", "floor"))]
         if broken:
             raise RuntimeError(f"the repair gave a plan that does not hold: {broken[0].sentence}")
         solution = self._in_full(mended.solution)
-        proof = self._proof(shed)
+        proof = self._proof(shed, exposed)
         provenance = own_provenance(self.source_sha256, self.catalog.as_of, "repair", self.plan.provenance.seed,
                                     self.scenario.objective)
         provenance = provenance.model_copy(update={
-            "down": tuple(sorted(self.down)),
+            "down": tuple(sorted(self.down)), "losses": self._losses(), "waves_done": self.request.waves_done,
             "max_moves": self.problem.incumbent.most_moves if self.problem.incumbent else None})
         plan = build_plan(self.scenario, self.formulation, solution, proof, verdict.attainment, provenance)
         waves = make_waves(self.formulation, self.problem, self._before(), mended.solution, self._lost())
         plan = plan.model_copy(update={
             "parent": self.plan.plan_id or content_id(self.plan.to_dict()), "waves": waves,
-            "unplaced": self._explained(plan, shed), "status": "infeasible" if shed else plan.status}).with_id()
-        rows = packing_rows(self.problem, mended.solution, hard_only=True)
+            "unplaced": self._explained(plan, shed),
+            "status": "infeasible" if shed or exposed else plan.status}).with_id()
+        rows = packing_rows(problem, mended.solution, hard_only=True)
         table = packing_table(rows, solution, self.formulation) if len(rows.unit) else None
         planned = Planned(plan, self.scenario, self.profiles, self.formulation, solution, verdict, table)
         lost = sum(len(spots) for spots in self._lost().values())
         moved, units = mended.moves, len(self.solution.units.stream)
         return Replanned(planned, lost, moved, units - lost - moved, plan.cost_usd - self.plan.cost_usd,
-                         tuple(shed), first_seconds, seconds)
+                         tuple(shed), self._dropped(mended, shed), exposed, first_seconds, seconds)
+
+    def _losses(self) -> dict[str, int]:
+        """How often each cluster was lost in this plan and those before it."""
+        found = dict(self.plan.provenance.losses)
+        for cluster in self.down - {*self.plan.provenance.down}:
+            found[cluster] = found.get(cluster, 0) + 1
+        return dict(sorted(found.items()))
+
+    def _dropped(self, mended: Mended, shed: dict[str, int]) -> tuple[str, ...]:
+        """Workloads that had a place in the plan in force and go without one, as they may."""
+        workload = self.problem.streams.workload
+        missing = np.unique(workload[~np.isin(np.arange(len(workload)), mended.solution.units.stream)])
+        names, before = self.formulation.names.workloads, self._nowhere()
+        return tuple(sorted(names[w] for w in missing.tolist() if not before[w] and names[w] not in shed))
 
     def _shed(self, mended: Mended) -> dict[str, int]:
         """Workloads, with their priority, that go without a place and may not: the lowest priority first.
@@ -256,17 +336,43 @@ class _Case:
         units = solution.units
         return replace(solution, units=replace(units, candidate=back[units.candidate]))
 
-    def _proof(self, shed: dict[str, int]) -> Proof:
-        """The old plan's bound holds for fewer choices at the same prices; where moves cost, less what they may."""
-        problem, nothing = self.formulation.problem, 0.0 if self.plan.mode == "min_cost" else 1.0
-        moves = any(w.incumbent and w.incumbent.move_cost_usd for w in self.formulation.demand.workloads)
+    def _proof(self, shed: dict[str, int], exposed: str) -> Proof:
+        """The old plan's bound, which holds for fewer choices at the same prices, less what moves may cost; else none,
+        and why.
+        """
+        by_cost, moves_usd = self.plan.mode == "min_cost", self._most_moves_usd()
+        method = self.plan.bound_method.removeprefix(_OF_THE_OLD)
+        if (why := self._unproven(shed, exposed, method, moves_usd)) is not None:
+            return Proof(0.0 if by_cost else 1.0, f"none: {why}")
+        less = f", less the USD {moves_usd:,.2f} that all moves cost together" if moves_usd else ""
+        bound = max(0.0, self.plan.bound - moves_usd) if by_cost else self.plan.bound
+        return Proof(bound, f"{_OF_THE_OLD}{method}{less}")
+
+    def _unproven(self, shed: dict[str, int], exposed: str, method: str, moves_usd: float) -> str | None:
+        """Why the old plan's bound is none for this one; None where it is."""
+        problem = self.formulation.problem
         lost = np.isin(self.formulation.names.clusters, sorted(self.down))[problem.pools.cluster]
-        forced = bool(problem.pools.min_machines[lost].any())
-        same = self.plan.provenance.scenario_sha256 in ("", self.source_sha256)
-        asked = problem.survival is not None  # the old bound may owe something to losses that need not be survived now
-        if shed or moves or forced or asked or not same or self.plan.status == "infeasible":
-            return Proof(nothing, "none: a repair proves nothing of its own")
-        return Proof(self.plan.bound, f"of the plan it mends, which had more choices: {self.plan.bound_method}")
+        if shed:
+            return "work that must be placed is shed, so this plan keeps to fewer rules than the bound"
+        if method.startswith("none") or self.plan.status == "infeasible":
+            return "the plan that it mends has none"
+        if self.plan.provenance.scenario_sha256 not in ("", self.source_sha256):
+            return "the plan that it mends was made from another state of the scenario"
+        if problem.pools.min_machines[lost].any():
+            return "machines that always run are lost, so this plan keeps to fewer rules than the bound"
+        unready = problem.survival is not None and (bool(self.down) or bool(exposed))
+        if unready and not method.startswith(_LEAVES_SURVIVAL_OUT):
+            return "that of the plan it mends counts room for losses that this one is not ready for"
+        if moves_usd and self.plan.mode == "max_sla":
+            return "that of the plan it mends counts moves from other places against the budget"
+        return None
+
+    def _most_moves_usd(self) -> float:
+        """What moves of all copies of all streams would cost together at most."""
+        streams, copies = self.formulation.problem.streams, np.zeros(len(self.problem.streams.shape), np.int64)
+        np.maximum.at(copies, self.formulation.problem.variants.stream, self.formulation.problem.variants.copies)
+        usd = np.array([w.incumbent.move_cost_usd if w.incumbent else 0.0 for w in self.formulation.demand.workloads])
+        return float((copies * usd[streams.workload]).sum())
 
     def _before(self) -> Units:
         """Units of the plan in force that still run, in rows of the problem without what is down."""
@@ -300,6 +406,28 @@ def _source_sha256(source: Path | Scenario, given: Scenario, plan: Plan) -> str:
         with suppress(InputError):  # a scenario may lack what its objective needs
             return read_scenario(source).source_sha256
     return given.source_sha256
+
+
+def _so_far(plan: Plan, done: int | None) -> Plan:
+    """The plan with its units where they are once so many of its waves were made. Raises InputError."""
+    if done is None:
+        return plan
+    if not 0 <= done <= len(plan.waves):
+        raise InputError([f"--waves-done: {done}: the plan has {len(plan.waves)} waves: as many at most are allowed"])
+    if done == len(plan.waves):
+        return plan
+    return plan.model_copy(update={"assignments": assignments_of(partway(plan, done)), "fallbacks": ()})
+
+
+def _running(formulation: Formulation, plan: Plan, solution: Solution, done: int | None) -> Solution:
+    """The plan's machines, or, between two of its waves, those that hold what runs then."""
+    if done is None or done == len(plan.waves):
+        return solution
+    problem, down = formulation.problem, np.isin(formulation.names.clusters, plan.provenance.down)
+    units = solution.units
+    up = ~down[problem.pools.cluster[problem.candidates.pool[units.candidate]]]
+    standing = Units(*(getattr(units, column.name)[up] for column in fields(units)))
+    return replace(solution, machines=machines_for(problem, standing), fallbacks=None)
 
 
 def _refuse(plan: Plan) -> None:

@@ -46,6 +46,14 @@ def where_before(plan: Plan) -> Where:
     return {key: frozenset(spots) for key, spots in now.items() if spots}
 
 
+def partway(plan: Plan, done: int) -> Where:
+    """Where units are once the first `done` waves of a plan have been made; what is lost is where it was."""
+    state = where_before(plan)
+    for wave in plan.waves[:done]:
+        state, _ = _applied(state, wave)
+    return state
+
+
 def pools_of(where: Where) -> InForce:
     """The pools of every stream's units."""
     return {key: frozenset(spot[:2] for spot in spots) for key, spots in where.items()}

@@ -116,11 +116,15 @@ def _too_many(problem: Problem) -> bool:
 
 
 def _search_near(run: Run) -> None:
-    """Search near the plan in force, from which only so many moves may be made."""
+    """Search near the plan in force, from which only so many moves may be made; what must survive losses is left to the
+    exact solver.
+    """
     problem = run.problem
+    if problem.survival is not None:
+        run.why_not = "a search near the plan in force does not find fallbacks"
+        return
     usd = np.zeros(len(problem.workloads.weight))
     np.add.at(usd, problem.streams.workload, run.bounding.choices.best)
-
     FewMoves(problem, usd, run.settings.seed, run.settings.thorough, run.stopped,
              lambda solution: take_whole(run, solution, "moves")).search()
 

@@ -17,7 +17,9 @@ from planner.terminal import Interrupt, plain, usd
 
 def replan_plan(scenario: Path, path: Path, request: ReplanRequest, output: Path | None, prices: Catalog,
                 as_json: bool) -> int:
-    """Mend a plan, write it, say what moved. The answer is no when work had to be shed that may not be."""
+    """Mend a plan, write it, say what moved. The answer is no when work had to be shed that may not be, and when a loss
+    that must be survived would find no room.
+    """
     check_outputs({"-o": output})
     before = read_plan(path)
     with Interrupt() as interrupted:
@@ -29,7 +31,7 @@ def replan_plan(scenario: Path, path: Path, request: ReplanRequest, output: Path
         with not_lost(lambda: _show(found, before, found.planned.plan, as_json)), writing("-o", output):
             plan = found.planned.write(output)
     _show(found, before, plan, as_json)
-    return NO if found.shed else DONE
+    return DONE if found.holds else NO
 
 
 def _show(found: Replanned, before: Plan, plan: Plan, as_json: bool) -> None:
@@ -56,6 +58,7 @@ def _unchanged(plan: Plan, output: Path | None, as_json: bool) -> int:
 def _figures(found: Replanned) -> dict[str, object]:
     return {"changed": True, "down": found.planned.plan.provenance.down, "lost": found.lost, "moved": found.moved,
             "kept": found.kept, "extra_usd": round(found.extra_usd, 6), "shed": found.shed,
+            "left_out": found.left_out, "exposed": found.exposed or None,
             "first_plan_cpu_seconds": round(found.first_seconds, 3), "cpu_seconds": round(found.seconds, 3)}
 
 
@@ -69,6 +72,10 @@ def _lines(found: Replanned, before: Plan, plan: Plan) -> Iterator[str]:
     for row in plan.unplaced:
         if row.workload in found.shed:
             yield f"not placed: {row.workload}: {row.reasons[0]}"
+        if row.workload in found.left_out:
+            yield f"left out: {row.workload}: {row.reasons[0]}"
+    if found.exposed:
+        yield f"not ready for a loss: {found.exposed}; planner plan --incumbent makes a plan that is"
     for wave in plan.waves:
         note = f"; {wave.note}" if wave.note else ""
         yield (f"wave {wave.wave}: {len(wave.moves)} moves, USD {usd(wave.machines_usd_extra)} of machines meanwhile "

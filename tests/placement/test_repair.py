@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.budget import mend_within_budget, without
 from placement.formulation import cost_usd
 from placement.outage import in_force, without_clusters
-from placement.problem import Problem
+from placement.problem import Interference, Parts, Problem
+from placement.quick import quick_plan
 from placement.repair import Asked, Mended, mend
 from placement.result import Settings, Solution, Units
 from placement.solvers import brute
@@ -120,6 +122,85 @@ def test_every_state_between_waves_has_room(tiny_problem: TinyProblem, seed: int
         assert all(state.get(s, ()) == wave.before[s] for s in wave.before)
         state = {**state, **wave.after}
     assert {s: rows for s, rows in state.items() if rows} == by_stream(found.solution.units)
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2), again=st.integers(1, 2), moves=st.integers(0, 2))
+@CHECKED
+def test_a_second_loss_is_mended_like_the_first(tiny_problem: TinyProblem, seed: int, lost: int, again: int,
+                                                moves: int) -> None:
+    """After two losses nothing runs in either cluster, and streams that keep all their copies stay but for the moves.
+    """
+    problem = tiny_problem(seed, workloads=3, most_copies=3)
+    if (solution := planned(problem)) is None:
+        return
+    first, once = mended(problem, solution, lost, 0)
+    second = np.arange(len(problem.clusters.availability)) == (lost + again) % 3
+    after, row = without_clusters(first, second)
+    after = replace(after, incumbent=in_force(once.solution.units, row, moves))
+    twice = mend(after, once.solution, asked(after, moves))
+    excused = {"unplaced", "floor"} if len(twice.shed) else set()
+    assert {v.kind for v in verify(after, twice.solution).violations} <= excused
+    left = {*np.flatnonzero(second).tolist(), lost}
+    cluster = after.pools.cluster[after.candidates.pool[twice.solution.units.candidate]]
+    assert not left & {*cluster.tolist()}
+    assert twice.moves <= moves
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2), extra=st.floats(1.0, 1.2))
+@CHECKED
+def test_a_budget_holds_after_a_loss(tiny_problem: TinyProblem, seed: int, lost: int, extra: float) -> None:
+    """What a budget does not pay for any more leaves; what is left is a plan that costs no more than there is."""
+    problem = tiny_problem(seed, workloads=3, most_copies=2)
+    if (solution := planned(problem)) is None:
+        return
+    budget = cost_usd(problem, solution) * extra
+    problem = replace(problem, objective=replace(problem.objective, mode="max_sla", budget_usd=budget))
+    gone = np.arange(len(problem.clusters.availability)) == lost
+    after, row = without_clusters(problem, gone)
+    after = replace(after, incumbent=in_force(solution.units, row, 0))
+    order, told = np.arange(len(problem.workloads.weight)), list[float]()
+    found = mend_within_budget(after, solution, asked(after, 0), order,
+                               on_plan=lambda plan: told.append(cost_usd(after, plan.solution)))
+    assert {v.kind for v in verify(after, found.solution).violations} <= {"min"}
+    assert cost_usd(after, found.solution) <= budget * (1 + 1e-6)
+    assert told
+    assert max(told) <= budget * (1 + 1e-6)
+
+
+def test_what_leaves_frees_its_machines(tiny_problem: TinyProblem) -> None:
+    """Without a workload the pools where it was run what the others need, and no unit of it is in force."""
+    problem = tiny_problem(3, workloads=3, most_copies=1)
+    solution = planned(problem)
+    assert solution is not None
+    problem = replace(problem, incumbent=in_force(solution.units, np.arange(len(problem.candidates.pool))))
+    out = np.arange(len(problem.workloads.weight)) > 0
+    less, left = without(problem, solution, out)
+    assert less.incumbent is not None
+    assert {*problem.streams.workload[less.incumbent.stream].tolist()} == {0}
+    assert left.machines.sum() < solution.machines.sum()
+    with pytest.raises(ValueError, match="no plan in force"):
+        without(replace(problem, incumbent=None), solution, out)
+
+
+@pytest.mark.parametrize(("rule", "says"), [
+    ({"parts": Parts(*np.zeros((2, 0), np.int64), *np.zeros((3, 0)))}, "split into parts"),
+    ({"interference": Interference(*np.zeros((2, 0), np.int64), np.zeros(0), np.zeros((0, 0), bool))},
+     "slow each other")])
+def test_rules_that_mending_does_not_know_are_refused(tiny_problem: TinyProblem, rule: dict[str, object],
+                                                      says: str) -> None:
+    """Neither a repair nor the quick plan takes streams that may be split, or that interfere, for plain ones."""
+    problem = replace(tiny_problem(3, most_copies=1), **rule)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=says):
+        quick_plan(problem)
+
+
+def test_losses_to_survive_are_refused_by_a_repair(tiny_problem: TinyProblem) -> None:
+    """A repair finds no fallbacks; it says so, where a plan without them would not hold."""
+    problem = tiny_problem(5, survive=True)
+    nothing = Units(*np.zeros((5, 0), np.int64))
+    problem = replace(problem, incumbent=in_force(nothing, np.arange(len(problem.candidates.pool))))
+    with pytest.raises(ValueError, match="then find fallbacks"):
+        mend(problem, Solution(nothing, np.zeros_like(problem.offers.max_machines)), asked(problem, 0))
 
 
 def test_mending_needs_a_plan_in_force(tiny_problem: TinyProblem) -> None:

@@ -6,11 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
+from placement.complete import complete
+from placement.result import Solution
+from planner.build import Proof
 from planner.checking import verify_plan
 from planner.errors import InputError
-from planner.plan import Plan, read_plan, write_plan
-from planner.planning import PlanRequest, make_plan
+from planner.in_force import strays
+from planner.interpret import read_assignments
+from planner.plan import Assignment, Plan, read_plan, write_plan
+from planner.planning import Job, PlanRequest, make_plan, prepare
 from planner.replan import ReplanRequest, replan
 
 SCENARIO = """
@@ -177,10 +185,168 @@ def test_what_is_bought_of_a_commitment_stays_bought(folder: Path) -> None:
     assert mended(folder, new, restore=("north",)).commitments[0].bought >= bought
 
 
-def test_a_bound_that_counted_survival_is_not_passed_on(folder: Path) -> None:
-    """After a loss nothing else has to be survived, so that the old plan's bound may be too high."""
+def test_what_comes_back_is_made_ready_for_losses(folder: Path) -> None:
+    """While something is down no further loss need be survived; once all is up again the plan has its fallbacks."""
+    plan = survivor(folder)
+    lost = mended(folder, plan, "north")
+    assert lost.fallbacks == ()
+    back = replan(folder, lost, ReplanRequest(restore=("north",)))
+    assert back is not None
+    assert (back.exposed, back.holds) == ("", True)
+    new = back.planned.plan
+    assert {row.lost for row in new.fallbacks} == {places(new)["nordic"]}
+    assert verify_plan(folder, new).violations == ()
+
+
+def test_a_loss_that_would_find_no_room_is_told(folder: Path) -> None:
+    """Where what came back cannot be made ready for the next loss, the plan says for which and does not hold."""
+    lost = mended(folder, survivor(folder), "north")
+    less = folder / "scenario.yaml"
+    sure, price = less.read_text(encoding="utf-8"), "price_usd_per_hour: 2.0"
+    less.write_text(sure.replace(price, f"{price}, assured_max: 0"), encoding="utf-8")
+    back = replan(folder, lost, ReplanRequest(restore=("north",), worth=0.0))
+    assert back is not None
+    assert "after the loss of south" in back.exposed
+    assert not back.holds
+    assert back.planned.plan.status == "infeasible"
+    assert verify_plan(folder, back.planned.plan).violations
+
+
+def budgeted(folder: Path, budget_usd: float) -> Plan:
+    """The plan that attains most for so many USD."""
+    return make_plan(folder, PlanRequest("max_sla", None, budget_usd, solver="brute", time_limit_s=60)).plan
+
+
+@pytest.mark.parametrize(("budget_usd", "stays", "leaves"), [
+    (100.0, {"big", "nordic", "small"}, ()), (25.0, {"big", "nordic"}, ("small",)),
+    (20.0, {"nordic", "small"}, ("big",)), (18.0, {"nordic", "small"}, ("big",))])
+def test_after_a_loss_the_budget_decides_who_stays(folder: Path, budget_usd: float, stays: set[str],
+                                                   leaves: tuple[str, ...]) -> None:
+    """Elsewhere is dearer: the lowest priority leaves first, and what left in vain comes back."""
+    plan = budgeted(folder, budget_usd)
+    found = replan(folder, plan, ReplanRequest(down=("north",)))
+    assert found is not None
+    new = found.planned.plan
+    assert set(places(new)) == stays
+    assert (found.left_out, found.shed, found.holds) == (leaves, (), True)
+    assert new.cost_usd <= budget_usd
+    assert new.bound >= new.sla_attainment
+    assert verify_plan(folder, new).violations == ()
+
+
+def test_what_the_budget_left_out_stays_out_until_something_is_back(folder: Path) -> None:
+    """A loss takes nobody in; a restoration takes in who fits the budget again."""
+    plan = budgeted(folder, 9.5)
+    assert set(places(plan)) == {"small", "nordic"}
+    lost = mended(folder, plan, "north")
+    assert set(places(lost)) == {"nordic"}
+    back = replan(folder, lost, ReplanRequest(restore=("north",)))
+    assert back is not None
+    assert set(places(back.planned.plan)) == {"small", "nordic"}
+    assert verify_plan(folder, back.planned.plan).violations == ()
+
+
+def test_a_cluster_that_flaps_moves_less_each_time(folder: Path, plan: Plan) -> None:
+    """With every loss of what is back a move must save twice as much: in the end nothing goes back there."""
+    moved, now = [], plan
+    for _ in range(8):
+        for kind in ("down", "restore"):
+            found = replan(folder, now, ReplanRequest(**{kind: ("north",)}))  # type: ignore[arg-type]
+            assert found is not None
+            now = found.planned.plan
+            assert verify_plan(folder, now).violations == ()
+        moved.append(found.moved)
+    assert moved[0] > 0
+    assert moved == sorted(moved, reverse=True)
+    assert moved[-3:] == [0, 0, 0]
+    assert now.provenance.losses == {"north": 8}
+    assert "north" not in places(now).values()
+
+
+def test_a_loss_between_two_waves_is_mended_from_where_things_are(folder: Path, plan: Plan) -> None:
+    """What the waves so far have moved is where they put it; what they have not is where it was, lost or not."""
+    first = mended(folder, plan, "north")
+    (wave,) = first.waves
+    assert {move.workload for move in wave.moves} == {"big", "small"}
+    for done, lost in ((0, {"big", "small"}), (1, {"small"}), (None, {"small"})):
+        found = replan(folder, first, ReplanRequest(down=("east",), waves_done=done))
+        assert found is not None
+        new = found.planned.plan
+        assert {m.workload for w in new.waves for m in w.moves} == lost
+        assert new.provenance.waves_done == done
+        assert (found.lost, found.shed) == (len(lost), ("small",))
+        assert places(new) == {"big": "south", "nordic": "south"}
+        assert not any("wave" in line for line in verify_plan(folder, new).violations)
+        assert list(strays(new, first)) == []
+    with pytest.raises(InputError, match="the plan has 1 waves"):
+        replan(folder, first, ReplanRequest(down=("east",), waves_done=2))
+
+
+@given(priority=st.permutations(range(6)), most=st.integers(1, 3), size=st.sampled_from([2, 4]))
+@settings(max_examples=8, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+def test_of_equals_the_lowest_priority_is_shed(tmp_path_factory: pytest.TempPathFactory, priority: list[int], most: int,
+                                               size: int) -> None:
+    """Six workloads alike lose their cluster; the other has room for some: those first in priority have it."""
+    machine = {"name": "a", "vcpu": 8, "memory_gib": 32}
+    offers = [{"purchase": "on_demand", "price_usd_per_hour": 1.0}]
+    clusters = [{"name": name, "provider": "own", "region": name, "country": "NO", "pools": [
+        {"name": "p", "machine": machine, "max": count, "offers": offers}]} for name, count in (("a", 9), ("b", most))]
+    alike = [{"name": f"w{i}", "kind": "etl", "priority": 10 * rank, "request": {"vcpu": size, "memory_gib": 1},
+              "replicas": [1, 1]} for i, rank in enumerate(priority)]
+    folder = tmp_path_factory.mktemp("equals")
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(
+        {"name": "equals", "horizon": {"start": "2026-11-02T00:00:00Z", "slots": 2, "slot_minutes": 60},
+         "objective": {"mode": "min_cost"}, "clusters": clusters, "workloads": alike}))
+    units = [Assignment(workload=row["name"], cluster="a", pool="p") for row in alike]
+    prepared = prepare(folder, PlanRequest())
+    job = Job.on(prepared, PlanRequest())
+    names, problem = job.formulation.names, job.formulation.problem
+    reading, _ = read_assignments(units, job.formulation)
+    bought = complete(problem, reading)
+    assert isinstance(bought, Solution)
+    plan = job.finish(bought, Proof(0.0, "a cost is at least 0")).plan
+    found = replan(folder, plan, ReplanRequest(down=("a",)))
+    assert found is not None
+    room = min(6, most * (8 // size))
+    lowest = sorted(names.workloads, key=lambda name: priority[int(name[1:])])[:6 - room]
+    assert list(found.shed) == lowest
+
+
+def survivor(folder: Path) -> Plan:
+    """The plan of a scenario in which the one of highest priority survives the loss of a cluster."""
     asked = SCENARIO.replace("clusters: {pin: south}", "clusters: {deny: [east]}")
     (folder / "scenario.yaml").write_text(f"{asked}survive: cluster\nsurvive_priority: 90\n", encoding="utf-8")
+    return make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
+
+
+def test_a_bound_that_knows_no_losses_holds_after_one(folder: Path) -> None:
+    """The Lagrangian bound counts nothing for losses to be survived, so it holds where none need be survived now."""
+    plan = survivor(folder)
+    told = plan.model_copy(update={"bound": 17.0, "gap": (plan.cost_usd - 17.0) / plan.cost_usd, "status": "feasible",
+                                   "bound_method": "Lagrangian bound on packing rows (accelerated ascent)"}).with_id()
+    new = mended(folder, told, "north")
+    assert new.bound == 17.0
+    assert new.bound_method.startswith("of the plan it mends")
+    again = mended(folder, new, restore=("north",))
+    assert again.bound_method == new.bound_method
+    assert verify_plan(folder, again).violations == ()
+
+
+def test_a_bound_pays_for_what_moves_may_cost(folder: Path) -> None:
+    """Moves count from the plan in force: the old bound, which counted them from elsewhere, holds less all of them."""
+    text = SCENARIO.replace("priority: 20, ", "priority: 20, incumbent: {cluster: east, move_cost_usd: 0.25}, ")
+    (folder / "scenario.yaml").write_text(text, encoding="utf-8")
     plan = make_plan(folder, PlanRequest(solver="highs", time_limit_s=60)).plan
+    new = mended(folder, plan, "north")
+    assert 0 < new.bound < plan.bound
+    assert "less the USD" in new.bound_method
+    assert verify_plan(folder, new).violations == ()
+
+
+def test_a_bound_that_counted_survival_is_not_passed_on(folder: Path) -> None:
+    """After a loss nothing else has to be survived, so that the old plan's bound may be too high."""
+    plan = survivor(folder)
     assert plan.bound > 0
-    assert mended(folder, plan, "north").bound == 0
+    new = mended(folder, plan, "north")
+    assert new.bound == 0
+    assert "counts room for losses" in new.bound_method
