@@ -307,7 +307,8 @@ class _Repair:
     def _careful(self) -> Ints:
         """Limits that leave packing some room, where there is not less already."""
         careful = np.ceil(self.books.limit * _CAREFUL - 1e-9).astype(np.int64)
-        return np.maximum(self.books.state.machines, careful)
+        most: Ints = np.maximum(self.books.state.machines, careful)
+        return most
 
     def _close(self, pools: Ints) -> None:
         """Nothing new comes to these pools any more. Raises RuntimeError where nothing new is there."""

@@ -203,7 +203,7 @@ class _Case:
         usd = np.zeros(len(self.problem.workloads.weight))
         np.add.at(usd, self.problem.streams.workload, self._machine_usd())
         worth = self.problem.workloads.weight / np.maximum(usd, 1e-9)
-        priority = [w.priority for w in self.formulation.demand.workloads]
+        priority = np.array([w.priority for w in self.formulation.demand.workloads], np.int64)
         order: Ints = np.lexsort((worth, priority, ~self._nowhere()))
         return order
 
