@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from math import isfinite
 
 import numpy as np
@@ -87,7 +88,7 @@ class _Explainer:
             found, units=(*(unit for unit, _ in units), *(self._nowhere(stream) for stream in nowhere)),
             cost_usd=sum(sum(unit.costs_usd.values()) for unit, _ in units), shares_with=tuple(company),
             not_placed=left_out(self.formulation, solution, self.workload, plan.cost_usd) if nowhere else (),
-            binding=tuple(dict.fromkeys(self._binding(tuple(unit for unit, _ in units)))))
+            binding=tuple(dict.fromkeys((*self._binding(tuple(unit for unit, _ in units)), *self._reached()))))
         return replace(found, resolved=self._resolved(solution, units, resolve_s)) if resolve_s > 0 else found
 
     def _rules(self) -> Iterator[Step]:
@@ -229,6 +230,20 @@ class _Explainer:
                 if place.lacking and place.extra_usd is not None and place.extra_usd < -CENT:
                     yield (f"{whose}capacity: {place.name} would cost {-place.extra_usd:,.2f} USD less, but lacks room "
                            f"for {place.lacking} machine{'s' * (place.lacking > 1)}")
+
+    def _reached(self) -> Iterator[str]:
+        """Limits that the plan reaches and that this workload has a part in: of its legal pools, shared ones that cap
+        these, the floor and the budget; with what one more is worth.
+        """
+        first = self.problem.streams.candidate_first
+        legal = {"/".join(self.names.pools[pool]) for stream in self.streams.tolist()
+                 for pool in self.problem.candidates.pool[first[stream]:first[stream + 1]].tolist()}
+        shared = [f"limit {limit.name} (" for limit in self.opened.scenario.limits
+                  if any(fnmatchcase(pool, pattern) for pool in legal for pattern in limit.pools)]
+        for row in self.opened.plan.scarce:
+            mine = row.what.startswith((*shared, "sla_floor (", "budget_usd ("))
+            if mine or any(f" {pool} (" in row.what for pool in legal):
+                yield f"scarce: {row.what} is worth USD {row.price_usd:,.2f} to the plan"
 
     def _single(self, unit: Unit) -> bool:
         stream = self.names.stream_row[self.names.workloads[self.workload], unit.user_region]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from placement.budget import mend_within_budget
-from placement.complete import Packings, Shortfall
+from placement.complete import Packings
 from placement.making_room import complete_harder
 from placement.outage import in_force, without_clusters
 from placement.packing import Effort
@@ -262,17 +262,28 @@ class _Case:
     # ------------------------------------------------------------ the new plan
 
     def ready_for_losses(self, mended: Mended) -> tuple[Mended, str]:
-        """With everything up again, fallbacks for what must survive a loss, or why there are none."""
+        """With everything up again, fallbacks for what must survive a loss, without moves where these leave no room; or
+        why there are none.
+        """
         survival = None if self.down else self.formulation.problem.survival
         if survival is None:
             return mended, ""
-        problem = replace(self.problem, survival=survival)
-        found = complete_harder(problem, mended.solution.units, Packings(problem, Effort.ORDERS))
-        if isinstance(found, Shortfall):
-            return mended, in_words(found.why or "there is no room to be ready for a loss", self.formulation)
-        bought = mended.solution.bought
-        held = np.maximum(found.bought, bought) if len(found.bought) else bought
-        return replace(mended, solution=replace(found, bought=held)), ""
+        problem, why = replace(self.problem, survival=survival), ""
+        for plan in (mended, self._staying()):
+            found = complete_harder(problem, plan.solution.units, Packings(problem, Effort.ORDERS))
+            if isinstance(found, Solution):
+                bought = plan.solution.bought
+                held = np.maximum(found.bought, bought) if len(found.bought) else bought
+                return replace(plan, solution=replace(found, bought=held)), ""
+            why = why or found.why or "there is no room to be ready for a loss"
+        return mended, in_words(why, self.formulation)
+
+    def _staying(self) -> Mended:
+        """The plan in force, mended without a move: moves may fill the room that a loss would need."""
+        assert self.problem.incumbent is not None
+        problem = replace(self.problem, incumbent=replace(self.problem.incumbent, most_moves=0))
+        asked = replace(self.asked(), most_moves=0, passes=0)
+        return mend_within_budget(problem, self.solution, asked, self.leave_first())
 
     def finish(self, mended: Mended, exposed: str, first_seconds: float, seconds: float) -> Replanned:
         """The new plan, checked; `exposed` says for which loss it has no fallbacks."""

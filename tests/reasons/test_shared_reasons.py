@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from planner.explain import explain
+from planner.opened import open_plan
+from planner.plan import Plan
 from planner.planning import PlanRequest, make_plan
 
 
@@ -30,6 +33,19 @@ def test_a_shared_limit_has_its_price(small: Any, new: Any, tmp_path: Path) -> N
     plan = make_plan(tmp_path, PlanRequest(time_limit_s=40.0)).plan
     assert [row.what for row in plan.scarce] == ["limit quota (2 machines): one more"]
     assert plan.scarce[0].price_usd == pytest.approx(8.0, abs=0.01)
+    bound_by = explain(open_plan(tmp_path, plan), "w0").binding
+    assert "scarce: limit quota (2 machines): one more is worth USD 8.00 to the plan" in bound_by
+    fleet = limited(small, new, 2)
+    fleet["workloads"][0]["clusters"] = {"deny": ["aws-sp"]}
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
+    assert not any("quota" in line for line in explain(open_plan(tmp_path, _elsewhere(plan, fleet)), "w0").binding)
+
+
+def _elsewhere(plan: Plan, fleet: dict[str, Any]) -> Plan:
+    """The plan with the first workload on the other cluster."""
+    there = {"cluster": fleet["clusters"][1]["name"], "pool": fleet["clusters"][1]["pools"][0]["name"]}
+    rows = tuple(row.model_copy(update=there) if row.workload == "w0" else row for row in plan.assignments)
+    return plan.model_copy(update={"assignments": rows})
 
 
 def test_a_shared_limit_may_be_in_conflict(small: Any, new: Any, tmp_path: Path) -> None:
