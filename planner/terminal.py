@@ -72,7 +72,8 @@ def _assignments(plan: Plan, workload_usd: Mapping[str, float], rows: int) -> Ta
     chance = {miss.workload: miss.chance for miss in plan.misses}
     missing = {row.workload for row in plan.unplaced}
     order = sorted(places, key=lambda name: (-workload_usd.get(name, 0.0), name))
-    table = Table(title=Text(f"{plain(plan.name)}: {len(places)} workloads"), title_justify="left", expand=False)
+    count = f"{len(places)} workload{'' if len(places) == 1 else 's'}"
+    table = Table(title=Text(f"{plain(plan.name)}: {count}"), title_justify="left", expand=False)
     for heading in ("Workload", "Cluster", "Pool", "USD", "SLA", "Why"):
         table.add_column(heading, justify="right" if heading == "USD" else "left", overflow="fold")
     for name in order[:rows]:
