@@ -22,7 +22,7 @@ from placement.engines import Engine
 from placement.formulation import cost_usd
 from placement.packing import Effort
 from placement.problem import Floats, Ints, Problem
-from placement.result import Solution, Units
+from placement.result import Solution, Units, unattained
 from placement.searcher import Searcher
 from placement.shortlist import keys, shortlist
 from placement.teaching import Teacher
@@ -115,9 +115,7 @@ def _rank(problem: Problem, solution: Solution) -> tuple[float, float]:
     usd = cost_usd(problem, solution)
     if problem.objective.mode == "min_cost":
         return 0.0, usd
-    out = np.ones(len(problem.workloads.weight), bool)
-    out[problem.streams.workload[solution.units.stream]] = False
-    return float(problem.workloads.weight[out].sum()), usd
+    return float(problem.workloads.weight[unattained(problem, solution.units)].sum()), usd
 
 
 def _packed(searcher: Searcher, guide: Guide, block: Block, packings: Packings, rng: np.random.Generator,

@@ -29,7 +29,7 @@ from placement.problem import (
     Variants,
     Workloads,
 )
-from placement.result import Solution, Units
+from placement.result import Solution, Units, unattained
 from placement.shared import measured
 
 _KNOWN = ("slots", "objective", "shapes", "clusters", "pools", "offers", "workloads", "streams", "candidates",
@@ -74,8 +74,8 @@ def divide(problem: Problem, units: Units, blocks: int, rng: np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a block may use of what all share: of each limit `most` [L, T], weight that may be left out, USD to spare
-    (`max_sla`), and `workloads` [n] that are left out now and that it may take in.
+    """What a block may use of what all share: of each limit `most` [L, T], weight that may be left out beside what is,
+    USD to spare (`max_sla`), and `workloads` [n] that are left out now and that it may take in.
     """
 
     most: Floats
@@ -86,9 +86,7 @@ class Share:
 
 def shares(problem: Problem, solution: Solution, usd: float, blocks: list[Ints], turn: int) -> list[Share]:
     """What each of some blocks may use, beside a plan of the whole that costs `usd`."""
-    streams, count = problem.streams.workload, len(blocks)
-    out = np.ones(len(problem.workloads.weight), bool)
-    out[streams[solution.units.stream]] = False
+    count, out = len(blocks), unattained(problem, solution.units)
     spare = max(0.0, problem.slack - float(problem.workloads.weight[out].sum())) / count
     money = max(0.0, problem.objective.budget_usd - usd) / count
     left = problem.limits.most - measured(problem, solution.machines) if len(problem.limits.paid) else None
@@ -99,7 +97,7 @@ def shares(problem: Problem, solution: Solution, usd: float, blocks: list[Ints],
         here = np.isin(problem.offers.pool, pools)
         kept[here] = solution.machines[here]
         most = problem.limits.most if left is None else measured(problem, kept) + np.maximum(left, 0.0) / count
-        found.append(Share(most, spare + float(problem.workloads.weight[mine].sum()), money, mine))
+        found.append(Share(most, spare, money, mine))
     return found
 
 
@@ -198,7 +196,8 @@ class _Rows:
         limits = Limits(whole.limits.amount[:, self.pools], whole.limits.paid, share.most) if len(
             whole.limits.paid) else whole.limits
         workloads = self._workloads()
-        slack = share.slack / max(float(workloads.weight.sum()), 1e-12)
+        out = float(workloads.weight[:-1][unattained(whole, units)[self.workloads]].sum())  # of what may be taken in
+        slack = (share.slack + out) / max(float(workloads.weight.sum()), 1e-12)
         objective = (Objective("min_cost", sla_floor=1 - min(1.0, slack)) if whole.objective.mode == "min_cost"
                      else replace(whole.objective, budget_usd=share.spare_usd))
         return replace(

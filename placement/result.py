@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from placement.certificate import Certificate
-from placement.problem import Counts, Floats, Ints
+from placement.problem import Bools, Counts, Floats, Ints, Problem
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -25,6 +25,14 @@ class Units:
     candidate: Ints
     variant: Ints
     start: Ints
+
+
+def unattained(problem: Problem, units: Units) -> Bools:
+    """[W] workloads of which a stream has no unit: left out, though others of their streams may have units."""
+    placed = np.bincount(units.stream, minlength=len(problem.streams.shape)) > 0
+    out = np.zeros(len(problem.workloads.weight), np.bool_)
+    out[problem.streams.workload[~placed]] = True
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from placement.gap import relative_gap
 from placement.moves import most_moves
 from placement.pooled_rows import relaxed
 from placement.problem import Problem
-from placement.result import Notary, Settings, Solution, Watch
+from placement.result import Notary, Settings, Solution, Watch, unattained
 from placement.shared import has_shared
 from placement.sharpening import Sharpening
 from placement.whole_rows import may_use
@@ -227,8 +227,7 @@ def sharpen(run: Run) -> None:
 
 
 def take_whole(run: Run, solution: Solution, phase: str) -> None:
-    """Keep a packed plan if it is the best so far; what has no unit is left out."""
-    problem = run.problem
-    out = np.ones(len(problem.workloads.weight), bool)
-    out[problem.streams.workload[solution.units.stream]] = False
-    run.take(solution, float(problem.workloads.weight[out].sum()), phase)
+    """Keep a packed plan if it is the best so far and leaves out no more than it may."""
+    left_out = float(run.problem.workloads.weight[unattained(run.problem, solution.units)].sum())
+    if not run.by_cost or left_out <= run.problem.slack + 1e-9:
+        run.take(solution, left_out, phase)

@@ -29,7 +29,7 @@ from placement.gap import OPTIMAL_GAP
 from placement.moves import most_moves
 from placement.options import too_large
 from placement.problem import Objective, Problem, Purchase
-from placement.result import Result, Settings, Status, Watch
+from placement.result import Result, Settings, Status, Watch, unattained
 from placement.run import Run, certificate_of, is_large, take_whole
 from placement.scarcity import worth
 from placement.searcher import placeable
@@ -248,6 +248,5 @@ def _solve_exactly(run: Run) -> None:
     else:
         run.exact_bound, run.exact_method = found.bound, found.method
     if found.solution is not None:
-        out = np.ones(len(problem.workloads.weight), bool)
-        out[problem.streams.workload[found.solution.units.stream]] = False
+        out = unattained(problem, found.solution.units)
         run.take(found.solution, float(problem.workloads.weight[out].sum()), "exact")

@@ -15,7 +15,7 @@ from placement.complete import complete
 from placement.engines import ENGINES, Processes
 from placement.formulation import cost_usd
 from placement.problem import Flows, Problem
-from placement.result import Result, Settings, Solution, Units
+from placement.result import Result, Settings, Solution, Units, unattained
 from placement.solvers import first_fit, price_guided
 from placement.verify import verify
 from placement.worker import Stopwatch, Unsupported, solve_here
@@ -61,6 +61,39 @@ def test_blocks_hold_what_the_whole_holds(tiny_problem: Build, seed: int, mode: 
         streams.append(block.streams)
     assert same(merge(solution.units, moved, streams), solution.units)
     assert not np.isin(streams[0], streams[1]).any()
+
+
+@given(seed=SEEDS, whole=st.booleans())
+@CHECKED
+def test_blocks_together_leave_out_no_more_than_the_whole_may(tiny_problem: Build, seed: int, whole: bool) -> None:
+    """What two blocks may leave out, and what is left out that neither can take in, are within the slack together."""
+    problem = tiny_problem(seed, clusters=6, workloads=10, sla_floor=0.7)
+    if (solution := packed(problem)) is None:
+        return
+    fewer = without_some(problem, solution, whole)
+    weight = problem.workloads.weight
+    out = unattained(problem, fewer.units)
+    assert weight[out].sum() <= problem.slack
+    allowed, counted = 0.0, np.zeros(len(weight), bool)
+    for pools, share in parts_of(problem, fewer, seed):
+        block = cut(problem, pools, fewer.units, share)
+        allowed += block.problem.slack
+        counted[block.workloads[block.problem.workloads.weight[:-1] > 0]] = True
+    assert allowed + weight[out & ~counted].sum() <= problem.slack + 1e-6
+
+
+def without_some(problem: Problem, solution: Solution, whole: bool) -> Solution:
+    """The solution without the workloads that may go and that the slack covers, or without one stream of each."""
+    gone, left = np.zeros(len(problem.streams.shape), bool), problem.slack
+    left -= float(problem.workloads.weight[unattained(problem, solution.units)].sum())
+    for w in np.flatnonzero(problem.workloads.droppable & ~unattained(problem, solution.units)).tolist():
+        if problem.workloads.weight[w] <= left:
+            left -= float(problem.workloads.weight[w])
+            streams = np.flatnonzero(problem.streams.workload == w)
+            gone[streams if whole else streams[:1]] = True
+    stays = ~gone[solution.units.stream]
+    units = Units(*(getattr(solution.units, f.name)[stays] for f in fields(Units)))
+    return replace(solution, units=units)
 
 
 @given(seed=SEEDS)
