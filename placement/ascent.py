@@ -7,13 +7,17 @@ pool's prices turn (Beck and Teboulle, "A fast iterative shrinkage-thresholding 
 Sciences 2, 2009; O'Donoghue and Candes, "Adaptive restart for accelerated gradient schemes", Foundations of
 Computational Mathematics 15, 2015). Warmth falls as prices settle. Whatever the prices, `placement.bound` turns them
 into a proven bound in float64.
+
+Where there are very many streams each block asks only a sample of them, large ones more often and each as many times as
+it stands for (`placement.sample`). Bounds are proven over all streams, block by block; all are asked once more for what
+a search starts from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -22,18 +26,23 @@ from placement.bound import Choices, Pricer, Prices, may_drop
 from placement.bounding import fluid_rent
 from placement.certificate import Certificate
 from placement.evidence import no_prices, of_pools
-from placement.menu import NEVER, Answer, Bar, Singles
+from placement.menu import NEVER, Answer, Bar, Menu, Singles
 from placement.needs import has_spot
 from placement.payment import make_purse
 from placement.problem import Floats, Ints, Problem
 from placement.rents import settle, supply
 from placement.result import Units
+from placement.sample import chances, sizes
 from placement.searcher import Searcher
 from placement.shortlist import Shortlist, shortlist
 from placement.weights import WeightFinder, stack
 
-_BLOCK = 40
-"""Iterations between two bounds."""
+_BLOCK, _SAMPLED_BLOCK = 40, 25
+"""Iterations between two bounds, and where streams are sampled."""
+_SAMPLE, _MANY = 12_000, 3
+"""Streams of a sample, and how many times as many there must be at least."""
+_TOGETHER = 8192
+"""Streams of a sampled problem that are asked at once what they take at the end."""
 _WARM, _COOL, _COLD = 0.08, 0.7, 0.004
 """Warmth of the first block, how it falls from block to block, and its least."""
 _STEP = 0.25
@@ -46,15 +55,20 @@ _SETTLED = 0.02
 """Warmth from which prices can guide a search."""
 _DONE = 3e-4
 
+_Taken = tuple[Ints, Units, Floats]
+"""Rows, units and shares of what streams take part of, [n] each."""
+
 
 class Ascent:
     """The best bound of a `min_cost` problem and the prices that prove it; `advance` raises it, block by block.
 
     `weights` are the packing weights by pool, `threads` how many cores may work; `menu` and `shares` (a fraction of
-    each of its units) what the streams take at `prices`. `stopped` is asked between iterations.
+    each of its units) what the streams take at `prices`, those of the `sample` of about so many that is drawn for every
+    block of a problem with many times as many. `stopped` is asked between iterations.
     """
 
-    def __init__(self, problem: Problem, seed: int, stopped: Callable[[], bool], threads: int = 1) -> None:
+    def __init__(self, problem: Problem, seed: int, stopped: Callable[[], bool], threads: int = 1,
+                 sample: int = _SAMPLE) -> None:
         self._problem, self._stopped, self.threads = problem, stopped, threads
         self._rng = np.random.default_rng(seed)
         self.pricer, self._bar = Pricer(problem), Bar(problem)
@@ -79,10 +93,24 @@ class Ascent:
         self._proof: _Proof | None = None
         self.prices: Prices
         self.choices: Choices
+        many = len(problem.streams.shape) >= _MANY * sample
+        plain = fluid_rent(problem)
+        self._chance = chances(sizes(problem, plain), sample) if many else None
+        self._taken_by_all: tuple[int, _Taken] | None = None
+        self._plain = self._bar.places.narrow(plain)
         with ThreadPoolExecutor(threads) as executor:
-            self._always = self._bar.units(self._bar.places.narrow(fluid_rent(problem)), *_ALWAYS, executor)
+            self._always = self._usual_units(executor)
         self.menu = self._bar.menu(self._always)
         self.shares, self.starts = np.zeros(len(self.menu.variant)), np.zeros(len(self.menu.variant), np.int64)
+
+    def _usual_units(self, executor: Executor) -> Ints:
+        """What is always on the menu, by plain machine prices: of all streams, or of a new sample."""
+        drawn = None
+        if self._chance is not None:
+            drawn = np.flatnonzero(self._rng.random(len(self._chance)) < self._chance)
+            self._bar.times = np.zeros(len(self._chance))
+            self._bar.times[drawn] = 1 / self._chance[drawn]
+        return self._bar.units(self._plain, *_ALWAYS, executor, drawn)
 
     def _usual_usd(self) -> Floats:
         """[P, T]: what one more machine usually costs in a slot."""
@@ -111,7 +139,7 @@ class Ascent:
     def advance(self) -> None:
         """One block of iterations, then its bound, new weights and a new menu."""
         with ThreadPoolExecutor(self.threads) as executor:
-            for _ in range(_BLOCK):
+            for _ in range(_BLOCK if self._chance is None else _SAMPLED_BLOCK):
                 if self._stopped():
                     break
                 self._iterate(executor)
@@ -133,22 +161,37 @@ class Ascent:
 
     def shortlist(self) -> Shortlist:
         """The units worth trying at the prices of now, and those that streams take part of."""
-        row, units, _ = self._taken()
+        row, units, _ = self._taken_in_all()
         used = np.column_stack([row, units.candidate, units.variant, units.start])
         return shortlist(self._problem, self.prices, self.choices, used, _LISTED)
 
     def start(self) -> Callable[[Searcher, np.random.Generator], None]:
         """A way to start a search from the fractions of now; its units are on the `shortlist` of now."""
-        _, units, share = self._taken()
+        _, units, share = self._taken_in_all()
         return lambda searcher, rng: searcher.draw(units, share, rng)
 
-    def _taken(self) -> tuple[Ints, Units, Floats]:
+    def _taken(self, menu: Menu, shares: Floats, starts: Ints) -> _Taken:
         """Rows, units and shares [n] of what streams take part of."""
-        menu, taken = self.menu, np.flatnonzero(self.shares > _TAKEN)
+        taken = np.flatnonzero(shares > _TAKEN)
         row = np.repeat(np.arange(len(menu.copies)), np.diff(menu.unit_first))[taken]
         stream, variant = self.choices.stream[row], menu.variant[taken]
-        units = Units(stream, np.zeros(len(taken), np.int64), menu.candidate[taken], variant, self.starts[taken])
-        return row, units, self.shares[taken]
+        units = Units(stream, np.zeros(len(taken), np.int64), menu.candidate[taken], variant, starts[taken])
+        return row, units, shares[taken]
+
+    def _taken_in_all(self) -> _Taken:
+        """The same of all streams, also of those that are not in the sample; they are asked some at a time."""
+        if self._chance is None:
+            return self._taken(self.menu, self.shares, self.starts)
+        if self._taken_by_all is None or self._taken_by_all[0] != self.blocks:
+            price, found, streams = self._bar.places.narrow(self.prices.replica_usd), [], len(self._chance)
+            with ThreadPoolExecutor(self.threads) as executor:
+                for first in range(0, streams, _TOGETHER):
+                    some = np.arange(first, min(first + _TOGETHER, streams))
+                    menu = self._bar.menu(self._bar.units(price, *_NOW, executor, some))
+                    answer = self._bar.answer(menu, price, self.warmth, executor, self.threads)
+                    found.append(self._taken(menu, answer.share, answer.start))
+            self._taken_by_all = self.blocks, _joined(found)
+        return self._taken_by_all[1]
 
     # ---------------------------------------------------------------- iterations
 
@@ -207,7 +250,7 @@ class Ascent:
         workloads = self._problem.workloads
         never = np.full(len(workloads.weight), np.inf)
         prices = Prices(replica, firm, spot, 1.0, never, 0.0)
-        choices = self.pricer.cheapest(prices)
+        choices = self.pricer.cheapest(prices, threads=self.threads)
         rate = _drop_rate(self._problem, choices.best)
         drop = np.where(may_drop(self._problem), rate * workloads.weight, np.inf)
         prices = Prices(replica, firm, spot, 1.0, drop, -rate * self._problem.slack)
@@ -229,11 +272,16 @@ class Ascent:
         return replica, spot + self._z.sum(axis=1), spot
 
     def _new_menu(self, price: Singles, executor: ThreadPoolExecutor) -> None:
-        row, units, share = self._taken()
-        used = np.stack([row, units.candidate, units.variant])
-        now = self._bar.units(price, *_NOW, executor)
+        row, units, share = self._taken(self.menu, self.shares, self.starts)
+        drawn = None
+        if self._chance is not None:
+            self._always = self._usual_units(executor)
+            drawn = np.flatnonzero(self._bar.times)
+        kept = self._bar.times[units.stream] > 0
+        used = np.stack([row[kept], units.candidate[kept], units.variant[kept]])
+        now = self._bar.units(price, *_NOW, executor, drawn)
         self.menu = self._bar.menu(np.concatenate([self._always, used, now], axis=1))
-        self._carry_shares(used, units.start, share)
+        self._carry_shares(used, units.start[kept], share[kept])
 
     def _carry_shares(self, used: Ints, start: Ints, share: Floats) -> None:
         """What streams take, on the new menu."""
@@ -306,6 +354,13 @@ class Ascent:
         for p, vectors in enumerate(self.weights):
             legal = self._bar.places.legal[p]
             self._weights[p, : len(vectors), : len(legal)] = stack(vectors, shapes)[:, legal]
+
+
+def _joined(parts: list[_Taken]) -> _Taken:
+    """Rows, units and shares of several groups of streams."""
+    rows, units, shares = zip(*parts, strict=True)
+    columns = (np.concatenate([getattr(one, column.name) for one in units]) for column in fields(Units))
+    return np.concatenate(rows), Units(*columns), np.concatenate(shares)
 
 
 @dataclass(frozen=True, slots=True)

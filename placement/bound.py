@@ -15,6 +15,7 @@ float64.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ from placement.jit import jit, read_only
 from placement.levels import pool_levels
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.shared_bound import FREE, SharedPrices, priced
+
+_TURNS = 8
+"""Parts of the rows that each of several threads prices, so that none waits long for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,11 @@ def may_drop(problem: Problem) -> Bools:
 
 
 class Tables(NamedTuple):
-    """The problem's tables as kernels take them; arrays as in `placement.problem`.
+    """The problem's tables as kernels take them; arrays as in `placement.problem`, and no copies of the long ones.
 
     `kind` [S] is 1 for preemptible streams. Rows q of a stream and a number of copies: `q_stream` [Q], `q_copies` [Q];
-    the variants of row q are `q_variant[q]:q_variant[q + 1]`. `most` and `peak`: see `most_replicas` and `peaks`.
+    the variants of row q are `q_variant[q]:q_variant[q + 1]`. `most` [2, C, P] and `peak` [V]: see `most_replicas` and
+    `peaks`.
     """
 
     shape: Ints
@@ -182,6 +187,7 @@ def cheapest_by_domain(
     `at` [D, 3] receives candidate, variant and start, `sums` [T + 1] is working memory.
     """
     s, k = table.q_stream[q], table.q_copies[q]
+    kind, shape = table.kind[s], table.shape[s]
     cheapest = np.full(len(at), np.inf)
     for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
         if k == 1 and not table.single[n]:
@@ -192,9 +198,9 @@ def cheapest_by_domain(
         if must[d] < 0 or fixed >= cheapest[d]:
             continue
         for u in range(table.q_variant[q], table.q_variant[q + 1]):
-            if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[n]:
+            if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[kind, shape, p]:
                 continue
-            paid, first = rent(table, u, replica_usd[table.kind[s], table.shape[s], p], sums)
+            paid, first = rent(table, u, replica_usd[kind, shape, p], sums)
             if fixed + paid < cheapest[d]:
                 cheapest[d] = fixed + paid
                 at[d, 0], at[d, 1], at[d, 2] = n, u, first
@@ -218,14 +224,16 @@ def _rank(cheapest: Floats, must: Ints, copies: int) -> tuple[Ints, bool]:
 
 @jit
 def _price_rows(
-    table: Tables, replica_usd: Floats, cost_scale: float, allowed: Bools, must: Ints, q_first: Ints, cost: Floats,
-    unit_cost: Floats, candidate: Ints, variant: Ints, start: Ints,
+    table: Tables, replica_usd: Floats, cost_scale: float, allowed: Bools, must: Ints, begin: int, end: int,
+    q_first: Ints, cost: Floats, unit_cost: Floats, candidate: Ints, variant: Ints, start: Ints,
 ) -> None:  # fmt: skip
-    """Fill the arrays of `Choices`, which come with costs infinite and candidates -1; `must` as `Fixed.domains`."""
+    """Fill rows `begin` to `end` of `Choices`, which come with costs infinite and candidates -1; `must` as
+    `Fixed.domains`.
+    """
     domains = must.shape[1]
     at = np.empty((domains, 3), np.int64)
     sums = np.empty(replica_usd.shape[3] + 1)
-    for q in range(len(table.q_stream)):
+    for q in range(begin, end):
         if not allowed[q]:
             continue
         k, first = table.q_copies[q], q_first[q]
@@ -267,7 +275,7 @@ class Pricer:
         self._tables = tables(problem)
         self._first = np.append(0, np.cumsum(self._tables.q_copies + 1)).astype(np.int64)
 
-    def cheapest(self, prices: Prices, fixed: Fixed | None = None) -> Choices:
+    def cheapest(self, prices: Prices, fixed: Fixed | None = None, threads: int = 1) -> Choices:
         """The cheapest choice of every stream and number of copies at `prices`, within what is `fixed`."""
         table, first = self._tables, self._first
         fixed = fixed or free(self._problem)
@@ -276,10 +284,14 @@ class Pricer:
         allowed = fixed.copies[table.q_stream, table.q_copies]
         cost, unit_cost = np.full(len(table.q_stream), np.inf), np.full(int(first[-1]), np.inf)
         candidate, variant, start = (np.full(int(first[-1]), -1, np.int64) for _ in range(3))
-        _price_rows(
-            table, prices.replica_usd, prices.cost_scale, allowed, fixed.domains, first, cost, unit_cost, candidate,
-            variant, start,
-        )  # fmt: skip
+
+        def price(begin: int, end: int) -> None:
+            _price_rows(table, prices.replica_usd, prices.cost_scale, allowed, fixed.domains, begin, end, first, cost,
+                        unit_cost, candidate, variant, start)
+
+        ends = np.linspace(0, len(cost), threads * _TURNS + 1 if threads > 1 else 2).astype(int).tolist()
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(price, ends[:-1], ends[1:]))
         best = np.full(len(self._problem.streams.shape), np.inf)
         np.minimum.at(best, table.q_stream, cost)
         return Choices(table.q_stream, table.q_copies, first, cost, unit_cost, candidate, variant, start, best)
@@ -393,20 +405,18 @@ def peaks(problem: Problem) -> Ints:
 
 
 def most_replicas(problem: Problem) -> Ints:
-    """For each candidate [N] the most replicas its pool can ever hold, were it empty: machines x what one holds.
+    """The most replicas [2, C, P] by kind and shape that each pool can ever hold: machines x what one holds.
 
     A copy that needs more can never be there, though a fraction of it could: leaving such choices out lifts the bound.
     """
-    offers, pools, c = problem.offers, problem.pools, problem.candidates
+    offers, pools = problem.offers, problem.pools
     firm, every = np.zeros((2, len(pools.cluster)), np.int64)
     most = offers.max_machines.max(axis=1, initial=0).astype(np.int64)
     np.add.at(every, offers.pool, most)
     np.add.at(firm, offers.pool, np.where(offers.purchase != Purchase.SPOT, most, 0))
     limit = pools.max_machines.max(axis=1, initial=0).astype(np.int64)
-    shape = problem.streams.shape[c.stream]
     with np.errstate(divide="ignore", invalid="ignore"):
         fit = np.where(problem.shapes[:, None, :] > 0, (pools.room + TOLERANCE) / problem.shapes[:, None, :], np.inf)
     fit = np.floor(np.minimum(fit.min(axis=2), 1e9)).astype(np.int64)
-    machines = np.where(problem.streams.preemptible[c.stream], every[c.pool], firm[c.pool])
-    held: Ints = fit[shape, c.pool] * np.minimum(limit[c.pool], machines)
+    held: Ints = fit * np.minimum(limit, np.stack([firm, every]))[:, None]
     return held

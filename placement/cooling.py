@@ -28,6 +28,7 @@ from placement.result import Solution, Units
 from placement.run import Run, raise_bound
 from placement.searcher import Searcher
 from placement.shared import has_shared
+from placement.shortlist import Shortlist
 from placement.steering import Steering
 from placement.teaching import Teacher
 
@@ -133,12 +134,12 @@ def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
     return run.take(solution, left_out, phase) or searcher.save(cost_usd(run.problem, solution))
 
 
-def new_thread(run: Run, seed: int) -> Thread:
-    """A search over the units that the bound's prices find worth trying."""
+def new_thread(run: Run, seed: int, units: Shortlist | None = None) -> Thread:
+    """A search over the units that the bound's prices find worth trying, which are `units` if listed already."""
     bounding, problem = run.bounding, run.problem
     weights = [list(vectors) for vectors in bounding.weights]
     packings = Packings(problem, Effort.ORDERS if run.large else Effort.SEARCH)
-    searcher = Searcher(problem, bounding.shortlist(), weights, drop_usd(run))
+    searcher = Searcher(problem, bounding.shortlist() if units is None else units, weights, drop_usd(run))
     teacher = Teacher(problem, searcher, weights, bounding.legal, packings, large=run.large)
     rng = np.random.default_rng(seed)
     prices = bounding.prices
@@ -170,7 +171,8 @@ def search(run: Run) -> None:
     count = max(1, settings.threads)
     if isinstance(run.bounding, Ascent):
         run.bounding.threads = 1  # from here on beside searches
-    threads = [new_thread(run, settings.seed * 1000 + i) for i in range(count)]
+    units = run.bounding.shortlist()  # long where a problem is large: all threads read the same
+    threads = [new_thread(run, settings.seed * 1000 + i, units) for i in range(count)]
     cooling = 0
     with ThreadPoolExecutor(count) as pool:
         while not run.stopped() and not run.closed and not run.proven_infeasible:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from placement.bound import Tables, tables
 from placement.jit import fast_jit
-from placement.problem import Floats, Ints, Problem
+from placement.problem import Counts, Floats, Ints, Problem
 
 Singles = NDArray[np.float32]
 
@@ -83,13 +83,13 @@ class Locals:
 
 
 @fast_jit
-def _price(table: Tables, rows: Singles, variant: int, price: Singles, sums: Floats) -> tuple[float, int]:
+def _price(table: Tables, rows: Counts, variant: int, price: Singles, sums: Floats) -> tuple[float, int]:
     """Cheapest rent of one copy at `price` [T] per replica, and its start; `sums` [T + 1] is working memory."""
     row = table.row[variant]
     if row >= 0:
         steady = np.float32(0.0)
         for t in range(len(price)):
-            steady += rows[row, t] * price[t]
+            steady += np.float32(rows[row, t]) * price[t]
         return float(steady), 0
     sums[0] = 0.0
     for t in range(len(price)):
@@ -125,7 +125,7 @@ def _cheapest(cost: Floats, copies: int) -> tuple[float, float]:
 
 @fast_jit
 def _list_units(
-    table: Tables, rows: Singles, place: Ints, price: Singles, streams: Ints, row_first: Ints, factor: float,
+    table: Tables, rows: Counts, place: Ints, price: Singles, streams: Ints, row_first: Ints, factor: float,
     row_factor: float, found: Ints,
 ) -> int:  # fmt: skip
     """Units of some streams into `found` [n, 3] (row, candidate, variant); returns how many.
@@ -138,6 +138,7 @@ def _list_units(
     count = 0
     for s in streams:
         first, end = table.candidate_first[s], table.candidate_first[s + 1]
+        most_there = table.most[table.kind[s], table.shape[s]]
         cost, variant, best = np.empty(end - first), np.empty(end - first, np.int64), NEVER
         for q in range(row_first[s], row_first[s + 1]):
             copies = table.q_copies[q]
@@ -148,7 +149,7 @@ def _list_units(
                     continue
                 p = table.pool[n]
                 for v in range(table.q_variant[q], table.q_variant[q + 1]):
-                    if table.speed[v] != table.candidate_speed[n] or table.peak[v] > table.most[n]:
+                    if table.speed[v] != table.candidate_speed[n] or table.peak[v] > most_there[p]:
                         continue
                     usd, _ = _price(table, rows, v, price[table.kind[s], p, place[p, table.shape[s]]], sums)
                     usd += table.cost_usd[n] + table.user_usd[n] / copies
@@ -168,27 +169,36 @@ def _list_units(
 
 
 class Bar:
-    """Makes menus for one problem, and asks its streams what they would take."""
+    """Makes menus for one problem, and asks its streams what they would take.
+
+    Streams without units on a menu take nothing; the loads of stream s count `times[s]` times, for those like it.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.table, self.places = tables(problem), Locals(problem)
-        self._rows = np.ascontiguousarray(problem.variants.rows, np.float32)
+        self._rows = self.table.rows
         streams = np.arange(len(problem.streams.shape) + 1)
         self._row_first = np.searchsorted(self.table.q_stream, streams).astype(np.int64)
+        self.times = np.ones(len(streams) - 1)
 
-    def units(self, price: Singles, factor: float, row_factor: float, pool: Executor) -> Ints:
-        """Rows, candidates, variants [3, n] of units within the factors (see `_list_units`) at `price` [2, P, L, T]."""
+    def units(self, price: Singles, factor: float, row_factor: float, pool: Executor,
+              wanted: Ints | None = None) -> Ints:
+        """Rows, candidates, variants [3, n] of units within the factors (see `_list_units`) at `price` [2, P, L, T].
+
+        Those of the streams `wanted` [k], in rising order; None: of all.
+        """
         table, count = self.table, len(self._row_first) - 1
+        wanted = np.arange(count) if wanted is None else wanted
         many = np.diff(table.candidate_first) * np.diff(self._row_first)
 
         def some(first: int) -> Ints:
-            streams = np.arange(first, min(first + _CHUNK, count))
+            streams = wanted[first : first + _CHUNK]
             found = np.empty((int(many[streams].sum()), 3), np.int64)
             kept = _list_units(table, self._rows, self.places.place, price, streams, self._row_first, factor,
                                row_factor, found)
             return found[:kept].astype(np.int32)
 
-        parts = list(pool.map(some, range(0, count, _CHUNK)))
+        parts = list(pool.map(some, range(0, len(wanted), _CHUNK)))
         return np.concatenate(parts).T.astype(np.int64) if parts else np.zeros((3, 0), np.int64)
 
     def menu(self, units: Ints) -> Menu:
@@ -214,7 +224,7 @@ class Bar:
 
         def part(first: int, end: int) -> Singles:
             load = np.zeros(price.shape, np.float32)
-            _answer(self.table, menu, self._rows, price, warmth, first, end, load, best, share, start)
+            _answer(self.table, menu, self._rows, price, self.times, warmth, first, end, load, best, share, start)
             return load
 
         loads = list(pool.map(part, ends[:-1], ends[1:]))
@@ -236,8 +246,8 @@ class Answer(NamedTuple):
 
 @fast_jit
 def _answer(
-    table: Tables, menu: Menu, rows: Singles, price: Singles, warmth: float, first: int, end: int, load: Singles,
-    best: Floats, share: Floats, start: Ints,
+    table: Tables, menu: Menu, rows: Counts, price: Singles, times: Floats, warmth: float, first: int, end: int,
+    load: Singles, best: Floats, share: Floats, start: Ints,
 ) -> None:  # fmt: skip
     """Fill an `Answer` for streams `first` to `end`."""
     sums, by_cluster = np.empty(price.shape[3] + 1), np.empty(table.pool_domain.max() + 1)
@@ -269,16 +279,17 @@ def _answer(
         _spread(menu, a, b, base, row_usd, unit_usd, least, heat, by_cluster, at, share)
         for u in range(base, menu.unit_first[b]):
             if share[u] >= _NEGLIGIBLE:
-                _add(table, rows, menu.variant[u], start[u], share[u], load[menu.kind[u], menu.pool[u], menu.shape[u]])
+                _add(table, rows, menu.variant[u], start[u], times[s] * share[u],
+                     load[menu.kind[u], menu.pool[u], menu.shape[u]])
 
 
 @fast_jit
-def _add(table: Tables, rows: Singles, variant: int, start: int, share: float, load: Singles) -> None:
+def _add(table: Tables, rows: Counts, variant: int, start: int, share: float, load: Singles) -> None:
     """Add a fraction of a unit's replicas to `load` [T]."""
     row, part = table.row[variant], np.float32(share)
     if row >= 0:
         for t in range(len(load)):
-            load[t] += part * rows[row, t]
+            load[t] += part * np.float32(rows[row, t])
         return
     level = part * np.float32(table.level[variant])
     for k in range(table.runs[variant]):

@@ -102,7 +102,7 @@ def sites(problem: Problem, prices: Prices, keep: Bools) -> Iterator[tuple[int, 
         whole = parts.whole_usd[rows]
         shared = c.cost_usd[rows] - whole + c.user_usd[rows]
         yield x, Sites(rows, by_speed[c.speed[rows]], price, prices.cost_scale * shared, prices.cost_scale * whole,
-                       most[rows])
+                       most[int(streams.preemptible[s]), streams.shape[s], c.pool[rows]])
 
 
 def price_layer(at: Sites, load: Floats, taken: Floats) -> Floats:

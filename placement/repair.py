@@ -229,6 +229,8 @@ class _Repair:
         """Work of lower priority makes place for streams without any; what then finds no place itself is shed."""
         missing = self._missing()
         missing = missing[~self.hopeless[missing]]
+        if not len(missing) or np.ptp(self.asked.priority) == 0:  # nobody is of lower priority
+            return
         priority = self.asked.priority[self.problem.streams.workload[missing]]
         for stream in missing[np.argsort(-priority, kind="stable")].tolist():
             self._shed_for(stream)

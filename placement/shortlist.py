@@ -96,13 +96,14 @@ def _cheapest_units(
     for i in range(len(wanted)):
         q = wanted[i]
         s, k = table.q_stream[q], table.q_copies[q]
+        most_there = table.most[table.kind[s], table.shape[s]]
         for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
             if k == 1 and not table.single[n]:
                 continue
             price = replica_usd[table.kind[s], table.shape[s], table.pool[n]]
             fixed = cost_scale * (table.cost_usd[n] + table.user_usd[n] / k)
             for u in range(table.q_variant[q], table.q_variant[q + 1]):
-                if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[n]:
+                if table.speed[u] != table.candidate_speed[n] or table.peak[u] > most_there[table.pool[n]]:
                     continue
                 starts = _cheapest_starts(table, n, u, fixed, price, sums, start_costs, start_units)
                 for j in range(starts):

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from placement.ascent import Ascent
 from placement.bounding import Bounding, fluid_rent
+from placement.checks.reprove import reprove
 from placement.menu import Bar
 from placement.needs import has_spot, unit_needs
 from placement.payment import make_purse
 from placement.problem import Problem
 from placement.rents import settle, supply
 from placement.result import Settings, Solution, Units
+from placement.sample import chances
 from placement.searcher import Searcher, placeable
 from placement.solvers import brute
 
@@ -54,6 +56,33 @@ def test_no_plan_is_cheaper_than_the_bound(tiny_problem: TinyProblem, seed: int)
     best = brute.solve(problem, Settings(), Quiet())
     if best.solution is not None:
         assert climbed(problem, 2).bound <= best.bound + 1e-6 * max(1.0, best.bound)
+
+
+@given(seed=SEEDS, sample=st.integers(1, 3))
+@CHECKED
+def test_a_bound_by_samples_holds_for_all_streams(tiny_problem: TinyProblem, seed: int, sample: int) -> None:
+    """Where only a sample makes the prices, they prove the bound over all streams, and a start has units of all."""
+    problem = tiny_problem(seed, mode="min_cost", workloads=9)
+    ascent = Ascent(problem, 0, lambda: False, sample=sample)
+    for _ in range(3):
+        ascent.advance()
+    assert ascent._chance is not None
+    if np.isfinite(ascent.bound):
+        assert reprove(problem, ascent.certificate()).bound == pytest.approx(ascent.bound, rel=1e-9, abs=1e-6)
+    listed = np.diff(ascent.shortlist().stream_first) > 0
+    assert (listed == np.isfinite(ascent.choices.best)).all()
+
+
+def test_a_sample_stands_for_all_streams() -> None:
+    """Samples have about the size asked for, large streams are always in, and sums over them are right on average."""
+    rng = np.random.default_rng(0)
+    size = rng.lognormal(0.0, 2.0, 5000)
+    chance = chances(size, 600)
+    assert chance.sum() == pytest.approx(600, rel=0.01)
+    assert (chance[np.argsort(-size)[:100]] == 1.0).all()
+    sums = [(size / chance)[rng.random(5000) < chance].sum() for _ in range(50)]
+    assert np.mean(sums) == pytest.approx(size.sum(), rel=0.02)
+    assert np.std(sums) < 0.05 * size.sum()
 
 
 @given(seed=SEEDS)

@@ -190,8 +190,10 @@ def test_no_plan_puts_more_on_a_pool_than_it_holds(tiny_problem: TinyProblem, se
     found = best(problem).solution
     if found is None:
         return
-    most, v = most_replicas(problem), problem.variants
+    most, v, s = most_replicas(problem), problem.variants, problem.streams
     for candidate, variant in zip(found.units.candidate, found.units.variant, strict=True):
         row = int(v.row[variant])
         peak = int(v.rows[row].max()) if row >= 0 else int(v.level[variant])
-        assert peak <= most[candidate]
+        stream = problem.candidates.stream[candidate]
+        kind, shape = int(s.preemptible[stream]), s.shape[stream]
+        assert peak <= most[kind, shape, problem.candidates.pool[candidate]]
