@@ -124,13 +124,14 @@ class ApartPricer(Pricer):
                     found[c.pool[n], q] = v.rows[v.row[u]] if v.row[u] >= 0 else v.level[u]
         return found
 
-    def cheapest(self, prices: Prices, fixed: Fixed | None = None) -> Choices:
+    def cheapest(self, prices: Prices, fixed: Fixed | None = None, threads: int = 1) -> Choices:
         """As `Pricer.cheapest`, at prices by shape or by row of `Choices`."""
         if prices.replica_usd.shape[1] != len(self.stream):
-            return super().cheapest(prices, fixed)
+            return super().cheapest(prices, fixed, threads)
         fixed = fixed or free(self._problem)
         never = None if fixed.never is None else fixed.never[self._candidate]
-        found = self._apart.cheapest(prices, Fixed(fixed.copies[self.stream], fixed.domains[self.stream], never))
+        apart = Fixed(fixed.copies[self.stream], fixed.domains[self.stream], never)
+        found = self._apart.cheapest(prices, apart, threads)
         best = np.full(len(self._streams.shape), np.inf)
         np.minimum.at(best, self.stream, found.cost)
         candidate = np.where(found.candidate >= 0, self._candidate[found.candidate], -1)
