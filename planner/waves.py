@@ -170,7 +170,11 @@ def wave_faults(plan: Plan, formulation: Formulation) -> Iterator[str]:
     state, problem = where_before(plan), formulation.problem
     for wave in plan.waves:
         before, state, wrong = state, *_applied(state, wave)
-        standing, arriving = (by_stream(_standing(plan, where, formulation)) for where in (before, state))
+        try:
+            standing, arriving = (by_stream(_standing(plan, where, formulation)) for where in (before, state))
+        except ValueError:  # what formulation does not offer cannot be read
+            yield from (*wrong, f"wave {wave.wave}: gives work a number of copies that it has neither before nor after")
+            return
         units = meanwhile(standing, {} if wave.stops else arriving)
         solution = Solution(units, machines_for(problem, units))
         yield from wrong
