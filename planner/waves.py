@@ -167,7 +167,7 @@ def wave_faults(plan: Plan, formulation: Formulation) -> Iterator[str]:
 
     `formulation` offers every number of copies that the plan has, or had before.
     """
-    state, problem = where_before(plan), formulation.problem
+    state, problem, final = where_before(plan), formulation.problem, where_of(plan)
     for wave in plan.waves:
         before, state, wrong = state, *_applied(state, wave)
         try:
@@ -178,9 +178,11 @@ def wave_faults(plan: Plan, formulation: Formulation) -> Iterator[str]:
         units = meanwhile(standing, {} if wave.stops else arriving)
         solution = Solution(units, machines_for(problem, units))
         yield from wrong
+        for name in sorted({key[0] for key in before if key in final and key not in state} if not wave.stops else ()):
+            yield f"wave {wave.wave}: {name} stops, and the wave does not say so"
         for violation in verify_room(problem, solution)[:1]:
             yield f"wave {wave.wave}: {in_words(violation.sentence, formulation, solution)}"
-    if plan.waves and state != where_of(plan):
+    if plan.waves and state != final:
         yield "waves do not lead to the plan's assignments"
 
 
