@@ -31,7 +31,7 @@ _KNOWN = ("slots", "objective", "shapes", "clusters", "pools", "offers", "worklo
 _FIRST_STEPS, _LONGER = 300, 5
 """Moves a stream in the first cooling, and how many times as many in each later one."""
 _COOLINGS = 3
-_HEATS, _NEAR = (0.5, 0.25, 1.0, 0.125), (1.0, 0.7)
+_HEATS, _NEAR = (0.5, 0.25, 1.0, 0.125), (1.0, 0.5)
 """Shares of the usual heat tried by short coolings side by side, and of the best so far that longer ones take."""
 _LAST = 2
 """Coolings, one after the other, that share what time is left, where it is to be filled."""
@@ -188,7 +188,8 @@ class _Run:
                 self.heat *= 1.0 if self.best is not None else _HOTTER
             for last in range(_LAST if self.settings.thorough else 0):
                 left_s = (self.end - _RESERVE_S - time.monotonic()) / (_LAST - last)
-                self._side_by_side(pool, [(self.heat, steps, left_s)] * threads, _COOLINGS + last)
+                heats = [self.heat * _NEAR[thread % len(_NEAR)] for thread in range(threads)]
+                self._side_by_side(pool, [(heat, steps, left_s) for heat in heats], _COOLINGS + last)
 
     def _side_by_side(self, pool: ThreadPoolExecutor, plans: list[tuple[float, int, float | None]],
                       cooling: int) -> None:
