@@ -188,8 +188,8 @@ class _Run:
                 self.heat *= 1.0 if self.best is not None else _HOTTER
             for last in range(_LAST if self.settings.thorough else 0):
                 left_s = (self.end - _RESERVE_S - time.monotonic()) / (_LAST - last)
-                heats = [self.heat * _NEAR[thread % len(_NEAR)] for thread in range(threads)]
-                self._side_by_side(pool, [(heat, steps, left_s) for heat in heats], _COOLINGS + last)
+                plans = [(self.heat * _NEAR[thread % len(_NEAR)], steps, left_s) for thread in range(threads)]
+                self._side_by_side(pool, plans, _COOLINGS + last)
 
     def _side_by_side(self, pool: ThreadPoolExecutor, plans: list[tuple[float, int, float | None]],
                       cooling: int) -> None:
