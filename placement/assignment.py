@@ -9,6 +9,7 @@ annealing guided by them (`placement.assignment_search`) finds the plan.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
@@ -191,7 +192,7 @@ class _Run:
                 plans = [(self.heat * _NEAR[thread % len(_NEAR)], steps, left_s) for thread in range(threads)]
                 self._side_by_side(pool, plans, _COOLINGS + last)
 
-    def _side_by_side(self, pool: ThreadPoolExecutor, plans: list[tuple[float, int, float | None]],
+    def _side_by_side(self, pool: ThreadPoolExecutor, plans: Sequence[tuple[float, int, float | None]],
                       cooling: int) -> None:
         """Run coolings of (heat, moves, seconds if the clock decides), and keep the best assignment and its heat."""
         if self.stopped():
