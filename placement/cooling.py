@@ -20,7 +20,8 @@ from placement.descent import descend
 from placement.formulation import cost_usd
 from placement.making_room import complete_harder, complete_most
 from placement.needs import pool_loads
-from placement.packing import Effort
+from placement.packing import Effort, Packer
+from placement.payment import OVER_USD
 from placement.pooled_teaching import PooledTeacher
 from placement.problem import Floats
 from placement.quick import quick_plan
@@ -50,16 +51,17 @@ _QUICK_PASSES, _NEAR_PASSES = 2, 2
 """Passes over the first plan of a large problem, and over one that a search has made."""
 _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
-_COOL_SHARE = 0.88
-"""Share of the time left in which a large problem's search cools, with the clock."""
-_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((0.7, 0.4),)
+_LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((1.0, 0.4),)
 """Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
+_OVER_USD, _SHARPER = 300.0, 2.0
+"""What a machine and slot over a limit costs in the first try to settle, and by how much more in each that follows: a
+high price at once drives out large work where it is enough that little work moves."""
 _SETTLES, _LUKEWARM = 24, 0.01
 """Times that a large problem's plan is mended until it packs, and how hot that is done."""
-_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE = 0.015, 0.006, 0.12
-"""Shares of the time that mending takes the first time and again, and all tries."""
+_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE = 0.015, 0.006, 0.12, 0.06
+"""Shares of the time that mending takes the first time and again, and all tries; and what is kept for the last ones."""
 _TRIES_SIZE, _TRIES = 1e6, (20, 5000)
 """Moves tried on sample paths: this many over paths x slots, within these limits."""
 
@@ -104,10 +106,10 @@ class Thread:
             self.searcher.price(self.steering.priced)
 
 
-def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
+def offer(run: Run, thread: Thread, packings: Packings, phase: str, *, squeeze: bool = True) -> bool:
     """Pack the plan of the thread's search; keep and report it when it is complete and the best so far.
 
-    Where room or money lacks the searcher is told to do with less, and the answer is False.
+    Where room or money lacks the searcher is told to do with less (`squeeze`), and the answer is False.
     """
     searcher = thread.searcher
     if searcher.missing:
@@ -127,7 +129,7 @@ def offer(run: Run, thread: Thread, packings: Packings, phase: str) -> bool:
         if solution.passing is not None and thread.steering is not None:
             thread.steering.press(solution.passing)
             searcher.price(thread.steering.priced)
-        if solution.passing is None or solution.lacking.sum() <= _FEW:
+        if squeeze and (solution.passing is None or solution.lacking.sum() <= _FEW):
             more = solution.lacking // 2 + 1 if run.large else 0  # room lacks elsewhere as soon as it is found here
             searcher.squeeze(solution.pool, solution.slot, solution.lacking + more)
         return False
@@ -222,14 +224,15 @@ def _cool_large(run: Run, thread: Thread) -> None:
     """Cool with the clock, twice: packing the first plan teaches the search, and the second begins less hot."""
     if run.best.solution is None:
         first_plan(run, thread)
-    stretch, settling_s = 0, 0.0
+    stretch, settling_s = 0, _LAST_SHARE * run.settings.time_limit_s
     vast = len(run.problem.streams.shape) * run.problem.slots >= _VAST
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
+            thread.searcher.relax()  # weights learned since say better where room lacks
             thread.teach()
             thread.fit()
         began = time.monotonic()
-        seconds = max(1e-3, share * (_COOL_SHARE * (run.deadline - began) - settling_s))
+        seconds = max(1e-3, share * (run.search_until - began - settling_s))
         while not run.stopped() and not run.good_enough:
             cooled = (time.monotonic() - began) / seconds
             if cooled >= 1:
@@ -248,15 +251,20 @@ def _settle(run: Run, thread: Thread) -> None:
     """
     began, limit_s = time.monotonic(), run.settings.time_limit_s
     for trial in range(_SETTLES):
+        thread.searcher.mind(min(OVER_USD, _OVER_USD * _SHARPER**trial))
         until, turn = time.monotonic() + (_MEND_SHARE if trial == 0 else _AGAIN_SHARE) * limit_s, 0
         while turn == 0 or (time.monotonic() < until and not run.stopped()):
             thread.stretch(turn, _LUKEWARM)
             turn += 1
         thread.mend()
-        if offer(run, thread, thread.packings, "search"):
+        if not thread.searcher.crowded and offer(run, thread, thread.packings, "search", squeeze=trial > 0):
+            thread.searcher.mind(OVER_USD)
             return
+        if trial == 0:
+            thread.teach()
         if run.stopped() or (run.quick and time.monotonic() - began > _SETTLE_SHARE * limit_s):
             break
+    thread.searcher.mind(OVER_USD)
     if run.quick:
         take_quick_plan(run, thread.searcher.plan(), "search")
 
@@ -309,19 +317,30 @@ def polish(run: Run) -> None:
         return
     packings, began = Packings(problem, Effort.ORDERS), time.monotonic()
     loads = pool_loads(problem, best.units)
-    usd = np.array([problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))])
-    loose = [packings.needed(p, load).machines.min(axis=0) - packings.needed(p, load).low
-             for p, load in enumerate(loads)]  # fmt: skip
+    packed = [packings.needed(p, load) for p, load in enumerate(loads)]
+    usd = [problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))]
+    loose = [usd[p] * float((one.machines.min(axis=0) - one.low).sum()) for p, one in enumerate(packed)]
     until = run.deadline - 4 * (time.monotonic() - began)
-    for p in np.argsort(-usd * [float(slots.sum()) for slots in loose], kind="stable").tolist():
-        slots = np.flatnonzero(loose[p] > 0)
-        for first in range(0, len(slots), _POLISHED):
-            if time.monotonic() > until or run.watch.stopped():
-                break
-            packings.tighten(p, loads[p], Effort.FILLING, slots[first : first + _POLISHED])
+    with ThreadPoolExecutor(max(1, run.settings.threads)) as pool:
+        for effort in (Effort.FILLING, Effort.PATTERNS):
+            list(pool.map(lambda p, hard=effort: _pack_until(run, packed[p].packer, hard, until),
+                          np.argsort(-np.array(loose), kind="stable").tolist()))
+    for p, load in enumerate(loads):
+        packings.tighten(p, load, Effort.ORDERS)  # what was found counts from now on
     solution = complete_harder(problem, best.units, packings, jointly=True)
     if isinstance(solution, Solution):
         run.take(solution, run.best.left_out, "packing")
+
+
+def _pack_until(run: Run, packer: Packer, effort: Effort, until: float) -> None:
+    """Pack a pool's columns that are open, some at a time, while there is time."""
+    open_columns = np.flatnonzero(~packer.least)
+    for first in range(0, len(open_columns), _POLISHED):
+        if time.monotonic() > until or run.watch.stopped():
+            break
+        only = np.zeros(len(packer.counts), np.bool_)
+        only[open_columns[first : first + _POLISHED]] = True
+        packer.pack(effort, only)
 
 
 def _descend(run: Run) -> None:

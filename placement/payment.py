@@ -15,7 +15,7 @@ from placement.levels import pool_levels
 from placement.needs import has_spot
 from placement.problem import Bools, Floats, Ints, Problem, Purchase
 
-_OVER_USD = 1e5
+OVER_USD = 1e5
 """Penalty for a machine and slot over a limit: never worth it, yet finite, so that the search can pass through."""
 
 
@@ -25,7 +25,8 @@ class Purse(NamedTuple):
     `held` machines are paid for anyway, for `sunk_usd`; further fixed machines come in steps [P, K] of `step_max` for
     `step_usd` each over the whole horizon, cheapest first; `fixed_max` caps fixed machines by slot. Then on demand and
     spot by slot. `pool_max` caps all machines, `pool_min` run in any case; `run_usd` is paid for each that runs. Only
-    where a pool `has_spot` machines [P] does it matter which replicas are firm.
+    where a pool `has_spot` machines [P] does it matter which replicas are firm. A machine and slot over a limit costs
+    `over_usd`.
     """
 
     held: Ints
@@ -41,6 +42,7 @@ class Purse(NamedTuple):
     pool_min: Ints
     run_usd: Floats
     has_spot: Bools
+    over_usd: float = OVER_USD
 
 
 def make_purse(problem: Problem) -> Purse:
@@ -83,7 +85,7 @@ def _held_cost(purse: Purse, p: int, level: int) -> float:
 @jit
 def _firm_cost(
     every: Ints, level: int, fixed_max: Ints, demand_usd: Floats, demand_max: Ints, pool_max: Ints, pool_min: Ints,
-    run_usd: Floats,
+    run_usd: Floats, over_usd: float,
 ) -> float:  # fmt: skip
     """USD over all slots [T] beside what is held, where no machine is spot. Slots are worked on side by side."""
     usd = np.empty(len(every))
@@ -92,7 +94,7 @@ def _firm_cost(
         more = max(wanted - min(level, fixed_max[t]), 0)
         over = max(wanted - pool_max[t], 0) + max(more - demand_max[t], 0)
         price = demand_usd[t] if demand_max[t] > 0 else 0.0
-        usd[t] = wanted * run_usd[t] + min(more, demand_max[t]) * price + over * _OVER_USD
+        usd[t] = wanted * run_usd[t] + min(more, demand_max[t]) * price + over * over_usd
     return _sum(usd)
 
 
@@ -111,13 +113,13 @@ def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> fl
     if not purse.has_spot[p]:
         return total + _firm_cost(
             every, level, purse.fixed_max[p], purse.demand_usd[p], purse.demand_max[p], purse.pool_max[p],
-            purse.pool_min[p], purse.run_usd[p],
+            purse.pool_min[p], purse.run_usd[p], purse.over_usd,
         )  # fmt: skip
     for t in range(len(every)):
         wanted = max(every[t], purse.pool_min[p, t])
         total += wanted * purse.run_usd[p, t]
         if wanted > purse.pool_max[p, t]:
-            total += _OVER_USD * (wanted - purse.pool_max[p, t])
+            total += purse.over_usd * (wanted - purse.pool_max[p, t])
         held = min(level, purse.fixed_max[p, t])
         more = wanted - held
         if more <= 0:
@@ -126,7 +128,7 @@ def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> fl
         if purse.demand_usd[p, t] <= purse.spot_usd[p, t]:
             loose = max(loose, min(more, purse.demand_max[p, t]))
         if loose > purse.demand_max[p, t]:
-            total += _OVER_USD * (loose - purse.demand_max[p, t])
+            total += purse.over_usd * (loose - purse.demand_max[p, t])
             total += purse.demand_max[p, t] * purse.demand_usd[p, t] if purse.demand_max[p, t] > 0 else 0.0
         elif loose > 0:
             total += loose * purse.demand_usd[p, t]

@@ -106,9 +106,13 @@ class Run:
 
     def stopped(self) -> bool:
         """True once only packing what is there still fits into the time."""
+        return self.watch.stopped() or time.monotonic() > self.search_until
+
+    @property
+    def search_until(self) -> float:
+        """When (`time.monotonic`) only packing what is there still fits into the time."""
         polish = _POLISH_SHARE * self.settings.time_limit_s if self.large and self.best.solution else 0.0
-        reserve = max(1.5 * self.packing_s, polish)
-        return self.watch.stopped() or time.monotonic() > self.deadline - reserve
+        return self.deadline - max(1.5 * self.packing_s, polish)
 
     @property
     def bound(self) -> float:

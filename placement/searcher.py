@@ -112,6 +112,16 @@ class Searcher:
         """Machines that must not be spot, and all machines, as the weights count them: [P, T] each."""
         return self._state.firm_machines, self._state.machines
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the plan held takes more machines somewhere than it may."""
+        return bool((self.machines[1] > self._purse.pool_max).any())
+
+    def mind(self, over_usd: float) -> None:
+        """Pay so much for a machine and slot over a limit from now on."""
+        self._purse = self._purse._replace(over_usd=over_usd)
+        self.book()
+
     def squeeze(self, pool: Ints, slot: Ints, lacking: Ints) -> None:
         """Do with fewer machines from now on: in `pool` and `slot` `lacking` fewer than are used now, [k] each."""
         used = self.machines[1][pool, slot]
@@ -128,7 +138,7 @@ class Searcher:
     def price(self, problem: Problem) -> None:
         """Pay for machines as this problem does from now on: the same one, with its machines at other prices."""
         self._priced = problem
-        self._purse = make_purse(problem)._replace(pool_max=self._purse.pool_max)
+        self._purse = make_purse(problem)._replace(pool_max=self._purse.pool_max, over_usd=self._purse.over_usd)
         self.book()
 
     def relax(self) -> None:

@@ -120,6 +120,8 @@ class _Shower:
             apart, packing = True, self._within(self._other, slot, slot)
         if packing is None:  # packers learn from slot to slot, which may lead astray
             packing = self._within(self._packer(_slot(self._load, slot)), 0, slot)
+        if packing is None:  # or find it only by way of the slots before
+            packing = self._whole.packing(slot, int(self._firm[slot]), int(self.total[slot]))
         if packing is None:
             raise ValueError(f"pool {self._pool}, slot {slot}: no packing found into {self._firm[slot]} machines that "
                              f"are not spot and {self.total[slot]} in all; complete the units again to buy enough")
@@ -142,6 +144,12 @@ class _Shower:
     @cached_property
     def _other(self) -> Packer:
         return self._packer(self._load)
+
+    @cached_property
+    def _whole(self) -> Packer:
+        packer = self._packer(self._load)
+        packer.pack(Effort.PATTERNS)
+        return packer
 
     @cached_property
     def _members(self) -> tuple[list[Ints], list[Ints]]:

@@ -53,9 +53,9 @@ class Teacher:
             for t in slots:
                 machines, firm_machines = int(packed.machines[:, t].min()), int(packed.firm[:, t].min())
                 if machines > every[p, t]:
-                    taught += self._add(p, load, t, machines)
+                    taught += self._add(p, load, t, machines, int(every[p, t]))
                 elif firm_machines > firm[p, t]:
-                    taught += self._add(p, load, t, firm_machines, firm_only=True)
+                    taught += self._add(p, load, t, firm_machines, int(firm[p, t]), firm_only=True)
         if taught:
             searcher.teach(self.weights)
 
@@ -67,15 +67,19 @@ class Teacher:
         usd = {p: float(price[p] * np.maximum(short, 0).sum()) for p, short in lacking.items()}
         return sorted((p for p in usd if usd[p] > 0), key=lambda p: (-usd[p], p))[:_POOLS]
 
-    def _add(self, p: int, load: Load, slot: int, machines: int, *, firm_only: bool = False) -> int:
-        """A weight that counts `machines` for what pool p holds in `slot`; returns 1 when one was added."""
+    def _add(self, p: int, load: Load, slot: int, machines: int, counted: int, *, firm_only: bool = False) -> int:
+        """A weight that counts `machines` for what pool p holds in `slot`; returns 1 when one was added.
+
+        In a large problem any that proves more than is `counted` will do: room that lacks is squeezed where it lacks.
+        """
         replicas = np.zeros(len(self.weights[p][0]))
         replicas[load.shapes] = load.firm[:, slot] + (0 if firm_only else load.flexible[:, slot])
         valid = self._finders[p].find(replicas)
-        if np.ceil(valid @ replicas - 1e-5) >= machines:
+        proven = int(np.ceil(valid @ replicas - 1e-5))
+        if proven >= machines or (self._large and proven > counted):
             self.weights[p].append(valid)
             return 1
-        if self._large:  # room that lacks is squeezed where it lacks
+        if self._large:
             return 0
         known = np.array([*self.weights[p], valid]) @ replicas
         best = int(known.argmax())
