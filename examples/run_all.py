@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LARGEST_GAP = {"medical": 1e-4, "hybrid": 0.03, "burst": 0.1}
+LARGEST_GAP = {"medical": 1e-4, "hybrid": 0.03, "burst": 0.1, "pooled": 0.45}
 
 
 def run_planner(*arguments: str) -> float:

@@ -40,6 +40,8 @@ _WORTH = 2e-3
 """A cooling that improves the plan by less than this share is the last one, unless the search is to be thorough."""
 _ROUNDS, _ROUNDS_SIZE = 2000, 3072
 """Rounds of one stretch at a size (streams x slots) of `_ROUNDS_SIZE`; fewer, with the root, for larger problems."""
+_LEAST_ROUNDS, _STREAMS_A_ROUND = 50, 60
+"""The least rounds of one stretch, and streams for each of which there is a round more."""
 _POLISHED = 24
 """Slots of a pool that are packed harder between two looks at the clock."""
 _COLD = 1e-3
@@ -150,7 +152,8 @@ def new_thread(run: Run, seed: int, units: Shortlist | None = None) -> Thread:
         searcher.price(steering.priced)
     pooled = PooledTeacher(problem, searcher, packings) if problem.paths is not None else None
     size = max(1, len(problem.streams.shape)) * problem.slots
-    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / size), 50, _ROUNDS))
+    least = max(_LEAST_ROUNDS, len(problem.streams.shape) // _STREAMS_A_ROUND)  # all is counted anew after a stretch
+    rounds = int(np.clip(_ROUNDS * np.sqrt(_ROUNDS_SIZE / size), least, max(least, _ROUNDS)))
     return Thread(searcher, rng, packings, teacher, bounding.start(), steering, rounds, pooled)
 
 

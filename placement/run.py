@@ -85,9 +85,15 @@ class Run:
 
     @property
     def quick(self) -> bool:
-        """Whether a plan can be had within seconds: of a large problem by cost that needs no more than packing."""
-        plain = self.problem.survival is None and not has_shared(self.problem) and self.problem.paths is None
-        return self.large and self.by_cost and plain and most_moves(self.problem) is None
+        """Whether a large problem's plan that does not pack can be mended within seconds."""
+        return self.large and self.plain
+
+    @property
+    def plain(self) -> bool:
+        """Whether a plan can be had at once: by cost, where it needs no more than packing."""
+        problem = self.problem
+        asked = (problem.survival, problem.paths, problem.parts, problem.interference, most_moves(problem))
+        return self.by_cost and not has_shared(problem) and all(one is None for one in asked)
 
     @property
     def bounding(self) -> Bounding | Ascent:

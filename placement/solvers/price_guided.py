@@ -85,7 +85,7 @@ def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Re
     if not _too_many(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
-        if run.quick:
+        if run.plain:
             take_quick_plan(run, None, "first plan")
         run.bounding = _bounding(run)
         _first_bound(run)

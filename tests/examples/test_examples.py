@@ -1,6 +1,7 @@
 """The examples: what comes out, and that it comes out for the reasons given."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -161,3 +162,19 @@ def test_peaks_burst_from_the_hall_to_the_cloud() -> None:
     assert plan.cost_usd < 0.75 * whole.cost_usd
     assert plan.bound <= plan.cost_usd
     assert verify_plan(burst, plan).holds
+
+
+def test_sample_paths_are_made_anew_byte_by_byte(tmp_path: Path) -> None:
+    """The script of the pooled example writes the very table that lies beside it."""
+    subprocess.run([sys.executable, str(EXAMPLES / "pooled" / "make_paths.py"), str(tmp_path)], check=True)
+    assert (tmp_path / "paths.csv").read_bytes() == (EXAMPLES / "pooled" / "paths.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_joint_sizing_is_cheaper_and_misses_no_more_than_it_may() -> None:
+    """Sized together the six services cost less than each by itself, and miss at most 5 % of paths in any slot."""
+    pooled = read_scenario(EXAMPLES / "pooled")
+    plan, each = plan_of(pooled, "feasible"), plan_of(pooled.model_copy(update={"sizing": "each"}))
+    assert plan.cost_usd < 0.95 * each.cost_usd
+    assert all(miss.chance <= 0.05 + 1e-9 for miss in plan.misses)
+    assert verify_plan(pooled, plan).holds
