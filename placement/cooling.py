@@ -273,11 +273,11 @@ def _settle(run: Run, thread: Thread) -> None:
 
 
 def first_plan(run: Run, thread: Thread) -> None:
-    """A plan to have at any time: cold improvement of the rounded start until simple orders pack it."""
-    streams = len(run.problem.streams.shape)
+    """A plan to have at any time, better than any so far: cold improvement of the rounded start until it packs."""
+    streams, before = len(run.problem.streams.shape), run.best.solution
     simple = Packings(run.problem, Effort.ORDERS)
     for trial in range(_FIRST_TRIES):
-        if run.stopped() or run.best.solution is not None:
+        if run.stopped() or run.best.solution is not before:
             break
         thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
         if run.quick:
