@@ -41,17 +41,30 @@ def unpacked(problem: Problem, pool: int, load: Load, firm: Ints, total: Ints,
     left = np.array([t for t in left.tolist() if not shown(t)], np.int64)
     if not len(left):
         return []
-    some = Load(settled.shapes, settled.firm[:, left], settled.flexible[:, left])
-    packer = Packer(some, problem.shapes, problem.pools.room[pool])
-    packer.pack(Effort.SEARCH)
-    proven = _proven(problem, pool, some, packer, firm[left], total[left])
-    if not proven.all() and load.flexible[:, left].any():  # whoever made the plan may have kept the kinds apart
-        apart = Load(load.shapes, load.firm[:, left], load.flexible[:, left])
-        other = Packer(apart, problem.shapes, problem.pools.room[pool])
-        other.pack(Effort.SEARCH)
-        proven |= _proven(problem, pool, apart, other, firm[left], total[left])
-    return [Open(int(left[i]), int(packer.low_firm[packer.which[i]]), int(packer.low[packer.which[i]]),
-                 packer.impossible(i, int(firm[left[i]]), int(total[left[i]]))) for i in np.flatnonzero(~proven)]
+    packer, proven = _harder(problem, pool, settled, firm, total, left)
+    if not proven[left].all() and load.flexible[:, left].any():  # whoever made the plan may have kept the kinds apart
+        proven |= _harder(problem, pool, load, firm, total, left[~proven[left]])[1]
+    return [Open(t, int(packer.low_firm[packer.which[t]]), int(packer.low[packer.which[t]]),
+                 packer.impossible(t, int(firm[t]), int(total[t]))) for t in left[~proven[left]].tolist()]
+
+
+def _harder(problem: Problem, pool: int, load: Load, firm: Ints, total: Ints, slots: Ints) -> tuple[Packer, Bools]:
+    """Who packed, and in which slots [T] a packing was found, of these `slots` [k]: no harder than each slot asks for.
+
+    Where all efforts fail all slots are packed in turn, for patterns found in one serve the next.
+    """
+    room, proven = problem.pools.room[pool], np.zeros(load.firm.shape[1], np.bool_)
+    packer = Packer(load, problem.shapes, room)
+    for effort in Effort:
+        only = np.zeros(len(packer.counts), np.bool_)
+        only[packer.which[slots[~proven[slots]]]] = True
+        packer.pack(effort, only)
+        proven |= _proven(problem, pool, load, packer, firm, total, only)
+    if not proven[slots].all():
+        in_turn = Packer(load, problem.shapes, room)
+        in_turn.pack(Effort.PATTERNS)
+        proven |= _proven(problem, pool, load, in_turn, firm, total, only)
+    return packer, proven
 
 
 def _simply(problem: Problem, pool: int, load: Load, firm: Ints, total: Ints) -> Bools:
@@ -121,11 +134,13 @@ def _place(used: Floats, first: int, end: int, size: Floats, limit: Floats, left
     return left
 
 
-def _proven(problem: Problem, pool: int, load: Load, packer: Packer, firm: Ints, total: Ints) -> Bools:
-    """[T] slots for which a packing known to the packer holds when added up here."""
+def _proven(
+    problem: Problem, pool: int, load: Load, packer: Packer, firm: Ints, total: Ints, only: Bools
+) -> Bools:  # fmt: skip
+    """[T] slots of the columns `only` [U] for which a packing known to the packer holds when added up here."""
     sizes, room = problem.shapes[load.shapes], problem.pools.room[pool] + TOLERANCE
     proven = np.zeros(load.firm.shape[1], np.bool_)
-    for u in range(len(packer.counts)):
+    for u in np.flatnonzero(only).tolist():
         slots = np.flatnonzero(packer.which == u)
         for patterns, times in packer.points(u):
             parts = patterns[:, : len(sizes)], patterns[:, len(sizes):]
