@@ -62,8 +62,8 @@ _OVER_USD, _SHARPER = 300.0, 2.0
 high price at once drives out large work where it is enough that little work moves."""
 _SETTLES, _LUKEWARM = 24, 0.01
 """Times that a large problem's plan is mended until it packs, and how hot that is done."""
-_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE = 0.015, 0.006, 0.12, 0.06
-"""Shares of the time that mending takes the first time and again, and all tries; and what is kept for the last ones."""
+_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE, _VAST_LAST_SHARE = 0.015, 0.006, 0.14, 0.06, 0.14
+"""Shares of the time that mending takes the first time and again, and all tries; what is kept for the last ones."""
 _TRIES_SIZE, _TRIES = 1e6, (20, 5000)
 """Moves tried on sample paths: this many over paths x slots, within these limits."""
 
@@ -227,8 +227,8 @@ def _cool_large(run: Run, thread: Thread) -> None:
     """Cool with the clock, twice: packing the first plan teaches the search, and the second begins less hot."""
     if run.best.solution is None:
         first_plan(run, thread)
-    stretch, settling_s = 0, _LAST_SHARE * run.settings.time_limit_s
     vast = len(run.problem.streams.shape) * run.problem.slots >= _VAST
+    stretch, settling_s = 0, (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
             thread.searcher.relax()  # weights learned since say better where room lacks
