@@ -48,7 +48,8 @@ _COLD = 1e-3
 """USD: a temperature at which nothing worse is kept."""
 _MENDS = 3
 """Cold stretches that may follow a plan that does not pack, before the search goes on."""
-_FIRST_TRIES = 40
+_FIRST_TRIES, _FIRST_ROUNDS, _FIRST_SHARE = 40, 2000, 0.1
+"""Tries for a first plan, rounds between two looks at the clock, and the share of the time that one try takes."""
 _QUICK_PASSES, _NEAR_PASSES = 2, 2
 """Passes over the first plan of a large problem, and over one that a search has made."""
 _FEW = 8
@@ -279,7 +280,12 @@ def first_plan(run: Run, thread: Thread) -> None:
     for trial in range(_FIRST_TRIES):
         if run.stopped() or run.best.solution is not before:
             break
-        thread.searcher.improve(max(100, streams // 2), int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+        rounds, until = max(100, streams // 2), time.monotonic() + _FIRST_SHARE * run.settings.time_limit_s
+        for done in range(0, rounds, _FIRST_ROUNDS):
+            some = min(_FIRST_ROUNDS, rounds - done)
+            thread.searcher.improve(some, int(thread.rng.integers(1 << 31)), _COLD, _COLD, 8, 0.1)
+            if time.monotonic() > until:
+                break
         if run.quick:
             take_quick_plan(run, thread.searcher.plan(), "first plan")
             break

@@ -1,7 +1,8 @@
 """A whole plan within seconds, however large the problem: where a search may start, or time is short.
 
 Streams go in one by one, the largest first, each where it costs least given what is there by then; after that passes
-move what saves most. The steps are those of a repair (`placement.repair`) of a plan in force that has nothing.
+move what saves most. The steps are those of a repair (`placement.repair`) of a plan in force that has nothing. Very
+many workloads come in turns, so that only those of one turn have their places listed, at the prices of then.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from placement.bounding import fluid_rent
 from placement.formulation import cost_usd
 from placement.outage import in_force
-from placement.problem import Problem
+from placement.problem import Bools, Ints, Problem
 from placement.repair import Asked, Mended, mend
 from placement.result import Solution, Units
+from placement.sample import sizes
 from placement.waves import machines_for
+
+_TURN, _MANY = 2_000, 36_000
+"""Streams that come in one turn; and how many are so many that no pass looks for better moves."""
 
 
 def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units | None = None,
@@ -34,12 +40,15 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
     asked = Asked(np.zeros(len(problem.workloads.weight), np.int64), np.zeros(len(problem.workloads.weight), np.bool_),
                   np.zeros(len(problem.streams.shape)), seed=seed)
     before = Solution(units, machines_for(plain, units))
+    turns = _turns(problem, units)
+    for later in turns[:-1]:
+        before = mend(_with(plain, before.units), before, replace(asked, left_out=later)).solution
 
     def tell(found: Mended) -> None:
         on_plan(found.solution)
 
-    first = mend(_with(plain, units), before, asked, on_plan=tell)
-    if not passes or stopped() or not len(first.solution.units.stream):
+    first = mend(_with(plain, before.units), before, asked, on_plan=tell)
+    if len(problem.streams.shape) > _MANY or not passes or stopped() or not len(first.solution.units.stream):
         return first.solution
     told = [cost_usd(plain, first.solution)]
 
@@ -51,6 +60,25 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
     units = first.solution.units
     asked = replace(asked, most_moves=len(units.stream), passes=passes)
     return mend(_with(plain, units), first.solution, asked, stopped, tell_better).solution
+
+
+def _turns(problem: Problem, units: Units) -> list[Bools]:
+    """Which workloads [W] still wait in each turn, the smallest last; those that have all their units never wait."""
+    s, waiting = problem.streams, np.zeros(len(problem.workloads.weight), np.bool_)
+    lacking = np.bincount(units.stream, minlength=len(s.shape)) == 0
+    waiting[s.workload[lacking]] = True
+    size = np.bincount(s.workload, sizes(problem, fluid_rent(problem)), len(waiting))
+    count = np.bincount(s.workload, minlength=len(waiting))
+    order = np.flatnonzero(waiting)
+    order = order[np.argsort(-size[order], kind="stable")]
+    turn = (np.cumsum(count[order]) - 1) // _TURN
+    return [_marked(order[turn > i], len(waiting)) for i in range(int(turn.max(initial=0)) + 1)]
+
+
+def _marked(chosen: Ints, count: int) -> Bools:
+    marked = np.zeros(count, np.bool_)
+    marked[chosen] = True
+    return marked
 
 
 def _with(problem: Problem, units: Units) -> Problem:

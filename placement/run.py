@@ -79,7 +79,7 @@ class Run:
         self.why_not = self.note = ""
         self.blocks = 1 if settings.blocks == 1 else block_count(problem, settings.blocks)
         self.large = is_large(problem)
-        self.bound_until = began + (_LARGE_BOUND_SHARE if self.large else _BOUND_SHARE) * settings.time_limit_s
+        self.bound_share = _LARGE_BOUND_SHARE if self.large else _BOUND_SHARE
         self.exact_bound = 0.0 if self.by_cost else 1.0
         self._bounding: Bounding | Ascent | None = None
 

@@ -176,8 +176,9 @@ def _first_bound(run: Run) -> None:
     An ascent has no prices before its first round, which is short where time is up.
     """
     little, needed = 0, isinstance(run.bounding, Ascent)
+    until = time.monotonic() + run.bound_share * (run.deadline - time.monotonic())
     while needed or (not run.bounding.done and not run.stopped() and little < 1):
-        if not needed and (time.monotonic() > run.bound_until or (run.large and run.bounding.settled)):
+        if not needed and (time.monotonic() > until or (run.large and run.bounding.settled)):
             break
         needed = False
         before = run.bounding.bound
