@@ -21,8 +21,9 @@ from placement.result import Solution, Units
 from placement.sample import sizes
 from placement.waves import machines_for
 
-_TURN, _MANY = 2_000, 36_000
-"""Streams that come in one turn; and how many are so many that no pass looks for better moves."""
+_TURN, _TURNS, _MANY = 2_000, 25, 36_000
+"""Streams that come in one turn at least, and turns at most; how many are so many that no pass looks for better moves.
+"""
 
 
 def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units | None = None,
@@ -71,7 +72,7 @@ def _turns(problem: Problem, units: Units) -> list[Bools]:
     count = np.bincount(s.workload, minlength=len(waiting))
     order = np.flatnonzero(waiting)
     order = order[np.argsort(-size[order], kind="stable")]
-    turn = (np.cumsum(count[order]) - 1) // _TURN
+    turn = (np.cumsum(count[order]) - 1) // max(_TURN, len(s.shape) // _TURNS)
     return [_marked(order[turn > i], len(waiting)) for i in range(int(turn.max(initial=0)) + 1)]
 
 
