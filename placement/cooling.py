@@ -51,7 +51,7 @@ _MENDS = 3
 _FIRST_TRIES, _FIRST_ROUNDS, _FIRST_SHARE = 40, 2000, 0.1
 """Tries for a first plan, rounds between two looks at the clock, and the share of the time that one try takes."""
 _QUICK_PASSES, _NEAR_PASSES = 2, 2
-"""Passes over the first plan of a large problem, and over one that a search has made."""
+"""Passes over the first plan, and over one that a search has made."""
 _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((1.0, 0.4),)
