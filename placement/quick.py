@@ -33,8 +33,8 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
 
     Streams that find no room stay out, and `placement.verify` says where they may not. In `max_sla` the budget is not
     kept, and nothing is made ready for a loss: `placement.complete` finds fallbacks for its units. `stopped` is asked
-    between passes; passes are counted, so that the same seed gives the same plan. `on_plan` is told the first plan and
-    each that is cheaper.
+    between turns and passes, of which the latter are left out where there are more than 36,000 streams; passes are
+    counted, so that the same seed gives the same plan. `on_plan` is told the first plan and each that is cheaper.
     """
     plain = replace(problem, survival=None)
     units = Units(*np.zeros((5, 0), np.int64)) if start is None else start
@@ -43,6 +43,8 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
     before = Solution(units, machines_for(plain, units))
     turns = _turns(problem, units)
     for later in turns[:-1]:
+        if stopped():
+            return before
         before = mend(_with(plain, before.units), before, replace(asked, left_out=later)).solution
 
     def tell(found: Mended) -> None:
