@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.jit import fast_jit, jit
+from placement.jit import fast_jit, inner_jit, jit
 from placement.payment import Purse, pool_cost
 from placement.problem import Bools, Counts, Floats, Ints
 from placement.shortlist import Shortlist
@@ -77,8 +77,8 @@ class State(NamedTuple):
     """A plan in the making. `placed` [S, K] are units of the shortlist, `copies` [S] (0: not placed), `dropped` [W].
 
     `used` and `firm_used` [P, W, T] are loads by weight vector, `machines` and `firm_machines` [P, T] what they come
-    to (without spot machines `firm_used` stays empty, and all machines are firm), `pool_usd` and `level` [P] the cost
-    and the fixed machines held; `totals` = (USD, price of what is dropped).
+    to (whole, but floats: see `Purse`; without spot machines `firm_used` stays empty, and all machines are firm),
+    `pool_usd` and `level` [P] the cost and the fixed machines held; `totals` = (USD, price of what is dropped).
     The copies in a pool, each as stream x K + copy, form a list: `first_there` [P] (-1: none), then `next_there`
     [S x K]; `last_there` [S x K] is the one before.
     """
@@ -88,8 +88,8 @@ class State(NamedTuple):
     dropped: Bools
     used: Floats
     firm_used: Floats
-    machines: Ints
-    firm_machines: Ints
+    machines: Floats
+    firm_machines: Floats
     pool_usd: Floats
     level: Ints
     totals: Floats
@@ -102,63 +102,45 @@ def new_state(placed: Ints, copies: Ints, dropped: Bools, weights: Floats, held:
     """The books of a plan, not counted yet, where `weights` [P, C, W] count machines and `held` [P] are paid anyway."""
     pools, width = len(weights), weights.shape[2]
     used, firm_used = np.zeros((2, pools, width, slots))
-    machines, firm_machines = np.zeros((2, pools, slots), np.int64)
+    machines, firm_machines = np.zeros((2, pools, slots))
     next_there, last_there = np.full((2, placed.size), -1)
     return State(placed, copies, dropped, used, firm_used, machines, firm_machines, np.zeros(pools), held.copy(),
                  np.zeros(2), np.full(pools, -1), next_there, last_there)
 
 
-@fast_jit
-def _machines(
-    used: Floats, weights: Floats, need: Counts, begin: int, end: int, count: int, load: Floats, machines: Ints
+@inner_jit
+def raised(
+    used: Floats, machines: Floats, weights: Floats, counts: Ints, p: int, shape: int, needs: Counts, row: int,
+    begin: int, end: int, load: Floats, every: Floats,
 ) -> bool:  # fmt: skip
-    """Raise `machines` [T] to what `used` [W, T] and `need` [T] more replicas come to; False when none is raised.
+    """Machines of pool p with the replicas of a row of `needs` in, into `every` [T]; False when none is added.
 
-    `load` [T] is working memory. Weight by weight, so that slots are worked on side by side.
+    `used` [P, W, T] are loads by the `weights` [P, C, W], of which pool p has `counts` [P], and `machines` [P, T] what
+    they come to now. `load` [T] is working memory. Weight by weight, so that slots are worked on side by side. Arrays
+    come one by one and whole: tuples and parts of arrays are counted in and out, which takes longer than the work.
     """
+    for t in range(len(every)):
+        every[t] = machines[p, t]
     for t in range(begin, end):
         load[t] = 0.0
-    for w in range(count):
-        weight = weights[w]
+    for w in range(counts[p]):
+        weight = weights[p, shape, w]
         if weight <= 0:
             continue
         for t in range(begin, end):
-            load[t] = max(load[t], used[w, t] + need[t] * weight)
-    raised = False
+            load[t] = max(load[t], used[p, w, t] + needs[row, t] * weight)
+    more = 0.0
     for t in range(begin, end):
-        wanted = int(np.ceil(load[t] - _ROUND))
-        raised = raised or wanted > machines[t]
-        machines[t] = max(machines[t], wanted)
-    return raised
-
-
-@jit
-def with_unit(
-    state: State, tables: Tables, unit: int, stream: int, load: Floats, every: Ints, firm_every: Ints
-) -> bool:  # fmt: skip
-    """Machines of the unit's pool with the unit in, into `every` and `firm_every` [T]; False when none is added.
-
-    `load` [T] is working memory.
-    """
-    units, p = tables.units, tables.units.pool[unit]
-    row, shape, count = units.need[unit], tables.rules.shape[stream], tables.counts[p]
-    need, begin, end = units.needs[row], units.begin[row], units.end[row]
-    every[:] = state.machines[p]
-    changed = _machines(state.used[p], tables.weights[p, shape], need, begin, end, count, load, every)
-    if not tables.purse.has_spot[p]:
-        firm_every[:] = every
-        return changed
-    firm_every[:] = state.firm_machines[p]
-    if tables.rules.firm[stream]:
-        firm = _machines(state.firm_used[p], tables.weights[p, shape], need, begin, end, count, load, firm_every)
-        changed = changed or firm
-    return changed
+        wanted = max(np.ceil(load[t] - _ROUND), every[t])
+        more += wanted - every[t]
+        every[t] = wanted
+    return more > 0.5
 
 
 @fast_jit
 def _add_need(
     used: Floats, weights: Floats, need: Counts, sign: float, begin: int, end: int, count: int, load: Floats,
-    machines: Ints,
+    machines: Floats,
 ) -> None:  # fmt: skip
     """Add `sign` times `need` [T] replicas to `used` [W, T]; `machines` [T] become what it comes to, as `_machines`."""
     for t in range(begin, end):
@@ -169,7 +151,7 @@ def _add_need(
             used[w, t] += need[t] * weight
             load[t] = max(load[t], used[w, t])
     for t in range(begin, end):
-        machines[t] = int(np.ceil(load[t] - _ROUND))
+        machines[t] = np.ceil(load[t] - _ROUND)
 
 
 @jit
@@ -278,7 +260,7 @@ def book_all(state: State, tables: Tables) -> None:
     for p in range(len(state.pool_usd)):
         state.first_there[p] = -1
         for t in range(state.machines.shape[1]):
-            state.machines[p, t] = state.firm_machines[p, t] = 0
+            state.machines[p, t] = state.firm_machines[p, t] = 0.0
             for w in range(state.used.shape[1]):
                 state.used[p, w, t] = state.firm_used[p, w, t] = 0.0
     usd = dropped = 0.0

@@ -78,7 +78,7 @@ class Books:
         self.purse.pool_max[:] = self.limit
         book_all(self.state, self.tables)
 
-    def use(self, most: Ints) -> None:
+    def use(self, most: Floats) -> None:
         """Fill pools up to `most` [P, T] machines for now."""
         self.purse.pool_max[:] = most
         _pay(self.state, self.purse)

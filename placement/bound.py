@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.domains import failure_domains
-from placement.jit import jit, read_only
+from placement.jit import inner_jit, jit, read_only
 from placement.levels import pool_levels
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Ints, Problem, Purchase
 from placement.shared_bound import FREE, SharedPrices, priced
@@ -49,6 +49,11 @@ class Prices:
     drop_cost: Floats
     constant: float
     shared: SharedPrices = FREE
+
+
+def by_kind_shape_pool(prices: Prices) -> Floats:
+    """Prices of a replica, a row for each kind, shape and pool in turn: [2 C P, T]."""
+    return prices.replica_usd.reshape(-1, prices.replica_usd.shape[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,16 @@ def may_drop(problem: Problem) -> Bools:
     return w.droppable & (w.weight <= problem.slack)
 
 
+ROW, LEVEL, LENGTH, PERIOD, RUNS, EARLIEST, LATEST = range(7)
+"""What `Tables.timing` holds of each variant."""
+
+
 class Tables(NamedTuple):
     """The problem's tables as kernels take them; arrays as in `placement.problem`, and no copies of the long ones.
 
     `kind` [S] is 1 for preemptible streams. Rows q of a stream and a number of copies: `q_stream` [Q], `q_copies` [Q];
-    the variants of row q are `q_variant[q]:q_variant[q + 1]`. `most` [2, C, P] and `peak` [V]: see `most_replicas` and
-    `peaks`.
+    the variants of row q are `q_variant[q]:q_variant[q + 1]`. `timing` [V, 7] says when a variant needs what (`ROW` of
+    `rows`, -1 for batch, and so on). `most` [2, C, P] and `peak` [V]: see `most_replicas` and `peaks`.
     """
 
     shape: Ints
@@ -97,13 +106,7 @@ class Tables(NamedTuple):
     single: Bools
     most: Ints
     speed: Ints
-    row: Ints
-    level: Ints
-    length: Ints
-    period: Ints
-    runs: Ints
-    earliest: Ints
-    latest: Ints
+    timing: Ints
     peak: Ints
     rows: Counts
     pool_domain: Ints
@@ -120,49 +123,50 @@ def tables(problem: Problem) -> Tables:
     begin = np.flatnonzero(new)
     arrays = (
         s.shape, s.preemptible.astype(np.int64), s.candidate_first, c.pool, c.speed, c.cost_usd, c.user_usd, c.single,
-        most_replicas(problem), v.speed, v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest,
+        most_replicas(problem), v.speed,
+        np.column_stack([v.row, v.level, v.length, v.period, v.runs, v.earliest, v.latest]).astype(np.int64),
         peaks(problem), v.rows, failure_domains(problem).pool, v.stream[begin], v.copies[begin],
         np.append(begin, len(v.stream)),
     )  # fmt: skip
     return Tables(*(read_only(array) for array in arrays))
 
 
-@jit
-def rent(table: Tables, variant: int, price: Floats, sums: Floats) -> tuple[float, int]:
-    """Cheapest rent of one copy of a variant at `price` [T] per replica, and the start slot where it is reached.
+@inner_jit
+def steady_rent(rows: Counts, row: int, price: Floats, at: int) -> float:
+    """Rent of the replicas of a row of `rows` at row `at` of `price` [M, T]."""
+    total = 0.0
+    for t in range(price.shape[1]):
+        total += rows[row, t] * price[at, t]
+    return total
 
-    `sums` [T + 1] is working memory.
-    """
-    row, total = table.row[variant], 0.0
-    if row >= 0:
-        for t in range(len(price)):
-            total += table.rows[row, t] * price[t]
-        return total, 0
-    sum_up(price, sums)
-    best, start = np.inf, table.earliest[variant]
-    for first in range(table.earliest[variant], table.latest[variant] + 1):
-        total = run_rent(table, variant, first, sums)
+
+@inner_jit
+def sum_up(price: Floats, at: int, sums: Floats) -> None:
+    """`sums[t]` [T + 1] becomes the sum of `price[at, :t]`."""
+    sums[0] = 0.0
+    for t in range(price.shape[1]):
+        sums[t + 1] = sums[t] + price[at, t]
+
+
+@inner_jit
+def run_rent(timing: Ints, variant: int, first: int, sums: Floats) -> float:
+    """Rent of one copy of a batch variant that starts at slot `first`, from sums of prices."""
+    total, length = 0.0, timing[variant, LENGTH]
+    for k in range(timing[variant, RUNS]):
+        begin = first + k * timing[variant, PERIOD]
+        total += sums[begin + length] - sums[begin]
+    return float(total * timing[variant, LEVEL])
+
+
+@inner_jit
+def best_start(timing: Ints, variant: int, sums: Floats) -> tuple[float, int]:
+    """Cheapest rent of one copy of a batch variant, from sums of prices, and the start slot where it is reached."""
+    best, start = run_rent(timing, variant, timing[variant, EARLIEST], sums), timing[variant, EARLIEST]
+    for first in range(timing[variant, EARLIEST] + 1, timing[variant, LATEST] + 1):
+        total = run_rent(timing, variant, first, sums)
         if total < best:
             best, start = total, first
     return best, start
-
-
-@jit
-def sum_up(price: Floats, sums: Floats) -> None:
-    """`sums[t]` [T + 1] becomes the sum of `price[:t]`."""
-    sums[0] = 0.0
-    for t in range(len(price)):
-        sums[t + 1] = sums[t] + price[t]
-
-
-@jit
-def run_rent(table: Tables, variant: int, first: int, sums: Floats) -> float:
-    """Rent of one copy of a batch variant that starts at slot `first`, from sums of prices."""
-    total = 0.0
-    for k in range(table.runs[variant]):
-        begin = first + k * table.period[variant]
-        total += sums[begin + table.length[variant]] - sums[begin]
-    return float(total * table.level[variant])
 
 
 @jit
@@ -180,27 +184,40 @@ def _cheapest_first(values: Floats) -> Ints:
 
 @jit
 def cheapest_by_domain(
-    table: Tables, q: int, must: Ints, replica_usd: Floats, cost_scale: float, sums: Floats, at: Ints
+    table: Tables, q: int, must: Ints, price: Floats, cost_scale: float, sums: Floats, at: Ints
 ) -> Floats:
     """Cost of the cheapest copy of row q in every domain [D] that `must` [D] does not rule out (-1).
 
-    `at` [D, 3] receives candidate, variant and start, `sums` [T + 1] is working memory.
+    `price` [2 C P, T] are the prices of a replica by kind, shape and pool. `at` [D, 3] receives candidate, variant and
+    start, `sums` [T + 1] is working memory. Tables are taken out before the loops: within, that takes longer than the
+    work.
     """
     s, k = table.q_stream[q], table.q_copies[q]
     kind, shape = table.kind[s], table.shape[s]
+    first_variant, end_variant = table.q_variant[q], table.q_variant[q + 1]
+    most, pool, pool_domain, single = table.most, table.pool, table.pool_domain, table.single
+    cost_usd, user_usd, candidate_speed, speed = table.cost_usd, table.user_usd, table.candidate_speed, table.speed
+    peak, rows, timing = table.peak, table.rows, table.timing
+    first_price = (kind * most.shape[1] + shape) * most.shape[2]
     cheapest = np.full(len(at), np.inf)
     for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
-        if k == 1 and not table.single[n]:
+        if k == 1 and not single[n]:
             continue
-        p = table.pool[n]
-        d = table.pool_domain[p]
-        fixed = cost_scale * (table.cost_usd[n] + table.user_usd[n] / k)
+        p = pool[n]
+        d, summed = pool_domain[p], False
+        fixed = cost_scale * (cost_usd[n] + user_usd[n] / k)
         if must[d] < 0 or fixed >= cheapest[d]:
             continue
-        for u in range(table.q_variant[q], table.q_variant[q + 1]):
-            if table.speed[u] != table.candidate_speed[n] or table.peak[u] > table.most[kind, shape, p]:
+        for u in range(first_variant, end_variant):
+            if speed[u] != candidate_speed[n] or peak[u] > most[kind, shape, p]:
                 continue
-            paid, first = rent(table, u, replica_usd[kind, shape, p], sums)
+            if timing[u, ROW] >= 0:
+                paid, first = steady_rent(rows, timing[u, ROW], price, first_price + p), 0
+            else:
+                if not summed:
+                    sum_up(price, first_price + p, sums)
+                    summed = True
+                paid, first = best_start(timing, u, sums)
             if fixed + paid < cheapest[d]:
                 cheapest[d] = fixed + paid
                 at[d, 0], at[d, 1], at[d, 2] = n, u, first
@@ -224,20 +241,20 @@ def _rank(cheapest: Floats, must: Ints, copies: int) -> tuple[Ints, bool]:
 
 @jit
 def _price_rows(
-    table: Tables, replica_usd: Floats, cost_scale: float, allowed: Bools, must: Ints, begin: int, end: int,
+    table: Tables, price: Floats, cost_scale: float, allowed: Bools, must: Ints, begin: int, end: int,
     q_first: Ints, cost: Floats, unit_cost: Floats, candidate: Ints, variant: Ints, start: Ints,
 ) -> None:  # fmt: skip
     """Fill rows `begin` to `end` of `Choices`, which come with costs infinite and candidates -1; `must` as
-    `Fixed.domains`.
+    `Fixed.domains`, `price` as `cheapest_by_domain`.
     """
     domains = must.shape[1]
     at = np.empty((domains, 3), np.int64)
-    sums = np.empty(replica_usd.shape[3] + 1)
+    sums = np.empty(price.shape[1] + 1)
     for q in range(begin, end):
         if not allowed[q]:
             continue
         k, first = table.q_copies[q], q_first[q]
-        cheapest = cheapest_by_domain(table, q, must[table.q_stream[q]], replica_usd, cost_scale, sums, at)
+        cheapest = cheapest_by_domain(table, q, must[table.q_stream[q]], price, cost_scale, sums, at)
         order, possible = _rank(cheapest, must[table.q_stream[q]], k)
         for i in range(min(k + 1, domains)):
             d = order[i]
@@ -281,12 +298,12 @@ class Pricer:
         fixed = fixed or free(self._problem)
         if fixed.never is not None:
             table = table._replace(cost_usd=read_only(np.where(fixed.never, np.inf, table.cost_usd)))
-        allowed = fixed.copies[table.q_stream, table.q_copies]
+        allowed, replica_usd = fixed.copies[table.q_stream, table.q_copies], by_kind_shape_pool(prices)
         cost, unit_cost = np.full(len(table.q_stream), np.inf), np.full(int(first[-1]), np.inf)
         candidate, variant, start = (np.full(int(first[-1]), -1, np.int64) for _ in range(3))
 
         def price(begin: int, end: int) -> None:
-            _price_rows(table, prices.replica_usd, prices.cost_scale, allowed, fixed.domains, begin, end, first, cost,
+            _price_rows(table, replica_usd, prices.cost_scale, allowed, fixed.domains, begin, end, first, cost,
                         unit_cost, candidate, variant, start)
 
         ends = np.linspace(0, len(cost), threads * _TURNS + 1 if threads > 1 else 2).astype(int).tolist()

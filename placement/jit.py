@@ -45,6 +45,15 @@ def fast_jit(function: Callable[P, R]) -> Callable[P, R]:
         return cast(Callable[P, R], numba.njit(nogil=True, fastmath=True)(function))
 
 
+def inner_jit(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile as `fast_jit` does, into each caller: for the innermost kernels, called with many arrays for little work.
+    """
+    try:
+        return cast(Callable[P, R], numba.njit(cache=True, nogil=True, fastmath=True, forceinline=True)(function))
+    except RuntimeError:  # no folder to keep compiled code in, as in a container that is read-only
+        return cast(Callable[P, R], numba.njit(nogil=True, fastmath=True, forceinline=True)(function))
+
+
 class _Compilations(event.Listener):
     """Tells when the compiler starts and when it ends, not what is compiled on the way (one kernel calls another)."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from placement.booking import State, Tables, put
 from placement.jit import jit
-from placement.payment import Purse
+from placement.payment import DEMAND_MAX, FIXED_MAX, POOL_MAX, SPOT_MAX, Purse, most_fixed
 from placement.problem import Bools, Floats, Ints
 from placement.search import Scratch, choose
 
@@ -38,8 +38,7 @@ def new_scratch(state: State) -> Scratch:
     """Working memory for the steps."""
     streams, slots = len(state.copies), state.machines.shape[1]
     return Scratch(np.empty(streams, np.int64), np.empty(streams, np.int64), np.zeros(streams, np.bool_),
-                   np.empty(slots), np.empty(slots, np.int64),
-                   np.empty(slots, np.int64), np.empty(state.placed.shape[1] + 1, np.int64))
+                   np.empty(slots), np.empty(slots), np.empty(slots), np.empty(state.placed.shape[1] + 1, np.int64))
 
 
 @jit
@@ -63,14 +62,14 @@ def put_back(state: State, tables: Tables, stream: int, kept: Ints, count: int) 
 
 
 @jit
-def _over(purse: Purse, p: int, firm: Ints, every: Ints) -> int:
+def _over(purse: Purse, p: int, firm: Floats, every: Floats) -> float:
     """Machines and slots by which pool p exceeds what can be had."""
-    fixed, over = purse.held[p] + purse.step_max[p].sum(), 0
+    by_slot, fixed, over = purse.by_slot, most_fixed(purse.by_level, p), 0.0
     for t in range(len(every)):
-        held = min(fixed, purse.fixed_max[p, t])
-        over += max(0, every[t] - purse.pool_max[p, t])
-        over += max(0, firm[t] - held - purse.demand_max[p, t])
-        over += max(0, every[t] - held - purse.demand_max[p, t] - purse.spot_max[p, t])
+        loose = every[t] - min(fixed, by_slot[p, FIXED_MAX, t]) - by_slot[p, DEMAND_MAX, t]
+        over += max(0.0, every[t] - by_slot[p, POOL_MAX, t])
+        over += max(0.0, loose - every[t] + firm[t])
+        over += max(0.0, loose - by_slot[p, SPOT_MAX, t])
     return over
 
 
@@ -81,7 +80,7 @@ def put_in(state: State, tables: Tables, scratch: Scratch, stream: int) -> bool:
     choose(state, tables, scratch, stream, 0.0)
     if chosen[0] == 0:
         return False
-    over = 0
+    over = 0.0
     for c in range(chosen[0]):
         p = tables.units.pool[chosen[1 + c]]
         over -= _over(purse, p, state.firm_machines[p], state.machines[p])

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from placement.bound import Tables, tables
-from placement.jit import fast_jit
+from placement.bound import LENGTH, LEVEL, PERIOD, ROW, RUNS, Tables, best_start, tables
+from placement.jit import fast_jit, inner_jit
 from placement.problem import Counts, Floats, Ints, Problem
 
 Singles = NDArray[np.float32]
@@ -82,28 +82,25 @@ class Locals:
         return found
 
 
-@fast_jit
-def _price(table: Tables, rows: Counts, variant: int, price: Singles, sums: Floats) -> tuple[float, int]:
-    """Cheapest rent of one copy at `price` [T] per replica, and its start; `sums` [T + 1] is working memory."""
-    row = table.row[variant]
+@inner_jit
+def _rent(
+    timing: Ints, rows: Counts, variant: int, price: Singles, at: int, sums: Floats, summed: Ints
+) -> tuple[float, int]:  # fmt: skip
+    """Cheapest rent of one copy at row `at` of `price` [M, T], and its start.
+
+    `sums` [T + 1] is working memory that holds the sums of row `summed[0]`.
+    """
+    row = timing[variant, ROW]
     if row >= 0:
         steady = np.float32(0.0)
-        for t in range(len(price)):
-            steady += np.float32(rows[row, t]) * price[t]
+        for t in range(price.shape[1]):
+            steady += np.float32(rows[row, t]) * price[at, t]
         return float(steady), 0
-    sums[0] = 0.0
-    for t in range(len(price)):
-        sums[t + 1] = sums[t] + price[t]
-    length, period, runs = table.length[variant], table.period[variant], table.runs[variant]
-    best, start = NEVER, table.earliest[variant]
-    for first in range(table.earliest[variant], table.latest[variant] + 1):
-        total = 0.0
-        for k in range(runs):
-            begin = first + k * period
-            total += sums[begin + length] - sums[begin]
-        if total < best:
-            best, start = total, first
-    return best * table.level[variant], start
+    if summed[0] != at:
+        summed[0], sums[0] = at, 0.0
+        for t in range(price.shape[1]):
+            sums[t + 1] = sums[t] + price[at, t]
+    return best_start(timing, variant, sums)
 
 
 @fast_jit
@@ -125,38 +122,40 @@ def _cheapest(cost: Floats, copies: int) -> tuple[float, float]:
 
 @fast_jit
 def _list_units(
-    table: Tables, rows: Counts, place: Ints, price: Singles, streams: Ints, row_first: Ints, factor: float,
-    row_factor: float, found: Ints,
+    table: Tables, rows: Counts, place: Ints, price: Singles, wide: int, streams: Ints, row_first: Ints,
+    factor: float, row_factor: float, found: Ints,
 ) -> int:  # fmt: skip
     """Units of some streams into `found` [n, 3] (row, candidate, variant); returns how many.
 
     Kept are rows within `row_factor` of the stream's best, and of those the units within `factor` of the last cluster
-    that the row would take.
+    that the row would take. `price` [2 P L, T] is by kind, pool and place of the shape, of which there are `wide` (L).
     """
-    clusters = table.pool_domain.max() + 1
-    by_cluster, sums = np.empty(clusters), np.empty(price.shape[3] + 1)
-    count = 0
+    by_cluster, sums = np.empty(table.pool_domain.max() + 1), np.empty(price.shape[1] + 1)
+    summed = np.full(1, -1)
+    pool, pool_domain, single, speed, peak = table.pool, table.pool_domain, table.single, table.speed, table.peak
+    cost_usd, user_usd, candidate_speed = table.cost_usd, table.user_usd, table.candidate_speed
+    most, timing, pools, count = table.most, table.timing, table.most.shape[2], 0
     for s in streams:
         first, end = table.candidate_first[s], table.candidate_first[s + 1]
-        most_there = table.most[table.kind[s], table.shape[s]]
+        kind, shape = table.kind[s], table.shape[s]
         cost, variant, best = np.empty(end - first), np.empty(end - first, np.int64), NEVER
         for q in range(row_first[s], row_first[s + 1]):
-            copies = table.q_copies[q]
+            copies, first_variant, end_variant = table.q_copies[q], table.q_variant[q], table.q_variant[q + 1]
             by_cluster[:] = NEVER
             for n in range(first, end):
                 cost[n - first] = NEVER
-                if copies == 1 and not table.single[n]:
+                if copies == 1 and not single[n]:
                     continue
-                p = table.pool[n]
-                for v in range(table.q_variant[q], table.q_variant[q + 1]):
-                    if table.speed[v] != table.candidate_speed[n] or table.peak[v] > most_there[p]:
+                p = pool[n]
+                at = (kind * pools + p) * wide + place[p, shape]
+                for v in range(first_variant, end_variant):
+                    if speed[v] != candidate_speed[n] or peak[v] > most[kind, shape, p]:
                         continue
-                    usd, _ = _price(table, rows, v, price[table.kind[s], p, place[p, table.shape[s]]], sums)
-                    usd += table.cost_usd[n] + table.user_usd[n] / copies
+                    usd, _ = _rent(timing, rows, v, price, at, sums, summed)
+                    usd += cost_usd[n] + user_usd[n] / copies
                     if usd < cost[n - first]:
                         cost[n - first], variant[n - first] = usd, v
-                g = table.pool_domain[p]
-                by_cluster[g] = min(by_cluster[g], cost[n - first])
+                by_cluster[pool_domain[p]] = min(by_cluster[pool_domain[p]], cost[n - first])
             total, last = _cheapest(by_cluster, copies)
             if total >= NEVER or total > row_factor * best + 1e-6:
                 continue
@@ -190,11 +189,12 @@ class Bar:
         table, count = self.table, len(self._row_first) - 1
         wanted = np.arange(count) if wanted is None else wanted
         many = np.diff(table.candidate_first) * np.diff(self._row_first)
+        flat, wide = price.reshape(-1, price.shape[3]), price.shape[2]
 
         def some(first: int) -> Ints:
             streams = wanted[first : first + _CHUNK]
             found = np.empty((int(many[streams].sum()), 3), np.int64)
-            kept = _list_units(table, self._rows, self.places.place, price, streams, self._row_first, factor,
+            kept = _list_units(table, self._rows, self.places.place, flat, wide, streams, self._row_first, factor,
                                row_factor, found)
             return found[:kept].astype(np.int32)
 
@@ -220,11 +220,12 @@ class Bar:
         start = np.zeros(units, np.int64)
         work = menu.unit_first[self._row_first]
         cuts = np.searchsorted(work, np.linspace(0, units, threads + 1)[1:-1])
-        ends = [0, *cuts.tolist(), streams]
+        ends, flat = [0, *cuts.tolist(), streams], price.reshape(-1, price.shape[3])
 
         def part(first: int, end: int) -> Singles:
             load = np.zeros(price.shape, np.float32)
-            _answer(self.table, menu, self._rows, price, self.times, warmth, first, end, load, best, share, start)
+            _answer(self.table, menu, self._rows, flat, price.shape[2], self.times, warmth, first, end,
+                    load.reshape(flat.shape), best, share, start)
             return load
 
         loads = list(pool.map(part, ends[:-1], ends[1:]))
@@ -246,12 +247,14 @@ class Answer(NamedTuple):
 
 @fast_jit
 def _answer(
-    table: Tables, menu: Menu, rows: Counts, price: Singles, times: Floats, warmth: float, first: int, end: int,
-    load: Singles, best: Floats, share: Floats, start: Ints,
+    table: Tables, menu: Menu, rows: Counts, price: Singles, wide: int, times: Floats, warmth: float, first: int,
+    end: int, load: Singles, best: Floats, share: Floats, start: Ints,
 ) -> None:  # fmt: skip
-    """Fill an `Answer` for streams `first` to `end`."""
-    sums, by_cluster = np.empty(price.shape[3] + 1), np.empty(table.pool_domain.max() + 1)
-    at = np.empty(len(by_cluster), np.int64)
+    """Fill an `Answer` for streams `first` to `end`; `price` and `load` are [2 P L, T], L being `wide`."""
+    sums, by_cluster = np.empty(price.shape[1] + 1), np.empty(table.pool_domain.max() + 1)
+    at, summed = np.empty(len(by_cluster), np.int64), np.full(1, -1)
+    pools, timing = table.most.shape[2], table.timing
+    kind, pool, shape, variant, cluster, usd = menu.kind, menu.pool, menu.shape, menu.variant, menu.cluster, menu.usd
     most_rows = most_units = 0
     for s in range(first, end):
         most_rows = max(most_rows, menu.row_first[s + 1] - menu.row_first[s])
@@ -264,11 +267,10 @@ def _answer(
         for q in range(a, b):
             by_cluster[:] = NEVER
             for u in range(menu.unit_first[q], menu.unit_first[q + 1]):
-                rent = price[menu.kind[u], menu.pool[u], menu.shape[u]]
-                usd, begin = _price(table, rows, menu.variant[u], rent, sums)
-                usd += menu.usd[u]
-                start[u], unit_usd[u - base] = begin, usd
-                by_cluster[menu.cluster[u]] = min(by_cluster[menu.cluster[u]], usd)
+                rent_at = (kind[u] * pools + pool[u]) * wide + shape[u]
+                paid, start[u] = _rent(timing, rows, variant[u], price, rent_at, sums, summed)
+                unit_usd[u - base] = paid + usd[u]
+                by_cluster[cluster[u]] = min(by_cluster[cluster[u]], paid + usd[u])
             total, _ = _cheapest(by_cluster, menu.copies[q])
             row_usd[q - a] = total
             least = min(least, total)
@@ -279,23 +281,23 @@ def _answer(
         _spread(menu, a, b, base, row_usd, unit_usd, least, heat, by_cluster, at, share)
         for u in range(base, menu.unit_first[b]):
             if share[u] >= _NEGLIGIBLE:
-                _add(table, rows, menu.variant[u], start[u], times[s] * share[u],
-                     load[menu.kind[u], menu.pool[u], menu.shape[u]])
+                rent_at = (kind[u] * pools + pool[u]) * wide + shape[u]
+                _add(timing, rows, variant[u], start[u], times[s] * share[u], load, rent_at)
 
 
-@fast_jit
-def _add(table: Tables, rows: Counts, variant: int, start: int, share: float, load: Singles) -> None:
-    """Add a fraction of a unit's replicas to `load` [T]."""
-    row, part = table.row[variant], np.float32(share)
+@inner_jit
+def _add(timing: Ints, rows: Counts, variant: int, start: int, share: float, load: Singles, at: int) -> None:
+    """Add a fraction of a unit's replicas to row `at` of `load` [M, T]."""
+    row, part = timing[variant, ROW], np.float32(share)
     if row >= 0:
-        for t in range(len(load)):
-            load[t] += part * np.float32(rows[row, t])
+        for t in range(load.shape[1]):
+            load[at, t] += part * np.float32(rows[row, t])
         return
-    level = part * np.float32(table.level[variant])
-    for k in range(table.runs[variant]):
-        begin = start + k * table.period[variant]
-        for t in range(begin, begin + table.length[variant]):
-            load[t] += level
+    level = part * np.float32(timing[variant, LEVEL])
+    for k in range(timing[variant, RUNS]):
+        begin = start + k * timing[variant, PERIOD]
+        for t in range(begin, begin + timing[variant, LENGTH]):
+            load[at, t] += level
 
 
 @fast_jit

@@ -12,7 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from placement.jit import fast_jit, jit
-from placement.payment import Purse
+from placement.payment import (
+    DEMAND_MAX,
+    DEMAND_USD,
+    FIXED_MAX,
+    NO_OFFER_USD,
+    RUN_USD,
+    SPOT_MAX,
+    SPOT_USD,
+    Purse,
+)
 from placement.problem import TOLERANCE, Bools, Counts, Floats, Incumbent, Ints, Problem
 from placement.shortlist import Shortlist
 
@@ -71,15 +80,16 @@ class _Sizes(NamedTuple):
 
 def prices_now(problem: Problem, purse: Purse, running: Ints) -> Prices:
     """What a machine more costs, when `running` [P, T] machines run."""
+    fixed_max, demand_max, spot_max = (purse.by_slot[:, kind] for kind in (FIXED_MAX, DEMAND_MAX, SPOT_MAX))
     held = np.minimum(np.maximum(purse.held[:, None], np.minimum(running.max(axis=1, initial=0),
-                      purse.fixed_max.max(axis=1))[:, None]), purse.fixed_max)
+                      fixed_max.max(axis=1))[:, None]), fixed_max)
     own = np.where(purse.step_max > 0, purse.step_usd / problem.slots, np.inf).min(axis=1, initial=np.inf)[:, None]
-    loose = np.where(running < held + purse.demand_max, purse.demand_usd, np.inf)
-    spot = np.where(running < held + purse.demand_max + purse.spot_max, purse.spot_usd, np.inf)
+    loose = np.where(running < held + demand_max, purse.by_slot[:, DEMAND_USD], np.inf)
+    spot = np.where(running < held + demand_max + spot_max, purse.by_slot[:, SPOT_USD], np.inf)
     firm = np.minimum(loose, own)
     usd = np.stack([firm, np.minimum(firm, spot)])
-    usd = np.where(np.isfinite(usd), usd, 1e3)
-    usd = np.where(running < held, 0.0, usd) + purse.run_usd + 1e-6
+    usd = np.where(usd < NO_OFFER_USD, usd, 1e3)
+    usd = np.where(running < held, 0.0, usd) + purse.by_slot[:, RUN_USD] + 1e-6
     usd = np.where(running >= purse.pool_max, _FULL * (usd + 1.0), usd)
     with np.errstate(divide="ignore"):
         each = np.floor(((problem.pools.room + TOLERANCE) / np.maximum(problem.shapes[:, None], 1e-12)).min(axis=2))

@@ -10,179 +10,176 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.jit import fast_jit, jit
+from placement.jit import inner_jit, jit
 from placement.levels import pool_levels
 from placement.needs import has_spot
 from placement.problem import Bools, Floats, Ints, Problem, Purchase
 
 OVER_USD = 1e5
 """Penalty for a machine and slot over a limit: never worth it, yet finite, so that the search can pass through."""
+NO_OFFER_USD = 1e300
+"""Price where an offer does not exist; finite, because the kernels here know no infinities."""
+RUN_USD, POOL_MIN, POOL_MAX, FIXED_MAX, DEMAND_USD, DEMAND_MAX, SPOT_USD, SPOT_MAX = range(8)
+"""What `Purse.by_slot` holds."""
+_HELD, _SUNK_USD, _STEPS = 0, 1, 2
+"""What `Purse.by_level` holds: from `_STEPS` on the machines of each step and their price in turn."""
 
 
 class Purse(NamedTuple):
-    """How each pool's machines are paid for. [P] or [P, T]; prices infinite where an offer does not exist.
+    """How each pool's machines are paid for.
 
-    `held` machines are paid for anyway, for `sunk_usd`; further fixed machines come in steps [P, K] of `step_max` for
-    `step_usd` each over the whole horizon, cheapest first; `fixed_max` caps fixed machines by slot. Then on demand and
-    spot by slot. `pool_max` caps all machines, `pool_min` run in any case; `run_usd` is paid for each that runs. Only
-    where a pool `has_spot` machines [P] does it matter which replicas are firm. A machine and slot over a limit costs
-    `over_usd`.
+    `by_slot` [P, 8, T]: `RUN_USD` is paid for each machine that runs, at least `POOL_MIN` and at most `POOL_MAX`; of
+    these `FIXED_MAX` fixed ones, then `DEMAND_MAX` and `SPOT_MAX` at prices that are `NO_OFFER_USD` where there is no
+    such offer. `by_level` [P, 2 + 2 K]: fixed machines held anyway, what they cost, then steps of so many more for so
+    much each over the whole horizon, cheapest first. Counts are whole, but floats: slots are worked on side by side
+    then, and few arrays are counted in and out on the way. Only where a pool `has_spot` machines [P] does it matter
+    which replicas are firm. A machine and slot over a limit costs `over_usd`.
     """
 
-    held: Ints
-    sunk_usd: Floats
-    step_usd: Floats
-    step_max: Ints
-    fixed_max: Ints
-    demand_usd: Floats
-    demand_max: Ints
-    spot_usd: Floats
-    spot_max: Ints
-    pool_max: Ints
-    pool_min: Ints
-    run_usd: Floats
+    by_slot: Floats
+    by_level: Floats
     has_spot: Bools
     over_usd: float = OVER_USD
+
+    @property
+    def held(self) -> Ints:
+        """Fixed machines that are paid for anyway [P]."""
+        return self.by_level[:, _HELD].astype(np.int64)
+
+    @property
+    def sunk_usd(self) -> Floats:
+        """What those cost [P]."""
+        return self.by_level[:, _SUNK_USD]
+
+    @property
+    def step_max(self) -> Ints:
+        """Fixed machines of each further step [P, K]."""
+        return self.by_level[:, _STEPS::2].astype(np.int64)
+
+    @property
+    def step_usd(self) -> Floats:
+        """What each of them costs over the horizon [P, K]."""
+        return self.by_level[:, _STEPS + 1 :: 2]
+
+    @property
+    def pool_max(self) -> Floats:
+        """Machines that may run [P, T]; may be written to."""
+        return self.by_slot[:, POOL_MAX]
 
 
 def make_purse(problem: Problem) -> Purse:
     """The pools' offers as the search pays them. One offer per purchase in a pool."""
     offers, pools = problem.offers, problem.pools
-    count, slots = len(pools.cluster), problem.slots
-    usd = {kind: np.full((count, slots), np.inf) for kind in Purchase}
-    most = {kind: np.zeros((count, slots), np.int64) for kind in Purchase}
-    for o in range(len(offers.pool)):
-        kind, p = Purchase(int(offers.purchase[o])), offers.pool[o]
-        usd[kind][p], most[kind][p] = offers.price_usd[o], offers.max_machines[o]
-    levels = [pool_levels(problem, np.flatnonzero(offers.pool == p)) for p in range(count)]
-    steps = max((len(one.width) for one in levels), default=0)
-    step_usd, step_max = np.zeros((count, steps)), np.zeros((count, steps), np.int64)
-    for p, one in enumerate(levels):
-        step_usd[p, : len(one.usd)], step_max[p, : len(one.width)] = one.usd, one.width
-    return Purse(
-        np.array([one.held for one in levels], np.int64), np.array([one.sunk_usd for one in levels]), step_usd,
-        step_max, most[Purchase.OWNED] + most[Purchase.COMMITTED], usd[Purchase.ON_DEMAND], most[Purchase.ON_DEMAND],
-        usd[Purchase.SPOT], most[Purchase.SPOT], pools.max_machines.astype(np.int64),
-        pools.min_machines.astype(np.int64), pools.run_usd.copy(),
-        has_spot(problem),
-    )  # fmt: skip
+    by_slot = np.zeros((len(pools.cluster), 8, problem.slots))
+    by_slot[:, [DEMAND_USD, SPOT_USD]] = NO_OFFER_USD
+    by_slot[:, RUN_USD], by_slot[:, POOL_MIN] = pools.run_usd, pools.min_machines
+    by_slot[:, POOL_MAX] = pools.max_machines
+    for o, p in enumerate(offers.pool.tolist()):
+        match offers.purchase[o]:
+            case Purchase.ON_DEMAND:
+                by_slot[p, DEMAND_USD], by_slot[p, DEMAND_MAX] = offers.price_usd[o], offers.max_machines[o]
+            case Purchase.SPOT:
+                by_slot[p, SPOT_USD], by_slot[p, SPOT_MAX] = offers.price_usd[o], offers.max_machines[o]
+            case _:
+                by_slot[p, FIXED_MAX] += offers.max_machines[o]
+    levels = [pool_levels(problem, np.flatnonzero(offers.pool == p)) for p in range(len(by_slot))]
+    by_level = np.zeros((len(by_slot), _STEPS + 2 * max((len(one.width) for one in levels), default=0)))
+    for row, one in zip(by_level, levels, strict=True):
+        row[_HELD], row[_SUNK_USD] = one.held, one.sunk_usd
+        row[_STEPS::2][: len(one.width)], row[_STEPS + 1 :: 2][: len(one.usd)] = one.width, one.usd
+    return Purse(by_slot, by_level, has_spot(problem))
 
 
-@jit
-def _held_cost(purse: Purse, p: int, level: int) -> float:
+@inner_jit
+def _held_usd(by_level: Floats, p: int, level: float) -> float:
     """USD of holding `level` fixed machines over the horizon."""
-    extra = level - purse.held[p]
-    total = purse.sunk_usd[p]
-    for i in range(purse.step_max.shape[1]):
-        bought = min(extra, purse.step_max[p, i])
-        if bought <= 0:
-            break
-        total += bought * purse.step_usd[p, i]
+    extra, total = level - by_level[p, _HELD], by_level[p, _SUNK_USD]
+    for i in range(_STEPS, by_level.shape[1], 2):
+        bought = max(min(extra, by_level[p, i]), 0.0)
+        total += bought * by_level[p, i + 1]
         extra -= bought
     return float(total)
 
 
-@jit
-def _firm_cost(
-    every: Ints, level: int, fixed_max: Ints, demand_usd: Floats, demand_max: Ints, pool_max: Ints, pool_min: Ints,
-    run_usd: Floats, over_usd: float,
+@inner_jit
+def most_fixed(by_level: Floats, p: int) -> int:
+    """Fixed machines of pool p that can be had."""
+    most = by_level[p, _HELD]
+    for i in range(_STEPS, by_level.shape[1], 2):
+        most += by_level[p, i]
+    return int(most)
+
+
+@inner_jit
+def _loose_usd(
+    more: float, firm: float, over_usd: float, demand_usd: float, demand_max: float, spot_usd: float, spot_max: float
 ) -> float:  # fmt: skip
-    """USD over all slots [T] beside what is held, where no machine is spot. Slots are worked on side by side."""
-    usd = np.empty(len(every))
+    """USD of `more` machines in one slot beside those held, of which `firm` must not be spot."""
+    loose = max(firm, more - spot_max)
+    if demand_usd <= spot_usd:
+        loose = max(loose, min(more, demand_max))
+    loose = max(loose, 0.0)
+    on_demand = min(loose, demand_max)
+    return on_demand * demand_usd + (loose - on_demand) * over_usd + max(more - loose, 0.0) * spot_usd
+
+
+@inner_jit
+def _two_levels(
+    by_slot: Floats, by_level: Floats, p: int, level: int, firm: Floats, every: Floats, over_usd: float
+) -> tuple[float, float]:  # fmt: skip
+    """USD of pool p over all slots when `firm`, `every` [T] machines wanted, and `level` held, or one more.
+
+    Without branches, so that slots are worked on side by side.
+    """
+    here = above = beside = 0.0
+    fixed, more = float(level), level + 1.0
     for t in range(len(every)):
-        wanted = max(every[t], pool_min[t])
-        more = max(wanted - min(level, fixed_max[t]), 0)
-        over = max(wanted - pool_max[t], 0) + max(more - demand_max[t], 0)
-        price = demand_usd[t] if demand_max[t] > 0 else 0.0
-        usd[t] = wanted * run_usd[t] + min(more, demand_max[t]) * price + over * over_usd
-    return _sum(usd)
+        wanted = max(every[t], by_slot[p, POOL_MIN, t])
+        beside += wanted * by_slot[p, RUN_USD, t] + max(wanted - by_slot[p, POOL_MAX, t], 0.0) * over_usd
+        demand_usd, demand_max = by_slot[p, DEMAND_USD, t], by_slot[p, DEMAND_MAX, t]
+        spot_usd, spot_max = by_slot[p, SPOT_USD, t], by_slot[p, SPOT_MAX, t]
+        held = min(fixed, by_slot[p, FIXED_MAX, t])
+        left = max(wanted - held, 0.0)
+        here += _loose_usd(left, firm[t] - held, over_usd, demand_usd, demand_max, spot_usd, spot_max)
+        held = min(more, by_slot[p, FIXED_MAX, t])
+        left = max(wanted - held, 0.0)
+        above += _loose_usd(left, firm[t] - held, over_usd, demand_usd, demand_max, spot_usd, spot_max)
+    return _held_usd(by_level, p, fixed) + beside + here, _held_usd(by_level, p, more) + beside + above
 
 
-@fast_jit
-def _sum(values: Floats) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total
-
-
-@jit
-def _level_cost(purse: Purse, p: int, level: int, firm: Ints, every: Ints) -> float:
-    """USD of pool p over all slots when `level` fixed machines are held and `firm`, `every` [T] machines are wanted."""
-    total = _held_cost(purse, p, level)
-    if not purse.has_spot[p]:
-        return total + _firm_cost(
-            every, level, purse.fixed_max[p], purse.demand_usd[p], purse.demand_max[p], purse.pool_max[p],
-            purse.pool_min[p], purse.run_usd[p], purse.over_usd,
-        )  # fmt: skip
-    for t in range(len(every)):
-        wanted = max(every[t], purse.pool_min[p, t])
-        total += wanted * purse.run_usd[p, t]
-        if wanted > purse.pool_max[p, t]:
-            total += purse.over_usd * (wanted - purse.pool_max[p, t])
-        held = min(level, purse.fixed_max[p, t])
-        more = wanted - held
-        if more <= 0:
-            continue
-        loose = max(firm[t] - held, more - purse.spot_max[p, t], 0)
-        if purse.demand_usd[p, t] <= purse.spot_usd[p, t]:
-            loose = max(loose, min(more, purse.demand_max[p, t]))
-        if loose > purse.demand_max[p, t]:
-            total += purse.over_usd * (loose - purse.demand_max[p, t])
-            total += purse.demand_max[p, t] * purse.demand_usd[p, t] if purse.demand_max[p, t] > 0 else 0.0
-        elif loose > 0:
-            total += loose * purse.demand_usd[p, t]
-        if more > loose:
-            total += (more - loose) * purse.spot_usd[p, t]
-    return float(total)
-
-
-@jit
-def pool_cost(purse: Purse, p: int, start: int, firm: Ints, every: Ints) -> tuple[float, int]:
+@inner_jit
+def best_level(
+    by_slot: Floats, by_level: Floats, p: int, start: int, firm: Floats, every: Floats, over_usd: float, least: int
+) -> tuple[float, int]:  # fmt: skip
     """Least USD of pool p for `firm`, `every` [T] machines, and the level of fixed machines that reaches it.
 
-    The cost is convex in the level: from `start` on, steps double downhill, then bisection ends the search.
+    The cost is convex in the level: from `start` on, steps double downhill, then bisection by the slope ends the
+    search. The level is known not to be below `least`: what was best for fewer machines.
     """
-    low = high = purse.held[p]
-    for i in range(purse.step_max.shape[1]):
-        high += purse.step_max[p, i]
-    if low == high:
-        return _level_cost(purse, p, low, firm, every), low
-    peak = 0
-    for t in range(len(every)):
-        peak = max(peak, every[t], purse.pool_min[p, t])
-    high = max(low, min(high, peak))
-    at = min(max(start, low), high)
-    here = _level_cost(purse, p, at, firm, every)
-    way = 0
-    if at < high:
-        above = _level_cost(purse, p, at + 1, firm, every)
+    high = most_fixed(by_level, p)
+    low = min(max(int(by_level[p, _HELD]), least), high)
+    at, step = min(max(start, low), high), 1
+    usd, above = _two_levels(by_slot, by_level, p, at, firm, every, over_usd)
+    if at < high and above < usd:
+        low = at + 1
+        while above < usd:  # no level below `low` is best, nor any above `at` in the end
+            at, step = min(high, low + step - 1), 2 * step
+            usd, above = _two_levels(by_slot, by_level, p, at, firm, every, over_usd)
+            if at == high:
+                break
+            low = at + 1 if above < usd else low
+    while low < at:
+        lower = max(low, at - step) if step < at - low else (low + at) // 2
+        here, above = _two_levels(by_slot, by_level, p, lower, firm, every, over_usd)
+        step = 2 * step
         if above < here:
-            way, here = 1, above
-    if way == 0 and at > low:
-        below = _level_cost(purse, p, at - 1, firm, every)
-        if below < here:
-            way, here = -1, below
-    if way == 0:
-        return here, at
-    before, at, step = at, at + way, 1
-    while low <= at + way * step <= high:
-        there = _level_cost(purse, p, at + way * step, firm, every)
-        if there > here:
-            break
-        before, at, here, step = at, at + way * step, there, step * 2
-    if way > 0:  # the lowest may lie before the last step, too
-        return _bisect(purse, p, before, min(high, at + step), firm, every)
-    return _bisect(purse, p, max(low, at - step), before, firm, every)
+            low, step = lower + 1, at
+        else:
+            at, usd = lower, here
+    return usd, at
 
 
 @jit
-def _bisect(purse: Purse, p: int, low: int, high: int, firm: Ints, every: Ints) -> tuple[float, int]:
-    """The best level between `low` and `high`, by the slope."""
-    while low < high:
-        middle = (low + high) // 2
-        if _level_cost(purse, p, middle + 1, firm, every) < _level_cost(purse, p, middle, firm, every):
-            low = middle + 1
-        else:
-            high = middle
-    return _level_cost(purse, p, low, firm, every), low
+def pool_cost(purse: Purse, p: int, start: int, firm: Floats, every: Floats) -> tuple[float, int]:
+    """As `best_level`, where no level is ruled out."""
+    return best_level(purse.by_slot, purse.by_level, p, start, firm, every, purse.over_usd, 0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from placement.jit import fast_jit
 from placement.menu import NEVER
-from placement.payment import Purse
+from placement.payment import NO_OFFER_USD, Purse
 from placement.problem import Bools, Floats, Ints
 
 _NEWTON, _HALVINGS, _LEVELS = 40, 26, 14
@@ -45,16 +45,16 @@ class Supply(NamedTuple):
 
 def supply(purse: Purse, has_spot: Bools) -> Supply:
     """What `purse` sells, for the kernels here."""
+    run_usd, pool_min, pool_max, fixed_max, demand_usd, demand_max, spot_usd, spot_max = (
+        np.ascontiguousarray(one) for one in purse.by_slot.transpose(1, 0, 2))
 
-    def priced(usd: Floats, most: Ints) -> Floats:
-        there = np.isfinite(usd) & (most > 0)
-        return np.where(there, np.where(there, usd, 0.0) + purse.run_usd, NEVER)
+    def priced(usd: Floats, most: Floats) -> Floats:
+        return np.where((usd < NO_OFFER_USD) & (most > 0), usd + run_usd, NEVER)
 
     return Supply(
-        purse.run_usd.astype(float), priced(purse.demand_usd, purse.demand_max), purse.demand_max.astype(float),
-        priced(purse.spot_usd, purse.spot_max), purse.spot_max.astype(float), purse.held.astype(float),
-        purse.step_usd.astype(float), purse.step_max.astype(float), purse.fixed_max.astype(float),
-        purse.pool_min.astype(float), purse.pool_max.astype(float), has_spot,
+        run_usd, priced(demand_usd, demand_max), demand_max, priced(spot_usd, spot_max), spot_max,
+        purse.held.astype(float), purse.step_usd.copy(), purse.step_max.astype(float), fixed_max, pool_min, pool_max,
+        has_spot,
     )  # fmt: skip
 
 

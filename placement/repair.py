@@ -306,10 +306,10 @@ class _Repair:
                      books.moves, self.asked.most_moves)
         return None
 
-    def _careful(self) -> Ints:
+    def _careful(self) -> Floats:
         """Limits that leave packing some room, where there is not less already."""
-        careful = np.ceil(self.books.limit * _CAREFUL - 1e-9).astype(np.int64)
-        most: Ints = np.maximum(self.books.state.machines, careful)
+        careful = np.ceil(self.books.limit * _CAREFUL - 1e-9)
+        most: Floats = np.maximum(self.books.state.machines, careful)
         return most
 
     def _close(self, pools: Ints) -> None:

@@ -19,14 +19,14 @@ from placement.booking import (
     Tables,
     list_copies,
     put,
+    raised,
     received_usd,
     score,
     sent_usd,
-    with_unit,
 )
 from placement.domains import choose_domains
 from placement.jit import jit
-from placement.payment import pool_cost
+from placement.payment import best_level
 from placement.picking import dearness, largest_first, pick, pick_dear
 from placement.problem import Bools, Floats, Ints
 from placement.shortlist import Shortlist
@@ -45,8 +45,8 @@ class Undo(NamedTuple):
     copies: Ints
     used: Floats
     firm_used: Floats
-    machines: Ints
-    firm_machines: Ints
+    machines: Floats
+    firm_machines: Floats
     pool_usd: Floats
     level: Ints
     totals: Floats
@@ -61,8 +61,8 @@ class Scratch(NamedTuple):
     together: Ints
     marked: Bools
     load: Floats
-    every: Ints
-    firm_every: Ints
+    every: Floats
+    firm_every: Floats
     chosen: Ints
 
 
@@ -75,21 +75,33 @@ def _price_domains(
 
     `received` [G] keeps what is received in which cluster, -1 while unknown.
     """
-    units = tables.units
+    units, rules, purse, weights, counts = tables.units, tables.rules, tables.purse, tables.weights, tables.counts
+    unit_pool, unit_usd, row, needs, begin, end = units.pool, units.usd, units.need, units.needs, units.begin, units.end
+    by_slot, by_level, has_spot, over_usd = purse.by_slot, purse.by_level, purse.has_spot, purse.over_usd
+    cluster, domain, shape, firm_only = tables.links.pool_cluster, rules.pool_domain, rules.shape[stream], rules.firm
+    used, firm_used, machines, firm_machines = state.used, state.firm_used, state.machines, state.firm_machines
+    pool_usd, level, load, every, firm = state.pool_usd, state.level, scratch.load, scratch.every, scratch.firm_every
     usd[:] = np.inf
     for u in range(units.block_first[block], units.block_first[block + 1]):
         if noise > 0 and np.random.random() < noise:
             continue
-        p = units.pool[u]
-        g, d = tables.links.pool_cluster[p], tables.rules.pool_domain[p]
+        p = unit_pool[u]
+        g, d = cluster[p], domain[p]
         if received[g] < 0:
             received[g] = received_usd(state, tables, stream, g)
-        cost = units.usd[u] + received[g]
+        cost = unit_usd[u] + received[g]
         if cost >= usd[d] or cost >= limit:
             continue
-        if with_unit(state, tables, u, stream, scratch.load, scratch.every, scratch.firm_every):
-            paid, _ = pool_cost(tables.purse, p, state.level[p], scratch.firm_every, scratch.every)
-            cost += paid - state.pool_usd[p]
+        first, last = begin[row[u]], end[row[u]]
+        more = raised(used, machines, weights, counts, p, shape, needs, row[u], first, last, load, every)
+        if has_spot[p]:
+            last = last if firm_only[stream] else first
+            new = raised(firm_used, firm_machines, weights, counts, p, shape, needs, row[u], first, last, load, firm)
+            more = more or new
+        if more:
+            wanted = firm if has_spot[p] else every
+            paid, _ = best_level(by_slot, by_level, p, level[p], wanted, every, over_usd, level[p])
+            cost += paid - pool_usd[p]
         if cost < usd[d]:
             usd[d], at[d] = cost, u
 
@@ -214,8 +226,8 @@ def _keep_pool(state: State, tables: Tables, undo: Undo, p: int, kept: int) -> i
 
 @jit
 def _copy_pool(
-    p: int, used: Floats, firm_used: Floats, machines: Ints, firm_machines: Ints,
-    to_used: Floats, to_firm_used: Floats, to_machines: Ints, to_firm_machines: Ints, has_spot: bool,
+    p: int, used: Floats, firm_used: Floats, machines: Floats, firm_machines: Floats,
+    to_used: Floats, to_firm_used: Floats, to_machines: Floats, to_firm_machines: Floats, has_spot: bool,
 ) -> None:  # fmt: skip
     to_machines[p], to_firm_machines[p] = machines[p], firm_machines[p]
     to_used[p] = used[p]
@@ -386,8 +398,7 @@ def improve(
     streams, slots = len(state.copies), state.machines.shape[1]
     scratch = Scratch(
         np.empty(2 * streams + most, np.int64), np.empty(streams, np.int64), np.zeros(streams, np.bool_),
-        np.empty(slots), np.empty(slots, np.int64),
-        np.empty(slots, np.int64), np.empty(state.placed.shape[1] + 1, np.int64),
+        np.empty(slots), np.empty(slots), np.empty(slots), np.empty(state.placed.shape[1] + 1, np.int64),
     )  # fmt: skip
     undo = Undo(
         np.empty_like(state.placed), np.empty_like(state.copies), np.empty_like(state.used),

@@ -110,7 +110,7 @@ class Searcher:
     @property
     def machines(self) -> tuple[Ints, Ints]:
         """Machines that must not be spot, and all machines, as the weights count them: [P, T] each."""
-        return self._state.firm_machines, self._state.machines
+        return self._state.firm_machines.astype(np.int64), self._state.machines.astype(np.int64)
 
     @property
     def crowded(self) -> bool:
@@ -138,7 +138,8 @@ class Searcher:
     def price(self, problem: Problem) -> None:
         """Pay for machines as this problem does from now on: the same one, with its machines at other prices."""
         self._priced = problem
-        self._purse = make_purse(problem)._replace(pool_max=self._purse.pool_max, over_usd=self._purse.over_usd)
+        before, self._purse = self._purse, make_purse(problem)._replace(over_usd=self._purse.over_usd)
+        self._purse.pool_max[:] = before.pool_max
         self.book()
 
     def relax(self) -> None:

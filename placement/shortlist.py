@@ -12,7 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placement.bound import Choices, Prices, Tables, cheapest_by_domain, run_rent, sum_up, tables
+from placement.bound import (
+    EARLIEST,
+    LATEST,
+    ROW,
+    Choices,
+    Prices,
+    Tables,
+    by_kind_shape_pool,
+    cheapest_by_domain,
+    run_rent,
+    steady_rent,
+    sum_up,
+    tables,
+)
 from placement.columns import Column, UnitTable
 from placement.domains import SLO_TOLERANCE, choose_domains, failure_domains, together
 from placement.jit import jit, read_only
@@ -69,45 +82,46 @@ def _keep(cost: float, n: int, variant: int, start: int, kept: int, costs: Float
 
 
 @jit
-def _cheapest_starts(
-    table: Tables, n: int, variant: int, fixed: float, price: Floats, sums: Floats, costs: Floats, units: Ints
-) -> int:
-    """The cheapest starts of a variant at candidate n, into `costs` and `units`; returns how many."""
-    row = table.row[variant]
-    kept = start = 0
-    if row >= 0:
-        for t in range(len(price)):
-            fixed += table.rows[row, t] * price[t]
-        return _keep(fixed, n, variant, start, kept, costs, units)
-    sum_up(price, sums)
-    for first in range(table.earliest[variant], table.latest[variant] + 1):
-        kept = _keep(fixed + run_rent(table, variant, first, sums), n, variant, first, kept, costs, units)
-    return kept
-
-
-@jit
 def _cheapest_units(
-    table: Tables, replica_usd: Floats, cost_scale: float, starts_kept: int, wanted: Ints, units: Ints
+    table: Tables, price: Floats, cost_scale: float, starts_kept: int, wanted: Ints, units: Ints
 ) -> Ints:
-    """For every wanted row [n] the cheapest units, `units` [n, most, 3] (candidate, variant, start); how many, [n]."""
+    """For every wanted row [n] the cheapest units, `units` [n, most, 3] (candidate, variant, start); how many, [n].
+
+    `price` as `cheapest_by_domain` takes it.
+    """
     found = np.zeros(len(wanted), np.int64)
-    costs, sums = np.empty(units.shape[1]), np.empty(replica_usd.shape[3] + 1)
+    costs, sums = np.empty(units.shape[1]), np.empty(price.shape[1] + 1)
     start_costs, start_units = np.empty(starts_kept), np.empty((starts_kept, 3), np.int64)
+    most, pool, single, speed, peak = table.most, table.pool, table.single, table.speed, table.peak
+    cost_usd, user_usd, candidate_speed = table.cost_usd, table.user_usd, table.candidate_speed
+    rows, timing = table.rows, table.timing
     for i in range(len(wanted)):
         q = wanted[i]
-        s, k = table.q_stream[q], table.q_copies[q]
-        most_there = table.most[table.kind[s], table.shape[s]]
+        s, k, mine = table.q_stream[q], table.q_copies[q], units[i]
+        kind, shape = table.kind[s], table.shape[s]
+        first_variant, end_variant = table.q_variant[q], table.q_variant[q + 1]
+        first_price = (kind * most.shape[1] + shape) * most.shape[2]
         for n in range(table.candidate_first[s], table.candidate_first[s + 1]):
-            if k == 1 and not table.single[n]:
+            if k == 1 and not single[n]:
                 continue
-            price = replica_usd[table.kind[s], table.shape[s], table.pool[n]]
-            fixed = cost_scale * (table.cost_usd[n] + table.user_usd[n] / k)
-            for u in range(table.q_variant[q], table.q_variant[q + 1]):
-                if table.speed[u] != table.candidate_speed[n] or table.peak[u] > most_there[table.pool[n]]:
+            p, summed = pool[n], False
+            fixed = cost_scale * (cost_usd[n] + user_usd[n] / k)
+            for u in range(first_variant, end_variant):
+                if speed[u] != candidate_speed[n] or peak[u] > most[kind, shape, p]:
                     continue
-                starts = _cheapest_starts(table, n, u, fixed, price, sums, start_costs, start_units)
-                for j in range(starts):
-                    found[i] = _keep(start_costs[j], n, u, start_units[j, 2], found[i], costs, units[i])
+                if timing[u, ROW] >= 0:
+                    paid = fixed + steady_rent(rows, timing[u, ROW], price, first_price + p)
+                    found[i] = _keep(paid, n, u, 0, found[i], costs, mine)
+                    continue
+                if not summed:
+                    sum_up(price, first_price + p, sums)
+                    summed = True
+                kept = 0
+                for first in range(timing[u, EARLIEST], timing[u, LATEST] + 1):
+                    paid = fixed + run_rent(timing, u, first, sums)
+                    kept = _keep(paid, n, u, first, kept, start_costs, start_units)
+                for j in range(kept):
+                    found[i] = _keep(start_costs[j], n, u, start_units[j, 2], found[i], costs, mine)
     return found
 
 
@@ -124,7 +138,7 @@ def shortlist(problem: Problem, prices: Prices, choices: Choices, used: Ints, mo
     rows = np.flatnonzero(wanted)
     units = np.zeros((len(rows), most, 3), np.int64)
     scale = prices.cost_scale if prices.cost_scale > 0 else 1.0  # where money is no object, still the cheapest
-    found = _cheapest_units(tables(problem), prices.replica_usd, scale, _STARTS_KEPT, rows, units)
+    found = _cheapest_units(tables(problem), by_kind_shape_pool(prices), scale, _STARTS_KEPT, rows, units)
     cheapest = np.arange(most) < found[:, None]
     listed = np.column_stack([np.repeat(rows, found), units[cheapest]])
     legal = legal[wanted[legal[:, 0]]]
@@ -145,7 +159,7 @@ def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floa
     weak = asked[together(domains.path, domains.up, chosen) < target[asked] - SLO_TOLERANCE]
     cost = choices.cost.copy()
     cost[weak], units = _cheapest_surviving(
-        table, weak, prices.replica_usd, prices.cost_scale, read_only(domains.path), read_only(domains.up),
+        table, weak, by_kind_shape_pool(prices), prices.cost_scale, read_only(domains.path), read_only(domains.up),
         problem.streams.availability, most)  # fmt: skip
     there = (np.arange(most) < choices.copies[weak, None]) & np.isfinite(cost[weak])[:, None]
     return cost, np.column_stack([np.repeat(weak, there.sum(axis=1)), units[there]])
@@ -153,7 +167,7 @@ def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floa
 
 @jit
 def _cheapest_surviving(
-    table: Tables, rows: Ints, replica_usd: Floats, cost_scale: float, path: Ints, up: Floats, target: Floats, most: int
+    table: Tables, rows: Ints, price: Floats, cost_scale: float, path: Ints, up: Floats, target: Floats, most: int
 ) -> tuple[Floats, Ints]:
     """For `rows` [n] of streams and copies a cheap choice that meets the availability `target` [S]: USD and units.
 
@@ -161,11 +175,11 @@ def _cheapest_surviving(
     """
     cost, units = np.full(len(rows), np.inf), np.zeros((len(rows), most, 3), np.int64)
     at, chosen = np.empty((len(path), 3), np.int64), np.empty(most, np.int64)
-    may, sums = np.zeros(len(path), np.int64), np.empty(replica_usd.shape[3] + 1)
+    may, sums = np.zeros(len(path), np.int64), np.empty(price.shape[1] + 1)
     for i in range(len(rows)):
         q = rows[i]
         k = table.q_copies[q]
-        usd = cheapest_by_domain(table, q, may, replica_usd, cost_scale, sums, at)
+        usd = cheapest_by_domain(table, q, may, price, cost_scale, sums, at)
         cost[i] = choose_domains(usd, path, up, k, target[table.q_stream[q]], chosen)
         if cost[i] < np.inf:
             for c in range(k):
