@@ -65,14 +65,39 @@ def all_up(path: Ints, up: Floats, chosen: Ints, but: int) -> float:
 
 
 @jit
+def _own_and_shared(path: Ints, up: Floats, chosen: Ints, own: Floats) -> tuple[float, bool]:
+    """Chance that all parts are up that carry several copies in the domains `chosen` [k], and whether there are any.
+
+    `own` [k] receives for every copy the chance that the parts are up which carry it alone; 1 for an entry of -1.
+    """
+    shared, any_shared = 1.0, False
+    for i in range(len(chosen)):
+        own[i] = 1.0
+        for level in range(path.shape[1] if chosen[i] >= 0 else 0):
+            part, before, after = path[chosen[i], level], False, False
+            for j in range(len(chosen) if part >= 0 else 0):
+                if j != i and chosen[j] >= 0 and path[chosen[j], level] == part:
+                    before, after = before or j < i, after or j > i
+            if part < 0 or before:
+                continue  # no part at all, or counted with the first copy it carries
+            if after:
+                shared, any_shared = shared * up[part], True
+            else:
+                own[i] *= up[part]
+    return shared, any_shared
+
+
+@jit
 def at_most_one_down(path: Ints, up: Floats, chosen: Ints) -> float:
     """Chance that at most one copy in the domains `chosen` [k] is down; entries of -1 are no copies."""
-    every, total, copies = all_up(path, up, chosen, -1), 0.0, 0
+    own = np.empty(len(chosen))
+    shared, _ = _own_and_shared(path, up, chosen, own)
+    every, but_one, copies = 1.0, 0.0, 0
     for i in range(len(chosen)):
         if chosen[i] >= 0:
-            total += all_up(path, up, chosen, i)
+            every, but_one = every * own[i], but_one * own[i] + every  # each copy in turn is the one that may be down
             copies += 1
-    return total - (copies - 1) * every
+    return shared * (but_one - (copies - 1) * every)
 
 
 @jit
@@ -143,9 +168,15 @@ def _spread(usd: Floats, path: Ints, k: int, chosen: Ints) -> float:
 
 @jit
 def _swap_in(usd: Floats, path: Ints, up: Floats, domain: int, chosen: Ints) -> float:
-    """Let a domain take the place of the chosen one [k] with which that helps survival most; what that costs more."""
+    """Let a domain take the place of the chosen one [k] with which that helps survival most; what that costs more.
+
+    Where no part carries two of them, that is the least available one.
+    """
+    every, own = np.append(chosen, domain), np.empty(len(chosen) + 1)
+    _, shared = _own_and_shared(path, up, every, own)
     best, place = at_most_one_down(path, up, chosen), -1
-    for c in range(len(chosen)):
+    least = int(np.argmin(own[:-1]))
+    for c in range(len(chosen)) if shared else range(least, least + 1):
         kept = chosen[c]
         chosen[c] = domain
         chance = at_most_one_down(path, up, chosen)

@@ -158,6 +158,10 @@ def _surviving(problem: Problem, prices: Prices, choices: Choices) -> tuple[Floa
         chosen[some, k] = of_place[choices.first[asked[some]] + k]
     weak = asked[together(domains.path, domains.up, chosen) < target[asked] - SLO_TOLERANCE]
     cost = choices.cost.copy()
+    cost[weak] = np.inf
+    best = np.full(len(choices.best), np.inf)
+    np.minimum.at(best, choices.stream, cost)
+    weak = weak[choices.cost[weak] <= _DEARER * best[choices.stream[weak]] + 1e-6]  # others are too dear as they are
     cost[weak], units = _cheapest_surviving(
         table, weak, by_kind_shape_pool(prices), prices.cost_scale, read_only(domains.path), read_only(domains.up),
         problem.streams.availability, most)  # fmt: skip
