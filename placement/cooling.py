@@ -175,9 +175,9 @@ def search(run: Run) -> None:
     """Coolings side by side until they cease to pay, the gap is closed or time is up; the bound rises beside them."""
     settings = run.settings
     count = max(1, settings.threads)
+    units = run.bounding.shortlist()  # long where a problem is large: all threads read the same
     if isinstance(run.bounding, Ascent):
         run.bounding.threads = 1  # from here on beside searches
-    units = run.bounding.shortlist()  # long where a problem is large: all threads read the same
     threads = [new_thread(run, settings.seed * 1000 + i, units) for i in range(count)]
     cooling = 0
     with ThreadPoolExecutor(count) as pool:

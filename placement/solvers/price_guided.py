@@ -48,6 +48,8 @@ _SMALL, _EXACT_SHARE, _EXACT_S = 60_000, 0.4, 15.0
 """Options x slots up to which a problem is handed to the exact solver first, for which share of the time, how long."""
 _SMALL_ASSIGNMENT = 5_000
 """As `_SMALL`, for placement in one slot on machines that are held anyway, which has a search of its own."""
+_MANY_STREAMS = 36_000
+"""Streams from which a plan without prices takes too long, and mostly finds no room for all."""
 _WORTH_ROUNDS = 6
 """Rounds of the bound for shadow prices alone."""
 
@@ -85,7 +87,7 @@ def _solve_whole(problem: Problem, settings: Settings, watch: Watch) -> tuple[Re
     if not _too_many(problem):
         _solve_exactly(run)
     if not run.closed and not run.proven_infeasible and len(problem.streams.shape):
-        if run.plain:
+        if run.plain and len(problem.streams.shape) < _MANY_STREAMS:
             take_quick_plan(run, None, "first plan")
         run.bounding = _bounding(run)
         _first_bound(run)
