@@ -9,8 +9,8 @@ Computational Mathematics 15, 2015). Warmth falls as prices settle. Whatever the
 into a proven bound in float64.
 
 Where there are very many streams each block asks only a sample of them, large ones more often and each as many times as
-it stands for (`placement.sample`). Bounds are proven over all streams, block by block; all are asked once more for what
-a search starts from.
+it stands for (`placement.sample`). Bounds are proven over all streams, block by block, at the last and at the mean of a
+block's prices; all are asked once more for what a search starts from.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ _FADING, _TAKEN, _LISTED = 0.9, 2e-3, 20
 _MOST_WEIGHTS = 24
 _SETTLED = 0.02
 """Warmth from which prices can guide a search."""
-_DONE = 3e-4
+_DONE, _STILL, _SAMPLED_STILL = 3e-4, 2, 5
+"""Blocks one after another that raise the bound by less than this share are the last; more where samples waver."""
 
 _Taken = tuple[Ints, Units, Floats]
 """Rows, units and shares of what streams take part of, [n] each."""
@@ -93,8 +94,8 @@ class Ascent:
         self._proof: _Proof | None = None
         self.prices: Prices
         self.choices: Choices
-        many = len(problem.streams.shape) >= _MANY * sample
         plain = fluid_rent(problem)
+        many = len(problem.streams.shape) >= _MANY * sample
         self._chance = chances(sizes(problem, plain), sample) if many else None
         self._taken_by_all: tuple[int, _Taken] | None = None
         self._plain = self._bar.places.narrow(plain)
@@ -139,16 +140,21 @@ class Ascent:
     def advance(self) -> None:
         """One block of iterations, then its bound, new weights and a new menu."""
         with ThreadPoolExecutor(self.threads) as executor:
-            for _ in range(_BLOCK if self._chance is None else _SAMPLED_BLOCK):
+            iterations = _BLOCK if self._chance is None else _SAMPLED_BLOCK
+            recent: list[tuple[Floats, Floats]] = []
+            for i in range(iterations):
                 if self._stopped():
                     break
                 self._iterate(executor)
+                if self._chance is not None and i >= iterations // 2:
+                    recent.append((self._y, self._z))
             before = self.bound
-            self._prove()
+            self._prove([(self._y, self._z), *([_mean(recent)] if recent else [])])
             self.blocks += 1
             rise = self.bound - before
             self._still = self._still + 1 if rise < _DONE * self.bound else 0
-            self.done = self._stopped() or (self.warmth <= _COLD and self._still > 1)
+            still = _STILL if self._chance is None else _SAMPLED_STILL
+            self.done = self._stopped() or (self.warmth <= _COLD and self._still >= still)
             if not self.done:
                 self._new_weights()
                 self._new_menu(self._bar.places.narrow(self.prices.replica_usd), executor)
@@ -244,32 +250,38 @@ class Ascent:
 
     # ---------------------------------------------------------------- between blocks
 
-    def _prove(self) -> None:
-        """The bound at the prices reached, in float64, with the best price for leaving workloads out."""
-        replica, firm, spot = self._replica_usd()
+    def _prove(self, reached: list[tuple[Floats, Floats]]) -> None:
+        """The bound at the best of some prices reached, in float64, and these prices."""
+        best = -np.inf
+        for y, z in reached:
+            prices, choices, rate = self._priced(y, z)
+            bound = self.pricer.bound(prices, choices)
+            if bound > best:
+                best, self.prices, self.choices = bound, prices, choices
+            if bound > self.bound or self._proof is None:
+                self.bound = max(bound, 0.0)
+                self._proof = _Proof([list(known) for known in self.weights], y.copy(), z.copy(), rate)
+
+    def _priced(self, y: Floats, z: Floats) -> tuple[Prices, Choices, float]:
+        """Prices from those of the rows, the cheapest choices, and the best price for leaving workloads out."""
+        replica, firm, spot = self._replica_usd(y, z)
         workloads = self._problem.workloads
-        never = np.full(len(workloads.weight), np.inf)
-        prices = Prices(replica, firm, spot, 1.0, never, 0.0)
+        prices = Prices(replica, firm, spot, 1.0, np.full(len(workloads.weight), np.inf), 0.0)
         choices = self.pricer.cheapest(prices, threads=self.threads)
         rate = _drop_rate(self._problem, choices.best)
         drop = np.where(may_drop(self._problem), rate * workloads.weight, np.inf)
-        prices = Prices(replica, firm, spot, 1.0, drop, -rate * self._problem.slack)
-        bound = self.pricer.bound(prices, choices)
-        if bound > self.bound or not self.blocks:
-            self.bound = max(bound, 0.0)
-            self._proof = _Proof([list(known) for known in self.weights], self._y.copy(), self._z.copy(), rate)
-        self.prices, self.choices = prices, choices
+        return Prices(replica, firm, spot, 1.0, drop, -rate * self._problem.slack), choices, rate
 
-    def _replica_usd(self) -> tuple[Floats, Floats, Floats]:
+    def _replica_usd(self, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
         problem = self._problem
         pools, slots = self._usual.shape
         replica = np.zeros((2, len(problem.shapes), pools, slots))
         for p, weights in enumerate(self.weights):
             matrix, count = stack(weights, len(problem.shapes)).T, len(weights)
-            replica[1, :, p] = matrix @ self._y[p, :count]
-            replica[0, :, p] = replica[1, :, p] + matrix @ self._z[p, :count]
-        spot = self._y.sum(axis=1)
-        return replica, spot + self._z.sum(axis=1), spot
+            replica[1, :, p] = matrix @ y[p, :count]
+            replica[0, :, p] = replica[1, :, p] + matrix @ z[p, :count]
+        spot = y.sum(axis=1)
+        return replica, spot + z.sum(axis=1), spot
 
     def _new_menu(self, price: Singles, executor: ThreadPoolExecutor) -> None:
         row, units, share = self._taken(self.menu, self.shares, self.starts)
@@ -354,6 +366,16 @@ class Ascent:
         for p, vectors in enumerate(self.weights):
             legal = self._bar.places.legal[p]
             self._weights[p, : len(vectors), : len(legal)] = stack(vectors, shapes)[:, legal]
+
+
+def _mean(prices: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The middle of several prices, which prove more than the last of them where a sample makes them waver.
+
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control and
+    Optimization 30, 1992.
+    """
+    every, firm = zip(*prices, strict=True)
+    return sum(every[1:], every[0].copy()) / len(prices), sum(firm[1:], firm[0].copy()) / len(prices)
 
 
 def _joined(parts: list[_Taken]) -> _Taken:

@@ -5,7 +5,10 @@ This is the one way in which a choice of units becomes machines, whichever solve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 
@@ -55,11 +58,12 @@ class Shortfall:
 class Packings:
     """Packings of a problem's pools, kept while the same replicas come again: a search changes few pools at a time.
 
-    `effort` as in `placement.packing.needed`.
+    `effort` as in `placement.packing.needed`; pools are packed side by side in so many `threads`.
     """
 
-    def __init__(self, problem: Problem, effort: Effort) -> None:
-        self._problem, self._effort = problem, effort
+    def __init__(self, problem: Problem, effort: Effort, threads: int = 1) -> None:
+        self._problem, self._effort, self._threads = problem, effort, threads
+        self._lock = Lock()
         self._known: dict[tuple[int, bytes], Needed] = {}
         self._pooled: dict[tuple[int, bytes], Pairs] = {}
 
@@ -93,17 +97,25 @@ class Packings:
             del self._pooled[next(iter(self._pooled))]
         return found
 
+    def tighten_all(self, loads: Sequence[Load], effort: Effort, pool: Ints, slot: Ints) -> None:
+        """As `tighten`, for what is in each pool (`loads` [P]): in `pool` and `slot`, [k] each."""
+        with ThreadPoolExecutor(self._threads) as executor:
+            list(executor.map(lambda p: self.tighten(p, loads[p], effort, slot[pool == p]), np.unique(pool).tolist()))
+
     def of(self, units: Units) -> list[Pairs]:
         """Machines that the units need in every pool."""
         if self._problem.paths is None:
-            return [self.needed(pool, load) for pool, load in enumerate(pool_loads(self._problem, units))]
+            loads = pool_loads(self._problem, units)
+            with ThreadPoolExecutor(self._threads) as executor:
+                return list(executor.map(self.needed, range(len(loads)), loads))
         return [self.pooled(pool, own) for pool, own in enumerate(by_pool(self._problem, units))]
 
     def _keep(self, pool: int, load: Load, found: Needed) -> Needed:
-        self._known.pop(_key(pool, load), None)
-        self._known[_key(pool, load)] = found
-        while len(self._known) > _KEPT * len(self._problem.pools.cluster):
-            del self._known[next(iter(self._known))]
+        with self._lock:
+            self._known.pop(_key(pool, load), None)
+            self._known[_key(pool, load)] = found
+            while len(self._known) > _KEPT * len(self._problem.pools.cluster):
+                del self._known[next(iter(self._known))]
         return found
 
 

@@ -143,7 +143,7 @@ def new_thread(run: Run, seed: int, units: Shortlist | None = None) -> Thread:
     """A search over the units that the bound's prices find worth trying, which are `units` if listed already."""
     bounding, problem = run.bounding, run.problem
     weights = [list(vectors) for vectors in bounding.weights]
-    packings = Packings(problem, Effort.ORDERS if run.large else Effort.SEARCH)
+    packings = Packings(problem, Effort.ORDERS if run.large else Effort.SEARCH, packing_threads(run))
     searcher = Searcher(problem, bounding.shortlist() if units is None else units, weights, drop_usd(run))
     teacher = Teacher(problem, searcher, weights, bounding.legal, packings, large=run.large)
     rng = np.random.default_rng(seed)
@@ -224,11 +224,21 @@ def cool(run: Run, thread: Thread, cooling: int, place: int) -> None:
                     break
 
 
+def is_vast(run: Run) -> bool:
+    """Whether packing a plan takes so long that it is done but once, and on all threads."""
+    return len(run.problem.streams.shape) * run.problem.slots >= _VAST
+
+
+def packing_threads(run: Run) -> int:
+    """Threads that pack a plan on the way: all where it takes long."""
+    return run.settings.threads if is_vast(run) else 1
+
+
 def _cool_large(run: Run, thread: Thread) -> None:
     """Cool with the clock, twice: packing the first plan teaches the search, and the second begins less hot."""
     if run.best.solution is None:
         first_plan(run, thread)
-    vast = len(run.problem.streams.shape) * run.problem.slots >= _VAST
+    vast = is_vast(run)
     stretch, settling_s = 0, (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
@@ -297,7 +307,8 @@ def first_plan(run: Run, thread: Thread) -> None:
 
 def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
-    problem, weight, packings = run.problem, run.problem.workloads.weight, Packings(run.problem, Effort.ORDERS)
+    problem, weight = run.problem, run.problem.workloads.weight
+    packings = Packings(problem, Effort.ORDERS, packing_threads(run))
     passes = _QUICK_PASSES if start is None else _NEAR_PASSES
     if start is not None:
         near = complete_most(problem, start, packings)
@@ -324,8 +335,9 @@ def polish(run: Run) -> None:
         return
     if best is None or not run.large:
         return
-    packings, began = Packings(problem, Effort.ORDERS), time.monotonic()
+    packings, began = Packings(problem, Effort.ORDERS, run.settings.threads), time.monotonic()
     loads = pool_loads(problem, best.units)
+    packings.of(best.units)
     packed = [packings.needed(p, load) for p, load in enumerate(loads)]
     usd = [problem.offers.price_usd[problem.offers.pool == p].max(initial=0.0) for p in range(len(loads))]
     loose = [usd[p] * float((one.machines.min(axis=0) - one.low).sum()) for p, one in enumerate(packed)]

@@ -29,8 +29,7 @@ def complete_harder(
     for effort, most in _HARDER.items():
         if len(found.slot) > most:
             break
-        for p in np.unique(found.pool).tolist():
-            packings.tighten(p, loads[p], effort, found.slot[found.pool == p])
+        packings.tighten_all(loads, effort, found.pool, found.slot)
         found = complete(problem, units, packings=packings, jointly=jointly)
         if not isinstance(found, Shortfall):
             break
