@@ -18,7 +18,7 @@ from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
 
-CHECKING_SHARE = 0.05
+CHECKING_SHARE = 0.07
 """Of the time, kept for checking the plan."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,8 @@ from placement.survival import after_loss, room_after
 
 _NODES = 50_000
 """Branches of the last search for a packing."""
+_THREADS = 2
+"""Pools that are packed side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,19 @@ def packing_rows(problem: Problem, solution: Solution, *, hard_only: bool = Fals
     a pool's machines do not hold its replicas by any packing found.
     """
     units, needs = solution.units, unit_needs(problem, solution.units)
-    machines, found = machines_by_kind(problem, solution.machines), []
-    for pool, load in enumerate(pool_loads(problem, units, needs)):
+    machines, loads = machines_by_kind(problem, solution.machines), pool_loads(problem, units, needs)
+
+    def of_pool(pool: int, load: Load) -> list[Ints]:
         if not len(load.shapes):
-            continue  # its machines, if any, run empty
+            return []  # its machines, if any, run empty
         shower, busy = _Shower(problem, units, pool, load, machines[pool]), (load.firm + load.flexible).any(axis=0)
-        for slot in np.flatnonzero(busy & ~shower.simple if hard_only else busy):
-            rows = shower.rows(int(slot), needs[:, slot].astype(np.int64))
-            found.append(np.column_stack((np.full((len(rows), 2), (pool, slot)), rows, np.full(len(rows), -1))))
+        slots = np.flatnonzero(busy & ~shower.simple if hard_only else busy).tolist()
+        rows = [(slot, shower.rows(slot, needs[:, slot].astype(np.int64))) for slot in slots]
+        return [np.column_stack((np.full((len(some), 2), (pool, slot)), some, np.full(len(some), -1)))
+                for slot, some in rows]
+
+    with ThreadPoolExecutor(_THREADS) as executor:
+        found = [table for tables in executor.map(of_pool, range(len(loads)), loads) for table in tables]
     if solution.fallbacks is not None:
         found += _after_losses(problem, solution, solution.fallbacks, needs)
     table = np.concatenate(found) if found else np.zeros((0, 7), np.int64)
