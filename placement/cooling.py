@@ -65,6 +65,8 @@ _SETTLES, _LUKEWARM = 24, 0.01
 """Times that a large problem's plan is mended until it packs, and how hot that is done."""
 _MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE, _VAST_LAST_SHARE = 0.015, 0.006, 0.14, 0.06, 0.14
 """Shares of the time that mending takes the first time and again, and all tries; what is kept for the last ones."""
+_MENDED_AGAIN = 1.5
+"""Time kept for settling at least: so many times what mending the first plan took."""
 _TRIES_SIZE, _TRIES = 1e6, (20, 5000)
 """Moves tried on sample paths: this many over paths x slots, within these limits."""
 
@@ -240,6 +242,7 @@ def _cool_large(run: Run, thread: Thread) -> None:
         first_plan(run, thread)
     vast = is_vast(run)
     stretch, settling_s = 0, (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
+    settling_s = max(settling_s, _MENDED_AGAIN * run.mending_s)
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
             thread.searcher.relax()  # weights learned since say better where room lacks
@@ -309,13 +312,14 @@ def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
     problem, weight = run.problem, run.problem.workloads.weight
     packings = Packings(problem, Effort.ORDERS, packing_threads(run))
-    passes = _QUICK_PASSES if start is None else _NEAR_PASSES
+    passes, began = _QUICK_PASSES if start is None else _NEAR_PASSES, time.monotonic()
     if start is not None:
         near = complete_most(problem, start, packings)
         if near is None:
             return
         start = near.units
     found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=start, stopped=run.watch.stopped)
+    run.mending_s = max(run.mending_s, time.monotonic() - began)
     gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
     out = np.zeros(len(weight), bool)
     out[problem.streams.workload[gone]] = True

@@ -12,8 +12,8 @@ from placement.packing import Effort
 from placement.problem import Bools, Floats, Ints, Problem
 from placement.result import Solution, Units
 
-_TRIES = 12
-"""Times that streams leave before the plan is given up."""
+_TRIES, _PATIENT = 24, 6
+"""Times that streams leave before the plan is given up, and times that no more leave than free what lacks."""
 _HARDER = {Effort.FILLING: 1 << 30, Effort.PATTERNS: 60, Effort.SEARCH: 6}
 """Slots that lack room, up to which an effort is worth its time."""
 
@@ -42,11 +42,12 @@ def complete_most(problem: Problem, units: Units, packings: Packings) -> Solutio
     Pools that lack room by simple orders are packed harder there first; nothing is made ready for a loss.
     """
     plain = replace(problem, survival=None)
-    for _ in range(_TRIES):
+    for trial in range(_TRIES):
         found = complete_harder(plain, units, packings, jointly=True)
         if isinstance(found, Solution):
             return found
-        units = _without(units, _leaving(plain, units, found))
+        more = 1 + max(0, trial - _PATIENT)  # what is packed by simple orders may need more room when less is there
+        units = _without(units, _leaving(plain, units, replace(found, lacking=more * found.lacking)))
     return None
 
 

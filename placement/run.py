@@ -75,7 +75,7 @@ class Run:
         self.cooled = False
         self.known_best = False
         self.proven_infeasible = False
-        self.packing_s = 0.0
+        self.packing_s = self.mending_s = 0.0
         self.why_not = self.note = ""
         self.blocks = 1 if settings.blocks == 1 else block_count(problem, settings.blocks)
         self.large = is_large(problem)
