@@ -65,6 +65,12 @@ def cost_of(purse: Purse, level: int, firm: Floats, every: Floats) -> float:
     return total
 
 
+def drawn(seed: int, *, spot: bool) -> tuple[np.random.Generator, Purse, Floats, Floats]:
+    """A purse and the machines wanted of it, with what drew them."""
+    rng = np.random.default_rng(seed)
+    return rng, random_purse(rng, spot=spot), *random_machines(rng, spot=spot)
+
+
 def levels(purse: Purse) -> range:
     """All levels of fixed machines that can be had."""
     return range(int(purse.held[0]), int(purse.held[0] + purse.step_max.sum()) + 1)
@@ -74,9 +80,7 @@ def levels(purse: Purse) -> range:
 @CHECKED
 def test_the_level_found_is_the_cheapest_wherever_the_search_for_it_begins(seed: int, spot: bool, start: int) -> None:
     """From every start the cost found is that of the cheapest level, and the level found reaches it."""
-    rng = np.random.default_rng(seed)
-    purse = random_purse(rng, spot=spot)
-    firm, every = random_machines(rng, spot=spot)
+    _, purse, firm, every = drawn(seed, spot=spot)
     usd, level = pool_cost(purse, 0, start, firm, every)
     assert usd == pytest.approx(min(cost_of(purse, one, firm, every) for one in levels(purse)))
     assert usd == pytest.approx(cost_of(purse, level, firm, every))
@@ -86,9 +90,7 @@ def test_the_level_found_is_the_cheapest_wherever_the_search_for_it_begins(seed:
 @CHECKED
 def test_what_was_best_for_fewer_machines_may_be_taken_for_the_least_level(seed: int, spot: bool, start: int) -> None:
     """More machines never cost less at a lower level: the search may leave out all levels below."""
-    rng = np.random.default_rng(seed)
-    purse = random_purse(rng, spot=spot)
-    firm, every = random_machines(rng, spot=spot)
+    rng, purse, firm, every = drawn(seed, spot=spot)
     more, extra = random_machines(rng, spot=spot)
     least = pool_cost(purse, 0, start, firm, every)[1]
     usd, _ = best_level(purse.by_slot, purse.by_level, 0, start, firm + more, every + extra, purse.over_usd, least)
