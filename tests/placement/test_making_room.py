@@ -68,3 +68,21 @@ def test_nothing_leaves_a_plan_that_packs(tiny_problem: TinyProblem, seed: int) 
     assert whole is not None
     assert len(whole.units.stream) == len(units.stream)
     assert isinstance(complete_harder(problem, units, Packings(problem, Effort.ORDERS)), Solution)
+
+
+@given(seed=SEEDS, part=st.sampled_from([0.3, 0.6, 1.0]))
+@CHECKED
+def test_threads_change_nothing(tiny_problem: TinyProblem, seed: int, part: float) -> None:
+    """Pools packed side by side come to the same machines, or lack the same room, as one after another."""
+    problem = tiny_problem(seed, workloads=5)
+    units = placed(problem)
+    if units is None:
+        return
+    short = smaller(problem, part)
+    alone, beside = (complete_harder(short, units, Packings(short, Effort.ORDERS, threads)) for threads in (1, 3))
+    assert type(alone) is type(beside)
+    if isinstance(alone, Solution) and isinstance(beside, Solution):
+        assert (alone.machines == beside.machines).all()
+    if isinstance(alone, Shortfall) and isinstance(beside, Shortfall):
+        assert (alone.pool == beside.pool).all()
+        assert (alone.lacking == beside.lacking).all()
