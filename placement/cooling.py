@@ -56,6 +56,9 @@ _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((1.0, 0.4),)
 """Coolings of a large problem's search, and of a vast one's: share of the time left, and how hot they begin."""
+_LESSONS = (0.4, 0.55, 0.7, 0.8, 0.9, 0.96)
+"""Parts of a large problem's second cooling after which its plan is packed to learn from it: what is learned only once
+the search is cold drives much work out of pools that turn out too full, and late."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
 _OVER_USD, _SHARPER = 300.0, 2.0
@@ -248,12 +251,15 @@ def _cool_large(run: Run, thread: Thread) -> None:
             thread.searcher.relax()  # weights learned since say better where room lacks
             thread.teach()
             thread.fit()
-        began = time.monotonic()
+        began, lessons = time.monotonic(), [] if cooling == 0 else list(_LESSONS)
         seconds = max(1e-3, share * (run.search_until - began - settling_s))
         while not run.stopped() and not run.good_enough:
             cooled = (time.monotonic() - began) / seconds
             if cooled >= 1:
                 break
+            if lessons and cooled >= lessons[0]:
+                lessons.pop(0)
+                thread.teach()
             thread.stretch(stretch, hot * (1 - cooled) ** 2)
             stretch += 1
         began = time.monotonic()
@@ -278,6 +284,8 @@ def _settle(run: Run, thread: Thread) -> None:
             thread.searcher.mind(OVER_USD)
             return
         if trial == 0:
+            if run.quick:  # what lacks room leaves: a plan to have should no other pack
+                take_quick_plan(run, thread.searcher.plan(), "search")
             thread.teach()
         if run.stopped() or (run.quick and time.monotonic() - began > _SETTLE_SHARE * limit_s):
             break

@@ -113,9 +113,14 @@ class Searcher:
         return self._state.firm_machines.astype(np.int64), self._state.machines.astype(np.int64)
 
     @property
+    def limits(self) -> Ints:
+        """Machines that the search may use: [P, T], fewer where it was told to do with less."""
+        return self._purse.pool_max.astype(np.int64)
+
+    @property
     def crowded(self) -> bool:
         """Whether the plan held takes more machines somewhere than it may."""
-        return bool((self.machines[1] > self._purse.pool_max).any())
+        return bool((self.machines[1] > self.limits).any())
 
     def mind(self, over_usd: float) -> None:
         """Pay so much for a machine and slot over a limit from now on."""

@@ -19,10 +19,12 @@ from placement.weights import WeightFinder
 
 _HEAVIER = 1.06
 """A weight is not made heavier by more than this factor to account for one machine that packing needs."""
-_SLOTS, _LARGE_SLOTS = 4, 1
+_SLOTS, _LARGE_SLOTS = 4, 2
 """Slots of a pool that teach at once, and those of a large problem."""
 _POOLS = 24
 """Pools of a large problem that teach at once, those that fall short by most money first."""
+_BEYOND_USD = 30.0
+"""What a machine beyond a pool's limit counts there."""
 
 
 class Teacher:
@@ -48,8 +50,12 @@ class Teacher:
         for p in self._dearest(lacking) if self._large else lacking:
             load, packed = loads[p], self.packings.needed(p, loads[p])
             slots = _worst(lacking[p], load)[: _LARGE_SLOTS if self._large else _SLOTS]
-            if self._large and slots:  # simple orders so far: see what those slots really need
-                packed = self.packings.tighten(p, load, Effort.PATTERNS, np.array(slots))
+            if self._large:
+                proven = np.maximum(packed.low - every[p], packed.low_firm - firm[p])
+                if proven.max() > 0:  # where packing was looked at harder already
+                    slots = _worst(proven, load)[:_LARGE_SLOTS]
+                elif slots:  # simple orders so far: see what those slots really need
+                    packed = self.packings.tighten(p, load, Effort.PATTERNS, np.array(slots))
             for t in slots:
                 machines, firm_machines = int(packed.machines[:, t].min()), int(packed.firm[:, t].min())
                 if machines > every[p, t]:
@@ -61,10 +67,13 @@ class Teacher:
 
     def _dearest(self, lacking: Mapping[int, Ints]) -> list[int]:
         """The pools whose packings need most money more than was counted, `lacking` [T] machines each."""
-        offers = self._problem.offers
+        offers, limit = self._problem.offers, self._searcher.limits
         price = np.zeros(len(self._problem.pools.cluster))
         np.maximum.at(price, offers.pool, offers.price_usd.mean(axis=1))
-        usd = {p: float(price[p] * np.maximum(short, 0).sum()) for p, short in lacking.items()}
+        counted = self._searcher.machines[1]
+        usd = {p: float((price[p] * np.maximum(short, 0)
+                         + _BEYOND_USD * np.maximum(counted[p] + short - np.maximum(limit[p], counted[p]), 0)).sum())
+               for p, short in lacking.items()}  # fmt: skip
         return sorted((p for p in usd if usd[p] > 0), key=lambda p: (-usd[p], p))[:_POOLS]
 
     def _add(self, p: int, load: Load, slot: int, machines: int, counted: int, *, firm_only: bool = False) -> int:

@@ -14,130 +14,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from placement.jit import jit
+from placement.patterns import best_pattern, fitting
 from placement.problem import TOLERANCE, Floats, Ints
 from placement.simplex import open_highs
 
-_LIMITS = np.array([[0.0, 3e3], [0.002, 3e3], [0.01, 6e3], [0.03, 1e4], [0.1, 2e4]])
-"""Knapsack tries: relative slack a node may be cut by, and the nodes allowed. A looser try costs a bit of the bound."""
+_TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [1e-2, 5e4]])
+"""Knapsack tries: relative slack a branch may be cut by, and the branches allowed. Slack costs a bit of the bound."""
+_QUICK_TRIES = np.array([[0.0, 2e2], [1e-2, 5e2]])
+"""The same where very many are asked."""
 _NEGLIGIBLE = 1e-9
 
 
 @jit
-def _densities(values: Floats, sizes: Floats) -> Floats:
-    """[n + 1, R]: the most value per unit of resource r that items i and later have (infinite where one takes none)."""
-    n, resources = sizes.shape
-    density = np.zeros((n + 1, resources))
-    for i in range(n - 1, -1, -1):
-        for r in range(resources):
-            here = values[i] / sizes[i, r] if sizes[i, r] > 0 else np.inf
-            density[i, r] = max(density[i + 1, r], here)
-    return density
-
-
-@jit
-def _at_most(density: Floats, free: Floats) -> float:
-    """Value that fits into `free` [R] at the best density [R] of each resource."""
-    most = np.inf
-    for r in range(len(free)):
-        if density[r] < np.inf:
-            most = min(most, free[r] * density[r])
-    return most
-
-
-@jit
-def _count(size: Floats, free: Floats) -> int:
-    """How many whole items of `size` [R] fit into `free` [R]."""
-    count = 1 << 40
-    for r in range(len(free)):
-        if size[r] > 0:
-            count = min(count, int(np.floor(free[r] / size[r] + 1e-12)))
-    return max(count, 0)
-
-
-@jit
-def _knapsack(values: Floats, sizes: Floats, room: Floats, slack: float, max_nodes: int, pattern: Ints) -> float:
-    """Most value of whole items that fit one machine, by depth-first search; `pattern` [n] receives the best found.
-
-    Returns an upper bound that is exact to the relative `slack`, or -1 when the nodes run out.
-    """
-    n, resources = sizes.shape
-    density = _densities(values, sizes)
-    taken = np.zeros(n, np.int64)
-    free = room.copy()
-    pattern[:] = 0
-    value = best = 0.0
-    depth = nodes = 0
-    while True:
-        while depth < n and value + _at_most(density[depth], free) > best * (1 + slack) + 1e-10:
-            count = _count(sizes[depth], free)
-            taken[depth] = count
-            value += count * values[depth]
-            for r in range(resources):
-                free[r] -= count * sizes[depth, r]
-            depth += 1
-            nodes += 1
-        if value > best + 1e-12:
-            best = value
-            for i in range(n):
-                pattern[i] = taken[i] if i < depth else 0
-        if nodes > max_nodes:
-            return -1.0
-        depth -= 1
-        while depth >= 0 and taken[depth] == 0:
-            depth -= 1
-        if depth < 0:
-            return best * (1 + slack) + 1e-10
-        taken[depth] -= 1
-        value -= values[depth]
-        for r in range(resources):
-            free[r] += sizes[depth, r]
-        depth += 1
-
-
-@jit
-def _by_value_per_share(weights: Floats, sizes: Floats, room: Floats) -> Ints:
-    """Shapes with weight, those first that weigh most for their largest share of a machine."""
-    order = np.empty(len(weights), np.int64)
-    rank = np.empty(len(weights))
-    count = 0
-    for c in range(len(weights)):
-        if weights[c] <= _NEGLIGIBLE:
-            continue
-        share = 0.0
-        for r in range(len(room)):
-            share = max(share, sizes[c, r] / max(room[r], 1e-9))
-        mine, at = weights[c] / share, count
-        while at > 0 and rank[at - 1] < mine:
-            order[at], rank[at] = order[at - 1], rank[at - 1]
-            at -= 1
-        order[at], rank[at] = c, mine
-        count += 1
-    return order[:count]
-
-
-@jit
-def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints) -> float:
+def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints, tries: Floats = _TRIES) -> float:
     """Upper bound on what the heaviest pattern weighs; `pattern` [C] receives the heaviest found.
 
-    weights [C], sizes [C, R] with every positive-weight shape positive in some resource, room [R].
+    weights [C], sizes [C, R] with every positive-weight shape positive in some resource, room [R], which is taken to be
+    `TOLERANCE` more.
     """
-    order = _by_value_per_share(weights, sizes, room)
-    n, resources = len(order), len(room)
-    pattern[:] = 0
-    if n == 0:
-        return 0.0
-    values, small, part = np.empty(n), np.empty((n, resources)), np.zeros(n, np.int64)
-    for i in range(n):
-        values[i] = weights[order[i]]
-        for r in range(resources):
-            small[i, r] = sizes[order[i], r]
-    bound = -1.0
-    for k in range(len(_LIMITS)):
-        if bound < 0:
-            bound = _knapsack(values, small, room, _LIMITS[k, 0], int(_LIMITS[k, 1]), part)
-    for i in range(n):
-        pattern[order[i]] = part[i]
-    return bound if bound >= 0 else _at_most(_densities(values, small)[0], room)
+    limits, bound = np.full(len(weights), 1 << 20), np.inf
+    for k in range(len(tries)):
+        slack = tries[k, 0]
+        value, above, found = best_pattern(weights, limits, sizes, room, slack, int(tries[k, 1]))
+        pattern[:] = found
+        bound = min(bound, above)
+        if above <= value * (1 + slack):
+            break  # not cut short
+    return bound * (1 + 1e-12)
 
 
 @jit
@@ -147,10 +50,10 @@ def _lift(weights: Floats, sizes: Floats, room: Floats, order: Ints) -> None:
     for c in order:
         if weights[c] > _NEGLIGIBLE:
             continue
-        fit = _count(sizes[c], room)
+        fit = fitting(sizes[c], room + TOLERANCE)
         lift = 1.0
         for count in range(1, fit + 1):
-            rest = heaviest_pattern(weights, sizes, room - count * sizes[c] + 1e-12, pattern)
+            rest = heaviest_pattern(weights, sizes, room - count * sizes[c], pattern, _QUICK_TRIES)
             lift = min(lift, (1.0 - rest) / count)
             if lift <= _NEGLIGIBLE:
                 break
@@ -168,21 +71,20 @@ class WeightFinder:
     def __init__(self, sizes: Floats, room: Floats, legal: Ints) -> None:
         self._legal = legal
         self._sizes = np.ascontiguousarray(sizes[legal])
-        self._room = room + TOLERANCE
+        self._room = np.array(room, np.float64)
         self._shapes = len(sizes)
         self._lp = open_highs()
         none = np.zeros(0, np.int32)
         for _ in legal:
             self._lp.addRow(0.0, np.inf, 0, none, none.astype(float))
         for i in range(len(legal)):
-            positive = self._sizes[i] > 0
             alone = np.zeros(len(legal), np.int64)
-            alone[i] = int(np.floor(min(self._room[positive] / self._sizes[i, positive])))
+            alone[i] = fitting(self._sizes[i], self._room + TOLERANCE)
             self._add(alone)
 
     def resource_weights(self) -> Floats:
         """The share of each resource a replica takes [resources in use, C]: valid weights without any search."""
-        shares = self._sizes / np.maximum(self._room, 1e-9)
+        shares = self._sizes / (self._room + TOLERANCE)
         found = np.zeros((self._room.size, self._shapes))
         found[:, self._legal] = shares.T
         used: Floats = found[found.max(axis=1, initial=0.0) > 0]
