@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from placement.needs import Load
+from placement.packing import Effort, needed
 from placement.problem import TOLERANCE, Floats, Ints
 from placement.weights import WeightFinder, heaviest_pattern, stack, undominated
 
@@ -114,3 +116,16 @@ def test_only_the_best_rows_are_kept() -> None:
     rows = np.array([[0.5, 0.2], [0.5, 0.3], [0.1, 0.9], [0.5, 0.3], [0.0, 0.9]])
     assert undominated(rows).tolist() == [[0.5, 0.3], [0.1, 0.9]]
     assert undominated(stack([], 2)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_of_many_shapes_prove_what_packing_proves(seed: int) -> None:
+    """Where two dozen shapes share a machine, the weights found prove what a packing's own bound does, to half a percent."""
+    rng = np.random.default_rng(seed)
+    room = np.array([61.0, 242.0, 9.3])
+    sizes = np.column_stack((rng.uniform(1.1, 14.0, 24), rng.uniform(3.0, 60.0, 24), rng.uniform(0.1, 1.5, 24)))
+    load = Load(np.arange(24), rng.integers(5, 60, (24, 1)).astype(np.int32), np.zeros((24, 1), np.int32))
+    replicas = load.firm[:, 0].astype(float)
+    weights = WeightFinder(sizes, room, np.arange(24)).find(replicas)
+    packed = needed(load, sizes, room, effort=Effort.PATTERNS)
+    assert weights @ replicas >= 0.995 * (int(packed.low[0]) - 1)
