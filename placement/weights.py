@@ -18,28 +18,32 @@ from placement.patterns import best_pattern, fitting
 from placement.problem import TOLERANCE, Floats, Ints
 from placement.simplex import open_highs
 
-_TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [1e-2, 5e4]])
+_TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [0.0, 1e5], [1e-3, 3e5]])
 """Knapsack tries: relative slack a branch may be cut by, and the branches allowed. Slack costs a bit of the bound."""
 _QUICK_TRIES = np.array([[0.0, 2e2], [1e-2, 5e2]])
 """The same where very many are asked."""
+_ENOUGH = 1 + 1e-7
+"""A pattern heavier than this makes weights lighter."""
 _NEGLIGIBLE = 1e-9
 
 
 @jit
-def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints, tries: Floats = _TRIES) -> float:
+def heaviest_pattern(weights: Floats, sizes: Floats, room: Floats, pattern: Ints, tries: Floats = _TRIES,
+                     enough: float = np.inf) -> float:
     """Upper bound on what the heaviest pattern weighs; `pattern` [C] receives the heaviest found.
 
     weights [C], sizes [C, R] with every positive-weight shape positive in some resource, room [R], which is taken to be
-    `TOLERANCE` more.
+    `TOLERANCE` more. A pattern heavier than `enough` ends the search.
     """
-    limits, bound = np.full(len(weights), 1 << 20), np.inf
+    limits, bound, most = np.full(len(weights), 1 << 20), np.inf, -1.0
     for k in range(len(tries)):
         slack = tries[k, 0]
         value, above, found = best_pattern(weights, limits, sizes, room, slack, int(tries[k, 1]))
-        pattern[:] = found
+        if value > most:
+            pattern[:], most = found, value
         bound = min(bound, above)
-        if above <= value * (1 + slack):
-            break  # not cut short
+        if bound <= most * (1 + 1e-3) or most > enough:
+            break
     return bound * (1 + 1e-12)
 
 
@@ -101,8 +105,8 @@ class WeightFinder:
             self._lp.run()
             dual = np.asarray(self._lp.getSolution().row_dual)
             weights = np.where(dual > _NEGLIGIBLE, dual, 0.0)
-            heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern)
-            if pattern @ weights <= 1 + 1e-7:
+            heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern, _TRIES, _ENOUGH)
+            if pattern @ weights <= _ENOUGH:
                 break
             self._add(pattern)
         weights = weights / max(heaviest, 1.0)
