@@ -5,11 +5,10 @@
 
 from forecasting.engine import Forecast, forecast, quantile_column
 from forecasting.history import History, TooShortError
-from forecasting.models import DEFAULT_MODELS, FORECASTERS
+from forecasting.models import FORECASTERS, default_models
 from forecasting.validate import BadFrameError, Checked, Refusal, check
 
 __all__ = [
-    "DEFAULT_MODELS",
     "FORECASTERS",
     "BadFrameError",
     "Checked",
@@ -18,6 +17,7 @@ __all__ = [
     "Refusal",
     "TooShortError",
     "check",
+    "default_models",
     "forecast",
     "quantile_column",
 ]

@@ -1,4 +1,5 @@
-"""Forecast many series: check, choose a model for each, draw sample paths, read quantiles off them."""
+"""Forecast many series: check, fit models together, weight and calibrate them, draw sample paths that belong together.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +11,18 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from forecasting.backtest import Choice, choose
-from forecasting.history import Floats, History, TooShortError
-from forecasting.models import DEFAULT_MODELS, load
-from forecasting.paths import quantiles_of
+from forecasting.conformal import calibrate
+from forecasting.ensemble import BackTest, fit_ensemble, units
+from forecasting.history import Floats, History
+from forecasting.metrics import scores
+from forecasting.models import default_models, load
+from forecasting.panel import LEVELS, Panel, make_panel
+from forecasting.paths import joint_paths
 from forecasting.validate import Refusal, check
 
 N_PATHS = 400
+PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
+"""Levels that sample paths are drawn through beside those asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,9 +31,9 @@ class Forecast:
 
     `quantiles`: a row for each series and step with `unique_id`, `ds` (UTC), `model` and a column for each level
     (`q0.9`). `paths`: sample paths [n_paths, horizon] by series; the draws of all series belong together, so path i of
-    one may be added to path i of another. `models`: the model chosen, by series. `backtest`: a row for each series,
-    model and origin with `wql`, `mase`, `coverage_p90`, `note`. `refused`: `unique_id` and `reason` of each series that
-    was not forecast.
+    one may be added to path i of another. `models`: what each series is forecast with, by series. `backtest`: a row for
+    each series, model and origin with `wql`, `mase`, `coverage_p90`, `note`; model `forecast` is what the weighted,
+    calibrated average would have said. `refused`: `unique_id` and `reason` of each series that was not forecast.
     """
 
     quantiles: pd.DataFrame
@@ -39,9 +45,11 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Done:
-    history: History
-    choice: Choice
+    panel: Panel
+    said: Floats
+    models: list[str]
     paths: Floats
+    backtest: pd.DataFrame
 
 
 def forecast(
@@ -49,29 +57,39 @@ def forecast(
     horizon: int,
     quantiles: Sequence[float] = (0.1, 0.5, 0.9),
     seed: int = 0,
-    models: Sequence[str] = DEFAULT_MODELS,
+    models: Sequence[str] | None = None,
     n_paths: int = N_PATHS,
+    threads: int = 1,
 ) -> Forecast:
     """Forecast every series of a long frame (`unique_id`, `ds` with a time zone, `y` >= 0) `horizon` steps ahead.
 
-    Of several `models` the back-test chooses one for each series, the seasonal naive forecast being always a candidate;
-    a single one is used as asked. A series that cannot be forecast is refused with the reason and never stops the
-    others. Same frame (in any order of rows), arguments and version: same answer.
+    Of several `models` (default: `default_models` of the number of series) an average is taken by weights that past
+    origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles are
+    calibrated on the same origins. A series that cannot be forecast is refused with the reason and never stops the
+    others. `threads` are those that pooled models learn with. Same frame (in any order of rows), arguments and version:
+    same answer, whatever the threads.
 
     Raises BadFrameError for a frame that cannot be read, ValueError for levels outside 0..1 and unknown models.
     """
     levels = _checked_levels(quantiles)
-    names = tuple(dict.fromkeys(models))
+    if models is not None and not models:
+        raise ValueError("no models: name one at least, or leave them out")
+    if n_paths < 0 or threads < 1:
+        raise ValueError(f"{n_paths} paths and {threads} threads: at least 0 paths and 1 thread are needed")
+    checked = check(frame, horizon)
+    names = tuple(dict.fromkeys(default_models(len(checked.series)) if models is None else models))
     for name in names:
         load(name)
-    if not names or n_paths < 1:
-        raise ValueError(f"{len(names)} models and {n_paths} paths: at least one of each is needed")
-    checked = check(frame, horizon)
+    by_step: dict[np.timedelta64, list[History]] = {}
+    for series in checked.series:
+        by_step.setdefault(series.step, []).append(series)
     with threadpool_limits(1):  # several threads on arrays this small only get in each other's way
-        outcomes = [_forecast_one(series, horizon, names, n_paths, seed) for series in checked.series]
-    done = [outcome for outcome in outcomes if isinstance(outcome, _Done)]
-    refused = [*checked.refused, *(outcome for outcome in outcomes if isinstance(outcome, Refusal))]
-    return _collect(done, sorted(refused, key=lambda r: r.unique_id), horizon, levels)
+        done = [_forecast_panel(make_panel(some), horizon, levels, names, n_paths, seed, threads)
+                for _, some in sorted(by_step.items())]
+    silent = [Refusal(name, f"none of the models {', '.join(names)} can forecast {int(count)} points")
+              for one in done for name, count, row in zip(one.panel.ids, one.panel.count, one.said, strict=True)
+              if not np.isfinite(row).all()]
+    return _collect(done, sorted([*checked.refused, *silent], key=lambda r: r.unique_id), horizon, levels)
 
 
 def quantile_column(level: float) -> str:
@@ -86,43 +104,76 @@ def _checked_levels(quantiles: Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
-def _forecast_one(series: History, horizon: int, models: tuple[str, ...], n_paths: int, seed: int) -> _Done | Refusal:
-    choice = choose(series, horizon, models, seed)
-    try:
-        paths = load(choice.model).forecast(series, horizon, n_paths, seed)
-    except TooShortError as reason:
-        return Refusal(series.unique_id, str(reason))
+def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], models: tuple[str, ...], n_paths: int,
+                    seed: int, threads: int) -> _Done:
+    asked = sorted({*levels, 0.5, *(PATH_LEVELS if n_paths else ())})
+    ensemble = fit_ensemble(panel, horizon, asked, models, seed, threads)
+    said = ensemble.quantiles(panel)
+    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
+    said[still] = panel.values[still, -1][:, None, None]  # what never moved is forecast not to move
+    known = ensemble.calibration.levels
+    paths = joint_paths(panel, np.nan_to_num(said), known, n_paths, seed) if n_paths else np.empty(0)
     paths.setflags(write=False)
-    return _Done(series, choice, paths)
+    wanted = np.searchsorted(known, levels)
+    table = _backtest_frame(panel, ensemble.test) if ensemble.test is not None else _backtest_rows([])
+    return _Done(panel, said[:, :, wanted], ensemble.names(), paths, table)
 
 
 def _collect(done: list[_Done], refused: list[Refusal], horizon: int, levels: tuple[float, ...]) -> Forecast:
-    ids = [one.history.unique_id for one in done]
+    series = _in_order(done)
+    tests = [one.backtest for one in done if len(one.backtest)]
+    backtest = pd.concat(tests, ignore_index=True) if tests else _backtest_rows([])
     return Forecast(
-        quantiles=_quantile_frame(done, horizon, levels),
-        paths=MappingProxyType({one.history.unique_id: one.paths for one in done}),
-        models=MappingProxyType(dict(zip(ids, (one.choice.model for one in done), strict=True))),
-        backtest=_backtest_frame(done),
+        quantiles=_quantile_frame(series, horizon, levels),
+        paths=MappingProxyType({name: one.paths[i] for name, one, i in series if one.paths.size}),
+        models=MappingProxyType({name: one.models[i] for name, one, i in series}),
+        backtest=backtest.sort_values(["unique_id", "model", "origin"], kind="stable", ignore_index=True),
         refused=pd.DataFrame([asdict(refusal) for refusal in refused], columns=["unique_id", "reason"]),
     )
 
 
-def _quantile_frame(done: list[_Done], horizon: int, levels: tuple[float, ...]) -> pd.DataFrame:
-    times = [one.history.times_ahead(horizon).astype("datetime64[ns]") for one in done]
-    values = [quantiles_of(one.paths, levels) for one in done]
-    stacked = np.concatenate(values, axis=1) if values else np.empty((len(levels), 0))
+def _in_order(done: list[_Done]) -> list[tuple[str, _Done, int]]:
+    """The series forecast, by name."""
+    found = [(name, one, i) for one in done for i, name in enumerate(one.panel.ids) if np.isfinite(one.said[i]).all()]
+    return sorted(found, key=lambda row: row[0])
+
+
+def _quantile_frame(series: list[tuple[str, _Done, int]], horizon: int, levels: tuple[float, ...]) -> pd.DataFrame:
+    times = [(one.panel.end[i] + np.arange(1, horizon + 1) * one.panel.step).astype("datetime64[ns]")
+             for _, one, i in series]
+    values = [one.said[i] for _, one, i in series]
+    stacked = np.concatenate(values) if values else np.empty((0, len(levels)))
     return pd.DataFrame(
         {
-            "unique_id": np.repeat(np.array([one.history.unique_id for one in done], object), horizon),
+            "unique_id": np.repeat(np.array([name for name, _, _ in series], object), horizon),
             "ds": pd.DatetimeIndex(np.concatenate([np.empty(0, "datetime64[ns]"), *times])).tz_localize("UTC"),
-            "model": np.repeat(np.array([one.choice.model for one in done], object), horizon),
+            "model": np.repeat(np.array([one.models[i] for _, one, i in series], object), horizon),
         }
-        | {quantile_column(level): row for level, row in zip(levels, stacked, strict=True)}
+        | {quantile_column(level): stacked[:, q] for q, level in enumerate(levels)}
     )
 
 
-def _backtest_frame(done: list[_Done]) -> pd.DataFrame:
+def _backtest_frame(panel: Panel, test: BackTest) -> pd.DataFrame:
+    """Scores of every model, and of their average, from every origin."""
+    unit, level = units(panel)
+    levels = np.array(LEVELS)
+    calibration = calibrate(test.truth, test.mixed, levels, unit, level)
+    rows = []
+    for j, back in enumerate(test.back.tolist()):
+        begin = panel.columns - back
+        seen = np.isfinite(test.truth[j]).all(axis=1)
+        held = calibration.quantiles(test.mixed[j], unit, level)
+        for name, said in zip((*test.models, "forecast"), (*test.said[:, j], held), strict=True):
+            can = seen & np.isfinite(said).all(axis=(1, 2))
+            found = scores(test.truth[j], said, levels, panel.values[:, :begin], panel.seasons[0])
+            rows += [{"unique_id": panel.ids[i], "model": name, "origin": panel.end[i] - (back - 1) * panel.step,
+                      "wql": found.wql[i] if can[i] else np.nan, "mase": found.mase[i] if can[i] else np.nan,
+                      "coverage_p90": found.covered[i] if can[i] else np.nan,
+                      "note": None if can[i] else "too short for this model"} for i in np.flatnonzero(seen)]
+    return _backtest_rows(rows)
+
+
+def _backtest_rows(rows: list[dict[str, object]]) -> pd.DataFrame:
     columns = ["unique_id", "model", "origin", "wql", "mase", "coverage_p90", "note"]
-    rows = [{"unique_id": one.history.unique_id} | asdict(score) for one in done for score in one.choice.scores]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(origin=pd.to_datetime(frame["origin"], utc=True))

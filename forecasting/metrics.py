@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from forecasting.history import Floats
@@ -38,3 +40,31 @@ def mase(truth: Floats, forecast: Floats, past: Floats, season: int) -> float:
 def coverage(truth: Floats, quantile: Floats) -> float:
     """Share of steps that did not exceed the quantile forecast."""
     return float((truth <= quantile).mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """By series [N]: weighted quantile loss, MASE of the median, share of steps at or under the 0.9 quantile (or the
+    level nearest to it).
+    """
+
+    wql: Floats
+    mase: Floats
+    covered: Floats
+
+
+def scores(truth: Floats, said: Floats, levels: Floats, past: Floats, season: int) -> Scores:
+    """Scores of quantiles `said` [N, H, Q] for `truth` [N, H], given `past` [N, L] (NaN before a series began).
+
+    Defined as in `weighted_quantile_loss`, `mase` and `coverage`; NaN where the truth is not known.
+    """
+    error = truth[..., None] - said
+    loss = 2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=(1, 2))
+    size = np.abs(truth).mean(axis=1)
+    change = np.abs(past[:, season:] - past[:, :-season]) if past.shape[1] > season else np.zeros((len(past), 1))
+    seen = np.isfinite(change)
+    naive = np.where(seen, change, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    off = np.abs(error[:, :, int(np.abs(levels - 0.5).argmin())]).mean(axis=1)
+    scaled = np.where(naive > 0, off / np.where(naive > 0, naive, 1.0), np.where(off == 0, 0.0, np.inf))
+    under = (truth <= said[:, :, int(np.abs(levels - 0.9).argmin())]).mean(axis=1)
+    return Scores(loss / np.where(size > 0, size, 1.0), scaled, np.where(np.isfinite(off), under, np.nan))

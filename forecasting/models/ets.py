@@ -25,7 +25,7 @@ def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
     """
     if history.constant:
         return np.full((n_paths, horizon), history.values[0])
-    season = best_season(history)
+    season = best_season(history.values, history.seasons[0], history.seasons[-1])
     if len(history) < max(10, 2 * season + 5):
         raise TooShortError(f"ets needs {max(10, 2 * season + 5)} points, there are {len(history)}")
     values = history.values[-MOST_SEASONS * season :] if season > 1 else history.values

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
-CHUNK = 64
-"""Series forecast at a time, so that sample paths of many never lie in memory together."""
+PATH_STEPS = 120_000
+"""Series times steps forecast at a time, so that sample paths of many never lie in memory together (400 of each)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,11 @@ def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: i
         raise InputError(problems)
     found: dict[str, Demand] = {}
     for step, names in steps.items():
-        for begin in range(0, len(names), CHUNK):
-            part = frame[frame["unique_id"].isin(names[begin : begin + CHUNK])]
-            found |= _forecast_part(part, step, by_name, horizon, level, seed)
+        at = _steps_of_slots(step, horizon)
+        some = max(1, PATH_STEPS // (int(at.max()) + 1))
+        for begin in range(0, len(names), some):
+            part = frame[frame["unique_id"].isin(names[begin : begin + some])]
+            found |= _forecast_part(part, at, by_name, level, seed)
     return found
 
 
@@ -219,14 +221,19 @@ def _misfit(end: np.datetime64, step: np.timedelta64, horizon: Horizon) -> str |
     return None
 
 
+def _steps_of_slots(step: np.timedelta64, horizon: Horizon) -> NDArray[np.int64]:
+    """The steps [T, fine] of a history, counted from the begin of the horizon, that each slot holds or lies in."""
+    minutes = int(step // np.timedelta64(1, "m"))
+    fine = max(1, horizon.slot_minutes // minutes)
+    at: NDArray[np.int64] = (Timeline.of(horizon).minute // minutes)[:, None] + np.arange(fine)
+    return at
+
+
 def _forecast_part(
-    frame: pd.DataFrame, step: np.timedelta64, by_name: Mapping[str, Wanted], horizon: Horizon, level: float, seed: int
+    frame: pd.DataFrame, at: NDArray[np.int64], by_name: Mapping[str, Wanted], level: float, seed: int
 ) -> dict[str, Demand]:
     from forecasting import forecast
 
-    minutes = int(step // np.timedelta64(1, "m"))
-    fine = max(1, horizon.slot_minutes // minutes)
-    at = (Timeline.of(horizon).minute // minutes)[:, None] + np.arange(fine)
     done = forecast(frame, int(at.max()) + 1, (level,), seed)
     if len(done.refused):
         refused = zip(done.refused["unique_id"], done.refused["reason"], strict=True)
@@ -246,10 +253,11 @@ def _slot_quantile(paths: Floats, at: NDArray[np.int64], level: float) -> Floats
 def _why(done: Forecast, name: str, level: float) -> str:
     model = done.models[name]
     scores = done.backtest[done.backtest["unique_id"] == name].groupby("model")["wql"].mean()
-    if model not in scores:
+    if "forecast" not in scores:
         return f"Demand is the {level:g} quantile of a {model} forecast; the history is too short for a back-test."
     return (
-        f"Demand is the {level:g} quantile of a {model} forecast, whose loss in the back-test was {scores[model]:.3f} "
+        f"Demand is the {level:g} quantile of a forecast by {model}, whose loss in the back-test was "
+        f"{scores['forecast']:.3f} "
         f"(seasonal naive {scores['seasonal_naive']:.3f})."
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from planner.cli import run
@@ -34,6 +35,7 @@ workloads:
 """
 
 PLAN = ["plan", "--solver", "highs"]
+HYBRID = Path(__file__).parents[2] / "examples" / "hybrid"
 
 
 @pytest.fixture
@@ -195,6 +197,27 @@ def test_control_c_gives_the_best_plan_so_far(tmp_path: Path) -> None:
     assert "stopping with the best plan so far" in shown
     assert "no plan costs less than" in out
     assert run(["verify", str(folder), str(output)]) == 0
+
+
+@pytest.mark.slow
+def test_control_c_while_blocks_are_searched(tmp_path: Path) -> None:
+    """One Ctrl-C while processes search two blocks: exit status 0, a plan that verifies, and no process left."""
+    output = tmp_path / "plan.json"
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "planner.cli", "plan", str(HYBRID), "--blocks", "2", "--time-limit", "300", "-o",
+         str(output)], stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "COLUMNS": "160"})
+    os.close(theirs)
+    shown = read_until(ours, "search in blocks", 150)
+    below = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=120)
+    shown += read_until(ours, "", 0)
+    assert child.returncode == 0, shown
+    assert len(below) >= 2, "one process solves, others search blocks"
+    psutil.wait_procs(below, timeout=10)
+    assert not [process for process in below if process.is_running()]
+    assert run(["verify", str(HYBRID), str(output)]) == 0
 
 
 def read_until(terminal: int, words: str, seconds: float) -> str:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import History, forecast
-from forecasting.backtest import choose, rolling_origins
-from forecasting.metrics import mase, pinball, weighted_quantile_loss
+from forecasting import History, default_models, forecast
+from forecasting.ensemble import back_test, rolling_origins
+from forecasting.metrics import mase, pinball, scores, weighted_quantile_loss
+from forecasting.panel import make_panel
 from forecasting.paths import bootstrap
 
 
@@ -38,7 +39,7 @@ def test_every_series_is_forecast_or_refused() -> None:
     assert done.refused.to_dict("records") == [
         {"unique_id": "short", "reason": "5 points of history; at least 48 are needed at 60 min"}
     ]
-    assert set(done.backtest["model"]) == {"seasonal_naive", "ridge", "ets"}
+    assert set(done.backtest["model"]) == {"seasonal_naive", "boosting", "ridge", "ets", "forecast"}
 
 
 def test_order_of_rows_and_columns_does_not_matter() -> None:
@@ -57,26 +58,30 @@ def test_input_frame_is_unchanged() -> None:
     pd.testing.assert_frame_equal(FRAME, before)
 
 
-def test_choice_is_never_worse_than_the_floor_on_the_backtest() -> None:
-    """Whatever is chosen lost no more than the seasonal naive forecast did, and a tie goes to the simpler."""
-    for seed in range(3):
-        history = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), wave(3, seed, 10.0))
-        choice = choose(history, 24, ("seasonal_naive", "ridge", "ets"), seed=0)
-        chosen, floor = (
-            np.mean([s.wql for s in choice.scores if s.model == name]) for name in (choice.model, "seasonal_naive")
-        )
-        assert chosen <= floor
-    flat = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), np.full(24 * 14, 5.0))
-    assert choose(flat, 24, ("seasonal_naive", "ridge", "ets"), seed=0).model == "seasonal_naive"
+def test_the_forecast_is_no_worse_than_the_floor_on_the_backtest() -> None:
+    """The weighted average lost no more than the seasonal naive forecast did from the same origins."""
+    done = forecast(FRAME, 24, models=("seasonal_naive", "ridge", "ets"))
+    loss = done.backtest.groupby("model")["wql"].mean()
+    assert loss["forecast"] < loss["seasonal_naive"]
+
+
+def test_models_of_one_series_are_tried_where_series_are_few() -> None:
+    """Eight series are looked at one by one too, nine are not."""
+    assert "ets" in default_models(8)
+    assert default_models(9) == ("seasonal_naive", "boosting")
 
 
 def test_a_single_model_is_used_as_asked() -> None:
     """Asking for one model by name gives that one; a name that is not there is an error that lists those that are."""
     assert forecast(FRAME, 24, models=("ridge",)).models["a"] == "ridge"
-    with pytest.raises(ValueError, match="model 'arima': there are seasonal_naive, ridge, ets, prophet"):
+    with pytest.raises(ValueError, match="model 'arima': there are seasonal_naive, boosting, ridge, ets, prophet"):
         forecast(FRAME, 24, models=("arima",))
     with pytest.raises(ValueError, match=r"quantiles \[1.5\]"):
         forecast(FRAME, 24, (1.5,))
+    with pytest.raises(ValueError, match="no models"):
+        forecast(FRAME, 24, models=())
+    with pytest.raises(ValueError, match="0 threads"):
+        forecast(FRAME, 24, threads=0)
 
 
 def test_ninety_percent_quantile_covers_about_ninety_percent() -> None:
@@ -124,14 +129,30 @@ def test_bootstrap_lays_whole_blocks_end_to_end() -> None:
     assert bootstrap(point, block, 2, 0).tolist() == [[11, 8, 11, 8, 11]] * 2
 
 
-def test_origins_hold_back_what_comes_after_them() -> None:
-    """Four origins of a day each lie on different days, at the phase of the real one, with history before the first."""
-    history = History("s", np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), wave(4, 0))
-    length, origins = rolling_origins(history, 24)
+def history(values: np.ndarray, name: str = "s") -> History:
+    return History(name, np.datetime64("2026-10-01", "ns"), np.timedelta64(1, "h"), values)
+
+
+def test_origins_lie_apart_at_the_phase_of_the_real_one() -> None:
+    """Four origins of a day each lie on different days, whole days before the end; a short history has none."""
+    length, back = rolling_origins(make_panel([history(wave(4, 0))]), 24)
     assert length == 24
-    assert [(672 - origin) % 24 for origin in origins] == [0] * 4
-    assert [(672 - origin) // 24 for origin in origins] == [7, 5, 3, 1]
-    assert rolling_origins(history.head(48), 24) == (0, ())
+    assert (back // 24).tolist() == [7, 5, 3, 1]
+    assert (back % 24 == 0).all()
+    assert len(rolling_origins(make_panel([history(wave(4, 0)[:48])]), 24)[1]) == 0
+
+
+def test_a_back_test_sees_nothing_after_its_origin() -> None:
+    """What models said from an origin is the same whatever came after it; the truth is what came."""
+    values = wave(4, 0)
+    other = np.concatenate([values[:-48], np.zeros(48)])
+    models = ("seasonal_naive", "boosting")
+    one, two = (back_test(make_panel([history(row)]), 24, models, 0, 1) for row in (values, other))
+    assert one is not None
+    assert two is not None
+    before = one.back >= 48
+    np.testing.assert_array_equal(one.said[:, before], two.said[:, before])
+    np.testing.assert_array_equal(one.truth[-1, 0], values[-24:])
 
 
 def test_metrics_by_hand() -> None:
@@ -141,3 +162,15 @@ def test_metrics_by_hand() -> None:
     assert weighted_quantile_loss(truth, np.array([[8.0, 24.0]]), (0.9,)) == pytest.approx(2 * 1.1 / 15)
     assert mase(truth, np.array([11.0, 19.0]), np.array([1.0, 2.0, 3.0, 5.0]), 1) == pytest.approx(1 / (4 / 3))
     assert mase(truth, truth, np.ones(4), 1) == 0
+
+
+def test_scores_of_many_series_are_those_of_each() -> None:
+    """Figures computed for all series at once are the plain ones."""
+    rng = np.random.default_rng(1)
+    truth, past, levels = rng.uniform(1, 9, (3, 5)), rng.uniform(1, 9, (3, 60)), np.array([0.1, 0.5, 0.9])
+    said = np.sort(rng.uniform(1, 9, (3, 5, 3)), axis=2)
+    found = scores(truth, said, levels, past, 24)
+    for i in range(3):
+        assert found.wql[i] == pytest.approx(weighted_quantile_loss(truth[i], said[i].T, tuple(levels)))
+        assert found.mase[i] == pytest.approx(mase(truth[i], said[i, :, 1], past[i], 24))
+        assert found.covered[i] == (truth[i] <= said[i, :, 2]).mean()

@@ -83,7 +83,7 @@ def test_history_is_forecast_at_the_service_level(tmp_path: Path) -> None:
     assert np.abs(rows[0.5] - expected).max() <= 1
     assert (rows[0.5] <= rows[0.9]).all()
     assert (rows[0.9] <= rows[0.99]).all()
-    assert "0.9 quantile of a" in profile(scenario([from_history()], tmp_path)).why[0]
+    assert "0.9 quantile of a forecast by" in profile(scenario([from_history()], tmp_path)).why[0]
 
 
 def test_long_wide_and_parquet_files_say_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Calibration: from the low, middle and high that models say to any quantile, so that past forecasts would have held.
+
+Conformal prediction on scaled scores (Romano, Patterson and Candes 2019, "Conformalized quantile regression"; Sesia and
+Candes 2020 for the scaling): how many spreads above the middle the truth lay, at past origins, for each group of series
+and stretch of the horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from forecasting.history import Floats
+from forecasting.panel import LEVELS, Ints
+
+GROUPS, SERIES_A_GROUP = 5, 60
+"""Groups of series by how much they change for their size, and the fewest series of one."""
+STRETCHES = 4
+"""Parts of the horizon, the first ones short: errors grow soonest there."""
+_LEAST_SPREAD = 0.02
+"""Share of a series' unit that low, middle and high lie apart at least."""
+_TRUST = 8.0
+"""Points beyond a level that count as much as the normal distribution does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """`factors` [G, B, Q]: spreads between the middle and each level. Step h lies in stretch `stretch` [H]; groups are
+    parted at `edges` [G - 1] of the unit's share of the level.
+    """
+
+    levels: Floats
+    factors: Floats
+    stretch: Ints
+    edges: Floats
+
+    def quantiles(self, said: Floats, unit: Floats, level: Floats) -> Floats:
+        """[N, H, Q] from low, middle and high [N, H, 3]: rising, and never below 0."""
+        group = np.searchsorted(self.edges, unit / np.maximum(level, 1e-12))
+        factor = self.factors[group[:, None], self.stretch[None, : said.shape[1]]]
+        down, up = spreads(said, unit)
+        found = said[..., 1, None] + factor * np.where(factor < 0, down[..., None], up[..., None])
+        return np.sort(np.maximum(found, 0.0), axis=-1)
+
+
+def spreads(said: Floats, unit: Floats) -> tuple[Floats, Floats]:
+    """How far low lies under the middle and high above it [..., N, H], for `said` [..., N, H, 3]; never 0."""
+    least = _LEAST_SPREAD * unit[:, None]
+    return np.maximum(said[..., 1] - said[..., 0], least), np.maximum(said[..., 2] - said[..., 1], least)
+
+
+def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: Floats) -> Calibration:
+    """Learn from past origins: `truth` [J, N, H] (NaN: nothing came), `said` [J, N, H, 3], `unit` and `level` [N].
+
+    Where points are few their quantile counts less, and what the normal distribution says more.
+    """
+    ratio = unit / np.maximum(level, 1e-12)
+    groups = max(1, min(GROUPS, len(unit) // SERIES_A_GROUP))
+    edges = np.quantile(ratio, np.arange(1, groups) / groups) if groups > 1 else np.zeros(0)
+    group, stretch = np.searchsorted(edges, ratio), stretches(said.shape[2])
+    down, up = spreads(said, unit)
+    error = truth - said[..., 1]
+    scores = np.where(error < 0, error / down, error / up)
+    factors = np.tile(normal_factors(levels), (groups, STRETCHES, 1))
+    for g in range(groups):
+        for b in range(STRETCHES):
+            some = scores[:, group == g][:, :, stretch == b]
+            some = some[np.isfinite(some)]
+            for q, tau in enumerate(levels.tolist() if len(some) else []):
+                beyond = len(some) * min(tau, 1 - tau)
+                at = min(max(tau + np.sign(tau - 0.5) * 0.5 / len(some), 0.0), 1.0)
+                factors[g, b, q] += (float(np.quantile(some, at)) - factors[g, b, q]) * beyond / (beyond + _TRUST)
+    return Calibration(levels, factors, stretch, edges)
+
+
+def uncalibrated(levels: Floats, horizon: int) -> Calibration:
+    """Where nothing could be held back: levels lie as in a normal distribution with this low and high."""
+    factors = np.tile(normal_factors(levels), (1, STRETCHES, 1))
+    return Calibration(levels, factors, stretches(horizon), np.zeros(0))
+
+
+def stretches(horizon: int) -> Ints:
+    """The stretch of each step [H]: the first ones are short."""
+    part = STRETCHES * np.sqrt((np.arange(horizon) + 0.5) / horizon)
+    return np.minimum(part.astype(np.int64), STRETCHES - 1)
+
+
+def normal_factors(levels: Floats) -> Floats:
+    """Spreads between the middle and each level [Q] of a normal distribution."""
+    factors: Floats = ndtri(levels) / ndtri(LEVELS[2])
+    return factors

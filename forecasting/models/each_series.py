@@ -1,0 +1,52 @@
+"""A model of one series at a time, applied to each series of a panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from forecasting.history import Floats, History, TooShortError
+from forecasting.panel import LEVELS, Panel
+
+PATHS = 200
+"""Sample paths a series of which the quantiles are read."""
+
+
+class Local(Protocol):
+    """A module whose model knows one series."""
+
+    def forecast(self, history: History, horizon: int, n_paths: int, seed: int) -> Floats:
+        """Sample paths [n_paths, horizon] of the steps after `history`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachSeries:
+    """A forecaster that fits its model anew to each series it is shown."""
+
+    model: Local
+
+    def fit(self, panel: Panel, horizon: int, seed: int, threads: int = 1) -> FittedEach:  # noqa: ARG002
+        """Nothing is learned before the series are there."""
+        return FittedEach(self.model, horizon, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedEach:
+    """What `EachSeries.fit` gives."""
+
+    model: Local
+    horizon: int
+    seed: int
+
+    def spread(self, panel: Panel) -> Floats:
+        """[N, H, 3]; NaN for series that are too short for the model."""
+        said = np.full((len(panel), self.horizon, len(LEVELS)), np.nan)
+        for i in range(len(panel)):
+            try:
+                paths = self.model.forecast(panel.history(i), self.horizon, PATHS, self.seed)
+            except TooShortError:
+                continue
+            said[i] = np.quantile(paths, LEVELS, axis=0).T
+        return said
