@@ -24,11 +24,16 @@ CHECKING_SHARE = 0.07
 
 def run(job: Job) -> dict[str, Any]:
     """The figures of one run; `cost_usd`, `attainment` and `gap` only where there is a plan that holds."""
-    scenario = resolve(read_scenario(job.path), builtin_catalog())
-    problem = formulate(scenario, profile(scenario, job.seed)).problem
+    problem = _problem(job)
     facts = {"mode": problem.objective.mode, "streams": len(problem.streams.workload)}
     return facts | answer(problem, job, CHECKING_SHARE,
                           lambda result: _bound(problem, result) | _judged(problem, result))
+
+
+def _problem(job: Job) -> Problem:
+    """The scenario in arrays; what it was read into is no longer held."""
+    scenario = resolve(read_scenario(job.path), builtin_catalog())
+    return formulate(scenario, profile(scenario, job.seed)).problem
 
 
 def _bound(problem: Problem, result: Result) -> dict[str, Any]:

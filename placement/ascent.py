@@ -53,6 +53,8 @@ _FADING, _TAKEN, _LISTED = 0.9, 2e-3, 20
 _MOST_WEIGHTS = 24
 _SETTLED = 0.02
 """Warmth from which prices can guide a search."""
+_WEIGHTS_AFTER = 2
+"""Blocks from new weights to new weights."""
 _DONE, _STILL, _SAMPLED_STILL = 3e-4, 2, 5
 """Blocks one after another that raise the bound by less than this share are the last; more where samples waver."""
 
@@ -156,7 +158,8 @@ class Ascent:
             still = _STILL if self._chance is None else _SAMPLED_STILL
             self.done = self._stopped() or (self.warmth <= _COLD and self._still >= still)
             if not self.done:
-                self._new_weights()
+                if self.blocks % _WEIGHTS_AFTER == 1:  # prices settle before rows come in again
+                    self._new_weights()
                 self._new_menu(self._bar.places.narrow(self.prices.replica_usd), executor)
 
     def certificate(self) -> Certificate:

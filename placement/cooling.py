@@ -59,6 +59,8 @@ _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((1.0, 0.4),)
 _LESSONS = (0.4, 0.55, 0.7, 0.8, 0.9, 0.96)
 """Parts of a large problem's second cooling after which its plan is packed to learn from it: what is learned only once
 the search is cold drives much work out of pools that turn out too full, and late."""
+_LESSON_SHARE = 0.1
+"""A lesson is left out where those before it took more than this share of the cooling."""
 _VAST = 1_000_000
 """Streams x slots from which packing a plan takes so long that it is done but once."""
 _OVER_USD, _SHARPER = 300.0, 2.0
@@ -66,7 +68,7 @@ _OVER_USD, _SHARPER = 300.0, 2.0
 high price at once drives out large work where it is enough that little work moves."""
 _SETTLES, _LUKEWARM = 24, 0.01
 """Times that a large problem's plan is mended until it packs, and how hot that is done."""
-_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE, _VAST_LAST_SHARE = 0.015, 0.006, 0.14, 0.06, 0.14
+_MEND_SHARE, _AGAIN_SHARE, _SETTLE_SHARE, _LAST_SHARE, _VAST_LAST_SHARE = 0.015, 0.006, 0.14, 0.1, 0.14
 """Shares of the time that mending takes the first time and again, and all tries; what is kept for the last ones."""
 _MENDED_AGAIN = 1.5
 """Time kept for settling at least: so many times what mending the first plan took."""
@@ -244,27 +246,34 @@ def _cool_large(run: Run, thread: Thread) -> None:
     if run.best.solution is None:
         first_plan(run, thread)
     vast = is_vast(run)
-    stretch, settling_s = 0, (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
+    settling_s = (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
     settling_s = max(settling_s, _MENDED_AGAIN * run.mending_s)
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
             thread.searcher.relax()  # weights learned since say better where room lacks
             thread.teach()
             thread.fit()
-        began, lessons = time.monotonic(), [] if cooling == 0 else list(_LESSONS)
-        seconds = max(1e-3, share * (run.search_until - began - settling_s))
-        while not run.stopped() and not run.good_enough:
-            cooled = (time.monotonic() - began) / seconds
-            if cooled >= 1:
-                break
-            if lessons and cooled >= lessons[0]:
-                lessons.pop(0)
-                thread.teach()
-            thread.stretch(stretch, hot * (1 - cooled) ** 2)
-            stretch += 1
+        began = time.monotonic()
+        _cool_by_clock(run, thread, share * (run.search_until - began - settling_s), hot, cooling > 0)
         began = time.monotonic()
         _settle(run, thread)
         settling_s = max(settling_s, time.monotonic() - began)
+
+
+def _cool_by_clock(run: Run, thread: Thread, seconds: float, hot: float, learning: bool) -> None:
+    """Stretches from `hot` to cold for so many seconds, with lessons on the way where the search is `learning`."""
+    began, stretch, taught_s, lessons = time.monotonic(), 0, 0.0, list(_LESSONS) if learning else []
+    while not run.stopped() and not run.good_enough:
+        spent = time.monotonic() - began
+        if spent >= seconds:
+            break
+        if lessons and spent >= lessons[0] * seconds:
+            lessons.pop(0)
+            if taught_s <= _LESSON_SHARE * spent:
+                thread.teach()
+                taught_s += time.monotonic() - began - spent
+        thread.stretch(stretch, hot * (1 - spent / seconds) ** 2)
+        stretch += 1
 
 
 def _settle(run: Run, thread: Thread) -> None:

@@ -18,7 +18,7 @@ from placement.patterns import best_pattern, fitting
 from placement.problem import TOLERANCE, Floats, Ints
 from placement.simplex import open_highs
 
-_TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [0.0, 1e5], [1e-3, 3e5]])
+_TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [1e-3, 1e5]])
 """Knapsack tries: relative slack a branch may be cut by, and the branches allowed. Slack costs a bit of the bound."""
 _QUICK_TRIES = np.array([[0.0, 2e2], [1e-2, 5e2]])
 """The same where very many are asked."""
