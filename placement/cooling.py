@@ -246,30 +246,34 @@ def _cool_large(run: Run, thread: Thread) -> None:
     if run.best.solution is None:
         first_plan(run, thread)
     vast = is_vast(run)
-    stretch, settling_s = 0, (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
+    settling_s = (_VAST_LAST_SHARE if vast else _LAST_SHARE) * run.settings.time_limit_s
     settling_s = max(settling_s, _MENDED_AGAIN * run.mending_s)
     for cooling, (share, hot) in enumerate(_VAST_COOLINGS if vast else _LARGE_COOLINGS):
         if cooling > 0:
             thread.searcher.relax()  # weights learned since say better where room lacks
             thread.teach()
             thread.fit()
-        began, lessons, teaching_s = time.monotonic(), [] if cooling == 0 else list(_LESSONS), 0.0
-        seconds = max(1e-3, share * (run.search_until - began - settling_s))
-        while not run.stopped() and not run.good_enough:
-            cooled = (time.monotonic() - began) / seconds
-            if cooled >= 1:
-                break
-            if lessons and cooled >= lessons[0]:
-                lessons.pop(0)
-                if teaching_s <= _LESSON_SHARE * cooled * seconds:
-                    teaching_s -= time.monotonic()
-                    thread.teach()
-                    teaching_s += time.monotonic()
-            thread.stretch(stretch, hot * (1 - cooled) ** 2)
-            stretch += 1
+        began = time.monotonic()
+        _cool_by_clock(run, thread, share * (run.search_until - began - settling_s), hot, cooling > 0)
         began = time.monotonic()
         _settle(run, thread)
         settling_s = max(settling_s, time.monotonic() - began)
+
+
+def _cool_by_clock(run: Run, thread: Thread, seconds: float, hot: float, learning: bool) -> None:
+    """Stretches from `hot` to cold for so many seconds, with lessons on the way where the search is `learning`."""
+    began, stretch, taught_s, lessons = time.monotonic(), 0, 0.0, list(_LESSONS) if learning else []
+    while not run.stopped() and not run.good_enough:
+        spent = time.monotonic() - began
+        if spent >= seconds:
+            break
+        if lessons and spent >= lessons[0] * seconds:
+            lessons.pop(0)
+            if taught_s <= _LESSON_SHARE * spent:
+                thread.teach()
+                taught_s += time.monotonic() - began - spent
+        thread.stretch(stretch, hot * (1 - spent / seconds) ** 2)
+        stretch += 1
 
 
 def _settle(run: Run, thread: Thread) -> None:
