@@ -22,6 +22,10 @@ _TRIES = np.array([[0.0, 5e3], [1e-3, 2e4], [1e-3, 1e5]])
 """Knapsack tries: relative slack a branch may be cut by, and the branches allowed. Slack costs a bit of the bound."""
 _QUICK_TRIES = np.array([[0.0, 2e2], [1e-2, 5e2]])
 """The same where very many are asked."""
+_LAST_TRIES = np.array([[1e-3, 5e5]])
+"""The same once, where all else says that weights are done but has not proven it."""
+_UNPROVEN = 1.005
+"""Weights are scaled down by what is not proven of them: by so much without another try."""
 _ENOUGH = 1 + 1e-7
 """A pattern heavier than this makes weights lighter."""
 _NEGLIGIBLE = 1e-9
@@ -106,6 +110,8 @@ class WeightFinder:
             dual = np.asarray(self._lp.getSolution().row_dual)
             weights = np.where(dual > _NEGLIGIBLE, dual, 0.0)
             heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern, _TRIES, _ENOUGH)
+            if pattern @ weights <= _ENOUGH and heaviest > _UNPROVEN:
+                heaviest = heaviest_pattern(weights, self._sizes, self._room, pattern, _LAST_TRIES, _ENOUGH)
             if pattern @ weights <= _ENOUGH:
                 break
             self._add(pattern)
