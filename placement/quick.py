@@ -1,8 +1,9 @@
 """A whole plan within seconds, however large the problem: where a search may start, or time is short.
 
-Streams go in one by one, the largest first, each where it costs least given what is there by then; after that passes
-move what saves most. The steps are those of a repair (`placement.repair`) of a plan in force that has nothing. Very
-many workloads come in turns, so that only those of one turn have their places listed, at the prices of then.
+Streams go in one by one, the largest first, each where it costs least given what is there by then; where the few pools
+that a stream may go to are full, those that may go to more make room. After that passes move what saves most. The
+steps are those of a repair (`placement.repair`) of a plan in force that has nothing. Very many workloads come in
+turns, so that only those of one turn have their places listed, at the prices of then.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from placement.waves import machines_for
 _TURN, _TURNS, _MANY = 2_000, 25, 36_000
 """Streams that come in one turn at least, and turns at most; how many are so many that no pass looks for better moves.
 """
+_FEW = 400
+"""Streams without room, up to which others make room for them, one after the other."""
 
 
 def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units | None = None,
@@ -46,11 +49,10 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
         if stopped():
             return before
         before = mend(_with(plain, before.units), before, replace(asked, left_out=later)).solution
-
-    def tell(found: Mended) -> None:
-        on_plan(found.solution)
-
-    first = mend(_with(plain, before.units), before, asked, on_plan=tell)
+    first = mend(_with(plain, before.units), before, asked)
+    if 0 < len(first.shed) <= _FEW and not stopped():
+        first = _with_room_made(plain, first, asked)
+    on_plan(first.solution)
     if len(problem.streams.shape) > _MANY or not passes or stopped() or not len(first.solution.units.stream):
         return first.solution
     told = [cost_usd(plain, first.solution)]
@@ -63,6 +65,18 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
     units = first.solution.units
     asked = replace(asked, most_moves=len(units.stream), passes=passes)
     return mend(_with(plain, units), first.solution, asked, stopped, tell_better).solution
+
+
+def _with_room_made(problem: Problem, first: Mended, asked: Asked) -> Mended:
+    """The same after streams that may go to many pools have left those that others may only go to."""
+    pools = np.diff(problem.streams.candidate_first)
+    fewest = np.full(len(problem.workloads.weight), max(1, int(pools.max(initial=1))))
+    np.minimum.at(fewest, problem.streams.workload, np.maximum(pools, 1))
+    priority = -np.round(np.log2(fewest)).astype(np.int64)
+    units = first.solution.units
+    asked = replace(asked, priority=priority, most_moves=len(units.stream))
+    found = mend(_with(problem, units), first.solution, asked)
+    return found if len(found.shed) < len(first.shed) else first
 
 
 def _turns(problem: Problem, units: Units) -> list[Bools]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement import quick
 from placement.counting import count_machines
 from placement.formulation import cost_usd
 from placement.needs import pool_loads
@@ -73,3 +74,12 @@ def test_counting_refuses_what_fits_nowhere(tiny_problem: TinyProblem) -> None:
     problem.pools.room[0] = 0.5
     with pytest.raises(ValueError, match="does not fit a machine of pool 0"):
         count_machines(problem, 0, load)
+
+
+@pytest.mark.parametrize("seed", [3, 32, 101, 143, 177, 211, 249])
+def test_who_may_go_elsewhere_makes_room(tiny_problem: TinyProblem, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """More streams find a place where those with many places leave pools that others need."""
+    problem = tiny_problem(seed, workloads=4, tight=True)
+    placed = len(np.unique(quick_plan(problem, passes=0).units.stream))
+    monkeypatch.setattr(quick, "_FEW", 0)
+    assert placed > len(np.unique(quick_plan(problem, passes=0).units.stream))
