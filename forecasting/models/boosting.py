@@ -8,6 +8,8 @@ Assimakopoulos 2022); quantiles come from the pinball loss (Koenker and Bassett 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,8 +58,7 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
 
     Raises TooShortError where the panel holds too few steps to learn from.
     """
-    import lightgbm
-
+    lightgbm = _load()
     rng = np.random.default_rng(seed)
     series, origin = _origins(panel, horizon, rng)
     steps = rng.integers(1, horizon + 1, (len(series), STEPS))
@@ -74,6 +75,15 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
         aim = {"objective": "l1"} if level == 0.5 else {"objective": "quantile", "alpha": level}
         boosters.append(lightgbm.train(shared | aim, data, trees))
     return Fitted(horizon, tuple(boosters))
+
+
+def _load() -> ModuleType:
+    """LightGBM, which is slow to import. Raises OSError that says what to install where the system lacks OpenMP."""
+    try:
+        return import_module("lightgbm")
+    except OSError as error:
+        raise OSError(f"boosting needs the OpenMP library of the system: {error}; install libgomp1 (Debian, Ubuntu), "
+                      "libgomp (Fedora) or libomp (macOS)") from error
 
 
 def _origins(panel: Panel, horizon: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from forecasting import History, default_models, forecast
 from forecasting.ensemble import back_test, rolling_origins
 from forecasting.metrics import mase, pinball, scores, weighted_quantile_loss
+from forecasting.models import boosting
 from forecasting.panel import make_panel
 from forecasting.paths import bootstrap
 
@@ -26,6 +27,7 @@ def wave(weeks: int, seed: int, noise: float = 4.0) -> np.ndarray:
     return np.maximum(shape + np.random.default_rng(seed).normal(0, noise, hours.size), 0)
 
 
+HISTORY = History("a", np.datetime64("2026-10-01T00", "ns"), np.timedelta64(1, "h"), wave(4, 1))
 FRAME = pd.concat([series("a", wave(4, 1)), series("b", wave(4, 2)), series("short", wave(4, 3)[:5])])
 
 
@@ -174,3 +176,13 @@ def test_scores_of_many_series_are_those_of_each() -> None:
         assert found.wql[i] == pytest.approx(weighted_quantile_loss(truth[i], said[i].T, tuple(levels)))
         assert found.mase[i] == pytest.approx(mase(truth[i], said[i, :, 1], past[i], 24))
         assert found.covered[i] == (truth[i] <= said[i, :, 2]).mean()
+
+
+def test_a_system_without_openmp_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where LightGBM finds no OpenMP the error names the packages that bring it."""
+    def missing(name: str) -> None:
+        raise OSError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(boosting, "import_module", missing)
+    with pytest.raises(OSError, match="libgomp1"):
+        boosting.fit(make_panel([HISTORY]), 24, 0)
