@@ -1,8 +1,8 @@
 """The plan in force under other demand: which pool runs out first, when and by how much, and how much growth it holds.
 
 Nothing is placed anew: units stay where the plan has them, and each pool rents machines up to its limits and its
-offers'. Replicas are packed exactly. A shortage is proven by packing bounds, or no packing was found (then one machine
-too few is stated).
+offers', within the limits that pools share. Replicas are packed exactly. A shortage is proven by packing bounds, or no
+packing was found (then one machine too few is stated).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from planner.demand import throughput, whole
 from planner.diff import stream_name
 from planner.formulate import Formulation, formulate
 from planner.interpret import copies_of, cuts_of, to_solution
+from planner.passed import Passed, passed_limits
 from planner.plan import Assignment, Plan
 from planner.profiles.model import Profiles
 from planner.scenario.model import Scenario
@@ -58,23 +59,25 @@ class Shortage:
 class InForce:
     """How a plan fares under changes, all its units where they are.
 
-    `shortages` by first slot, then worst first; `displaced` are sentences on units that may not stay where they are.
+    `shortages` by first slot, then worst first; `passed` are limits that pools share, where each pool by itself has
+    room; `displaced` are sentences on units that may not stay where they are.
     `factor`: all demand (`scaled` workloads of it) may grow to so many times today's, in hundredths; None where not
     even none of it fits or nobody looked. `factor_sure`: at one hundredth more, `first_beyond` runs out.
     """
 
     shortages: tuple[Shortage, ...]
+    passed: tuple[Passed, ...]
     displaced: tuple[str, ...]
     scaled: int
     workloads: int
     factor: float | None = None
     factor_sure: bool = False
-    first_beyond: Shortage | None = None
+    first_beyond: Shortage | Passed | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the plan needs no change."""
-        return not self.shortages and not self.displaced
+        return not self.shortages and not self.passed and not self.displaced
 
 
 def in_force(plan: Plan, scenario: Scenario, profiles: Profiles, changes: Sequence[Change],
@@ -95,9 +98,10 @@ def in_force(plan: Plan, scenario: Scenario, profiles: Profiles, changes: Sequen
                  *_unavailable(units, formulation))
     rows = scaled_workloads(changes, profiles.workloads)
     trial = _Trial(formulation, units, profiles.replicas, np.array(rows))
-    shortages = trial.shortages(apply(changes, scenario, profiles)[1].replicas)
+    replicas = apply(changes, scenario, profiles)[1].replicas
+    shortages, passed = trial.shortages(replicas), trial.passed(replicas)
     factor, sure, beyond = trial.largest_factor(until)
-    return InForce(shortages, displaced, len(rows), len(profiles.workloads), factor, sure, beyond)
+    return InForce(shortages, passed, displaced, len(rows), len(profiles.workloads), factor, sure, beyond)
 
 
 def _with_fallbacks(plan: Plan, gone: set[str]) -> Iterator[Assignment]:
@@ -203,7 +207,11 @@ class _Trial:
                 if (lacking := self._lacking(pool, load)).any()]
         return tuple(sorted(rows, key=lambda row: (row.slot, -row.worst_lacking, row.cluster, row.pool)))
 
-    def largest_factor(self, until: float) -> tuple[float | None, bool, Shortage | None]:
+    def passed(self, replicas: Counts) -> tuple[Passed, ...]:
+        """All limits that pools share and that are passed."""
+        return passed_limits(self.formulation, self._loads(unit_demand(self.formulation, self.units, replicas)))
+
+    def largest_factor(self, until: float) -> tuple[float | None, bool, Shortage | Passed | None]:
         """(the largest factor found to hold, whether one hundredth more does not, what runs out first then)."""
         if not self._holds(0):
             return None, True, None
@@ -217,7 +225,9 @@ class _Trial:
                 return low / HUNDREDTHS, False, None
             middle = (low + high) // 2
             low, high = (middle, high) if self._holds(middle) else (low, middle)
-        return low / HUNDREDTHS, True, self.shortages(self._grown(high))[0]
+        beyond, first = self._grown(high), list[Shortage | Passed]()
+        first += self.shortages(beyond) or self.passed(beyond)
+        return low / HUNDREDTHS, True, first[0]
 
     def _grown(self, hundredths: int) -> Counts:
         grown = self.replicas.astype(float)
@@ -226,14 +236,14 @@ class _Trial:
         return counts
 
     def _holds(self, hundredths: int) -> bool:
-        """Whether no pool runs out; the one that did so last is asked first."""
+        """Whether no pool runs out and no limit is passed; the pool that ran out last is asked first."""
         loads = self._loads(unit_demand(self.formulation, self.units, self._grown(hundredths)))
         order = sorted(range(len(loads)), key=lambda pool: pool != self.weakest)
         for pool in order:
             if self._lacking(pool, loads[pool]).any():
                 self.weakest = pool
                 return False
-        return True
+        return not passed_limits(self.formulation, loads)
 
     def _loads(self, needs: Counts) -> tuple[Load, ...]:
         return pool_loads(self.formulation.problem, self.units, needs)

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from planner.diff_view import ROWS, markdown, terminal_view
+from planner.passed import Passed
 from planner.plan import Plan
 from planner.sections import Section, listed, markdown_section, markdown_text, section_table
 from planner.spike import Shortage
@@ -65,6 +66,9 @@ def in_force_lines(found: Supposed) -> Iterator[str]:
     elif fares.shortages:
         first = fares.shortages[0]
         yield f"The plan in force gives way in {_count(len(fares.shortages), 'pool')}, first {_gives(first, plan)}."
+    if fares.passed:
+        first_passed = _gives(fares.passed[0], plan)
+        yield f"The plan in force passes {_count(len(fares.passed), 'shared limit')}, first {first_passed}."
     if fares.displaced:
         yield f"{_count(len(fares.displaced), 'place')} of the plan in force cannot stay."
     whose = "today's demand" + (f" of {_count(fares.scaled, 'workload')}" if fares.scaled < fares.workloads else "")
@@ -78,7 +82,9 @@ def in_force_lines(found: Supposed) -> Iterator[str]:
         yield f"It holds at least x{fares.factor:.2f} of {whose}; more was not looked at."
 
 
-def _gives(short: Shortage, plan: Plan) -> str:
+def _gives(short: Shortage | Passed, plan: Plan) -> str:
+    if isinstance(short, Passed):
+        return f"limit {short.limit} in {_slot(plan, short.slot)}: {_count(short.lacking, 'machine')} too few within it"
     return (f"{short.cluster}/{short.pool} in {_slot(plan, short.slot)}: {short.lacking:,} more than its "
             f"{_count(short.most, 'machine')} {'is' if short.lacking == 1 else 'are'} needed (hit: {_hit(short)})")
 
@@ -98,10 +104,14 @@ def _slot(plan: Plan, slot: int) -> str:
 
 
 def in_force_sections(found: Supposed, rows: int) -> list[Section]:
-    """Pools that run out, and units that cannot stay."""
+    """Pools that run out, limits passed, and units that cannot stay."""
     lines = [(f"{row.cluster}/{row.pool}", _hit(row), str(row.slot), f"{row.lacking:,}", f"{row.most:,}",
               f"{row.slots:,}", f"{row.worst_lacking:,} in {row.worst_slot}") for row in found.fares.shortages]
     headings = ("pool", "hit, least important first", "slot", "lacking", "of at most", "slots short", "worst")
+    limits = [(row.limit, str(row.slot), f"{row.lacking:,}", f"{row.slots:,}",
+               f"{row.worst_lacking:,} in {row.worst_slot}") for row in found.fares.passed]
     made = [listed("Pools that run out, by the first slot", headings, lines, rows, 2),
+            listed("Shared limits passed, by the first slot", ("limit", "slot", "lacking", "slots short", "worst"),
+                   limits, rows, 3),
             listed("Cannot stay", ("what",), [(line,) for line in found.fares.displaced], rows, 9)]
     return [section for section in made if section.rows]

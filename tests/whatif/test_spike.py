@@ -20,9 +20,10 @@ from planner.build import Proof
 from planner.cli import run
 from planner.formulate import formulate
 from planner.interpret import copies_of, to_solution
+from planner.passed import Passed
 from planner.plan import Fallback, Plan, write_plan
 from planner.planning import Job, PlanRequest, Prepared, make_plan, prepare
-from planner.spike import in_force, unit_demand
+from planner.spike import Shortage, in_force, unit_demand
 from planner.suppose import suppose
 from planner.whatif import Change, apply
 
@@ -81,10 +82,27 @@ def test_the_largest_factor_is_where_the_first_pool_is_full(small: Small, new: N
     found = in_force(plan, prepared.scenario, prepared.profiles, changes("demand all:+10%"))
     assert found.holds
     assert (found.factor, found.factor_sure) == (1.6, True)
-    assert found.first_beyond is not None
+    assert isinstance(found.first_beyond, Shortage)
     assert (found.first_beyond.slot, found.first_beyond.lacking, found.first_beyond.hit) == (2, 1, ("cheap",))
     alone = in_force(plan, prepared.scenario, prepared.profiles, changes("demand dear:+10%"))
     assert (alone.factor, alone.scaled) == (2.0, 1)
+
+
+@pytest.mark.parametrize(("measure", "most"), [("machines", 2), ("usd_per_hour", 2.5)])
+def test_a_limit_that_pools_share_may_be_what_gives_first(small: Small, new: New, tmp_path: Path, measure: str,
+                                                          most: float) -> None:
+    """5 + 2 replicas need two machines of the three there are; at +10 % 6 + 3 need the third, which a limit forbids."""
+    pin = {"clusters": {"pin": "azure-we/d16"}}
+    fleet = fleet_of(small, new("dear", replicas=[1, 2, 5, 2], **pin), new("cheap", replicas=[1, 1, 2, 1], **pin))
+    limit = {"name": "quota", "pools": ["azure-we/d16"], "measure": measure, "max": most}
+    _, _, plan = planned(fleet, tmp_path)
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet | {"limits": [limit]}))
+    prepared = prepare(tmp_path, ASKED)
+    found = in_force(plan, prepared.scenario, prepared.profiles, changes("demand all:+10%"))
+    assert not found.shortages
+    assert found.passed == (Passed("quota", 2, 1, 1, 2, 1),)
+    assert not found.holds
+    assert (found.factor, found.factor_sure, found.first_beyond) == (1.0, True, Passed("quota", 2, 1, 1, 2, 1))
 
 
 def test_growth_is_searched_up_to_a_hundredfold(small: Small, new: New, tmp_path: Path) -> None:
