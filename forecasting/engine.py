@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from forecasting.conformal import calibrate
 from forecasting.ensemble import BackTest, fit_ensemble, units
-from forecasting.history import Floats, History
+from forecasting.history import Floats, History, goes_far
+from forecasting.long import fit_far
 from forecasting.metrics import scores
 from forecasting.models import default_models, load
 from forecasting.panel import LEVELS, Panel, make_panel
@@ -65,9 +66,10 @@ def forecast(
 
     Of several `models` (default: `default_models` of the number of series) an average is taken by weights that past
     origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles are
-    calibrated on the same origins. A series that cannot be forecast is refused with the reason and never stops the
-    others. `threads` are those that pooled models learn with. Same frame (in any order of rows), arguments and version:
-    same answer, whatever the threads.
+    calibrated on the same origins. Where no models are named, horizons beyond what these learn (see `goes_far`) are
+    forecast by the level of days and the shape of weeks (`forecasting.long`). A series that cannot be forecast is
+    refused with the reason and never stops the others. `threads` are those that pooled models learn with. Same frame
+    (in any order of rows), arguments and version: same answer, whatever the threads.
 
     Raises BadFrameError for a frame that cannot be read, ValueError for levels outside 0..1 and unknown models.
     """
@@ -80,16 +82,21 @@ def forecast(
     names = tuple(dict.fromkeys(default_models(len(checked.series)) if models is None else models))
     for name in names:
         load(name)
-    by_step: dict[np.timedelta64, list[History]] = {}
+    short = [Refusal(one.unique_id, f"horizon of {horizon} steps is longer than the history of {len(one)} points: too "
+                     f"far for {', '.join(names)}") for one in checked.series if models and len(one) < horizon]
+    kinds: dict[tuple[bool, np.timedelta64], list[History]] = {}
     for series in checked.series:
-        by_step.setdefault(series.step, []).append(series)
+        if not models or len(series) >= horizon:
+            far = models is None and goes_far(len(series), series.step, horizon)
+            kinds.setdefault((far, series.step), []).append(series)
     with threadpool_limits(1):  # several threads on arrays this small only get in each other's way
-        done = [_forecast_panel(make_panel(some), horizon, levels, names, n_paths, seed, threads)
-                for _, some in sorted(by_step.items())]
+        done = [_forecast_far(make_panel(some), horizon, levels, n_paths, seed) if far else
+                _forecast_panel(make_panel(some), horizon, levels, names, n_paths, seed, threads)
+                for (far, _), some in sorted(kinds.items())]
     silent = [Refusal(name, f"none of the models {', '.join(names)} can forecast {int(count)} points")
               for one in done for name, count, row in zip(one.panel.ids, one.panel.count, one.said, strict=True)
               if not np.isfinite(row).all()]
-    return _collect(done, sorted([*checked.refused, *silent], key=lambda r: r.unique_id), horizon, levels)
+    return _collect(done, sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id), horizon, levels)
 
 
 def quantile_column(level: float) -> str:
@@ -117,6 +124,16 @@ def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], model
     wanted = np.searchsorted(known, levels)
     table = _backtest_frame(panel, ensemble.test) if ensemble.test is not None else _backtest_rows([])
     return _Done(panel, said[:, :, wanted], ensemble.names(), paths, table)
+
+
+def _forecast_far(panel: Panel, horizon: int, levels: tuple[float, ...], n_paths: int, seed: int) -> _Done:
+    fitted, kept, said = fit_far(panel), [], []
+    for block in fitted.weeks(horizon, n_paths or N_PATHS, seed):
+        said.append(np.quantile(block, levels, axis=1).transpose(1, 2, 0))
+        kept += [block] if n_paths else []
+    paths = np.concatenate(kept, axis=2) if kept else np.empty(0)
+    paths.setflags(write=False)
+    return _Done(panel, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _backtest_rows([]))
 
 
 def _collect(done: list[_Done], refused: list[Refusal], horizon: int, levels: tuple[float, ...]) -> Forecast:

@@ -14,6 +14,12 @@ DAY = np.timedelta64(1, "D")
 WEEK = np.timedelta64(7, "D")
 FEWEST_POINTS = 10
 """Below this no model has anything to learn from, whatever the frequency."""
+FAR_DAYS = 56
+"""Horizon beyond which the hour matters only by its place in the week: the level is forecast day by day."""
+FEWEST_FAR_DAYS = 14
+"""Two of every weekday: from fewer nothing is forecast further than the history is long."""
+FURTHEST = 26
+"""Times its own length that a history is looked ahead from at most: two years from four weeks."""
 
 
 class TooShortError(ValueError):
@@ -79,3 +85,14 @@ def natural_seasons(step: np.timedelta64) -> tuple[int, ...]:
 def fewest_points(step: np.timedelta64) -> int:
     """The shortest history that is accepted: two of the shortest natural season, and never under 10 points."""
     return max(FEWEST_POINTS, 2 * min(natural_seasons(step), default=1))
+
+
+def goes_far(count: int, step: np.timedelta64, horizon: int) -> bool:
+    """Whether `horizon` steps are beyond what direct models learn from `count`, and within what a level by day tells.
+
+    Direct models learn up to `FAR_DAYS`, and up to half the history.
+    """
+    if DAY % step != np.timedelta64(0):
+        return False
+    beyond = horizon * step > FAR_DAYS * DAY or horizon > count / 2
+    return bool(beyond and count * step >= FEWEST_FAR_DAYS * DAY and horizon <= FURTHEST * count)

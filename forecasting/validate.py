@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.history import Floats, History, fewest_points
+from forecasting.history import Floats, History, fewest_points, goes_far
 
 COLUMNS = ("unique_id", "ds", "y")
 
@@ -163,7 +163,7 @@ def _length_reason(count: int, step_ns: int, horizon: int) -> str | None:
     if count < fewest:
         unit = f" at {_minutes(step_ns)} min" if step_ns else ""
         return f"{count} points of history; at least {fewest} are needed{unit}"
-    if horizon > count:
+    if horizon > count and not goes_far(count, np.timedelta64(step_ns, "ns"), horizon):
         return f"horizon of {horizon} steps is longer than the history of {count} points"
     return None
 
