@@ -21,6 +21,7 @@ from benchmarks.harness import Benchmark, Row, Run, last_of, parsed, parser, row
 
 UNITS = {"smape": "per cent", "mase": "x naive", "owa": "x naive 2", "msis": "x naive", "acd": "share", "wql": "share",
          "coverage_p50": "share", "coverage_p90": "share", "coverage_p99": "share", "poor_p90": "share",
+         "series": "count",
          "cpu_seconds_per_series": "s"}
 SECONDS = 3600.0
 

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from forecasting.history import Floats
 from forecasting.panel import LEVELS, Ints
 
-GROUPS, SERIES_A_GROUP = 5, 60
+GROUPS, SERIES_A_GROUP = 5, 200
 """Groups of series by how much they change for their size, and the fewest series of one."""
 STRETCHES = 4
 """Parts of the horizon, the first ones short: errors grow soonest there."""
@@ -54,7 +54,8 @@ def spreads(said: Floats, unit: Floats) -> tuple[Floats, Floats]:
 def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: Floats) -> Calibration:
     """Learn from past origins: `truth` [J, N, H] (NaN: nothing came), `said` [J, N, H, 3], `unit` and `level` [N].
 
-    Where points are few their quantile counts less, and what the normal distribution says more.
+    Where points are few their quantile counts less, and what the normal distribution says more. The middle stays where
+    it is: moving it by what a few origins had in common made it worse from the next.
     """
     ratio = unit / np.maximum(level, 1e-12)
     groups = max(1, min(GROUPS, len(unit) // SERIES_A_GROUP))
@@ -68,7 +69,9 @@ def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: 
         for b in range(STRETCHES):
             some = scores[:, group == g][:, :, stretch == b]
             some = some[np.isfinite(some)]
-            for q, tau in enumerate(levels.tolist() if len(some) else []):
+            for q, tau in enumerate(levels.tolist()):
+                if not len(some) or tau == 0.5:
+                    continue
                 beyond = len(some) * min(tau, 1 - tau)
                 at = min(max(tau + np.sign(tau - 0.5) * 0.5 / len(some), 0.0), 1.0)
                 factors[g, b, q] += (float(np.quantile(some, at)) - factors[g, b, q]) * beyond / (beyond + _TRUST)

@@ -11,19 +11,21 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from forecasting.conformal import calibrate
+from forecasting.conformal import calibrate, uncalibrated
 from forecasting.ensemble import BackTest, fit_ensemble, units
 from forecasting.history import Floats, History, goes_far
 from forecasting.long import fit_far
 from forecasting.metrics import scores
 from forecasting.models import default_models, load
-from forecasting.panel import LEVELS, Panel, make_panel
+from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
 from forecasting.validate import Refusal, check
 
 N_PATHS = 400
 PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
 """Levels that sample paths are drawn through beside those asked for."""
+SCORED = (0.1, 0.5, 0.9)
+"""Levels that the back-test scores."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +35,9 @@ class Forecast:
     `quantiles`: a row for each series and step with `unique_id`, `ds` (UTC), `model` and a column for each level
     (`q0.9`). `paths`: sample paths [n_paths, horizon] by series; the draws of all series belong together, so path i of
     one may be added to path i of another. `models`: what each series is forecast with, by series. `backtest`: a row for
-    each series, model and origin with `wql`, `mase`, `coverage_p90`, `note`; model `forecast` is what the weighted,
-    calibrated average would have said. `refused`: `unique_id` and `reason` of each series that was not forecast.
+    each series that was learned from (2,000 at most), model and origin with `wql`, `mase`, `coverage_p90`, `note`;
+    model `forecast` is what the weighted, calibrated average would have said. `refused`: `unique_id` and `reason` of
+    each series that was not forecast.
     """
 
     quantiles: pd.DataFrame
@@ -122,8 +125,8 @@ def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], model
     paths = joint_paths(panel, np.nan_to_num(said), known, n_paths, seed) if n_paths else np.empty(0)
     paths.setflags(write=False)
     wanted = np.searchsorted(known, levels)
-    table = _backtest_frame(panel, ensemble.test) if ensemble.test is not None else _backtest_rows([])
-    return _Done(panel, said[:, :, wanted], ensemble.names(), paths, table)
+    table = _backtest_frame(ensemble.test) if ensemble.test is not None else _backtest_rows([])
+    return _Done(panel, said[:, :, wanted], ensemble.names(panel), paths, table)
 
 
 def _forecast_far(panel: Panel, horizon: int, levels: tuple[float, ...], n_paths: int, seed: int) -> _Done:
@@ -170,17 +173,20 @@ def _quantile_frame(series: list[tuple[str, _Done, int]], horizon: int, levels: 
     )
 
 
-def _backtest_frame(panel: Panel, test: BackTest) -> pd.DataFrame:
+def _backtest_frame(test: BackTest) -> pd.DataFrame:
     """Scores of every model, and of their average, from every origin."""
+    panel = test.panel
     unit, level = units(panel)
-    levels = np.array(LEVELS)
+    levels = np.array(SCORED)
+    raw = uncalibrated(levels, test.length)
     calibration = calibrate(test.truth, test.mixed, levels, unit, level)
     rows = []
     for j, back in enumerate(test.back.tolist()):
         begin = panel.columns - back
         seen = np.isfinite(test.truth[j]).all(axis=1)
         held = calibration.quantiles(test.mixed[j], unit, level)
-        for name, said in zip((*test.models, "forecast"), (*test.said[:, j], held), strict=True):
+        models = [raw.quantiles(said, unit, level) for said in test.said[:, j]]
+        for name, said in zip((*test.models, "forecast"), (*models, held), strict=True):
             can = seen & np.isfinite(said).all(axis=(1, 2))
             found = scores(test.truth[j], said, levels, panel.values[:, :begin], panel.seasons[0])
             rows += [{"unique_id": panel.ids[i], "model": name, "origin": panel.end[i] - (back - 1) * panel.step,

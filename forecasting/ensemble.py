@@ -10,28 +10,39 @@ import numpy as np
 
 from forecasting.combining import combine, learn_weights
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
-from forecasting.history import WEEK, Floats, TooShortError, fewest_points
+from forecasting.history import Floats, TooShortError, fewest_points
 from forecasting.models import FLOOR, FORECASTERS, Fitted, load
 from forecasting.panel import LEVELS, Ints, Panel
 
 ORIGINS = 4
+SAMPLE = 2000
+"""Of more series so many, drawn by chance, are learned from; what they teach is told of all."""
+BLOCK = 2000
+"""Series asked for at a time: rows of features take memory."""
 _KEPT = 0.02
 """Weights below this are not named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackTest:
-    """What models said from J past origins: `back` [J] steps before the end, each for `length` steps ahead.
+    """What models said of `panel` from J past origins: `back` [J] steps before the end, each for `length` steps ahead.
 
     `said` [M, J, N, length, 3] and `truth` [J, N, length] are NaN where a series had not begun or a model could not.
-    `mixed` [J, N, length, 3] is their weighted average.
+    `mixed` [J, N, length, 3] is their weighted average. `fitted` are the models as they were at the oldest origin.
     """
 
+    panel: Panel
     models: tuple[str, ...]
+    fitted: tuple[Fitted, ...]
     back: Ints
     truth: Floats
     said: Floats
     mixed: Floats
+
+    @property
+    def length(self) -> int:
+        """Steps ahead that were said."""
+        return int(self.truth.shape[2])
 
     def learn_weights(self, unit: Floats) -> Floats:
         """Weights [N, M] that would have done best, each row adding up to 1."""
@@ -42,26 +53,56 @@ class BackTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
-    """Fitted models, their weights [N, M] for the series of the panel they were fitted to, and the calibration."""
+    """Fitted models, their weights [N, M] for the series `ids` that were learned from, and the calibration.
+
+    Other series have the mean of these weights.
+    """
 
     models: tuple[str, ...]
     fitted: tuple[Fitted, ...]
+    ids: tuple[str, ...]
     weights: Floats
     calibration: Calibration
     test: BackTest | None
 
+    def weights_of(self, panel: Panel) -> Floats:
+        """Weights [N, M] of any series, each row adding up to 1."""
+        if panel.ids == self.ids:
+            return self.weights
+        at = {name: i for i, name in enumerate(self.ids)}
+        shared = np.vstack([self.weights, self.weights.mean(axis=0)])
+        return shared[[at.get(name, len(self.ids)) for name in panel.ids]]
+
     def quantiles(self, panel: Panel) -> Floats:
-        """[N, H, Q] of the panel fitted to; NaN for series that no model can forecast."""
-        used = self.weights.max(axis=0, initial=0.0) > 0
+        """[N, H, Q] of any series; NaN for those that no model can forecast."""
+        parts = np.array_split(np.arange(len(panel)), -(-len(panel) // BLOCK))
+        return np.concatenate([self._some(panel.pick(rows)) for rows in parts])
+
+    def _some(self, panel: Panel) -> Floats:
+        weights = self.weights_of(panel)
+        used = weights.max(axis=0, initial=0.0) > 0
         said = np.stack([one.spread(panel) for one, wanted in zip(self.fitted, used, strict=True) if wanted])
         silent = ~np.isfinite(said).all(axis=(2, 3)).any(axis=0)
-        found = self.calibration.quantiles(combine(said, self.weights[:, used]), *units(panel))
+        found = self.calibration.quantiles(combine(said, weights[:, used]), *units(panel))
         found[silent] = np.nan
         return found
 
-    def names(self) -> list[str]:
+    def names(self, panel: Panel) -> list[str]:
         """What each series is forecast with: `boosting`, or `0.7 boosting + 0.3 ets`."""
-        return [_name(self.models, row) for row in self.weights]
+        return [_name(self.models, row) for row in self.weights_of(panel)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """A model that had too little to learn from."""
+
+    horizon: int
+
+    def spread(self, panel: Panel) -> Floats:
+        return np.full((len(panel), self.horizon, len(LEVELS)), np.nan)
+
+    def update(self, panel: Panel) -> _Silent:  # noqa: ARG002
+        return self
 
 
 def units(panel: Panel) -> tuple[Floats, Floats]:
@@ -80,11 +121,12 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
                  threads: int = 1) -> Ensemble:
     """Fit `models`, test them on rolling origins, learn their weights there and calibrate their average.
 
-    A single model is used as asked, but calibrated all the same. Models that learn from all series learn from what lies
-    before the oldest origin for the test, and anew from everything for the forecast.
+    A single model is used as asked, but calibrated all the same. Models learn from what lies before the oldest origin;
+    after the test they learn from what came since.
     """
     names = tuple(name for name in FORECASTERS if name in models or (name == FLOOR and len(models) > 1))
     asked = np.array(sorted({*levels, 0.5}))
+    panel = _sample(panel, seed)
     test = back_test(panel, horizon, names, seed, threads)
     if test is None:
         weights, calibration = _only_floor(names, len(panel)), uncalibrated(asked, horizon)
@@ -94,8 +136,11 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
         test = replace(test, mixed=np.stack([combine(test.said[:, j], weights) for j in range(len(test.back))]))
         calibration = calibrate(test.truth, test.mixed, asked, unit, level)
         calibration = replace(calibration, stretch=stretches(horizon))
-    fitted = tuple(_fit_or_floor(name, panel, horizon, seed, threads) for name in names)
-    return Ensemble(names, fitted, weights, calibration, test)
+    if test is not None and test.length == horizon:
+        fitted = tuple(one.update(panel) for one in test.fitted)
+    else:
+        fitted = tuple(_fit(name, panel, horizon, seed, threads) for name in names)
+    return Ensemble(names, fitted, panel.ids, weights, calibration, test)
 
 
 def back_test(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, threads: int) -> BackTest | None:
@@ -105,48 +150,50 @@ def back_test(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, th
         return None
     shape = (len(models), len(back), len(panel), length, len(LEVELS))
     said, truth = np.full(shape, np.nan), np.full(shape[1:4], np.nan)
-    oldest = panel.before(int(back.max()))
-    enough = fewest_points(panel.step)
-    for m, name in enumerate(models):
-        try:
-            fitted = load(name).fit(oldest, length, seed, threads)
-        except TooShortError:
+    oldest, enough = panel.before(int(back.max())), fewest_points(panel.step)
+    fitted = tuple(_fit(name, oldest, length, seed, threads) for name in models)
+    for j, steps in enumerate(back.tolist()):
+        old = panel.before(steps)
+        old = old.pick(np.flatnonzero(old.count >= enough))
+        if not len(old):
             continue
-        for j, steps in enumerate(back.tolist()):
-            old = panel.before(steps)
-            old = old.pick(np.flatnonzero(old.count >= enough))
-            if not len(old):
-                continue
-            rows = _rows_of(panel, old)
-            said[m, j, rows] = fitted.spread(old)
-            begin = panel.columns - steps
-            truth[j, rows] = panel.values[rows, begin : begin + length]
-    return BackTest(models, back, truth, said, said[0])
+        rows = _rows_of(panel, old)
+        begin = panel.columns - steps
+        truth[j, rows] = panel.values[rows, begin : begin + length]
+        for m, one in enumerate(fitted):
+            said[m, j, rows] = one.spread(old)
+    return BackTest(panel, models, fitted, back, truth, said, said[0])
 
 
 def rolling_origins(panel: Panel, horizon: int) -> tuple[int, Ints]:
     """How many steps are held back each time, and how many steps before the end each origin lies, oldest first.
 
-    There are 4 of them, apart by whole seasons so that they have the phase of the real origin, and far enough for short
-    horizons to fall on different days of a week. Where histories are short, blocks are shorter and closer.
+    There are 4 of them, half a horizon or a day apart, by whole seasons, so that they have the phase of the real
+    origin; what lies after the oldest is not learned before the test, so they do not reach back far. Where histories
+    are short, blocks are shorter and closer.
     """
     room = int(np.median(panel.count)) - fewest_points(panel.step)
     if room < 1:
         return 0, np.zeros(0, np.int64)
     length = min(horizon, max(1, room // ORIGINS))
     season = panel.seasons[0]
-    apart = max(length, int(WEEK // panel.step) // ORIGINS)
-    whole = -(-apart // season) * season
+    whole = -(-max(1, length // 2) // season) * season
     spacing = whole if length + (ORIGINS - 1) * whole <= room else length
     count = min(ORIGINS, (room - length) // spacing + 1)
     return length, length + spacing * np.arange(count - 1, -1, -1)
 
 
-def _fit_or_floor(name: str, panel: Panel, horizon: int, seed: int, threads: int) -> Fitted:
+def _sample(panel: Panel, seed: int) -> Panel:
+    if len(panel) <= SAMPLE:
+        return panel
+    return panel.pick(np.sort(np.random.default_rng(seed).choice(len(panel), SAMPLE, replace=False)))
+
+
+def _fit(name: str, panel: Panel, horizon: int, seed: int, threads: int) -> Fitted:
     try:
         return load(name).fit(panel, horizon, seed, threads)
-    except TooShortError:  # it has no weight then
-        return load(FLOOR).fit(panel, horizon, seed, threads)
+    except TooShortError:
+        return _Silent(horizon)
 
 
 def _only_floor(names: tuple[str, ...], series: int) -> Floats:

@@ -12,8 +12,11 @@ from forecasting.history import Floats, History, Times, natural_seasons
 
 Ints = NDArray[np.int64]
 
-LEVELS = (0.1, 0.5, 0.9)
-"""Quantile levels that every model says: low, middle, high. Calibration makes all others of them."""
+LEVELS = (0.025, 0.5, 0.975)
+"""Quantile levels that every model says: low, middle, high. Calibration makes all others of them.
+
+Ends this far out tell best what is calm from what is wild.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

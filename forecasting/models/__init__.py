@@ -42,6 +42,9 @@ class Fitted(Protocol):
     def spread(self, panel: Panel) -> Floats:
         """[N, H, 3]: the quantiles `LEVELS` of each step ahead, rising; rows of NaN for series too short for it."""
 
+    def update(self, panel: Panel) -> Fitted:
+        """The model after it has also learned from a panel that goes on where the one it was fitted to ended."""
+
 
 class Forecaster(Protocol):
     """A module of this package, or one wrapped by `each_series`."""

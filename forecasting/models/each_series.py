@@ -50,3 +50,7 @@ class FittedEach:
                 continue
             said[i] = np.quantile(paths, LEVELS, axis=0).T
         return said
+
+    def update(self, panel: Panel) -> FittedEach:  # noqa: ARG002
+        """The same: nothing is kept of series that were seen."""
+        return self

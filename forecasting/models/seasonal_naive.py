@@ -28,6 +28,10 @@ class Fitted:
         _say(panel.values, panel.first, *panel.seasons, np.array(LEVELS), said)
         return said
 
+    def update(self, panel: Panel) -> Fitted:  # noqa: ARG002
+        """The same: nothing was learned."""
+        return self
+
 
 def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:  # noqa: ARG001
     """Nothing is learned before the series are there."""

@@ -120,3 +120,12 @@ def test_series_without_a_season(name: str) -> None:
     values = 100 + np.random.default_rng(0).normal(0, 5, 200)
     panel = make_panel([History("s", START, np.timedelta64(7, "D"), values)])
     assert 80 < np.median(spread(name, panel, 8)[0, :, 1]) < 120
+
+
+def test_an_update_learns_from_what_came_since(name: str) -> None:
+    """A model fitted a week ago and updated says a proper forecast from now, and the same each time."""
+    panel = hourly(daily_wave(28), daily_wave(30, 2))
+    old = load(name).fit(panel.before(168), 24, 0)
+    one, two = (old.update(panel).spread(panel) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(one[0, :, 1] - daily_wave(28)[-24:]).mean() < 6

@@ -136,11 +136,12 @@ def history(values: np.ndarray, name: str = "s") -> History:
 
 
 def test_origins_lie_apart_at_the_phase_of_the_real_one() -> None:
-    """Four origins of a day each lie on different days, whole days before the end; a short history has none."""
-    length, back = rolling_origins(make_panel([history(wave(4, 0))]), 24)
-    assert length == 24
-    assert (back // 24).tolist() == [7, 5, 3, 1]
-    assert (back % 24 == 0).all()
+    """Four origins of a day lie on four days, of two days still a day apart; a short history has none."""
+    panel = make_panel([history(wave(4, 0))])
+    assert rolling_origins(panel, 24)[1].tolist() == [96, 72, 48, 24]
+    length, back = rolling_origins(panel, 48)
+    assert length == 48
+    assert back.tolist() == [120, 96, 72, 48]
     assert len(rolling_origins(make_panel([history(wave(4, 0)[:48])]), 24)[1]) == 0
 
 

@@ -11,12 +11,13 @@ from forecasting.panel import LEVELS
 
 ORIGINS, SERIES, HORIZON = 4, 80, 24
 THREE = np.array(LEVELS)
-Z90 = 1.2815515655446004
+OUT = 1.959963984540054
+"""Standard deviations from the middle to low and high."""
 
 
 def spread(middle: np.ndarray, width: float) -> np.ndarray:
     """Low, middle and high of normal errors of this width."""
-    return middle[..., None] + width * np.array([-Z90, 0.0, Z90])
+    return middle[..., None] + width * np.array([-OUT, 0.0, OUT])
 
 
 def truth_around(middle: np.ndarray, width: float, seed: int) -> np.ndarray:
@@ -88,7 +89,14 @@ def test_few_points_say_little() -> None:
 
 
 def test_without_a_past_quantiles_are_normal() -> None:
-    """Nothing held back: low, middle and high stay what they are, and 0.99 lies 1.82 spreads up."""
-    said = uncalibrated(np.array([0.1, 0.5, 0.9, 0.99]), 3).quantiles(
+    """Nothing held back: low, middle and high stay what they are, and 0.99 lies 1.19 times as far out as high."""
+    said = uncalibrated(np.array([0.025, 0.5, 0.975, 0.99]), 3).quantiles(
         np.array([[[8.0, 10.0, 12.0]] * 3]), np.ones(1), np.full(1, 10.0))
-    np.testing.assert_allclose(said[0, 0], [8.0, 10.0, 12.0, 10 + 2 * 2.3263478740408408 / Z90])
+    np.testing.assert_allclose(said[0, 0], [8.0, 10.0, 12.0, 10 + 2 * 2.3263478740408408 / OUT])
+
+
+def test_the_middle_stays_where_it_is(middle: np.ndarray) -> None:
+    """Truth that lay above the middle at every origin widens what lies above, and moves the middle nowhere."""
+    said = spread(middle, 2.0)
+    learned = calibrate(middle + 3.0, said, np.array([0.5, 0.9]), np.ones(SERIES), np.full(SERIES, 60.0))
+    np.testing.assert_allclose(learned.quantiles(said[0], np.ones(SERIES), np.full(SERIES, 60.0))[..., 0], middle[0])
