@@ -6,7 +6,7 @@
 from forecasting.engine import Forecast, forecast, quantile_column
 from forecasting.history import History, TooShortError
 from forecasting.models import FORECASTERS, default_models
-from forecasting.validate import BadFrameError, Checked, Refusal, check
+from forecasting.validate import BadFrameError, Checked, Note, Refusal, check
 
 __all__ = [
     "FORECASTERS",
@@ -14,6 +14,7 @@ __all__ = [
     "Checked",
     "Forecast",
     "History",
+    "Note",
     "Refusal",
     "TooShortError",
     "check",

@@ -19,7 +19,8 @@ from forecasting.metrics import scores
 from forecasting.models import default_models, load
 from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
-from forecasting.validate import Refusal, check
+from forecasting.shifts import describe, follow_shifts
+from forecasting.validate import Note, Refusal, check
 
 N_PATHS = 400
 PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
@@ -38,6 +39,7 @@ class Forecast:
     each series that was learned from (2,000 at most), model and origin with `wql`, `mase`, `coverage_p90`, `note`;
     model `forecast` is what the weighted, calibrated average would have said. `refused`: `unique_id` and `reason` of
     each series that was not forecast.
+    `notes`: `unique_id` and `note` of what was made of a series before it was forecast, as steps filled in.
     """
 
     quantiles: pd.DataFrame
@@ -45,11 +47,13 @@ class Forecast:
     models: Mapping[str, str]
     backtest: pd.DataFrame
     refused: pd.DataFrame
+    notes: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Done:
     panel: Panel
+    notes: list[Note]
     said: Floats
     models: list[str]
     paths: Floats
@@ -64,9 +68,13 @@ def forecast(
     models: Sequence[str] | None = None,
     n_paths: int = N_PATHS,
     threads: int = 1,
+    known: Sequence[str] = (),
+    holidays: Sequence[str] = (),
 ) -> Forecast:
     """Forecast every series of a long frame (`unique_id`, `ds` with a time zone, `y` >= 0) `horizon` steps ahead.
 
+    `known` names columns known ahead (events, promotions, prices), which the frame holds over the horizon too, in rows
+    whose `y` is NaN; `holidays` names countries (`BR`, or `BR-SP` with a part) whose holidays become such columns.
     Of several `models` (default: `default_models` of the number of series) an average is taken by weights that past
     origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles are
     calibrated on the same origins. Where no models are named, horizons beyond what these learn (see `goes_far`) are
@@ -81,7 +89,7 @@ def forecast(
         raise ValueError("no models: name one at least, or leave them out")
     if n_paths < 0 or threads < 1:
         raise ValueError(f"{n_paths} paths and {threads} threads: at least 0 paths and 1 thread are needed")
-    checked = check(frame, horizon)
+    checked = check(frame, horizon, known, holidays)
     names = tuple(dict.fromkeys(default_models(len(checked.series)) if models is None else models))
     for name in names:
         load(name)
@@ -99,7 +107,8 @@ def forecast(
     silent = [Refusal(name, f"none of the models {', '.join(names)} can forecast {int(count)} points")
               for one in done for name, count, row in zip(one.panel.ids, one.panel.count, one.said, strict=True)
               if not np.isfinite(row).all()]
-    return _collect(done, sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id), horizon, levels)
+    refused = sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id)
+    return _collect(done, refused, list(checked.notes), horizon, levels)
 
 
 def quantile_column(level: float) -> str:
@@ -116,6 +125,7 @@ def _checked_levels(quantiles: Sequence[float]) -> tuple[float, ...]:
 
 def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], models: tuple[str, ...], n_paths: int,
                     seed: int, threads: int) -> _Done:
+    panel, shifts = follow_shifts(panel)
     asked = sorted({*levels, 0.5, *(PATH_LEVELS if n_paths else ())})
     ensemble = fit_ensemble(panel, horizon, asked, models, seed, threads)
     said = ensemble.quantiles(panel)
@@ -126,7 +136,8 @@ def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], model
     paths.setflags(write=False)
     wanted = np.searchsorted(known, levels)
     table = _backtest_frame(ensemble.test) if ensemble.test is not None else _backtest_rows([])
-    return _Done(panel, said[:, :, wanted], ensemble.names(panel), paths, table)
+    said_of = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
+    return _Done(panel, said_of, said[:, :, wanted], ensemble.names(panel), paths, table)
 
 
 def _forecast_far(panel: Panel, horizon: int, levels: tuple[float, ...], n_paths: int, seed: int) -> _Done:
@@ -136,11 +147,15 @@ def _forecast_far(panel: Panel, horizon: int, levels: tuple[float, ...], n_paths
         kept += [block] if n_paths else []
     paths = np.concatenate(kept, axis=2) if kept else np.empty(0)
     paths.setflags(write=False)
-    return _Done(panel, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _backtest_rows([]))
+    unused = "columns known ahead and holidays are not used so far ahead"
+    notes = [Note(name, unused) for name in panel.ids] if panel.known.shape[2] else []
+    return _Done(panel, notes, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _backtest_rows([]))
 
 
-def _collect(done: list[_Done], refused: list[Refusal], horizon: int, levels: tuple[float, ...]) -> Forecast:
+def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], horizon: int,
+             levels: tuple[float, ...]) -> Forecast:
     series = _in_order(done)
+    notes = [*notes, *(note for one in done for note in one.notes)]
     tests = [one.backtest for one in done if len(one.backtest)]
     backtest = pd.concat(tests, ignore_index=True) if tests else _backtest_rows([])
     return Forecast(
@@ -149,6 +164,8 @@ def _collect(done: list[_Done], refused: list[Refusal], horizon: int, levels: tu
         models=MappingProxyType({name: one.models[i] for name, one, i in series}),
         backtest=backtest.sort_values(["unique_id", "model", "origin"], kind="stable", ignore_index=True),
         refused=pd.DataFrame([asdict(refusal) for refusal in refused], columns=["unique_id", "reason"]),
+        notes=pd.DataFrame([asdict(note) for note in sorted(notes, key=lambda note: note.unique_id)],
+                           columns=["unique_id", "note"]),
     )
 
 

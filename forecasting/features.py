@@ -61,7 +61,7 @@ def make_table(panel: Panel, series: Ints, origin: Ints, steps: Ints) -> Table:
 
 def count_features(recent: int, known: int) -> int:
     """Columns of a row."""
-    return 2 + SAME_TIME + 2 * SAME_WEEKTIME + 4 * NEAR + 2 * recent + 16 + 2 + known
+    return 2 + SAME_TIME + 2 * SAME_WEEKTIME + 4 * NEAR + 2 * recent + 16 + 2 + 2 * known
 
 
 @jit
@@ -109,8 +109,10 @@ def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints,
             c += len(same)
             x[c] = (last_day - base[at]) / scale[p]
             x[c + 1] = (phase[series[p]] + t) % week if week > 1 else 0.0
-            for i in range(known.shape[2]):
-                x[c + 2 + i] = known[series[p], t, i]
+            then = max(begin, t - (h + day - 1) // day * day)
+            for i in range(known.shape[2]):  # what is known of the step, and how that differs from the base's
+                x[c + 2 + 2 * i] = known[series[p], t, i]
+                x[c + 3 + 2 * i] = known[series[p], t, i] - known[series[p], then, i]
 
 
 @jit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,16 @@ class TooShortError(ValueError):
 class History:
     """`values[i]` >= 0 was seen in the step that begins at `start + i * step` (UTC).
 
-    `values` is kept as a read-only copy. Raises ValueError for values that are not finite, negative or not
-    one-dimensional, and for a step that is not positive.
+    `values` is kept as a read-only copy. `known` [n + H, K] are columns known ahead, from the first step seen over the
+    H to forecast; K may be 0. Raises ValueError for values that are not finite, negative or not one-dimensional, and
+    for a step that is not positive.
     """
 
     unique_id: str
     start: np.datetime64
     step: np.timedelta64
     values: Floats
+    known: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         values = np.array(self.values, np.float64)

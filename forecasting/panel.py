@@ -56,7 +56,9 @@ class Panel:
     def history(self, i: int) -> History:
         """Series i by itself."""
         n = int(self.count[i])
-        return History(self.ids[i], self.end[i] - (n - 1) * self.step, self.step, self.values[i, self.columns - n :])
+        begin = self.columns - n
+        start = self.end[i] - (n - 1) * self.step
+        return History(self.ids[i], start, self.step, self.values[i, begin:], self.known[i, begin:])
 
     def pick(self, rows: Ints) -> Panel:
         """Some of the series, in that order."""
@@ -78,16 +80,25 @@ class Panel:
 
 
 def make_panel(series: Sequence[History] | Iterable[History]) -> Panel:
-    """A panel of series that share one step. Raises ValueError when they do not, or where there is none."""
+    """A panel of series that share one step and columns known ahead. Raises ValueError when they do not, or where there
+    is none.
+    """
     listed = list(series)
     steps = {one.step for one in listed}
     if len(steps) != 1:
         raise ValueError(f"{len(listed)} series with {len(steps)} different steps: a panel has one")
     longest = max(map(len, listed))
+    ahead = {(len(one.known) - len(one), one.known.shape[1]) for one in listed if one.known.shape[1]} or {(0, 0)}
+    horizon, columns = ahead.pop()
+    if ahead or any(one.known.shape[1] != columns for one in listed):
+        raise ValueError(f"{len(listed)} series differ in the columns known ahead, or in how far these reach")
     values = np.full((len(listed), longest), np.nan)
-    for row, one in zip(values, listed, strict=True):
-        row[longest - len(one) :] = one.values
+    known = np.zeros((len(listed), longest + horizon, columns))
+    for i, one in enumerate(listed):
+        values[i, longest - len(one) :] = one.values
+        if columns:
+            known[i, longest - len(one) :] = one.known
     return Panel(
         tuple(one.unique_id for one in listed), values, np.array([len(one) for one in listed], np.int64),
-        np.array([one.times()[-1] for one in listed]), steps.pop(), np.zeros((len(listed), 0, 0)),
+        np.array([one.times()[-1] for one in listed]), steps.pop(), known,
     )  # fmt: skip

@@ -357,14 +357,18 @@ def _forecast(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write them here (.parquet, .csv).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     backtest: Annotated[bool, typer.Option("--backtest", help="Show the scores on rolling origins.")] = False,
+    known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "
+                                            "rows without a value.")] = "",
+    holidays: Annotated[str, typer.Option(help="Countries whose holidays count: BR,US-CA.")] = "",
     engine: Annotated[str, typer.Option(help="serial; processes and ray are not available yet.")] = "serial",
     as_json: Json = False,
 ) -> int:
-    """Forecast demand with quantiles; the model of each series is chosen by back-test."""
+    """Forecast demand with quantiles; models of each series are weighed by back-test."""
     _refuse(**{f"forecast --engine {engine}": engine != "serial"})
     from planner.commands import basic as commands
 
-    return commands.forecast(history, horizon, quantiles, output, seed, backtest, as_json)
+    columns, countries = (tuple(name.strip() for name in text.split(",") if name.strip()) for text in (known, holidays))
+    return commands.forecast(history, horizon, quantiles, output, seed, backtest, columns, countries, as_json)
 
 
 @app.command("diagnose")

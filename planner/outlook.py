@@ -43,32 +43,43 @@ class Outlook:
         return _joined([part.refused for part in self.parts])
 
     @property
+    def notes(self) -> pd.DataFrame:
+        """What was made of a series before it was forecast."""
+        return _joined([part.notes for part in self.parts])
+
+    @property
     def models(self) -> dict[str, str]:
         """The model chosen, by series."""
         return {name: model for part in self.parts for name, model in part.models.items()}
 
 
-def look_ahead(path: Path, horizon: str, quantiles: tuple[float, ...], seed: int) -> Outlook:
+def look_ahead(path: Path, horizon: str, quantiles: tuple[float, ...], seed: int, known: tuple[str, ...] = (),
+               holidays: tuple[str, ...] = ()) -> Outlook:
     """Forecast every series of a history file over `horizon` (`48h`, `7d`).
 
-    A series is a workload, a metric, or both (`workload/metric`). Raises InputError.
+    A series is a workload, a metric, or both (`workload/metric`). `known` names columns known ahead, `holidays`
+    countries whose holidays are one. Raises InputError.
     """
     import pandas as pd  # pandas and the models take a second, and no other command may wait for them
 
     from forecasting import check, forecast
 
     minutes = _minutes(horizon)
-    frame = _long(read_history(path))
-    checked = check(frame, 1)
+    frame = _long(read_history(path, known), known)
+    try:
+        checked = check(frame, 1, known, holidays)
+    except ValueError as error:
+        raise InputError([f"{path.name}: {error}"]) from None
     steps = {one.unique_id: pd.Timedelta(one.step) for one in checked.series}
     parts = []
     for step in sorted(set(steps.values())):
         names = [name for name, length in steps.items() if length == step]
         ahead = max(1, -(-minutes * 60 // int(step.total_seconds())))
-        parts.append(forecast(frame[frame["unique_id"].isin(names)], ahead, quantiles, seed))
+        parts.append(forecast(frame[frame["unique_id"].isin(names)], ahead, quantiles, seed, known=known,
+                              holidays=holidays))
     others = frame[~frame["unique_id"].isin(list(steps))]
     if len(others):
-        parts.append(forecast(others, 1, quantiles, seed))  # none can be forecast: this gathers the reasons
+        parts.append(forecast(others, 1, quantiles, seed, known=known))  # none can be: this gathers the reasons
     return Outlook(tuple(parts))
 
 
@@ -100,12 +111,12 @@ def _minutes(horizon: str) -> int:
     return int(found[1]) * MINUTES[found[2]]
 
 
-def _long(table: pd.DataFrame) -> pd.DataFrame:
+def _long(table: pd.DataFrame, known: tuple[str, ...]) -> pd.DataFrame:
     """The frame that the forecasting engine takes."""
     names = [table[column] for column in ("workload", "metric") if table[column].notna().any()]
     same = len(names) == 2 and names[0].equals(names[1])
     series = names[0] if len(names) == 1 or same else names[0] + "/" + names[1] if names else "value"
-    return table.assign(unique_id=series, y=table["value"])[["unique_id", "ds", "y"]]
+    return table.assign(unique_id=series, y=table["value"])[["unique_id", "ds", "y", *known]]
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Prophet: piecewise linear trend with Fourier seasons. Slow to load; used only when asked for by name."""
+"""Prophet: piecewise linear trend, Fourier seasons and columns known ahead. Slow to load; used only when asked for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
         return np.full((n_paths, horizon), history.values[0])
     logging.getLogger("cmdstanpy").setLevel(logging.WARNING)
     scale = float(history.values.mean())
-    model = Prophet(uncertainty_samples=n_paths)
-    model.fit(pd.DataFrame({"ds": history.times(), "y": history.values / scale}), seed=seed)
-    ahead = pd.DataFrame({"ds": history.times_ahead(horizon)})
+    model, count = Prophet(uncertainty_samples=n_paths), len(history)
+    regressors = {f"known{i}": column for i, column in enumerate(history.known.T)}
+    for name in regressors:
+        model.add_regressor(name)
+    past = {name: column[:count] for name, column in regressors.items()}
+    model.fit(pd.DataFrame({"ds": history.times(), "y": history.values / scale} | past), seed=seed)
+    ahead = pd.DataFrame({"ds": history.times_ahead(horizon)}
+                         | {name: column[count : count + horizon] for name, column in regressors.items()})
     with _global_seed(seed):
         samples = model.predictive_samples(ahead)["yhat"]
     return np.maximum(np.asarray(samples, np.float64).T * scale, 0.0)

@@ -24,6 +24,7 @@ WAVES = 3
 class _Data:
     """`y` is the history over its mean; `day` and `week` are its seasons, `week` = `day` where it is too short.
 
+    `known` [n + H, K] are columns known ahead, each over its largest.
     `steps_before` is the number of steps from 1970 to its start, so that waves do not depend on where a history begins.
     """
 
@@ -31,6 +32,7 @@ class _Data:
     day: int
     week: int
     steps_before: int
+    known: Floats
 
 
 def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
@@ -54,7 +56,8 @@ def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
 def _prepare(history: History, scale: float) -> _Data:
     day, week = history.seasons[0], history.seasons[-1]
     steps_before = (history.start - np.datetime64(0, "ns")) // history.step
-    return _Data(history.values / scale, day, week, int(steps_before))
+    known = history.known / np.maximum(np.abs(history.known).max(axis=0, initial=0.0), 1e-12)
+    return _Data(history.values / scale, day, week, int(steps_before), known)
 
 
 def _block_length(data: _Data, horizon: int) -> int:
@@ -88,6 +91,7 @@ def _inputs(data: _Data, origins: Ints, length: int) -> Floats:
         np.broadcast_to(((mean[origins] - mean[origins - data.week]) / data.week)[:, None], target.shape),
         news[:, None] * fading,
         *_waves(data, target),
+        *_events(data, origins, ahead),
     ]
     return np.stack(features, axis=-1)
 
@@ -96,6 +100,13 @@ def _season_ago(data: _Data, origins: Ints, ahead: Ints, season: int) -> Floats:
     """The last value known at the origin that has the phase of the target."""
     values: Floats = data.y[origins[:, None] - season + ahead % season]
     return values
+
+
+def _events(data: _Data, origins: Ints, ahead: Ints) -> list[Floats]:
+    """What is known ahead of each step, and of those a day and a week before that it is compared with."""
+    now = origins[:, None]
+    times = [now + ahead, *(now - season + ahead % season for season in (data.day, data.week))]
+    return [data.known[at, i] for i in range(data.known.shape[1]) for at in times]
 
 
 def _waves(data: _Data, target: Ints) -> list[Floats]:

@@ -237,10 +237,10 @@ def _show_lines(lines: Iterable[str]) -> None:
 
 
 def forecast(history: Path, horizon: str, quantiles: str, output: Path | None, seed: int, backtest: bool,
-             as_json: bool) -> int:
-    """Forecast a history file; write quantiles, show models, back-test and what was refused."""
+             known: tuple[str, ...], holidays: tuple[str, ...], as_json: bool) -> int:
+    """Forecast a history file; write quantiles, show models, back-test, and what was mended and refused."""
     check_outputs({"-o": output})
-    outlook = look_ahead(history, horizon, parse_levels(quantiles), seed)
+    outlook = look_ahead(history, horizon, parse_levels(quantiles), seed, known, holidays)
     if output is not None:
         with writing("-o", output):
             write_outlook(outlook, output)
@@ -248,7 +248,8 @@ def forecast(history: Path, horizon: str, quantiles: str, output: Path | None, s
     scores = outlook.backtest.drop(columns=["origin", "note"], errors="ignore")
     means = scores.groupby(["unique_id", "model"]).mean(numeric_only=True).reset_index() if len(scores) else scores
     if as_json:
-        print_json({"models": outlook.models, "refused": refused, "output": str(output) if output else None,
+        print_json({"models": outlook.models, "refused": refused, "notes": outlook.notes.to_dict("records"),
+                    "output": str(output) if output else None,
                     "backtest": json.loads(means.to_json(orient="records")) if backtest else None,
                     "quantiles": json.loads(outlook.quantiles.to_json(orient="records", date_format="iso"))
                     if output is None else None})
@@ -257,6 +258,7 @@ def forecast(history: Path, horizon: str, quantiles: str, output: Path | None, s
                [(name, model, *peaks) for name, model, peaks in _peaks(outlook)])
     if backtest and len(means):
         show_table("Back-test, mean over origins", tuple(means.columns), list(means.itertuples(index=False, name=None)))
+    _show_lines(f"note: {name}: {text}" for name, text in outlook.notes.itertuples(index=False, name=None))
     _show_lines(f"refused: {name}: {reason}" for name, reason in refused.items())
     return DONE if outlook.models else NO
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -99,11 +99,12 @@ def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: i
     return found
 
 
-def read_history(path: Path) -> pd.DataFrame:
+def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     """A history file as columns workload, metric (either may be None throughout), ds (UTC) and value.
 
     Long: ts, value, and workload or metric or both. Wide: ts and a column for each workload (or metric). CSV or
-    Parquet. Raises InputError for a file that is not there, times without a zone, and values that are no numbers.
+    Parquet. Columns `known` ahead are kept beside these; of a wide file they belong to every workload. Raises
+    InputError for a file that is not there, times without a zone, and values that are no numbers.
     """
     import pandas as pd
 
@@ -119,13 +120,18 @@ def read_history(path: Path) -> pd.DataFrame:
         found = ", ".join(map(str, table.columns))
         needed = "needed are ts, workload, metric, value, or ts and a column for each workload"
         raise InputError([f"{path.name}: no column ts: found {found}; {needed}"])
+    missing = [name for name in known if name not in table.columns]
+    if missing:
+        raise InputError([f"{path.name}: no column {missing[0]}: found {', '.join(map(str, table.columns))}"])
     ds = _times(table["ts"], path)
+    ahead = {name: _numbers(table[name], path) for name in known}
     if "value" in table.columns:
         names = {name: table[name].astype(str) if name in table.columns else None for name in ("workload", "metric")}
-        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path)})
-    wide = table.drop(columns="ts")
+        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path)} | ahead)
+    wide = table.drop(columns=["ts", *known])
     parts = [
-        pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": _numbers(wide[name], path)})
+        pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": _numbers(wide[name], path)}
+                     | ahead)
         for name in wide.columns
     ]
     if not parts:
@@ -253,12 +259,14 @@ def _slot_quantile(paths: Floats, at: NDArray[np.int64], level: float) -> Floats
 def _why(done: Forecast, name: str, level: float) -> str:
     model = done.models[name]
     scores = done.backtest[done.backtest["unique_id"] == name].groupby("model")["wql"].mean()
+    notes = "".join(f" History: {text}." for text in done.notes["note"][done.notes["unique_id"] == name])
     if "forecast" not in scores:
-        return f"Demand is the {level:g} quantile of a {model} forecast; the history is too short for a back-test."
+        return (f"Demand is the {level:g} quantile of a {model} forecast; "
+                f"the history is too short for a back-test.{notes}")
     return (
         f"Demand is the {level:g} quantile of a forecast by {model}, whose loss in the back-test was "
         f"{scores['forecast']:.3f} "
-        f"(seasonal naive {scores['seasonal_naive']:.3f})."
+        f"(seasonal naive {scores['seasonal_naive']:.3f}).{notes}"
     )
 
 

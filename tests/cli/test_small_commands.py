@@ -53,6 +53,29 @@ def test_forecast_writes_quantiles_and_refuses_by_name(history: Path, capsys: py
     assert all(float(row["q0.5"]) <= float(row["q0.9"]) for row in rows)
 
 
+def test_forecast_of_a_promotion_known_ahead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A column that goes on over the horizon lifts the forecast where it is on, and what was mended is told."""
+    path = tmp_path / "history.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["ts", "value", "sale"])
+        for hour in range(22 * 24):
+            moment, sale = f"2026-10-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z", hour // 24 in {4, 9, 15, 21}
+            demand = 100 + 50 * math.sin(hour * math.pi / 12) + hour % 7 + 200 * sale
+            rows.writerow([moment, "" if hour >= 21 * 24 or hour == 30 else round(demand, 3), int(sale)])
+    middles = []
+    for options in (["--known", "sale", "--holidays", "BR"], []):
+        assert run(["forecast", str(path), "--horizon", "1d", "--quantiles", "0.5", "--json", *options]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        middles.append(sum(row["q0.5"] for row in shown["quantiles"]) / 24)
+        assert any("1 step has no value, the first at 2026-10-02T06:00:00Z" in row["note"] for row in shown["notes"])
+    assert middles[0] > middles[1] + 100
+    assert run(["forecast", str(path), "--known", "sales"]) == 2
+    assert "history.csv: no column sales: found ts, value, sale" in capsys.readouterr().err
+    assert run(["forecast", str(path), "--holidays", "XX"]) == 2
+    assert "history.csv: holidays 'XX': Country XX not available" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--horizon", "soon"], "--horizon: 'soon'"), (["--horizon", "0h"], "--horizon: '0h'"),
     (["--quantiles", "0.5,2"], "--quantiles: '0.5,2'"), (["--quantiles", "x"], "--quantiles: 'x'"),

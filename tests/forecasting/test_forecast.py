@@ -110,6 +110,34 @@ def test_quantiles_never_cross_nor_fall_below_zero(values: list[float], levels: 
     assert (np.diff(table, axis=1) >= 0).all()
 
 
+def with_sales(count: int) -> pd.DataFrame:
+    """Series with seven days of sales at random, each half as much again, and one more on the day ahead."""
+    parts = []
+    for k in range(count):
+        days = [*np.random.default_rng(100 + k).choice(np.arange(2, 54), 7, replace=False), 56]
+        sale = np.isin(np.arange(24 * 57) // 24, days)
+        y = np.concatenate([wave(8, k) + 60 * sale[: 24 * 56], np.full(24, np.nan)])
+        parts.append(series(f"s{k}", y).assign(sale=sale))
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize(("model", "count"), [("ridge", 1), ("boosting", 10)])
+def test_what_is_known_ahead_is_forecast(model: str, count: int) -> None:
+    """A sale of the day ahead lifts the forecast by what sales did; without its column the day is as any other."""
+    frame = with_sales(count)
+    told, untold = (forecast(frame, 24, (0.5,), models=(model,), n_paths=0, known=known).quantiles["q0.5"].mean()
+                    for known in (("sale",), ()))
+    assert 120 < told < 140  # 72 and 60 of the sale
+    assert 65 < untold < 80
+
+
+@pytest.mark.slow  # prophet
+def test_prophet_knows_what_is_known_ahead() -> None:
+    """Columns known ahead are regressors."""
+    told = forecast(with_sales(1), 24, (0.5,), models=("prophet",), n_paths=0, known=("sale",))
+    assert 120 < told.quantiles["q0.5"].mean() < 140
+
+
 def test_paths_keep_what_belongs_together_in_time() -> None:
     """Errors that last a day last a day on the paths too: neighbouring hours of a path move together."""
     days = np.repeat(np.random.default_rng(0).normal(0, 10, 42), 24)
