@@ -1,7 +1,8 @@
 """What is known at an origin about a step ahead: one row a (series, origin, step), for models pooled over series.
 
-A target is told as its difference from the last value seen at the same time of day, in units of how much the series
-changes from day to day; so series of any size can share one model, and the model that knows nothing repeats the day.
+A target is told as its difference from a base, in units of how much the series changes from day to day; so series of
+any size can share one model. The base is what foretold the series best in the two weeks before the origin: the last
+value seen at the same time of day, the median of seven of these, or the median of the last day.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ RECENT = np.array([1, 2, 3, 4, 6, 9, 12, 18, 24])
 """Steps before the origin of which the change against the day before is told, in 24ths of a day at least."""
 WINDOW_WEEKS = 8
 """What a series is like is told of so many weeks before the origin."""
+JUDGED_DAYS = 14
+"""Bases are judged on so many days before the origin."""
+SURE = 0.95
+"""Another base than the last value at the same time must make less than this share of its errors."""
 _LEAST_SCALE = 1e-3
 """A series that hardly changes from day to day counts as if it changed by this share of its mean."""
 
@@ -33,7 +38,8 @@ Rows = NDArray[np.float32]
 class Table:
     """Rows [P * S, F] for P (series, origin) pairs and S steps each, pair by pair.
 
-    A target is `base` [P * S] + `scale` [P] x what a model says. `level` [P] is the mean of the window.
+    A target is `base` [P * S] + `scale` [P] x what a model says. `level` [P] is the mean of the window, or of the
+    last day if that is less.
     """
 
     rows: Rows
@@ -61,7 +67,7 @@ def make_table(panel: Panel, series: Ints, origin: Ints, steps: Ints) -> Table:
 
 def count_features(recent: int, known: int) -> int:
     """Columns of a row."""
-    return 2 + SAME_TIME + 2 * SAME_WEEKTIME + 4 * NEAR + 2 * recent + 16 + 2 + 2 * known
+    return 3 + SAME_TIME + 2 + 2 * SAME_WEEKTIME + 4 * NEAR + 2 * recent + 16 + 3 + 2 * known
 
 
 @jit
@@ -91,6 +97,44 @@ def _mean_change(row: Floats, begin: int, end: int, lag: int) -> float:
 
 
 @jit
+def _median(row: Floats, first: int, begin: int, end: int) -> float:
+    """Median of columns begin..end that are there; NaN where none is."""
+    begin = max(begin, first)
+    return float(np.median(row[begin:end])) if end > begin else np.nan
+
+
+@jit
+def _same_time(row: Floats, first: int, t: int, day: int, end: int) -> float:
+    """Median of the values at t and up to six days before it that lie before `end`; NaN where none does."""
+    seen = np.empty(SAME_TIME)
+    count = 0
+    for j in range(SAME_TIME):
+        value = _at(row, first, t - j * day, end)
+        if value == value:
+            seen[count] = value
+            count += 1
+    return float(np.median(seen[:count])) if count else np.nan
+
+
+@jit
+def _best_base(row: Floats, first: int, o: int, day: int) -> int:
+    """What foretold the days before column `o` best: 0 the day before, 1 the median of seven days, 2 that of the last.
+    """
+    errors = np.zeros(3)
+    for d in range(1, JUDGED_DAYS + 1):
+        if o - (d + 1) * day < first:
+            break
+        calm = _median(row, first, o - (d + 1) * day, o - d * day)
+        for t in range(o - d * day, o - (d - 1) * day):
+            errors[0] += abs(row[t] - row[t - day])
+            errors[1] += abs(row[t] - _same_time(row, first, t - day, day, o))
+            errors[2] += abs(row[t] - calm)
+    if min(errors[1], errors[2]) >= SURE * errors[0]:
+        return 0
+    return 1 if errors[1] <= errors[2] else 2
+
+
+@jit
 def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints, origin: Ints, steps: Ints, day: int,
           week: int, recent: Ints, rows: Rows, base: Floats, scale: Floats, level: Floats) -> None:
     """Rows of all pairs: what concerns the step, then what is the same for all steps of a pair, then the calendar."""
@@ -99,50 +143,58 @@ def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints,
     for p in range(pairs):
         row, o, begin = values[series[p]], origin[p], first[series[p]]
         scale[p], level[p] = _tell_series(row, begin, o, day, week, recent, same)
-        last_day = _mean(row, begin, o - day, o)
+        last_day, calm = _mean(row, begin, o - day, o), _median(row, begin, o - day, o)
+        kind = _best_base(row, begin, o, day)
         for s in range(ahead):
             at, h = p * ahead + s, steps[p, s]
             x, t = rows[at], o + h - 1
-            base[at], c = _tell_step(row, begin, o, h, day, week, scale[p], x)
+            base[at], c = _tell_step(row, begin, o, h, day, week, scale[p], kind, calm, x)
             for i in range(len(same)):
                 x[c + i] = same[i]
             c += len(same)
             x[c] = (last_day - base[at]) / scale[p]
-            x[c + 1] = (phase[series[p]] + t) % week if week > 1 else 0.0
+            x[c + 1] = (calm - base[at]) / scale[p]
+            x[c + 2] = (phase[series[p]] + t) % week if week > 1 else 0.0
             then = max(begin, t - (h + day - 1) // day * day)
-            for i in range(known.shape[2]):  # what is known of the step, and how that differs from the base's
-                x[c + 2 + 2 * i] = known[series[p], t, i]
-                x[c + 3 + 2 * i] = known[series[p], t, i] - known[series[p], then, i]
+            for i in range(known.shape[2]):  # what is known of the step, and how that differs from the last day's
+                x[c + 3 + 2 * i] = known[series[p], t, i]
+                x[c + 4 + 2 * i] = known[series[p], t, i] - known[series[p], then, i]
 
 
 @jit
-def _tell_step(row: Floats, begin: int, o: int, h: int, day: int, week: int, unit: float, x: Rows) -> tuple[float, int]:
+def _tell_step(row: Floats, begin: int, o: int, h: int, day: int, week: int, unit: float, kind: int, calm: float,
+               x: Rows) -> tuple[float, int]:
     """Features of step h from origin o, of its times of the day and the week before; the base, and how many they are.
     """
     t, k, w = o + h - 1, (h + day - 1) // day, (h + week - 1) // week
     anchor = _at(row, begin, t - k * day, o)
     if anchor != anchor:  # NaN
         anchor = row[o - 1]
-    x[0], x[1] = h / day, k
-    c, total, count = 2, anchor, 1
-    for j in range(1, SAME_TIME):
+    usual = _same_time(row, begin, t - k * day, day, o)
+    if usual != usual:
+        usual = anchor
+    base = anchor if kind == 0 else usual if kind == 1 else calm
+    x[0], x[1], x[2] = h / day, k, kind
+    c, total, count = 3, 0.0, 0
+    for j in range(SAME_TIME):
         value = _at(row, begin, t - (k + j) * day, o)
-        x[c] = (value - anchor) / unit
+        x[c] = (value - base) / unit
         c += 1
         if value == value:
             total += value
             count += 1
-    x[c] = (total / count - anchor) / unit
-    c += 1
+    x[c] = (total / count - base) / unit if count else np.nan
+    x[c + 1] = (usual - base) / unit
+    c += 2
     total, count = 0.0, 0
     for j in range(SAME_WEEKTIME):
         value = _at(row, begin, t - (w + j) * week, o)
-        x[c] = (value - anchor) / unit
+        x[c] = (value - base) / unit
         c += 1
         if value == value:
             total += value
             count += 1
-    x[c] = (total / count - anchor) / unit if count else np.nan
+    x[c] = (total / count - base) / unit if count else np.nan
     c += 1
     for j in range(SAME_WEEKTIME - 1):  # what the same span brought in past weeks
         then = t - (w + j) * week
@@ -155,7 +207,7 @@ def _tell_step(row: Floats, begin: int, o: int, h: int, day: int, week: int, uni
         x[c + 2] = (_at(row, begin, t - w * week - d, o) - weekly) / unit
         x[c + 3] = (_at(row, begin, t - w * week + d, o) - weekly) / unit
         c += 4
-    return anchor, c
+    return base, c
 
 
 @jit
@@ -197,4 +249,4 @@ def _tell_series(row: Floats, begin: int, o: int, day: int, week: int, recent: I
     x[c + 13] = (most - mean) / unit
     x[c + 14] = zeros / max(1, o - start)
     x[c + 15] = mean / max(spread, 1e-12)
-    return unit, mean
+    return unit, min(mean, last_day)

@@ -16,6 +16,7 @@ from forecasting.panel import Panel
 MOST_BLOCKS = 200
 _WIDEST = 4.0
 """Normal scores beyond which no path goes."""
+_LEAST_GAP = 1e-6
 
 
 def bootstrap(point: Floats, errors: Floats, n_paths: int, seed: int) -> Floats:
@@ -46,7 +47,9 @@ def joint_paths(panel: Panel, said: Floats, levels: Floats, n_paths: int, seed: 
     scores = error_scores(panel, said.shape[1])
     drawn = rng.permutation(np.resize(np.arange(scores.shape[0]), n_paths))
     z = np.clip(scores[drawn] + rng.normal(0, 0.05, (n_paths, 1, said.shape[1])), -_WIDEST, _WIDEST)
-    return _at_scores(said, ndtri(levels), z.transpose(1, 0, 2))
+    knots = ndtri(levels)
+    apart = np.concatenate(([True], np.diff(knots) > _LEAST_GAP))  # levels that all but coincide say nothing new
+    return _at_scores(said[..., apart], knots[apart], z.transpose(1, 0, 2))
 
 
 def error_scores(panel: Panel, horizon: int) -> Floats:

@@ -17,6 +17,7 @@ from forecasting.panel import Panel
 
 FORECASTERS: dict[str, str] = {
     "seasonal_naive": "forecasting.models.seasonal_naive",
+    "recent": "forecasting.models.recent",
     "boosting": "forecasting.models.boosting",
     "ridge": "forecasting.models.ridge",
     "ets": "forecasting.models.ets",
@@ -33,7 +34,8 @@ FEW = 8
 
 def default_models(series: int) -> tuple[str, ...]:
     """What is tried when nobody says what to try; prophet is slow and is loaded only when asked for by name."""
-    return ("seasonal_naive", "boosting", "ridge", "ets") if series <= FEW else ("seasonal_naive", "boosting")
+    pooled = ("seasonal_naive", "recent", "boosting")
+    return (*pooled, "ridge", "ets") if series <= FEW else pooled
 
 
 class Fitted(Protocol):

@@ -1,7 +1,7 @@
 """Gradient boosting (LightGBM) on all series at once: direct forecasts of every step ahead.
 
 A row says what is known at an origin about one step ahead (`forecasting.features`); the target is how far demand is
-from the same time of the last day. One booster learns the middle by absolute errors, two more how far below and above
+from a base that repeats the past. One booster learns the middle by absolute errors, two more how far below and above
 it low and high lie, by the pinball loss (Koenker and Bassett 1978). Direct pooled boosting won the M5 competition
 (Makridakis, Spiliotis and Assimakopoulos 2022).
 """

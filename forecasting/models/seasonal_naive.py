@@ -40,11 +40,11 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:  # n
 
 def best_season(values: Floats, day: int, week: int) -> int:
     """The natural season (day or week) whose last value foretells the next one best; the shorter when they tie."""
-    return int(_best_season(values, *_seasons(len(values), day, week)))
+    return int(_best_season(values, *seasons_there(len(values), day, week)))
 
 
 @jit
-def _seasons(points: int, day: int, week: int) -> tuple[int, int]:
+def seasons_there(points: int, day: int, week: int) -> tuple[int, int]:
     """The shortest and the longest season of which two whole ones are there."""
     short = day if 2 * day <= points else week if 2 * week <= points else 1
     return short, week if 2 * week <= points else short
@@ -60,14 +60,14 @@ def _best_season(values: Floats, short: int, long: int) -> int:
 
 
 @jit
-def _block_length(season: int, horizon: int, room: int) -> int:
+def block_length(season: int, horizon: int, room: int) -> int:
     """The horizon where half of the room allows it, else a whole number of seasons, else what there is."""
     half = max(1, room // 2)
     return horizon if horizon <= half else max(half // season * season, min(half, season))
 
 
 @jit
-def _quantile(ordered: Floats, level: float) -> float:
+def quantile(ordered: Floats, level: float) -> float:
     """Between the two values nearest to the level, as numpy does it."""
     at = level * (len(ordered) - 1)
     low = int(at)
@@ -84,9 +84,9 @@ def _say(values: Floats, first: Ints, day: int, week: int, levels: Floats, said:
     for i in range(len(values)):
         past = values[i, first[i] :]
         points = len(past)
-        short, long = _seasons(points, day, week)
+        short, long = seasons_there(points, day, week)
         season = _best_season(past, short, long)
-        length = _block_length(short, horizon, points - season)
+        length = block_length(short, horizon, points - season)
         last = points - length
         stride = short if (last - season) // short + 1 >= ALIGNED else max(1, (last - season) // MOST_BLOCKS)
         blocks = (last - season) // stride + 1
@@ -99,4 +99,4 @@ def _say(values: Floats, first: Ints, day: int, week: int, levels: Floats, said:
                 errors.sort()
             repeated = past[points - season + h % season]
             for q in range(len(levels)):
-                said[i, h, q] = max(0.0, repeated + _quantile(errors, levels[q]))
+                said[i, h, q] = max(0.0, repeated + quantile(errors, levels[q]))

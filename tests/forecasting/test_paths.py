@@ -59,3 +59,11 @@ def test_same_seed_same_paths_and_never_below_zero() -> None:
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
     assert one.min() >= 0
+
+
+def test_levels_that_all_but_coincide_are_taken_as_one() -> None:
+    """Two levels a hair apart make no path that is not a number."""
+    panel = related(0.5)
+    levels = np.array([0.5, 0.9, np.nextafter(0.9, 1.0)])
+    said = np.broadcast_to(np.array([200.0, 213.0, 213.0]), (2, HORIZON, 3))
+    assert np.isfinite(joint_paths(panel, said, levels, 50, 1)).all()
