@@ -1,4 +1,4 @@
-"""Plan, verify and replay every example: `python examples/run_all.py`.
+"""Plan, verify and replay every example, profile new tasks: `python examples/run_all.py`.
 
 Fails when one does not run, does not verify, or is further from its bound than allowed.
 """
@@ -46,6 +46,17 @@ def check_replay(name: str, plan: Path) -> str:
     return f"\n  {json.loads(figures.read_text(encoding='utf-8'))['sentence']}"
 
 
+def check_new_tasks(folder: Path) -> str:
+    """Profile the three described tasks, and again once a run of one has been added to the library."""
+    tasks, library = HERE / "new-tasks" / "tasks.yaml", folder / "library.csv"
+    library.write_bytes((HERE / "new-tasks" / "library.csv").read_bytes())
+    seconds = run_planner("profile", str(tasks))
+    run_planner("learn", str(tasks), str(HERE / "new-tasks" / "used.yaml"), "--task", "claims-etl",
+                "--library", str(library))
+    run_planner("profile", str(tasks), "--library", str(library))
+    return f"new-tasks: three profiles in {seconds:.1f} s; one run learned"
+
+
 if __name__ == "__main__":
     names = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
     if names != sorted(LARGEST_GAP):
@@ -53,3 +64,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         for example in names:
             print(check(example, Path(temporary)))
+        print(check_new_tasks(Path(temporary)))

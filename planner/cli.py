@@ -46,6 +46,7 @@ ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder
 CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from files over the built-in ones.")]
 Diagnostics = Annotated[bool, typer.Option("--with-diagnostics", help="Add diagnostics and drift monitors.")]
 PlanOption = Annotated[Path, typer.Option("--plan", help="The plan.json to ask.")]
+LibraryPath = Annotated[Path | None, typer.Option("--library", help="Past tasks to learn from (.csv, .parquet).")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
 
 app = typer.Typer(
@@ -339,14 +340,30 @@ def _pareto(
 
 @app.command("profile")
 def _profile(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A scenario; with --kind, a described task.")],
-    kind: Annotated[str | None, typer.Option(help="The task is: etl, feature, training, serving.")] = None,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Described tasks (TASK.yaml), or a scenario.")],
+    kind: Annotated[str | None, typer.Option(help="The file has the fields of a task of this kind: etl, feature, "
+                                                  "training, serving.")] = None,
+    library: LibraryPath = None,
     as_json: Json = False,
 ) -> int:
-    """Show what workloads need, and where each number comes from."""
-    from planner.commands import basic as commands
+    """Show what tasks nobody has run, or the workloads of a scenario, need, and where each number comes from."""
+    from planner.commands import profile as commands
 
-    return commands.profile(path, kind, as_json)
+    return commands.profile(path, kind, library, as_json)
+
+
+@app.command("learn")
+def _learn(
+    task: Annotated[Path, typer.Argument(metavar="TASK", help="The description of the task that ran (TASK.yaml).")],
+    used: Annotated[Path, typer.Argument(metavar="USED", help="What it used: finished, and used: {vcpu: 8, ...}.")],
+    library: Annotated[Path, typer.Option(help="The library to add it to (.csv, .parquet); made if not there.")],
+    name: Annotated[str | None, typer.Option("--task", help="Which task, where TASK describes several.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Add a finished run to the library of past tasks, from which `planner profile --library` learns."""
+    from planner.commands import profile as commands
+
+    return commands.learn(task, used, library, name, as_json)
 
 
 @app.command("forecast")

@@ -23,3 +23,7 @@ class InputError(Exception):
         more = len(self.problems) - SHOWN
         lines = self.problems[:SHOWN] + ((f"and {more} more",) if more > 0 else ())
         return "\n".join(lines)
+
+
+class NotEnoughEvidenceError(InputError):
+    """The input is right, and says too little for an answer; the lines say what is not known and what would help."""

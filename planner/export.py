@@ -63,7 +63,7 @@ def _full(scenario: Scenario, profiles: Profiles | None) -> tuple[Scenario, np.n
         counts = np.array(profiles.replicas)
     paths = scenario.given_replicas.paths.row
     workloads = tuple(_from_table(workload, workload.name in paths) for workload in filled.workloads)
-    return filled.model_copy(update={"workloads": workloads}), counts
+    return filled.model_copy(update={"workloads": workloads, "library": None}), counts
 
 
 def _from_table(workload: Workload, on_paths: bool) -> Workload:

@@ -26,12 +26,10 @@ from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
-from planner.profiles import Profile, predict_profile
 from planner.profiles import profile as profile_scenario
 from planner.report import Figures, figures_of, write_report
 from planner.resolve import resolve
 from planner.scenario import Scenario, read_scenario
-from planner.scenario.yaml_file import read_yaml
 from planner.shelf import machine_rows, price_rows
 from planner.terminal import Interrupt, ProgressLine, console, percent, plain, plan_view
 
@@ -286,45 +284,6 @@ def diagnose(telemetry: Path, as_json: bool) -> int:
         _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
         _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
     return NO if found.found else DONE
-
-
-def profile(path: Path, kind: str | None, as_json: bool) -> int:
-    """Show what every workload of a scenario needs; or, with a kind, what a task described in a file needs."""
-    if kind is not None:
-        return _show_predicted(predict_profile(kind, _mapping(path), where=path.name), path, as_json)
-    found = profile_scenario(read_scenario(path))
-    rows = [(workload.name, workload.kind, request.vcpu, request.memory_gib, request.gpu, int(counts.max()),
-             float(counts.mean()), why)
-            for workload, request, counts, why in zip(found.workloads, found.request, found.replicas, found.why,
-                                                      strict=True)]
-    headings = ("workload", "kind", "vcpu", "memory_gib", "gpu", "peak_replicas", "mean_replicas", "why")
-    if as_json:
-        print_json([dict(zip(headings, row, strict=True)) for row in rows])
-    else:
-        show_table(f"{path}: needs", headings, rows)
-    return DONE
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """A file with a description of a task."""
-    found = read_yaml(path)
-    if not isinstance(found, dict):
-        raise InputError([f"{path}: a {type(found).__name__}: the fields of a task are needed, as volume_gb: 800"])
-    return found
-
-
-def _show_predicted(found: Profile, path: Path, as_json: bool) -> int:
-    if as_json:
-        print_json(found.model_dump(mode="json"))
-        return DONE
-    show_table(f"{path}: needs of this {found.kind} task", ("Figure", "Value", "Unit", "Low", "High", "Sure", "Why"),
-               [(figure.name, _figure(figure.value), figure.unit, _figure(figure.low), _figure(figure.high),
-                 f"{100 * figure.confidence:.0f} %", figure.why) for figure in found.figures])
-    return DONE
-
-
-def _figure(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else f"{value:,.4g}"
 
 
 def catalog(pattern: str, region: str | None, found: Catalog, as_json: bool) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.errors import InputError, NotEnoughEvidenceError
+from planner.profiles.blend import Asked, blended
 from planner.profiles.constants import NETWORK_SHARE
 from planner.profiles.etl import etl_profile
 from planner.profiles.history import Demand, forecast_demand, wanted
+from planner.profiles.library import Library, Run, read_library
 from planner.profiles.model import Counts, Dataset, Profile, Profiles, Slots, TrainedModel
 from planner.profiles.parts import Stated
 from planner.profiles.paths import path_needs
@@ -25,19 +28,32 @@ DEFAULT_LEVEL = 0.95
 WEEK_OF_HOURS = Slots(168, 60)
 
 
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What all tasks are profiled for: slots, the share of requests answered in time, and past tasks if any."""
+
+    slots: Slots
+    level: float
+    library: Library | None
+
+
 def profile(scenario: Scenario, seed: int = 0) -> Profiles:
     """What every workload needs, in the order of the scenario.
 
     Replicas that are given stay as they are. Those from a history are forecast at the scenario's `service_level`, then
     for serving with a latency SLO sized by Erlang C (see `serving_replicas`), otherwise demand / per_replica, rounded
-    up. Described tasks are sized by formulas, in the order of the pipeline: what ETL makes is what training reads, what
-    training makes is what serving serves. With `sizing: pooled` there are joint sample paths beside.
+    up. Described tasks are sized by formulas, corrected by the scenario's library of past tasks if it names one, in the
+    order of the pipeline: what ETL makes is what training reads, what training makes is what serving serves. With both,
+    the history says how much comes, the description what one replica is and does. With `sizing: pooled` there are joint
+    sample paths beside.
     Same scenario and seed: same answer. Raises InputError.
     """
     demand = _demand(scenario, seed)
     predicted: dict[str, Profile] = {}
+    library = read_library(scenario.folder / scenario.library) if scenario.library else None
+    setting = _Setting(Slots(scenario.horizon.slots, scenario.horizon.slot_minutes), scenario.service_level, library)
     for workload in _in_pipeline_order(scenario):
-        predicted[workload.name] = _predict(workload, predicted, scenario)
+        predicted[workload.name] = _predict(workload, predicted, setting)
     rows, why, filled, problems = [], [], [], []
     for workload in scenario.workloads:
         row, reason = _row(workload, scenario, demand, predicted)
@@ -62,13 +78,17 @@ def predict_profile(
     stated: Stated | None = None,
     level: float = DEFAULT_LEVEL,
     where: str = "task",
+    library: Library | None = None,
 ) -> Profile:
     """The needs of one described task of that kind: etl, feature, training or serving.
 
     `upstream` is the profile of the task whose result it works on, `stated` what the workload says of itself beside
-    the description. Raises InputError with a line for each mistake, each beginning with `where`.
+    the description, `library` what past tasks used: they correct the formulas, and answer where these have no answer.
+    Raises InputError with a line for each mistake, each beginning with `where`; NotEnoughEvidenceError where the
+    description says too little and no past task helps.
     """
-    return _profile_of(read_task(kind, task, where), kind, slots, upstream, stated or Stated(), level, where)
+    setting = _Setting(slots, level, library)
+    return _profile_of(read_task(kind, task, where), kind, upstream, stated or Stated(), setting, where)
 
 
 def serving_replicas(
@@ -106,14 +126,16 @@ def _row(
     if isinstance(workload.replicas, tuple):
         return workload.replicas, "Replicas are given."
     if workload.name in demand:
-        return _sized(workload, demand[workload.name], scenario.service_level)
+        described = predicted.get(workload.name)
+        row, why = _sized(_filled(workload, described), demand[workload.name], scenario.service_level, described)
+        return row, f"{why} {described.why}" if described else why
     if workload.name in predicted:
         return predicted[workload.name].replicas, predicted[workload.name].why
     raise InputError([f"{_place(workload)}.replicas: not read; give a list, from, history or task"])
 
 
-def _sized(workload: Workload, demand: Demand, level: float) -> tuple[Any, str]:
-    per_replica = workload.per_replica
+def _sized(workload: Workload, demand: Demand, level: float, described: Profile | None) -> tuple[Any, str]:
+    per_replica = workload.per_replica or (described.per_replica if described else None)
     if per_replica is None:
         raise InputError(
             [f"{_place(workload)}.replicas.history.per_replica: missing; how much one replica does is needed"]
@@ -163,7 +185,7 @@ def _feeds(workload: Workload, described: Mapping[str, Workload], known: set[str
     return {str(named)}
 
 
-def _predict(workload: Workload, predicted: Mapping[str, Profile], scenario: Scenario) -> Profile:
+def _predict(workload: Workload, predicted: Mapping[str, Profile], setting: _Setting) -> Profile:
     where = f"{_place(workload)}.replicas.task"
     task = read_task(workload.kind, _task_of(workload) or {}, where)
     sources = (task.input_from,) if task.input_from else tuple(after.workload for after in workload.after)
@@ -173,24 +195,47 @@ def _predict(workload: Workload, predicted: Mapping[str, Profile], scenario: Sce
     if task.input_from and not feeding:
         made = "trains no model" if wanted_result is TrainedModel else "makes no data"
         raise InputError([f"{where}.input_from: {task.input_from!r} {made}"])
-    slots = Slots(scenario.horizon.slots, scenario.horizon.slot_minutes)
     stated = Stated(workload.slo, workload.hardware, workload.description)
     source = feeding[0] if feeding else None
-    return _profile_of(task, workload.kind, slots, source, stated, scenario.service_level, where)
+    return _profile_of(task, workload.kind, source, stated, setting, where)
 
 
 def _profile_of(
-    task: Task, kind: str, slots: Slots, upstream: Profile | None, stated: Stated, level: float, where: str
+    task: Task, kind: str, upstream: Profile | None, stated: Stated, setting: _Setting, where: str
+) -> Profile:
+    """By formulas, corrected by past tasks where there is a library; by past tasks alone where formulas say nothing."""
+    library = setting.library
+    if library is None:
+        return _by_formulas(task, kind, upstream, stated, setting, where)
+    made: Profile | None = None
+    try:
+        made = _by_formulas(task, kind, upstream, stated, setting, where)
+    except NotEnoughEvidenceError:
+        if not library.of(kind):
+            raise
+    known: Kind = next(name for name in ("etl", "feature", "training", "serving") if name == kind)
+
+    def size(run: Run) -> Profile | None:
+        try:
+            return _by_formulas(run.task, kind, None, Stated(words=run.description), setting, run.application)
+        except InputError:
+            return None
+
+    return blended(Asked(known, task, stated.words, setting.slots, where), made, library, size)
+
+
+def _by_formulas(
+    task: Task, kind: str, upstream: Profile | None, stated: Stated, setting: _Setting, where: str
 ) -> Profile:
     result = upstream.produces if upstream else None
     data = result if isinstance(result, Dataset) else None
     if isinstance(task, EtlTask):
         known: Kind = "feature" if kind == "feature" else "etl"
-        return etl_profile(task, known, data, slots, where)
+        return etl_profile(task, known, data, setting.slots, where)
     if isinstance(task, TrainingTask):
-        return training_profile(task, data, stated.hardware, slots, where)
+        return training_profile(task, data, stated.hardware, setting.slots, where)
     model = result if isinstance(result, TrainedModel) else None
-    return serving_profile(task, model, stated, level, slots, where)
+    return serving_profile(task, model, stated, setting.level, setting.slots, where)
 
 
 def _filled(workload: Workload, predicted: Profile | None) -> Workload:

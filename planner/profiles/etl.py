@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from planner.errors import InputError
+from planner.errors import NotEnoughEvidenceError
 from planner.profiles import constants as c
 from planner.profiles.model import Dataset, Figure, Profile, Slots
 from planner.profiles.parts import Evidence, Window, batch_of, in_words, row_of, window_of
@@ -89,7 +89,7 @@ def _volumes(task: EtlTask, source: Dataset | None, where: str) -> _Volumes:
     rows = task.rows or (source.rows if source else None)
     volume = task.volume_gb or (source.volume_gb if source else None)
     if volume is None and rows is None:
-        raise InputError(
+        raise NotEnoughEvidenceError(
             [f"{where}: volume_gb: not known, nor are rows: not enough evidence for a size; give one of them"]
         )
     if width is None and (volume is None or rows is None):

@@ -28,16 +28,36 @@ class Slots:
         return self.minutes / 60
 
 
+Source = Literal["formula", "library", "both", "none"]
+"""Where a figure comes from: formulas, past tasks, past tasks that correct formulas; none: not enough evidence."""
+
+
 class Figure(Model):
-    """One predicted quantity. `low`..`high` holds the truth with probability `confidence`; words have no interval."""
+    """One predicted quantity. `low`..`high` holds the truth with probability `confidence`; words have no interval.
+
+    `value` of None, with source none: not enough evidence. `evidence` is how many applications' worth of past tasks
+    are like this one; `bucket` the likeliest power of two that the value is within.
+    """
 
     name: str
-    value: float | str
+    value: float | str | None
     unit: str = ""
     low: float | None = None
     high: float | None = None
     confidence: float = Field(ge=0, le=1)
     why: str
+    source: Source = "formula"
+    evidence: float = 0.0
+    bucket: float | None = None
+
+
+class Neighbour(Model):
+    """A past task that is like the one asked about: how like (0 to 1), and what it used."""
+
+    application: str
+    finished: str | None
+    likeness: float
+    used: dict[str, float | str]
 
 
 class Dataset(Model):
@@ -65,9 +85,11 @@ class Profile(Model):
 
     `request` is for one replica; `replicas` has one number a slot, at a nominal start where there is a `batch`;
     `warehouse_dwu` (data warehouse units) likewise, empty where no warehouse is needed. `latency_ms` is the SLO read
-    from the description and `service_ms` the part of it that is left to the service, waiting included. `storage_kind`
-    says where data rest, `working_kind` where they are while worked on, `structure` whether they are tables. `figures`
-    explains each number.
+    from the description and `service_ms` the part of it that is left to the service, waiting included. `per_replica`
+    is how many requests a second one replica answers (serving). `storage_kind` says where data rest, `working_kind`
+    where they are while worked on, `structure` whether they are tables; None is not enough evidence. `replicas_low`
+    and `replicas_high` are the rows at the ends of the interval of `replicas`. `figures` explains each number,
+    `neighbours` are the past tasks most like this one.
     """
 
     kind: Kind
@@ -78,12 +100,16 @@ class Profile(Model):
     latency_ms: float | None = None
     service_ms: float | None = None
     runtime: str | None = None
-    storage_gb: float
-    storage_kind: str
-    working_kind: str
-    structure: str
+    per_replica: float | None = None
+    replicas_low: Row[int] = ()
+    replicas_high: Row[int] = ()
+    storage_gb: float | None
+    storage_kind: str | None
+    working_kind: str | None
+    structure: str | None
     warehouse_dwu: Row[int] = ()
     figures: Row[Figure]
+    neighbours: Row[Neighbour] = ()
     produces: Dataset | TrainedModel | None = None
 
     def figure(self, name: str) -> Figure:
@@ -93,8 +119,10 @@ class Profile(Model):
 
     @property
     def why(self) -> str:
-        """The reasons of all figures, in one text."""
-        return " ".join(figure.why for figure in self.figures)
+        """The reasons of all figures, in one text, and the past tasks that are most alike."""
+        alike = ", ".join(f"{near.application} ({near.likeness:.2f})" for near in self.neighbours)
+        reasons = " ".join(dict.fromkeys(figure.why for figure in self.figures))
+        return f"{reasons} Past tasks most like it: {alike}." if alike else reasons
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.errors import InputError
+from planner.errors import InputError, NotEnoughEvidenceError
 from planner.profiles import constants as c
 from planner.profiles.model import Profile, Slots, TrainedModel
 from planner.profiles.parts import Evidence, Stated, allowed_gpus
@@ -48,7 +48,7 @@ def serving_profile(
     """
     if task.requests_per_s is None and task.concurrent_requests is None:
         neither = "not known, nor is concurrent_requests: not enough evidence; give one of them"
-        raise InputError([f"{where}: requests_per_s: {neither}"])
+        raise NotEnoughEvidenceError([f"{where}: requests_per_s: {neither}"])
     served, about_model = _model(task, model, where)
     need, about_need = _need(task, own.slo, own.words)
     evidence = Evidence(about_model + about_need)
@@ -67,6 +67,7 @@ def serving_profile(
         latency_ms=need.latency_ms,
         service_ms=need.service_ms,
         runtime=runtime,
+        per_replica=server.per_replica * 1000 / server.ms,
         storage_gb=served.size_gb,
         storage_kind="object store",
         working_kind="memory",
@@ -118,7 +119,8 @@ def _model(task: ServingTask, upstream: TrainedModel | None, where: str) -> tupl
         size = trees * 2**depth * c.TREE_NODE_BYTES / c.GB
         return TrainedModel(family="trees", name=name, size_gb=size, columns=columns, trees=trees, depth=depth), assumed
     if c.FAMILIES[name] == "network" and given.parameters is None:
-        raise InputError([f"{where}: hyperparameters.parameters: not given: a network needs its number of parameters"])
+        raise NotEnoughEvidenceError(
+            [f"{where}: hyperparameters.parameters: not given: a network needs its number of parameters"])
     parameters = float(given.parameters or columns)
     family: Literal["network", "linear"] = "network" if c.FAMILIES[name] == "network" else "linear"
     size = parameters * 2 / c.GB

@@ -83,6 +83,8 @@ Gigabytes = Annotated[Positive | None, BeforeValidator(_gigabytes)]
 Whole = Annotated[Annotated[float, Field(ge=1, multiple_of=1)] | None, BeforeValidator(_number)]
 Columns = Annotated[dict[str, str] | None, BeforeValidator(_schema)]
 Models = Annotated[Row[str] | None, BeforeValidator(_family)]
+Labels = dict[str, str | float] | None
+"""What a team itself knows tasks by (team, tier, data set): past tasks with the same labels are more alike."""
 Cadence = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=True)] | None, BeforeValidator(_cadence)]
 
 
@@ -93,6 +95,7 @@ class EtlTask(Model):
     """
 
     input_from: str | None = None
+    labels: Labels = None
     volume_gb: Gigabytes = None
     rows: Whole = None
     source_schema: Columns = None
@@ -128,6 +131,7 @@ class TrainingTask(Model):
     """
 
     input_from: str | None = None
+    labels: Labels = None
     data: TrainingData | None = None
     model: Models = None
     hyperparameters: Hyperparameters | None = None
@@ -149,6 +153,7 @@ class ServingTask(Model):
     """
 
     input_from: str | None = None
+    labels: Labels = None
     model: Models = None
     hyperparameters: Hyperparameters | None = None
     columns: Whole = None

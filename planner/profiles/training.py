@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from planner.errors import InputError
+from planner.errors import NotEnoughEvidenceError
 from planner.profiles import constants as c
 from planner.profiles.model import Dataset, Figure, Profile, Slots, TrainedModel
 from planner.profiles.parts import Evidence, Window, allowed_gpus, batch_of, in_words, row_of, window_of
@@ -105,7 +105,8 @@ def _job(task: TrainingTask, upstream: Dataset | None, where: str) -> _Job:
         assumed = (*assumed, f"a search over {c.SEARCH_TRIALS} trials for each model")
     trees, depth = int(given.trees or c.DEFAULT_TREES), int(given.max_depth or c.DEFAULT_DEPTH)
     if family == "network" and given.parameters is None:
-        raise InputError([f"{where}: hyperparameters.parameters: not given: a network needs its number of parameters"])
+        raise NotEnoughEvidenceError(
+            [f"{where}: hyperparameters.parameters: not given: a network needs its number of parameters"])
     parameters = float(given.parameters or columns)
     work = {
         "trees": rows * columns * trees * depth,
@@ -136,7 +137,8 @@ def _data(task: TrainingTask, upstream: Dataset | None, where: str) -> tuple[Dat
     volume = (own.volume_gb if own else None) or (upstream.volume_gb if upstream else None)
     assumed: list[str] = []
     if rows is None and volume is None:
-        raise InputError([f"{where}: data: neither rows nor volume_gb is known: not enough evidence; give one of them"])
+        raise NotEnoughEvidenceError(
+            [f"{where}: data: neither rows nor volume_gb is known: not enough evidence; give one of them"])
     if rows is None:
         rows = max(1.0, (volume or 0.0) * c.GB / c.ROW_BYTES)
         assumed.append(f"rows of {c.ROW_BYTES:g} bytes")
@@ -229,7 +231,7 @@ def _machine_figures(job: _Job, machines: _Machines, window: Window, evidence: E
             "cores", machines.replicas * machines.vcpu, "vCPU", f"{machines.vcpu:g} vCPU for each of them."
         ),
         evidence.number(
-            "memory_gib",
+            "data_memory_gib",
             job.rows * job.columns * c.HOST_BYTES_PER_CELL / c.GIB,
             "GiB",
             "The data in memory, with the copy made while loading.",

@@ -240,8 +240,9 @@ def _replicas(scenario: Scenario, _: Names) -> Iterator[Finding]:
                 yield field, f"a list of {len(given)}", f"one number for each of {slots} slots", "mend the list"
             continue
         found = [name for name, value in _sources(given) if value is not None]
-        if len(found) != 1:
-            yield (field, " and ".join(found) or "none of them", "exactly one of from, history, task, paths, or a list",
+        if len(found) != 1 and found != ["history", "task"]:
+            yield (field, " and ".join(found) or "none of them",
+                   "one of from, history, task, paths, or a list (history and task go together)",
                    "keep one" if found else "add one")
         if workload.request is None and given.task is None:
             yield (f"workloads.{workload.name}.request", "not given", "vcpu and memory_gib of one replica",

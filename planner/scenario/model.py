@@ -305,7 +305,7 @@ class History(Model):
 
 
 class Replicas(Model):
-    """Where replicas per slot come from: exactly one of a table, a history, a task's description, or sample paths."""
+    """Where replicas per slot come from: a table, a history, a task's description (or both), or sample paths."""
 
     from_: Name | None = Field(default=None, alias="from")
     history: History | None = None
@@ -454,6 +454,7 @@ class Scenario(Model):
     clusters: Some[Cluster]
     workloads: Some[Workload]
     interference: Row[Pair] = ()
+    library: Name | None = None
 
     _folder: Path = PrivateAttr(default=Path())
     _source_sha256: str = PrivateAttr(default="")

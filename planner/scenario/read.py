@@ -214,7 +214,7 @@ def _readers(scenario: Scenario) -> dict[str, list[str]]:
 
 
 def _history_files(scenario: Scenario, folder: Path, places: Places, problems: list[str]) -> dict[str, Path]:
-    """Files of past demand by the names that the scenario gives them."""
+    """Files of past demand and of past tasks, by the names that the scenario gives them."""
     found: dict[str, Path] = {}
     for workload in scenario.workloads:
         if isinstance(workload.replicas, Replicas) and workload.replicas.history is not None:
@@ -224,6 +224,12 @@ def _history_files(scenario: Scenario, folder: Path, places: Places, problems: l
                 problems.append(path)
             else:
                 found[name] = path
+    if scenario.library is not None:
+        path = _named_file(folder, scenario.library, "library", places)
+        if isinstance(path, str):
+            problems.append(path)
+        else:
+            found[scenario.library] = path
     return found
 
 

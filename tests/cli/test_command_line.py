@@ -47,7 +47,8 @@ def test_every_command_of_the_design_is_in_help() -> None:
     """All commands are listed, those that are not there yet as such."""
     listed = {line.split()[0] for line in planner("--help").stdout.splitlines() if line.startswith("  ")}
     wanted = {"demo", "plan", "verify", "explain", "what-if", "replan", "pareto", "replay", "forecast", "capacity",
-              "profile", "catalog", "diagnose", "models", "jobs", "host", "serve", "export", "import", "where", "runs"}
+              "profile", "catalog", "diagnose", "models", "jobs", "host", "serve", "export", "import", "where", "runs",
+              "learn"}
     assert wanted <= listed
 
 

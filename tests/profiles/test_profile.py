@@ -297,3 +297,34 @@ def test_input_from_must_make_what_is_needed() -> None:
     serve = PIPELINE[0] | {"replicas": {"task": {"requests_per_s": 1, "input_from": "etl"}}}
     with pytest.raises(InputError, match="input_from: 'etl' trains no model"):
         profile(scenario([serve, PIPELINE[1], PIPELINE[2]]))
+
+
+def test_history_and_description_go_together(tmp_path: Path) -> None:
+    """The history says how many requests come, the description what one replica is and how many it answers."""
+    write_long(tmp_path / "history.csv", demand(28) * 20)
+    task = {"model": "xgboost", "requests_per_s": 5, "latency": "real-time"}
+    both = {"name": "web", "request": None, "replicas": {"history": {"file": "history.csv"}, "task": task}}
+    done = profile(scenario([both], tmp_path))
+    predicted = done.predicted["web"]
+    assert done.request == (predicted.request,)
+    assert done.workloads[0].slo.latency_ms == 100
+    assert len(set(done.replicas[0])) > 1
+    assert done.replicas[0].max() * predicted.per_replica >= demand(28).max() * 20
+    assert "forecast" in done.why[0]
+    assert "Erlang C" in done.why[0]
+
+
+def test_a_scenario_names_its_library(tmp_path: Path) -> None:
+    """Described workloads are corrected by the past tasks of the file that the scenario names."""
+    head = "application,kind,task.volume_gb,used.vcpu,used.replicas\n"
+    rows = "".join(f"app-{i},etl,{100 + i},4,{20 + i}\n" for i in range(12))
+    (tmp_path / "runs.csv").write_text(head + rows)
+    etl = {"name": "etl", "kind": "etl", "request": None, "replicas": {"task": {"volume_gb": 105}}}
+    plain = scenario([etl], tmp_path)
+    named = plain.model_copy(update={"library": "runs.csv"})
+    assert profile(plain).replicas.max() < 10
+    found = profile(named)
+    assert 15 <= found.replicas.max() <= 40
+    assert found.predicted["etl"].replicas_low
+    assert max(found.predicted["etl"].replicas_low) <= found.replicas.max()
+    assert "Past tasks most like it" in found.why[0]

@@ -78,7 +78,8 @@ ONE_LINE: list[tuple[str, object, str]] = [
     ("workloads/0/replicas", {"from": "../x.parquet"},
      "workloads.etl.replicas.from: ../x.parquet: leads out of the scenario's folder: put the file into it"),
     ("workloads/0/replicas", {},
-     "workloads.etl.replicas: none of them: exactly one of from, history, task, paths, or a list: add one"),
+     ("workloads.etl.replicas: none of them: one of from, history, task, paths, or a list (history and task go "
+      "together): add one")),
     ("workloads/0/request", ...,
      "workloads.etl.request: not given: vcpu and memory_gib of one replica: add them"),
     ("workloads/1/clusters/pin", "aws-saopualo",

@@ -1,0 +1,118 @@
+"""Files of described tasks: one, or several of which each may work on the result of one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from planner.errors import InputError
+from planner.profiles.build import WEEK_OF_HOURS, predict_profile
+from planner.profiles.library import Library
+from planner.profiles.model import Dataset, Profile
+from planner.profiles.parts import Stated
+from planner.scenario.model import Hardware, Model, Slo
+from planner.scenario.values import Name, Some
+from planner.scenario.yaml_file import read_yaml
+
+
+class DescribedTask(Model):
+    """A task that is to run: fields (`task`) and words (`description`) together.
+
+    `application` groups its runs in a library (its name, when left out).
+    """
+
+    name: Name = "task"
+    kind: Name
+    application: Name | None = None
+    description: str = ""
+    task: dict[str, Any] = Field(default_factory=dict)
+    slo: Slo = Field(default_factory=Slo)
+    hardware: Hardware = Field(default_factory=Hardware)
+
+
+class DescribedTasks(Model):
+    """Several tasks, each after those it works on (`task.input_from`)."""
+
+    tasks: Some[DescribedTask]
+
+
+def describes_tasks(raw: object) -> bool:
+    """Whether the content of a file is described tasks, not a scenario."""
+    return isinstance(raw, Mapping) and ("tasks" in raw or "kind" in raw) and "clusters" not in raw
+
+
+def read_tasks(path: Path) -> tuple[DescribedTask, ...]:
+    """The tasks of a file. Raises InputError with a line for each mistake."""
+    raw = read_yaml(path)
+    if not describes_tasks(raw):
+        raise InputError([f"{path.name}: kind: missing; a task has kind and task: {{}}, several are under tasks: []"])
+    try:
+        tasks = (DescribedTasks.model_validate(raw).tasks if "tasks" in raw
+                 else (DescribedTask.model_validate(raw),))
+    except ValidationError as error:
+        raise InputError([_line(path, detail) for detail in error.errors()]) from None
+    names = [task.name for task in tasks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError([f"{path.name}: name: {name!r} is there twice; names are told apart" for name in twice])
+    return tasks
+
+
+def predict_tasks(tasks: tuple[DescribedTask, ...], library: Library | None, where: str) -> dict[str, Profile]:
+    """Profiles by name; what a task makes is what the task that names it works on. Raises InputError."""
+    found: dict[str, Profile] = {}
+    for task in tasks:
+        place = where if task.name == "task" else f"{where}: {task.name}"
+        upstream = _upstream(task, found, place)
+        stated = Stated(task.slo, task.hardware, task.description)
+        found[task.name] = predict_profile(task.kind, task.task, WEEK_OF_HOURS, upstream, stated, where=place,
+                                           library=library)
+    return found
+
+
+def row_of_run(task: DescribedTask, upstream: Profile | None, used: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat row of a library: the task as described, with the data of the task before it, and what it used."""
+    fields = {name: value for name, value in task.task.items() if name != "input_from"}
+    made = upstream.produces if upstream else None
+    if task.kind == "training" and isinstance(made, Dataset):
+        known = fields.get("data") if isinstance(fields.get("data"), dict) else {}
+        fields["data"] = {**made.model_dump(exclude_none=True), **(known or {})}
+    row: dict[str, Any] = {"application": task.application or task.name, "kind": task.kind,
+                           "description": task.description}
+    row |= {name: value for name, value in used.items() if name != "used"}
+    row |= {f"task.{name}": value for name, value in _flat(fields).items()}
+    return row | {f"used.{name}": value for name, value in dict(used.get("used") or {}).items()}
+
+
+def _upstream(task: DescribedTask, found: Mapping[str, Profile], where: str) -> Profile | None:
+    source = task.task.get("input_from")
+    if source is None:
+        return None
+    if source not in found:
+        near = get_close_matches(str(source), found, n=1)
+        hint = f"did you mean {near[0]}?" if near else "put the task that it works on before it"
+        raise InputError([f"{where}: task.input_from: {source!r}: no task before it has this name; {hint}"])
+    return found[source]
+
+
+def _flat(fields: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and not name.endswith("_schema"):
+            found |= _flat(value, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = dict(value) if isinstance(value, Mapping) else value
+    return found
+
+
+def _line(path: Path, detail: Any) -> str:  # noqa: ANN401  # a detail is a typed dict of pydantic-core
+    field = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(str(detail["loc"][-1]), (*DescribedTask.model_fields, "tasks"), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DescribedTask.model_fields)}"
+        return f"{path.name}: {field}: not a field of a described task; {hint}"
+    return f"{path.name}: {field}: {detail['msg']}"
