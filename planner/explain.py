@@ -75,7 +75,7 @@ class _Explainer:
         demand = self.formulation.demand.workloads[self.workload]
         found = Explanation(
             workload=name, kind=demand.kind, owner=demand.owner, droppable=demand.droppable, plan_id=plan.plan_id,
-            plan_cost_usd=plan.cost_usd, rules=tuple(self._rules()),
+            plan_cost_usd=plan.cost_usd, needs=self.opened.needs.get(name, ""), rules=tuple(self._rules()),
             fallbacks=tuple((row.lost, f"{row.cluster}/{row.pool}") for row in plan.fallbacks if row.workload == name))
         if solution is None:
             return replace(found, units=tuple(self._nowhere(stream) for stream in self.streams.tolist()),

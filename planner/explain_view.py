@@ -45,6 +45,8 @@ def _rows(found: Explanation) -> Iterator[tuple[str, str]]:
             yield "  costs", _money(unit.costs_usd)
             if unit.runner_up is not None:
                 yield "  runner-up", _runner_up(unit.runner_up)
+    if found.needs:
+        yield "Needs", found.needs
     if found.cost_usd:
         share = percent(found.cost_usd / max(found.plan_cost_usd, CENT))
         yield "Costs", f"USD {usd(found.cost_usd)}, {share} of the plan"

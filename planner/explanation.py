@@ -80,7 +80,10 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about one workload in one plan. `cost_usd` is its part of `plan_cost_usd`."""
+    """Everything about one workload in one plan. `cost_usd` is its part of `plan_cost_usd`.
+
+    `needs` says where its request and replicas come from.
+    """
 
     workload: str
     kind: str
@@ -88,6 +91,7 @@ class Explanation:
     droppable: bool
     plan_id: str
     plan_cost_usd: float
+    needs: str = ""
     cost_usd: float = 0.0
     units: tuple[Unit, ...] = ()
     rules: tuple[Step, ...] = ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,12 +30,16 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A plan, its resolved scenario with the plan's objective, and both as arrays; `solution` of None: no plan."""
+    """A plan, its resolved scenario with the plan's objective, and both as arrays; `solution` of None: no plan.
+
+    `needs` says of every workload where its request and replicas come from.
+    """
 
     plan: Plan
     scenario: Scenario
     formulation: Formulation
     solution: Solution | None
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | None = None,
@@ -62,17 +66,18 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     free = scenario if demand is None else _unbound(scenario)
     changes = tuple(Change.read(text) for text in plan.provenance.what_if)
     free, profiles = apply(changes, *part_of(plan, free))
+    needs = {workload.name: why for workload, why in zip(profiles.workloads, profiles.why, strict=True)}
     formulation = formulate(free, profiles if demand is None else demand(free, profiles),
                             {**copies_of(plan), **copies_before(plan)}, places_before(plan), cuts_of(plan))
     scenario = free if demand is None else scenario
     if plan.status == "infeasible":
-        return Opened(plan, scenario, formulation, None)
+        return Opened(plan, scenario, formulation, None, needs)
     reading = to_solution(plan, formulation)
     if reading.violations:
         more = len(reading.violations) - SHOWN
         raise InputError([*(f"{where}: {what}" for what in reading.violations[:SHOWN]),
                           *([f"{where}: and {more} more: make the plan anew"] if more > 0 else [])])
-    return Opened(plan, scenario, formulation, reading.solution)
+    return Opened(plan, scenario, formulation, reading.solution, needs)
 
 
 def _unbound(scenario: Scenario) -> Scenario:

@@ -189,3 +189,17 @@ def test_limits_that_bind_are_told_with_their_price(small: Callable[[], dict[str
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
     more = make_plan(tmp_path, PlanRequest(time_limit_s=30.0)).plan
     assert plan.cost_usd - more.cost_usd == pytest.approx(8.0)
+
+
+def test_it_is_said_where_needs_come_from(opened: Opened, small: Callable[[], dict[str, Any]], new: New,
+                                          tmp_path: Path) -> None:
+    """Replicas that are given are said to be; those of a described task come with the formulas' reasons."""
+    assert explain(opened, "claims").needs == "Replicas are given."
+    fleet = small()
+    described = new("etl", kind="etl", replicas={"task": {"volume_gb": 1, "cadence": "once", "window_hours": 4}})
+    fleet["workloads"] = [{name: value for name, value in described.items() if name != "batch"}]
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet))
+    make_plan(tmp_path, PlanRequest(solver="highs", time_limit_s=60.0)).write(tmp_path / "plan.json")
+    found = explain(open_plan(tmp_path, tmp_path / "plan.json"), "etl")
+    assert "workers turn 1 GB" in found.needs
+    assert found.to_dict()["needs"] == found.needs
