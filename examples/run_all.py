@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LARGEST_GAP = {"medical": 1e-4, "hybrid": 0.03, "burst": 0.1, "pooled": 0.45}
+LARGEST_GAP = {"medical": 1e-4, "capacity": 0.05, "hybrid": 0.03, "burst": 0.1, "pooled": 0.45}
 
 
 def run_planner(*arguments: str) -> float:
@@ -34,6 +34,7 @@ def check(name: str, folder: Path) -> str:
     if found["gap"] > LARGEST_GAP[name]:
         sys.exit(f"{name}: gap {found['gap']:.4f}: at most {LARGEST_GAP[name]} is allowed")
     replayed = check_replay(name, plan) if (HERE / name / "make_recorded.py").is_file() else ""
+    replayed += check_capacity(scenario, folder) if name == "capacity" else ""
     return f"{name}: USD {found['cost_usd']:,.2f}, gap {100 * found['gap']:.2f} %, {seconds:.1f} s, verified{replayed}"
 
 
@@ -55,6 +56,13 @@ def check_new_tasks(folder: Path) -> str:
                 "--library", str(library))
     run_planner("profile", str(tasks), "--library", str(library))
     return f"new-tasks: three profiles in {seconds:.1f} s; one run learned"
+
+
+def check_capacity(scenario: str, folder: Path) -> str:
+    """Look a year ahead; return when what runs out first does so."""
+    page = folder / "capacity.page.html"
+    run_planner("capacity", scenario, "--growth", "owner:data=+2%/month", "-o", str(page))
+    return f"\n  capacity: {page.stat().st_size:,} bytes for the fleet on one page"
 
 
 if __name__ == "__main__":

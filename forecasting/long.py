@@ -30,18 +30,24 @@ from forecasting.panel import Ints, Panel
 SHAPE_DAYS = 364
 """Past days that days ahead are drawn from at most."""
 _SAME_WEEKDAY = 8
-"""Weeks of history from which a Monday ahead is drawn from Mondays; before, from all working days."""
+"""Weeks of history from which a Monday ahead is drawn from Mondays; before, from all days like it."""
+_ALIKE = 0.5
+"""Weekdays that differ by less than this part of what days of one weekday differ are alike."""
+TRIES = 12
+"""Past days that are tried for a day ahead."""
 
 WANDER = np.array([0.0003, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.8])
 """Share of the variance of a day's surprise that stays in the level."""
 GROWTH = np.array([[0.0002, 0.997], [0.0006, 0.997], [0.002, 0.997], [0.006, 0.997], [0.002, 0.98], [0.006, 0.98],
                    [0.02, 0.95]])
 """Size of growth (standard deviation of its logarithm a day), and what is left of it after a day."""
-_PRIOR_GROWTH = np.array([0.2, 0.2, 0.2, 0.1, 0.15, 0.1, 0.05])
+_PRIOR_GROWTH = np.array([0.6, 0.2, 0.07, 0.02, 0.07, 0.03, 0.01])
 _FLOOR = 0.05
 """Share of the mean that is added before taking logarithms, so that days without demand have one."""
 _WIDEST = 4.0
 """Standard deviations of one day's surprise that count towards the likelihood."""
+BAND = 1.06
+"""Bandwidth of the kernel that peaks are smoothed with, in standard deviations (Silverman 1986, eq. 3.28)."""
 _SMOOTH = 0.25
 """Share of a drawn surprise that is fresh noise: days ahead are like past ones, not the same."""
 
@@ -64,6 +70,8 @@ class Far:
     seen: Floats
     surprise: Floats
     weekday: Floats
+    alike: NDArray[np.bool_]
+    uneven: Floats
     days: Ints
 
     def weeks(self, horizon: int, n_paths: int, seed: int) -> Iterator[Floats]:
@@ -74,14 +82,14 @@ class Far:
         """
         a_day = int(DAY // self.panel.step)
         ahead = -(-horizon // a_day)
-        u = np.random.default_rng([seed, 1]).random((n_paths, ahead))
+        u = np.random.default_rng([seed, 1]).random((n_paths, ahead, TRIES))
         begin = Draws.start(self, n_paths, seed)
         a_block = max(1, 168 // a_day) if a_day <= 24 else 1
         for first in range(0, ahead, a_block):
             some = min(a_block, ahead - first)
             day, factor = begin.advance(first, u[:, first : first + some])
             out = np.empty((len(self.panel), n_paths, some * a_day))
-            _fill_days(self.panel.values, day, factor, a_day, out)
+            _fill_days(self.panel.values, day, factor, begin.peaks((n_paths, some)), a_day, out)
             yield out[:, :, : horizon - first * a_day]
 
     def paths(self, horizon: int, n_paths: int, seed: int) -> Floats:
@@ -112,16 +120,19 @@ class Draws:
             scale[i] = np.sqrt(far.days[i] / rng.chisquare(far.days[i], n_paths)) * far.sigma[i, point[i]]
         return cls(far, np.take_along_axis(far.state, point[:, :, None], axis=1).copy(), point, scale, noise)
 
+    def peaks(self, shape: tuple[int, int]) -> Floats:
+        """By how much [N, K, days] what lies above the mean of a day is more than in the past day that it is like."""
+        fresh = np.stack([rng.standard_t(3, shape) for rng in self.noise])
+        found: Floats = np.exp(np.minimum(self.far.uneven[:, None, None] * fresh, 3.0))
+        return found
+
     def advance(self, first: int, u: Floats) -> tuple[Ints, Floats]:
         """The past day [N, K, days] that each of the next days is like, and by how much it is scaled."""
-        far, days = self.far, u.shape[1]
-        fresh = np.stack([rng.standard_normal(u.shape) for rng in self.noise])
-        weekend = _weekend(far.panel, np.arange(first, first + days), far.days)
-        day = np.empty((len(far.panel), *u.shape), np.int64)
-        factor = np.empty(day.shape)
-        past_weekend = _weekend(far.panel, np.arange(-far.seen.shape[1], 0), far.days)
-        _advance(self.at, self.point, self.scale, far.grid, far.seen, far.surprise, far.weekday, far.days, first, u,
-                 fresh, weekend, past_weekend, day, factor)
+        far = self.far
+        fresh = np.stack([rng.standard_normal(u.shape[:2]) for rng in self.noise])
+        day, factor = np.empty(fresh.shape, np.int64), np.empty(fresh.shape)
+        _advance(self.at, self.point, self.scale, far.grid, far.seen, far.surprise, far.weekday, far.alike, far.days,
+                 first, u, fresh, day, factor)
         return day, factor
 
 
@@ -138,7 +149,9 @@ def fit_far(panel: Panel) -> Far:
     mean = np.where(there, blocks.mean(axis=2), np.nan)
     size = np.nanmean(mean, axis=1, keepdims=True)
     logs = np.log(mean + np.where(size > 0, _FLOOR * size, 1.0))
-    weekday = _weekday_effects(logs)
+    weekday, spread = _weekday_effects(logs)
+    alike = np.abs(weekday[:, :, None] - weekday[:, None, :]) <= _ALIKE * spread[:, None, None]
+    alike[days >= 7 * _SAME_WEEKDAY] = np.eye(7, dtype=bool)
     back = (-np.arange(width, 0, -1)) % 7
     calm = np.where(there, logs - weekday[:, back], np.nan)
     grid = np.array([(wander, *growth, np.log(prior)) for wander in WANDER
@@ -150,7 +163,18 @@ def fit_far(panel: Panel) -> Far:
     likely += grid[:, 3]
     chance = np.exp(likely - likely.max(axis=1, keepdims=True))
     chance /= chance.sum(axis=1, keepdims=True)
-    return Far(panel, grid, chance, state, sigma, logs, _centred(surprise, there), weekday, days)
+    return Far(panel, grid, chance, state, sigma, logs, _centred(surprise, there), weekday, alike,
+               _unevenness(blocks, there), days)
+
+
+def _unevenness(blocks: Floats, there: NDArray[np.bool_]) -> Floats:
+    """Bandwidth [N] of the logarithm of how far days peak above their mean (Silverman 1986, eq. 3.28)."""
+    mean = blocks.mean(axis=2)
+    above = np.where(there, blocks.max(axis=2) - mean, np.nan)
+    least = 0.05 * np.nanmean(np.where(there, mean, np.nan), axis=1, keepdims=True) + 1e-12
+    spread = np.nanstd(np.log(above + least), axis=1)
+    bandwidth: Floats = BAND * spread * there.sum(axis=1) ** -0.2
+    return bandwidth
 
 
 def _centred(surprise: Floats, there: NDArray[np.bool_]) -> Floats:
@@ -163,31 +187,28 @@ def _centred(surprise: Floats, there: NDArray[np.bool_]) -> Floats:
     return centred
 
 
-def _weekday_effects(logs: Floats) -> Floats:
-    """How days of the week differ [N, 7], from the first day ahead on, leaning to 0 where weeks are few."""
+def _weekday_effects(logs: Floats) -> tuple[Floats, Floats]:
+    """How days of the week differ [N, 7], from the first day ahead on, and the spread within weekdays [N].
+
+    What chance alone would make them differ is taken off (empirical Bayes; Efron and Morris 1975).
+    """
     width = logs.shape[1]
     around = sliding_window_view(logs, 7, axis=1).mean(axis=2)
     off = logs[:, 3 : width - 3] - around
     kind = (np.arange(3, width - 3) - width) % 7
-    effects = np.zeros((len(logs), 7))
+    effects, within, count = np.zeros((len(logs), 7)), np.zeros((len(logs), 1)), np.zeros((len(logs), 7))
     for w in range(7):
         some = off[:, kind == w]
         seen = np.isfinite(some)
-        effects[:, w] = np.where(seen, some, 0.0).sum(axis=1) / (seen.sum(axis=1) + 1.0)
-    centred: Floats = effects - effects.mean(axis=1, keepdims=True)
-    return centred
-
-
-def _weekend(panel: Panel, ahead: Ints, days: Ints) -> Ints:
-    """Whether days [N, len(ahead)] counted from the first day ahead are Saturdays or Sundays (by their middle, UTC).
-
-    Before `_SAME_WEEKDAY` weeks of history a day ahead is like any past day of its kind; -1 asks for its weekday.
-    """
-    a_day = int(DAY // panel.step)
-    number = (panel.phase()[:, None] + ahead * a_day + a_day // 2) // a_day
-    found = ((number + 3) % 7 >= 5).astype(np.int64)  # 1970 began on a Thursday
-    found[days >= 7 * _SAME_WEEKDAY] = -1
-    return found
+        count[:, w] = seen.sum(axis=1)
+        effects[:, w] = np.where(seen, some, 0.0).sum(axis=1) / np.maximum(count[:, w], 1)
+        within[:, 0] += (np.where(seen, some - effects[:, w : w + 1], 0.0) ** 2).sum(axis=1)
+    within /= np.maximum(count.sum(axis=1, keepdims=True) - 7, 1)
+    effects -= effects.mean(axis=1, keepdims=True)
+    noise = within * (1 / np.maximum(count, 1)).mean(axis=1, keepdims=True)
+    between = (effects**2).mean(axis=1, keepdims=True)
+    sure = np.where((count >= 2).all(axis=1, keepdims=True) & (between > 0), 1 - noise / np.maximum(between, 1e-12), 0)
+    return effects * np.maximum(sure, 0.0), np.sqrt(within[:, 0])
 
 
 @jit
@@ -236,21 +257,19 @@ def _filter(row: Floats, point: Floats, unit: float, state: Floats, surprise: Fl
 
 @jit
 def _advance(at: Floats, point: Ints, scale: Floats, grid: Floats, past: Floats, surprise: Floats, weekday: Floats,
-             days: Ints, first: int, u: Floats, fresh: Floats, weekend: Ints, past_weekend: Ints, day: Ints,
+             alike: NDArray[np.bool_], days: Ints, first: int, u: Floats, fresh: Floats, day: Ints,
              factor: Floats) -> None:
-    """Walk every path some days on: draw a past day, take its surprise, and let the level learn from it."""
+    """Walk every path some days on: draw a past day, take its surprise, and let the level learn from it.
+
+    Of the days tried on a path, the same for all series, each series takes the first that is like the day ahead.
+    """
     series, paths, ahead = day.shape
     width = past.shape[1]
     old, new = np.sqrt(1 - _SMOOTH * _SMOOTH), _SMOOTH
-    like = np.empty(width, np.int64)
     for d in range(ahead):
+        now = (first + d) % 7
         for i in range(series):
-            count = 0
-            for back in range(1, min(days[i] - 1, SHAPE_DAYS) + 1):
-                kind = weekend[i, d]
-                if kind == past_weekend[i, width - back] and (kind >= 0 or (first + d + back) % 7 == 0):
-                    like[count] = back
-                    count += 1
+            most = min(days[i] - 1, SHAPE_DAYS)
             for k in range(paths):
                 g, x = point[i, k], at[i, k]
                 wander, fade = grid[g, 0], grid[g, 2]
@@ -260,19 +279,25 @@ def _advance(at: Floats, point: Ints, scale: Floats, grid: Floats, past: Floats,
                 vl, c = x[2] + 2 * x[4] + x[3] + wander, fade * (x[4] + x[3])
                 vs = fade * fade * x[3] + (1 - fade * fade) * growth
                 seen = vl + 1 - wander
-                back = like[min(int(u[k, d] * count), count - 1)]
+                back = 1 + int(u[k, d, 0] * most)
+                for tried in range(TRIES):
+                    back = 1 + int(u[k, d, tried] * most)
+                    if alike[i, now, -back % 7]:
+                        break
+                else:  # none of them: the same weekday of some week
+                    back = 7 - now + 7 * int(u[k, d, 0] * ((most + now) // 7))
                 j = width - back
                 e = old * surprise[i, j] + new * fresh[i, k, d]
                 off = e * unit * np.sqrt(seen)
                 day[i, k, d] = back
-                factor[i, k, d] = np.exp(level + weekday[i, (first + d) % 7] + off - past[i, j])
+                factor[i, k, d] = np.exp(level + weekday[i, now] + off - past[i, j])
                 kl, ks = vl / seen, c / seen
                 x[0], x[1] = level + kl * off, slope + ks * off
                 x[2], x[3], x[4] = vl - kl * vl, vs - ks * c, c - kl * c
 
 
 @jit
-def _fill_days(values: Floats, day: Ints, factor: Floats, a_day: int, out: Floats) -> None:
+def _fill_days(values: Floats, day: Ints, factor: Floats, peak: Floats, a_day: int, out: Floats) -> None:
     """Steps of the drawn days, scaled."""
     series, paths, ahead = day.shape
     columns = values.shape[1]
@@ -280,5 +305,10 @@ def _fill_days(values: Floats, day: Ints, factor: Floats, a_day: int, out: Float
         for k in range(paths):
             for d in range(ahead):
                 begin = columns - day[i, k, d] * a_day
+                mean = 0.0
                 for s in range(a_day):
-                    out[i, k, d * a_day + s] = values[i, begin + s] * factor[i, k, d]
+                    mean += values[i, begin + s] / a_day
+                for s in range(a_day):
+                    above = values[i, begin + s] - mean
+                    value = mean + above * peak[i, k, d] if above > 0 else values[i, begin + s]
+                    out[i, k, d * a_day + s] = value * factor[i, k, d]

@@ -30,7 +30,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "capacity": "when room runs out, and what to buy or commit to",
     "models": "versions of diagnostics models: compare and roll back",
     "jobs": "jobs that run, wait or are stuck",
     "host": "runs placed diagnostics and drift monitors on a cluster",
@@ -336,6 +335,30 @@ def _pareto(
     source = basic.scenario_at(scenario, with_diagnostics, prices)
     limits = commands.Asked(points, None if time_limit is None else asked.time_limit_s, output, plans)
     return commands.price_of_nines(source, asked, limits, prices, as_json)
+
+
+@app.command("capacity")
+def _capacity(
+    scenario: ScenarioPath,
+    horizon: Annotated[str, typer.Option(help="How far to look: 90d, 52w; two years at most.")] = "365d",
+    growth: Annotated[list[str], typer.Option(help="SELECTOR=RATE/PERIOD on top of histories: serving=+3%/month, "
+                                                   "owner:shop=x2/year; selectors as for what-if --demand.")]
+    = [],  # noqa: B006
+    plan: Annotated[Path | None, typer.Option("--plan", help="The plan.json that says what runs where.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write an HTML page here.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    catalog: CatalogPath = None,
+    as_json: Json = False,
+) -> int:
+    """Show when room runs out (P10, P50, P90), what to order by when, and which commitments pay.
+
+    Exit status 1 when room is more likely than not to end before more can be there, or when nothing can be told.
+    """
+    from planner.commands import basic
+    from planner.commands import capacity as commands
+
+    question = commands.Question(horizon, tuple(growth), plan, seed, output)
+    return commands.capacity(scenario, question, basic.prices_of(catalog), as_json)
 
 
 @app.command("profile")

@@ -64,7 +64,7 @@ def look_ahead(path: Path, horizon: str, quantiles: tuple[float, ...], seed: int
 
     from forecasting import check, forecast
 
-    minutes = _minutes(horizon)
+    minutes = span_minutes(horizon)
     frame = _long(read_history(path, known), known)
     try:
         checked = check(frame, 1, known, holidays)
@@ -104,7 +104,8 @@ def parse_levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def _minutes(horizon: str) -> int:
+def span_minutes(horizon: str) -> int:
+    """Minutes of a span as `48h` or `7d`. Raises InputError."""
     found = SPAN.match(horizon.strip().lower())
     if found is None or int(found[1]) == 0:
         raise InputError([f"--horizon: {horizon!r}: a whole number and min, h, d or w, as 48h"])

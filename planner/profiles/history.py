@@ -72,9 +72,7 @@ def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: i
 
     if not wants:
         return {}
-    tables = {path: read_history(path) for path in sorted({want.path for want in wants})}
-    chosen = [_select(tables[want.path], want) for want in wants]
-    frame = pd.concat(chosen, ignore_index=True)
+    frame = select_history(wants)
     frame = frame[frame["ds"] < pd.Timestamp(horizon.start)]
     by_name = {want.workload: want for want in wants}
     empty = sorted(set(by_name) - set(frame["unique_id"]))
@@ -97,6 +95,14 @@ def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: i
             part = frame[frame["unique_id"].isin(names[begin : begin + some])]
             found |= _forecast_part(part, at, by_name, level, seed)
     return found
+
+
+def select_history(wants: list[Wanted]) -> pd.DataFrame:
+    """The demand wanted of every workload as one long frame for forecasting: unique_id (the workload), ds, y."""
+    import pandas as pd
+
+    tables = {path: read_history(path) for path in sorted({want.path for want in wants})}
+    return pd.concat([_select(tables[want.path], want) for want in wants], ignore_index=True)
 
 
 def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:

@@ -1,0 +1,38 @@
+"""How long room lasts as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from planner.capacity_view import capacity_sections, headline, notes
+from planner.files import write_atomically
+from planner.remaining import Remaining
+from planner.report.page import SHOWN, drawn_by, environment, text_of
+from planner.terminal import plain
+
+DRAWN = 40
+"""Pools that the chart shows, the soonest first."""
+
+
+def write_capacity(path: Path, found: Remaining) -> None:
+    """Write the page to `path`, whole or not at all. Raises OSError when that is not possible."""
+    write_atomically(path, render_capacity(found).encode())
+
+
+def render_capacity(found: Remaining) -> str:
+    """The page. The same figures give the same bytes."""
+    return environment().get_template("capacity.html.j2").render(
+        name=plain(found.name), headline=headline(found), notes=list(notes(found)),
+        sections=capacity_sections(found, SHOWN), drawn=bool(_data(found)["pools"]),
+        css=Markup(text_of("templates/report.css")), **drawn_by("capacity.js", _data(found)))  # noqa: S704 (our own)
+
+
+def _data(found: Remaining) -> dict[str, Any]:
+    pools = [row for row in found.left if row.what == "pool" and row.resource == "machines" and row.p10 is not None]
+    return {"start": f"{found.start:%Y-%m-%d}", "end": f"{found.end:%Y-%m-%d}",
+            "pools": [{"name": row.name, "dates": [f"{date:%Y-%m-%d}" if date else None
+                                                   for date in (row.p10, row.p50, row.p90)]}
+                      for row in pools[:DRAWN]]}
