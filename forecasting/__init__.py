@@ -1,9 +1,10 @@
 """Forecasts of demand with quantiles and sample paths: long frames in, frames and arrays out.
 
-`forecast` is the face of this library; it reads no files, keeps no state and knows nothing of workloads or machines.
+`forecast` is the face of this library; `learn` and `predict` are its two halves, for series that come in parts. It
+reads no files, keeps no state and knows nothing of workloads or machines.
 """
 
-from forecasting.engine import Forecast, forecast, quantile_column
+from forecasting.engine import Forecast, Learned, forecast, learn, predict, quantile_column
 from forecasting.history import History, TooShortError
 from forecasting.models import FORECASTERS, default_models
 from forecasting.validate import BadFrameError, Checked, Note, Refusal, check
@@ -14,11 +15,14 @@ __all__ = [
     "Checked",
     "Forecast",
     "History",
+    "Learned",
     "Note",
     "Refusal",
     "TooShortError",
     "check",
     "default_models",
     "forecast",
+    "learn",
+    "predict",
     "quantile_column",
 ]

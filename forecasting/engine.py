@@ -1,18 +1,20 @@
 """Forecast many series: check, fit models together, weight and calibrate them, draw sample paths that belong together.
+
+`forecast` does it all with one frame; where series are too many for one, `learn` from some and `predict` them in parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from forecasting.conformal import calibrate, uncalibrated
-from forecasting.ensemble import BackTest, fit_ensemble, units
+from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
+from forecasting.ensemble import BackTest, Ensemble, fit_ensemble, units
 from forecasting.history import Floats, History, goes_far
 from forecasting.long import fit_far
 from forecasting.metrics import scores
@@ -20,7 +22,7 @@ from forecasting.models import default_models, load
 from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
 from forecasting.shifts import describe, follow_shifts
-from forecasting.validate import Note, Refusal, check
+from forecasting.validate import Checked, Horizon, Note, Refusal, check, steps_ahead
 
 N_PATHS = 400
 PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
@@ -36,10 +38,11 @@ class Forecast:
     `quantiles`: a row for each series and step with `unique_id`, `ds` (UTC), `model` and a column for each level
     (`q0.9`). `paths`: sample paths [n_paths, horizon] by series; the draws of all series belong together, so path i of
     one may be added to path i of another. `models`: what each series is forecast with, by series. `backtest`: a row for
-    each series that was learned from (2,000 at most), model and origin with `wql`, `mase`, `coverage_p90`, `note`;
-    model `forecast` is what the weighted, calibrated average would have said. `refused`: `unique_id` and `reason` of
-    each series that was not forecast.
-    `notes`: `unique_id` and `note` of what was made of a series before it was forecast, as steps filled in.
+    each series that was learned from (2,000 at most), model and origin with `pinball` (mean loss at the levels 0.1, 0.5
+    and 0.9), `size` (mean of what came), `wql` (twice their ratio), `mase`, `coverage_p90` and `note`; model `forecast`
+    is what the weighted average would have said, calibrated on other origins or other series, and has beside these the
+    share under each level asked for (`coverage_q0.9`). `refused`: `unique_id` and `reason` of each series that was not
+    forecast. `notes`: `unique_id` and `note` of what was made of a series before it was forecast, as steps filled in.
     """
 
     quantiles: pd.DataFrame
@@ -48,6 +51,38 @@ class Forecast:
     backtest: pd.DataFrame
     refused: pd.DataFrame
     notes: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What `learn` found out: an ensemble for each length of step, what was asked, and the back-test of the series that
+    it learned from, as in `Forecast`. It may go to other processes.
+    """
+
+    horizon: Horizon
+    levels: tuple[float, ...]
+    models: tuple[str, ...]
+    seed: int
+    known: tuple[str, ...]
+    holidays: tuple[str, ...]
+    named: bool
+    ensembles: Mapping[np.timedelta64, Ensemble]
+    backtest: pd.DataFrame
+
+    def check(self, frame: pd.DataFrame) -> Checked:
+        """The series of a frame, as they were asked for."""
+        return check(frame, self.horizon, self.known, self.holidays)
+
+    def is_far(self, one: History) -> bool:
+        """Whether a series is forecast by the level of its days: no models were named, and they do not go so far."""
+        return not self.named and goes_far(len(one), one.step, steps_ahead(self.horizon, one.step))
+
+    def fit(self, panel: Panel, threads: int = 1) -> tuple[Ensemble, pd.DataFrame]:
+        """An ensemble for the series of a panel (whose shifts are followed) and others like them; its back-test."""
+        ahead = steps_ahead(self.horizon, panel.step)
+        asked = sorted({*self.levels, *SCORED, *PATH_LEVELS})
+        ensemble, test = fit_ensemble(panel, ahead, asked, self.models, self.seed, threads)
+        return ensemble, _backtest_frame(test, self.levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +97,7 @@ class _Done:
 
 def forecast(
     frame: pd.DataFrame,
-    horizon: int,
+    horizon: Horizon,
     quantiles: Sequence[float] = (0.1, 0.5, 0.9),
     seed: int = 0,
     models: Sequence[str] | None = None,
@@ -71,44 +106,123 @@ def forecast(
     known: Sequence[str] = (),
     holidays: Sequence[str] = (),
 ) -> Forecast:
-    """Forecast every series of a long frame (`unique_id`, `ds` with a time zone, `y` >= 0) `horizon` steps ahead.
+    """Forecast every series of a long frame (`unique_id`, `ds` with a time zone, `y` >= 0) `horizon` ahead.
 
-    `known` names columns known ahead (events, promotions, prices), which the frame holds over the horizon too, in rows
+    A horizon is a number of steps, or a span of time, for which each series takes as many as it needs. `known`
+    names columns known ahead (events, promotions, prices), which the frame holds over the horizon too, in rows
     whose `y` is NaN; `holidays` names countries (`BR`, or `BR-SP` with a part) whose holidays become such columns.
     Of several `models` (default: `default_models` of the number of series) an average is taken by weights that past
-    origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles are
-    calibrated on the same origins. Where no models are named, horizons beyond what these learn (see `goes_far`) are
-    forecast by the level of days and the shape of weeks (`forecasting.long`). A series that cannot be forecast is
-    refused with the reason and never stops the others. `threads` are those that pooled models learn with. Same frame
-    (in any order of rows), arguments and version: same answer, whatever the threads.
+    origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles
+    are calibrated on the same origins. Where no models are named, horizons beyond what these learn (see `goes_far`)
+    are forecast by the level of days and the shape of weeks (`forecasting.long`). A series that cannot be forecast
+    is refused with the reason and never stops the others. `threads` are those that pooled models learn with. Same
+    frame (in any order of rows), arguments and version: same answer, whatever the threads.
 
     Raises BadFrameError for a frame that cannot be read, ValueError for levels outside 0..1 and unknown models.
     """
-    levels = _checked_levels(quantiles)
+    if n_paths < 0:
+        raise ValueError(f"{n_paths} paths: at least 0 are needed")
+    learned = _asked(horizon, quantiles, seed, models, threads, known, holidays)
+    checked = learned.check(frame)
+    learned = _learn(learned, checked, threads)
+    return replace(_say(learned, checked, n_paths, backtest=False), backtest=learned.backtest)
+
+
+def learn(
+    frame: pd.DataFrame,
+    horizon: Horizon,
+    quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+    seed: int = 0,
+    models: Sequence[str] | None = None,
+    threads: int = 1,
+    known: Sequence[str] = (),
+    holidays: Sequence[str] = (),
+) -> Learned:
+    """Learn from a frame what `predict` needs; arguments and errors as those of `forecast`.
+
+    Series that were not learned from have the mean of the weights. Those that cannot be forecast are left out;
+    `predict` refuses them.
+    """
+    learned = _asked(horizon, quantiles, seed, models, threads, known, holidays)
+    return _learn(learned, learned.check(frame), threads)
+
+
+def predict(learned: Learned, frame: pd.DataFrame, backtest: bool = False) -> Forecast:
+    """Forecast the series of a frame with what was learned from it or from others; without sample paths.
+
+    What is said of a series does not hang on what else is in the frame, so a frame may be cut into any parts by series.
+    Series of a step that none learned from had are learned from one by one. With `backtest` all series are asked what
+    would have been said from the past origins. Raises BadFrameError for a frame that cannot be read.
+    """
+    found = _say(learned, learned.check(frame), 0, backtest)
+    if not backtest:
+        return found
+    # What was learned from has scores with calibrations that did not see them.
+    others = found.backtest[~found.backtest["unique_id"].isin(set(learned.backtest["unique_id"]))]
+    own = learned.backtest[learned.backtest["unique_id"].isin(found.models)]
+    return replace(found, backtest=_joined([others, own]))
+
+
+def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequence[str] | None, threads: int,
+           known: Sequence[str], holidays: Sequence[str]) -> Learned:
+    """What was asked, before anything is learned. Raises ValueError where it makes no sense."""
     if models is not None and not models:
         raise ValueError("no models: name one at least, or leave them out")
-    if n_paths < 0 or threads < 1:
-        raise ValueError(f"{n_paths} paths and {threads} threads: at least 0 paths and 1 thread are needed")
-    checked = check(frame, horizon, known, holidays)
-    names = tuple(dict.fromkeys(default_models(len(checked.series)) if models is None else models))
+    if threads < 1:
+        raise ValueError(f"{threads} threads: at least 1 is needed")
+    names = tuple(dict.fromkeys(models or ()))
     for name in names:
         load(name)
-    short = [Refusal(one.unique_id, f"horizon of {horizon} steps is longer than the history of {len(one)} points: too "
-                     f"far for {', '.join(names)}") for one in checked.series if models and len(one) < horizon]
-    kinds: dict[tuple[bool, np.timedelta64], list[History]] = {}
-    for series in checked.series:
-        if not models or len(series) >= horizon:
-            far = models is None and goes_far(len(series), series.step, horizon)
-            kinds.setdefault((far, series.step), []).append(series)
+    return Learned(horizon, _checked_levels(quantiles), names, seed, tuple(known), tuple(holidays), bool(names), {},
+                   _joined([]))
+
+
+def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:
+    asked = replace(asked, models=asked.models or default_models(len(checked.series)))
+    near = [one for one in checked.series if not asked.is_far(one) and _reaches(asked, one)]
     with threadpool_limits(1):  # several threads on arrays this small only get in each other's way
-        done = [_forecast_far(make_panel(some), horizon, levels, n_paths, seed) if far else
-                _forecast_panel(make_panel(some), horizon, levels, names, n_paths, seed, threads)
-                for (far, _), some in sorted(kinds.items())]
-    silent = [Refusal(name, f"none of the models {', '.join(names)} can forecast {int(count)} points")
+        found = {panel.step: asked.fit(follow_shifts(panel)[0], threads) for panel in _panels(near)}
+    return replace(asked, ensembles={step: ensemble for step, (ensemble, _) in found.items()},
+                   backtest=_joined([table for _, table in found.values()]))
+
+
+def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Forecast:
+    names = ", ".join(learned.models)
+    far = [one for one in checked.series if learned.is_far(one)]
+    near = [one for one in checked.series if not learned.is_far(one)]
+    short = [Refusal(one.unique_id, f"horizon of {steps_ahead(learned.horizon, one.step)} steps is longer than the "
+                                    f"history of {len(one)} points: too far for {names}")
+             for one in near if not _reaches(learned, one)]
+    near = [one for one in near if _reaches(learned, one)]
+    with threadpool_limits(1):
+        done = [_forecast_panel(learned, panel, n_paths, backtest) for some in _panels(near)
+                for panel in _taught(learned, some)]
+        done += [_forecast_far(learned, panel, n_paths) for panel in _panels(far)]
+    silent = [Refusal(name, f"none of the models {names} can forecast {int(count)} points")
               for one in done for name, count, row in zip(one.panel.ids, one.panel.count, one.said, strict=True)
               if not np.isfinite(row).all()]
     refused = sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id)
-    return _collect(done, refused, list(checked.notes), horizon, levels)
+    return _collect(done, refused, list(checked.notes), learned.levels)
+
+
+def _reaches(learned: Learned, one: History) -> bool:
+    """Whether models may forecast as far as the history is long: named ones no further."""
+    return not learned.named or len(one) >= steps_ahead(learned.horizon, one.step)
+
+
+def _panels(series: Sequence[History]) -> list[Panel]:
+    """Series by step, the shortest step first."""
+    by_step: dict[np.timedelta64, list[History]] = {}
+    for one in series:
+        by_step.setdefault(one.step, []).append(one)
+    return [make_panel(some) for _, some in sorted(by_step.items())]
+
+
+def _taught(learned: Learned, panel: Panel) -> list[Panel]:
+    """The panel where its step was learned; else each series by itself, to be learned from alone."""
+    if panel.step in learned.ensembles:
+        return [panel]
+    return [make_panel([panel.history(i)]) for i in range(len(panel))]
 
 
 def quantile_column(level: float) -> str:
@@ -123,46 +237,42 @@ def _checked_levels(quantiles: Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
-def _forecast_panel(panel: Panel, horizon: int, levels: tuple[float, ...], models: tuple[str, ...], n_paths: int,
-                    seed: int, threads: int) -> _Done:
+def _forecast_panel(learned: Learned, panel: Panel, n_paths: int, backtest: bool) -> _Done:
     panel, shifts = follow_shifts(panel)
-    asked = sorted({*levels, 0.5, *(PATH_LEVELS if n_paths else ())})
-    ensemble = fit_ensemble(panel, horizon, asked, models, seed, threads)
+    ensemble = learned.ensembles.get(panel.step) or learned.fit(panel)[0]
     said = ensemble.quantiles(panel)
     still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
     said[still] = panel.values[still, -1][:, None, None]  # what never moved is forecast not to move
-    known = ensemble.calibration.levels
-    paths = joint_paths(panel, np.nan_to_num(said), known, n_paths, seed) if n_paths else np.empty(0)
+    levels = ensemble.calibration.levels
+    paths = joint_paths(panel, np.nan_to_num(said), levels, n_paths, learned.seed) if n_paths else np.empty(0)
     paths.setflags(write=False)
-    wanted = np.searchsorted(known, levels)
-    table = _backtest_frame(ensemble.test) if ensemble.test is not None else _backtest_rows([])
-    said_of = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
-    return _Done(panel, said_of, said[:, :, wanted], ensemble.names(panel), paths, table)
+    wanted = np.searchsorted(levels, learned.levels)
+    test = ensemble.back_test(panel) if backtest else None
+    notes = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
+    return _Done(panel, notes, said[:, :, wanted], ensemble.names(panel), paths,
+                 _backtest_frame(test, learned.levels, ensemble.calibration))
 
 
-def _forecast_far(panel: Panel, horizon: int, levels: tuple[float, ...], n_paths: int, seed: int) -> _Done:
+def _forecast_far(learned: Learned, panel: Panel, n_paths: int) -> _Done:
     fitted, kept, said = fit_far(panel), [], []
-    for block in fitted.weeks(horizon, n_paths or N_PATHS, seed):
-        said.append(np.quantile(block, levels, axis=1).transpose(1, 2, 0))
+    for block in fitted.weeks(steps_ahead(learned.horizon, panel.step), n_paths or N_PATHS, learned.seed):
+        said.append(np.quantile(block, learned.levels, axis=1).transpose(1, 2, 0))
         kept += [block] if n_paths else []
     paths = np.concatenate(kept, axis=2) if kept else np.empty(0)
     paths.setflags(write=False)
     unused = "columns known ahead and holidays are not used so far ahead"
     notes = [Note(name, unused) for name in panel.ids] if panel.known.shape[2] else []
-    return _Done(panel, notes, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _backtest_rows([]))
+    return _Done(panel, notes, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _joined([]))
 
 
-def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], horizon: int,
-             levels: tuple[float, ...]) -> Forecast:
+def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], levels: tuple[float, ...]) -> Forecast:
     series = _in_order(done)
     notes = [*notes, *(note for one in done for note in one.notes)]
-    tests = [one.backtest for one in done if len(one.backtest)]
-    backtest = pd.concat(tests, ignore_index=True) if tests else _backtest_rows([])
     return Forecast(
-        quantiles=_quantile_frame(series, horizon, levels),
+        quantiles=_quantile_frame(series, levels),
         paths=MappingProxyType({name: one.paths[i] for name, one, i in series if one.paths.size}),
         models=MappingProxyType({name: one.models[i] for name, one, i in series}),
-        backtest=backtest.sort_values(["unique_id", "model", "origin"], kind="stable", ignore_index=True),
+        backtest=_joined([one.backtest for one in done]),
         refused=pd.DataFrame([asdict(refusal) for refusal in refused], columns=["unique_id", "reason"]),
         notes=pd.DataFrame([asdict(note) for note in sorted(notes, key=lambda note: note.unique_id)],
                            columns=["unique_id", "note"]),
@@ -175,45 +285,68 @@ def _in_order(done: list[_Done]) -> list[tuple[str, _Done, int]]:
     return sorted(found, key=lambda row: row[0])
 
 
-def _quantile_frame(series: list[tuple[str, _Done, int]], horizon: int, levels: tuple[float, ...]) -> pd.DataFrame:
-    times = [(one.panel.end[i] + np.arange(1, horizon + 1) * one.panel.step).astype("datetime64[ns]")
-             for _, one, i in series]
+def _quantile_frame(series: list[tuple[str, _Done, int]], levels: tuple[float, ...]) -> pd.DataFrame:
     values = [one.said[i] for _, one, i in series]
+    steps = [len(said) for said in values]
+    times = [(one.panel.end[i] + np.arange(1, ahead + 1) * one.panel.step).astype("datetime64[ns]")
+             for (_, one, i), ahead in zip(series, steps, strict=True)]
     stacked = np.concatenate(values) if values else np.empty((0, len(levels)))
     return pd.DataFrame(
         {
-            "unique_id": np.repeat(np.array([name for name, _, _ in series], object), horizon),
+            "unique_id": np.repeat(np.array([name for name, _, _ in series], object), steps),
             "ds": pd.DatetimeIndex(np.concatenate([np.empty(0, "datetime64[ns]"), *times])).tz_localize("UTC"),
-            "model": np.repeat(np.array([one.models[i] for _, one, i in series], object), horizon),
+            "model": np.repeat(np.array([one.models[i] for _, one, i in series], object), steps),
         }
         | {quantile_column(level): stacked[:, q] for q, level in enumerate(levels)}
     )
 
 
-def _backtest_frame(test: BackTest) -> pd.DataFrame:
-    """Scores of every model, and of their average, from every origin."""
-    panel = test.panel
+def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
+                    calibration: Calibration | None = None) -> pd.DataFrame:
+    """Scores of every model, and of their calibrated average, from every origin.
+
+    Without a calibration learned elsewhere, that of each origin is learned from the other origins.
+    """
+    if test is None:
+        return _joined([])
+    panel, levels, tables = test.panel, np.array(SCORED), []
     unit, level = units(panel)
-    levels = np.array(SCORED)
     raw = uncalibrated(levels, test.length)
-    calibration = calibrate(test.truth, test.mixed, levels, unit, level)
-    rows = []
     for j, back in enumerate(test.back.tolist()):
-        begin = panel.columns - back
-        seen = np.isfinite(test.truth[j]).all(axis=1)
-        held = calibration.quantiles(test.mixed[j], unit, level)
+        past, seen = panel.values[:, : max(0, panel.columns - back)], np.isfinite(test.truth[j]).all(axis=1)
+        known = _held_out(test, j, asked) if calibration is None else calibration
+        held = replace(known, stretch=stretches(test.length)).quantiles(test.mixed[j], unit, level)
+        scored, wanted = (held[:, :, np.searchsorted(known.levels, some)] for some in (levels, asked))
         models = [raw.quantiles(said, unit, level) for said in test.said[:, j]]
-        for name, said in zip((*test.models, "forecast"), (*models, held), strict=True):
+        origin = pd.DatetimeIndex(panel.end - (back - 1) * panel.step).as_unit("ns").tz_localize("UTC")
+        for name, said in zip((*test.models, "forecast"), (*models, scored), strict=True):
             can = seen & np.isfinite(said).all(axis=(1, 2))
-            found = scores(test.truth[j], said, levels, panel.values[:, :begin], panel.seasons[0])
-            rows += [{"unique_id": panel.ids[i], "model": name, "origin": panel.end[i] - (back - 1) * panel.step,
-                      "wql": found.wql[i] if can[i] else np.nan, "mase": found.mase[i] if can[i] else np.nan,
-                      "coverage_p90": found.covered[i] if can[i] else np.nan,
-                      "note": None if can[i] else "too short for this model"} for i in np.flatnonzero(seen)]
-    return _backtest_rows(rows)
+            found = scores(test.truth[j], said, levels, past, panel.seasons[0])
+            figures = {"pinball": found.pinball, "size": found.size, "wql": found.wql, "mase": found.mase,
+                       "coverage_p90": found.covered}
+            if name == "forecast":
+                under = (test.truth[j][..., None] <= wanted).mean(axis=1)
+                figures |= {f"coverage_{quantile_column(one)}": under[:, q] for q, one in enumerate(asked)}
+            table = {"unique_id": np.array(panel.ids, object), "model": name, "origin": origin}
+            table |= {column: np.where(can, values, np.nan) for column, values in figures.items()}
+            note = np.where(can, None, "too short for this model")  # type: ignore[call-overload]
+            tables.append(pd.DataFrame(table | {"note": note})[seen])
+    return _joined(tables)
 
 
-def _backtest_rows(rows: list[dict[str, object]]) -> pd.DataFrame:
-    columns = ["unique_id", "model", "origin", "wql", "mase", "coverage_p90", "note"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.assign(origin=pd.to_datetime(frame["origin"], utc=True))
+def _held_out(test: BackTest, j: int, asked: tuple[float, ...]) -> Calibration:
+    """What would have been learned had origin j not been there; where there are no others, what was."""
+    others = np.arange(len(test.back)) != j if len(test.back) > 1 else np.array([True])
+    levels = np.array(sorted({*SCORED, *asked}))
+    return calibrate(test.truth[others], test.mixed[others], levels, *units(test.panel))
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of back-tests as one, in order of series, model and origin."""
+    columns = ["unique_id", "model", "origin", "pinball", "size", "wql", "mase", "coverage_p90", "note"]
+    full = [table for table in tables if len(table)]
+    if not full:
+        return pd.DataFrame([], columns=columns).assign(origin=pd.to_datetime([], utc=True))
+    frame = pd.concat(full, ignore_index=True)
+    frame = frame[[*columns, *(name for name in frame.columns if name not in columns)]]
+    return frame.sort_values(["unique_id", "model", "origin"], kind="stable", ignore_index=True)

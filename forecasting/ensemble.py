@@ -28,12 +28,11 @@ class BackTest:
     """What models said of `panel` from J past origins: `back` [J] steps before the end, each for `length` steps ahead.
 
     `said` [M, J, N, length, 3] and `truth` [J, N, length] are NaN where a series had not begun or a model could not.
-    `mixed` [J, N, length, 3] is their weighted average. `fitted` are the models as they were at the oldest origin.
+    `mixed` [J, N, length, 3] is their weighted average.
     """
 
     panel: Panel
     models: tuple[str, ...]
-    fitted: tuple[Fitted, ...]
     back: Ints
     truth: Floats
     said: Floats
@@ -52,10 +51,38 @@ class BackTest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Models as they were before the oldest of J past origins, `back` [J] steps before the end, `length` steps each."""
+
+    models: tuple[str, ...]
+    fitted: tuple[Fitted, ...]
+    length: int
+    back: Ints
+
+    def ask(self, panel: Panel) -> BackTest:
+        """What they would have said of any series from each origin; not weighted yet."""
+        shape = (len(self.models), len(self.back), len(panel), self.length, len(LEVELS))
+        said, truth = np.full(shape, np.nan), np.full(shape[1:4], np.nan)
+        enough = fewest_points(panel.step)
+        for j, steps in enumerate(self.back.tolist()):
+            old = panel.before(steps)
+            old = old.pick(np.flatnonzero(old.count >= enough))
+            if not len(old):
+                continue
+            rows = _rows_of(panel, old)
+            begin = panel.columns - steps
+            truth[j, rows] = panel.values[rows, begin : begin + self.length]
+            for m, one in enumerate(self.fitted):
+                said[m, j, rows] = one.spread(old)
+        return BackTest(panel, self.models, self.back, truth, said, said[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """Fitted models, their weights [N, M] for the series `ids` that were learned from, and the calibration.
 
-    Other series have the mean of these weights.
+    Other series have the mean of these weights. `past` is what weights and calibration were learned with; None where
+    histories hold nothing back.
     """
 
     models: tuple[str, ...]
@@ -63,7 +90,7 @@ class Ensemble:
     ids: tuple[str, ...]
     weights: Floats
     calibration: Calibration
-    test: BackTest | None
+    past: Past | None
 
     def weights_of(self, panel: Panel) -> Floats:
         """Weights [N, M] of any series, each row adding up to 1."""
@@ -86,6 +113,10 @@ class Ensemble:
         found = self.calibration.quantiles(combine(said, weights[:, used]), *units(panel))
         found[silent] = np.nan
         return found
+
+    def back_test(self, panel: Panel) -> BackTest | None:
+        """What the models, and their weighted average, would have said of any series from past origins."""
+        return None if self.past is None else _mixed(self.past.ask(panel), self.weights_of(panel))
 
     def names(self, panel: Panel) -> list[str]:
         """What each series is forecast with: `boosting`, or `0.7 boosting + 0.3 ets`."""
@@ -118,51 +149,39 @@ def units(panel: Panel) -> tuple[Floats, Floats]:
 
 
 def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Sequence[str], seed: int,
-                 threads: int = 1) -> Ensemble:
+                 threads: int = 1) -> tuple[Ensemble, BackTest | None]:
     """Fit `models`, test them on rolling origins, learn their weights there and calibrate their average.
 
     A single model is used as asked, but calibrated all the same. Models learn from what lies before the oldest origin;
-    after the test they learn from what came since.
+    after the test they learn from what came since. Returns the test too.
     """
     names = tuple(name for name in FORECASTERS if name in models or (name == FLOOR and len(models) > 1))
     asked = np.array(sorted({*levels, 0.5}))
     panel = _sample(panel, seed)
-    test = back_test(panel, horizon, names, seed, threads)
-    if test is None:
+    past, test = fit_past(panel, horizon, names, seed, threads), None
+    if past is None:
         weights, calibration = _only_floor(names, len(panel)), uncalibrated(asked, horizon)
     else:
         unit, level = units(panel)
+        test = past.ask(panel)
         weights = test.learn_weights(unit)
-        test = replace(test, mixed=np.stack([combine(test.said[:, j], weights) for j in range(len(test.back))]))
+        test = _mixed(test, weights)
         calibration = calibrate(test.truth, test.mixed, asked, unit, level)
         calibration = replace(calibration, stretch=stretches(horizon))
-    if test is not None and test.length == horizon:
-        fitted = tuple(one.update(panel) for one in test.fitted)
+    if past is not None and past.length == horizon:
+        fitted = tuple(one.update(panel) for one in past.fitted)
     else:
         fitted = tuple(_fit(name, panel, horizon, seed, threads) for name in names)
-    return Ensemble(names, fitted, panel.ids, weights, calibration, test)
+    return Ensemble(names, fitted, panel.ids, weights, calibration, past), test
 
 
-def back_test(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, threads: int) -> BackTest | None:
-    """What `models` would have said from past origins; None where the history holds nothing back."""
+def fit_past(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, threads: int) -> Past | None:
+    """`models` fitted to what lies before the oldest past origin; None where the history holds nothing back."""
     length, back = rolling_origins(panel, horizon)
     if not len(back):
         return None
-    shape = (len(models), len(back), len(panel), length, len(LEVELS))
-    said, truth = np.full(shape, np.nan), np.full(shape[1:4], np.nan)
-    oldest, enough = panel.before(int(back.max())), fewest_points(panel.step)
-    fitted = tuple(_fit(name, oldest, length, seed, threads) for name in models)
-    for j, steps in enumerate(back.tolist()):
-        old = panel.before(steps)
-        old = old.pick(np.flatnonzero(old.count >= enough))
-        if not len(old):
-            continue
-        rows = _rows_of(panel, old)
-        begin = panel.columns - steps
-        truth[j, rows] = panel.values[rows, begin : begin + length]
-        for m, one in enumerate(fitted):
-            said[m, j, rows] = one.spread(old)
-    return BackTest(panel, models, fitted, back, truth, said, said[0])
+    oldest = panel.before(int(back.max()))
+    return Past(models, tuple(_fit(name, oldest, length, seed, threads) for name in models), length, back)
 
 
 def rolling_origins(panel: Panel, horizon: int) -> tuple[int, Ints]:
@@ -181,6 +200,11 @@ def rolling_origins(panel: Panel, horizon: int) -> tuple[int, Ints]:
     spacing = whole if length + (ORIGINS - 1) * whole <= room else length
     count = min(ORIGINS, (room - length) // spacing + 1)
     return length, length + spacing * np.arange(count - 1, -1, -1)
+
+
+def _mixed(test: BackTest, weights: Floats) -> BackTest:
+    """The test with the weighted average of what the models said."""
+    return replace(test, mixed=np.stack([combine(test.said[:, j], weights) for j in range(len(test.back))]))
 
 
 def _sample(panel: Panel, seed: int) -> Panel:

@@ -44,10 +44,12 @@ def coverage(truth: Floats, quantile: Floats) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """By series [N]: weighted quantile loss, MASE of the median, share of steps at or under the 0.9 quantile (or the
-    level nearest to it).
+    """By series [N]: mean pinball loss over steps and levels, mean of the truth, weighted quantile loss, MASE of the
+    median, share of steps at or under the 0.9 quantile (or the level nearest to it).
     """
 
+    pinball: Floats
+    size: Floats
     wql: Floats
     mase: Floats
     covered: Floats
@@ -59,7 +61,7 @@ def scores(truth: Floats, said: Floats, levels: Floats, past: Floats, season: in
     Defined as in `weighted_quantile_loss`, `mase` and `coverage`; NaN where the truth is not known.
     """
     error = truth[..., None] - said
-    loss = 2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=(1, 2))
+    loss = np.maximum(levels * error, (levels - 1) * error).mean(axis=(1, 2))
     size = np.abs(truth).mean(axis=1)
     change = np.abs(past[:, season:] - past[:, :-season]) if past.shape[1] > season else np.zeros((len(past), 1))
     seen = np.isfinite(change)
@@ -67,4 +69,5 @@ def scores(truth: Floats, said: Floats, levels: Floats, past: Floats, season: in
     off = np.abs(error[:, :, int(np.abs(levels - 0.5).argmin())]).mean(axis=1)
     scaled = np.where(naive > 0, off / np.where(naive > 0, naive, 1.0), np.where(off == 0, 0.0, np.inf))
     under = (truth <= said[:, :, int(np.abs(levels - 0.9).argmin())]).mean(axis=1)
-    return Scores(loss / np.where(size > 0, size, 1.0), scaled, np.where(np.isfinite(off), under, np.nan))
+    relative = 2 * loss / np.where(size > 0, size, 1.0)
+    return Scores(loss, size, relative, scaled, np.where(np.isfinite(off), under, np.nan))

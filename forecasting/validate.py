@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.calendars import Calendar, make_calendar
-from forecasting.history import DAY, Floats, History, fewest_points, goes_far, natural_seasons
+from forecasting.history import DAY, WEEK, Floats, History, fewest_points, goes_far, natural_seasons
 
 COLUMNS = ("unique_id", "ds", "y")
 
@@ -27,6 +27,10 @@ FAULT, MOST_FAULTS, FEWEST_OTHERS = 1000.0, 3, 10
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+
+Horizon = int | np.timedelta64
+"""Steps; or a span of time, which series of different steps reach in as many steps each as they need."""
 
 
 class BadFrameError(ValueError):
@@ -78,14 +82,19 @@ class _Rows:
     calendar: Calendar
 
 
-def check(frame: pd.DataFrame, horizon: int, known: Sequence[str] = (), holidays: Sequence[str] = ()) -> Checked:
-    """Read the series of a long frame that is to be forecast `horizon` steps ahead. The order of rows does not matter.
+def steps_ahead(horizon: Horizon, step: np.timedelta64) -> int:
+    """Steps that a horizon takes."""
+    return int(-(-horizon // step)) if isinstance(horizon, np.timedelta64) else horizon
+
+
+def check(frame: pd.DataFrame, horizon: Horizon, known: Sequence[str] = (), holidays: Sequence[str] = ()) -> Checked:
+    """Read the series of a long frame that is to be forecast `horizon` ahead. The order of rows does not matter.
 
     `known` names columns known ahead; `holidays` countries (`BR`, or `BR-SP` with a part) whose holidays become one
     each, on days of the time zone that `ds` is given in. Raises BadFrameError when a column is missing or of the wrong
     type, and ValueError for a horizon under 1 and countries that are not known.
     """
-    if horizon < 1:
+    if horizon < (np.timedelta64(1, "ns") if isinstance(horizon, np.timedelta64) else 1):
         raise ValueError(f"horizon {horizon}: at least 1 step")
     _check_columns(frame, known)
     rows = _sorted_rows(frame, horizon, tuple(known), tuple(holidays))
@@ -132,7 +141,7 @@ def _check_columns(frame: pd.DataFrame, known: Sequence[str]) -> None:
             raise BadFrameError(f"{name}: {int(frame[name].isna().sum())} rows have {what}")
 
 
-def _sorted_rows(frame: pd.DataFrame, horizon: int, known: tuple[str, ...], holidays: tuple[str, ...]) -> _Rows:
+def _sorted_rows(frame: pd.DataFrame, horizon: Horizon, known: tuple[str, ...], holidays: tuple[str, ...]) -> _Rows:
     codes, names = pd.factorize(frame["unique_id"].astype(str), sort=True)
     ns = frame["ds"].dt.tz_convert("UTC").dt.as_unit("ns").to_numpy("datetime64[ns]").astype(np.int64)
     y = frame["y"].to_numpy(np.float64, na_value=np.nan)
@@ -141,11 +150,12 @@ def _sorted_rows(frame: pd.DataFrame, horizon: int, known: tuple[str, ...], holi
     order = np.lexsort((y, ns, codes))
     first = np.searchsorted(codes[order], np.arange(len(names) + 1)).astype(np.int64)
     begin, end = (np.datetime64(int(at), "ns") for at in (ns.min(initial=0), ns.max(initial=0)))
-    calendar = make_calendar(holidays, frame["ds"].dt.tz, begin, end + (horizon + 1) * np.timedelta64(7, "D"))
+    longest = (horizon if isinstance(horizon, np.timedelta64) else horizon * WEEK) + WEEK
+    calendar = make_calendar(holidays, frame["ds"].dt.tz, begin, end + longest)
     return _Rows(tuple(map(str, names)), first, ns[order], y[order], ahead[order], known, calendar)
 
 
-def _read(rows: _Rows, k: int, horizon: int, notes: list[str]) -> History:
+def _read(rows: _Rows, k: int, horizon: Horizon, notes: list[str]) -> History:
     """Series k, regular and clean; adds to `notes` what was made of it. Raises _RefusedError."""
     ns, y = rows.ns[rows.first[k] : rows.first[k + 1]], rows.y[rows.first[k] : rows.first[k + 1]]
     _refuse_values(ns, y)
@@ -160,14 +170,15 @@ def _read(rows: _Rows, k: int, horizon: int, notes: list[str]) -> History:
     count = int(slots[-1]) + 1
     if count < fewest_points(step):
         raise _RefusedError(too_short(count, step))
-    if horizon > count and not goes_far(count, step, horizon):
-        raise _RefusedError(f"horizon of {horizon} steps is longer than the history of {count} points")
+    ahead = steps_ahead(horizon, step)
+    if ahead > count and not goes_far(count, step, ahead):
+        raise _RefusedError(f"horizon of {ahead} steps is longer than the history of {count} points")
     values = np.full(count, np.nan)
     values[slots] = y[first : last + 1]
     values = _whole(values, begin, step, notes)
     if np.ptp(values) == 0:
         notes.append(f"every value is {values[0]:g}: it is forecast to stay so")
-    return History(rows.names[k], begin, step, values, _known(rows, k, first, count, horizon, every))
+    return History(rows.names[k], begin, step, values, _known(rows, k, first, count, ahead, every))
 
 
 def _refuse_values(ns: Ints, y: Floats) -> None:

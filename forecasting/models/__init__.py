@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from forecasting.history import Floats
-from forecasting.models.each_series import EachSeries, Local
+from forecasting.models.each_series import EachSeries
 from forecasting.panel import Panel
 
 FORECASTERS: dict[str, str] = {
@@ -60,4 +60,4 @@ def load(name: str) -> Forecaster:
     if name not in FORECASTERS:
         raise ValueError(f"model {name!r}: there are {', '.join(FORECASTERS)}")
     module = import_module(FORECASTERS[name])
-    return cast(Forecaster, module) if hasattr(module, "fit") else EachSeries(cast(Local, module))
+    return cast(Forecaster, module) if hasattr(module, "fit") else EachSeries(FORECASTERS[name])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -23,29 +24,30 @@ class Local(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EachSeries:
-    """A forecaster that fits its model anew to each series it is shown."""
+    """A forecaster that fits the model of a module, which processes can be told by name, to each series it is shown."""
 
-    model: Local
+    module: str
 
     def fit(self, panel: Panel, horizon: int, seed: int, threads: int = 1) -> FittedEach:  # noqa: ARG002
         """Nothing is learned before the series are there."""
-        return FittedEach(self.model, horizon, seed)
+        return FittedEach(self.module, horizon, seed)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedEach:
     """What `EachSeries.fit` gives."""
 
-    model: Local
+    module: str
     horizon: int
     seed: int
 
     def spread(self, panel: Panel) -> Floats:
         """[N, H, 3]; NaN for series that are too short for the model."""
+        model = cast(Local, import_module(self.module))
         said = np.full((len(panel), self.horizon, len(LEVELS)), np.nan)
         for i in range(len(panel)):
             try:
-                paths = self.model.forecast(panel.history(i), self.horizon, PATHS, self.seed)
+                paths = model.forecast(panel.history(i), self.horizon, PATHS, self.seed)
             except TooShortError:
                 continue
             said[i] = np.quantile(paths, LEVELS, axis=0).T
