@@ -28,6 +28,7 @@ from rich.console import Console
 
 from benchmarks.capacity_data import HOURS, Case, cases_of, read_traces
 from benchmarks.capacity_methods import METHODS, Said
+from benchmarks.capacity_sizing import sizing_rows
 from benchmarks.harness import WIDTH, Row, parsed, parser, table
 from benchmarks.machine import describe_machine
 
@@ -111,30 +112,37 @@ def main() -> None:
     wanted = asked.instances.split(",") if asked.instances else list(traces)
     if missing := [name for name in wanted if name not in traces]:
         sys.exit(f"--data {asked.data}: no traces {', '.join(missing)}; found: {', '.join(traces) or 'none'}")
-    machine, runs = describe_machine(), []
+    machine, runs, sized = describe_machine(), [], []
     for instance in wanted:
         cases = cases_of(traces[instance])
         runs += [run(instance, method, cases, asked.seed) for method in asked.methods] if cases else []
+        sized += sizing_rows(instance, traces[instance], asked.seed)
         if asked.json and runs:
-            write(asked.json, machine, runs)
-    show(runs)
+            write(asked.json, machine, [*rows_of(runs), *sized])
+    show(runs, sized)
 
 
-def write(out: Path, machine: dict[str, object], runs: list[Run]) -> None:
+def write(out: Path, machine: dict[str, object], rows: list[Row]) -> None:
     """Figures as rows."""
-    content = {"benchmark": "capacity", "machine": machine, "rows": [asdict(row) for row in rows_of(runs)]}
+    content = {"benchmark": "capacity", "machine": machine, "rows": [asdict(row) for row in rows]}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def show(runs: list[Run]) -> None:
-    """A table of all figures."""
+def show(runs: list[Run], sized: list[Row]) -> None:
+    """Tables of all figures."""
     rows = rows_of(runs)
     made = table("Exhaustion dates", ("data", "method", *UNITS), "hits of an 80 % interval: 0.75 to 0.85 is aimed at")
     for instance, method in dict.fromkeys((row.instance, row.method) for row in rows):
         mine = {row.metric: row.value for row in rows if (row.instance, row.method) == (instance, method)}
         made.add_row(instance, method, *(f"{mine[name]:.3f}" if name in mine else "none" for name in UNITS))
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(made)
+    sizes = table("Right-sizing, last seven days", ("data", "method", "slack", "shortfall", "lost"))
+    for instance, method in dict.fromkeys((row.instance, row.method) for row in sized):
+        mine = {row.metric: row.value for row in sized if (row.instance, row.method) == (instance, method)}
+        sizes.add_row(instance, method, *(f"{mine[name]:.3f}" for name in ("slack", "shortfall", "lost")))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(made)
+    console.print(sizes)
 
 
 if __name__ == "__main__":

@@ -361,6 +361,20 @@ def _capacity(
     return commands.capacity(scenario, question, basic.prices_of(catalog), as_json)
 
 
+@app.command("right-size")
+def _right_size(
+    history: Annotated[Path, typer.Argument(metavar="HISTORY",
+                                            help="ts, workload, metric (cpu_cores, memory_gib), value.")],
+    level: Annotated[float, typer.Option(help="Share of time that the forecast's request is enough.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Recommend requests from usage: a decaying histogram as Kubernetes has it, and the forecast's own quantile."""
+    from planner.commands import right_size as commands
+
+    return commands.right_size(history, level, seed, as_json)
+
+
 @app.command("profile")
 def _profile(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Described tasks (TASK.yaml), or a scenario.")],
