@@ -1,4 +1,4 @@
-"""Make the demand of this example: sixteen weeks of hours before the horizon begins, from a fixed seed.
+"""Make the demand of this example: eight weeks of hours before the horizon begins, from a fixed seed.
 
 python examples/capacity/make_history.py [FOLDER]
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 END = datetime(2026, 11, 2, tzinfo=UTC)
-WEEKS = 16
+WEEKS = 8
 SEED = 20261102
 WORKLOADS = {
     # workload: demand at the end, growth a month, how much of it moves with the day, at weekends, and by chance
