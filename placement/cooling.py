@@ -330,12 +330,10 @@ def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     problem, weight = run.problem, run.problem.workloads.weight
     packings = Packings(problem, Effort.ORDERS, packing_threads(run))
     passes, began = _QUICK_PASSES if start is None else _NEAR_PASSES, time.monotonic()
-    if start is not None:
-        near = complete_most(problem, start, packings)
-        if near is None:
-            return
-        start = near.units
-    found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=start, stopped=run.watch.stopped)
+    near = None if start is None else complete_most(problem, start, packings)
+    if start is not None and near is None:
+        return
+    found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=near, stopped=run.watch.stopped)
     run.mending_s = max(run.mending_s, time.monotonic() - began)
     gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
     out = np.zeros(len(weight), bool)

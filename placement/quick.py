@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from placement.bound import may_drop
 from placement.bounding import fluid_rent
 from placement.formulation import cost_usd
 from placement.outage import in_force
@@ -27,12 +28,14 @@ _TURN, _TURNS, _MANY = 2_000, 25, 36_000
 """
 _FEW = 400
 """Streams without room, up to which others make room for them, one after the other."""
+_ROUNDS = 6
+"""Times that claims rise."""
 
 
-def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units | None = None,
+def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Solution | None = None,
                stopped: Callable[[], bool] = lambda: False,
                on_plan: Callable[[Solution], None] = lambda _: None) -> Solution:
-    """A plan that packs, whose machines keep to all limits, from the units of `start` (none: from nothing).
+    """A plan that packs, whose machines keep to all limits, from `start`, which packs too (none: from nothing).
 
     Streams that find no room stay out, and `placement.verify` says where they may not. In `max_sla` the budget is not
     kept, and nothing is made ready for a loss: `placement.complete` finds fallbacks for its units. `stopped` is asked
@@ -40,11 +43,12 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
     counted, so that the same seed gives the same plan. `on_plan` is told the first plan and each that is cheaper.
     """
     plain = replace(problem, survival=None)
-    units = Units(*np.zeros((5, 0), np.int64)) if start is None else start
+    if start is None:
+        nothing = Units(*np.zeros((5, 0), np.int64))
+        start = Solution(nothing, machines_for(plain, nothing))
     asked = Asked(np.zeros(len(problem.workloads.weight), np.int64), np.zeros(len(problem.workloads.weight), np.bool_),
                   np.zeros(len(problem.streams.shape)), seed=seed)
-    before = Solution(units, machines_for(plain, units))
-    turns = _turns(problem, units)
+    before, turns = Solution(start.units, start.machines), _turns(problem, start.units)
     for later in turns[:-1]:
         if stopped():
             return before
@@ -68,15 +72,29 @@ def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Units
 
 
 def _with_room_made(problem: Problem, first: Mended, asked: Asked) -> Mended:
-    """The same after streams that may go to many pools have left those that others may only go to."""
-    pools = np.diff(problem.streams.candidate_first)
-    fewest = np.full(len(problem.workloads.weight), max(1, int(pools.max(initial=1))))
-    np.minimum.at(fewest, problem.streams.workload, np.maximum(pools, 1))
-    priority = -np.round(np.log2(fewest)).astype(np.int64)
-    units = first.solution.units
-    asked = replace(asked, priority=priority, most_moves=len(units.stream))
-    found = mend(_with(problem, units), first.solution, asked)
-    return found if len(found.shed) < len(first.shed) else first
+    """The same after streams that may go elsewhere have left places that others may only go to.
+
+    Those with few pools go before those with many, and who finds no room has a higher claim in the next round (squeaky
+    wheel optimization; Joslin and Clements 1999). The round counts that leaves out least of what must be placed.
+    """
+    may_miss, workload = may_drop(problem), problem.streams.workload
+    fewest = np.full(len(may_miss), max(1, len(problem.pools.cluster)))
+    np.minimum.at(fewest, workload, np.maximum(np.diff(problem.streams.candidate_first), 1))
+    claim = -np.round(np.log2(fewest)).astype(np.int64)
+
+    def lacks(found: Mended) -> tuple[int, int]:
+        return int((~may_miss[workload[found.shed]]).sum()), len(found.shed)
+
+    best = now = first
+    for _ in range(_ROUNDS):
+        units = now.solution.units
+        now = mend(_with(problem, units), now.solution, replace(asked, priority=claim, most_moves=len(units.stream)))
+        best = min(best, now, key=lacks)
+        if not len(now.shed):
+            break
+        claim = claim.copy()
+        claim[np.unique(workload[now.shed])] += 1 + (~may_miss[np.unique(workload[now.shed])])
+    return best
 
 
 def _turns(problem: Problem, units: Units) -> list[Bools]:

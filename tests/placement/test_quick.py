@@ -76,7 +76,7 @@ def test_counting_refuses_what_fits_nowhere(tiny_problem: TinyProblem) -> None:
         count_machines(problem, 0, load)
 
 
-@pytest.mark.parametrize("seed", [3, 32, 101, 143, 177, 211, 249])
+@pytest.mark.parametrize("seed", [3, 7, 13, 21, 77, 89, 143, 156])
 def test_who_may_go_elsewhere_makes_room(tiny_problem: TinyProblem, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """More streams find a place where those with many places leave pools that others need."""
     problem = tiny_problem(seed, workloads=4, tight=True)
