@@ -52,6 +52,8 @@ _FIRST_TRIES, _FIRST_ROUNDS, _FIRST_SHARE = 40, 2000, 0.1
 """Tries for a first plan, rounds between two looks at the clock, and the share of the time that one try takes."""
 _QUICK_PASSES, _NEAR_PASSES = 2, 2
 """Passes over the first plan, and over one that a search has made."""
+_QUICK_TRIES = 3
+"""Times that a quick plan is mended which does not pack: each time less is amiss."""
 _FEW = 8
 """Machines beyond a limit that pools share, up to which the pools that had them must do with less."""
 _LARGE_COOLINGS, _VAST_COOLINGS = ((0.3, 0.4), (1.0, 0.12)), ((1.0, 0.4),)
@@ -329,21 +331,25 @@ def take_quick_plan(run: Run, start: Units | None, phase: str) -> None:
     """A plan that packs and lies near `start`, if all finds room; without a start, one to have at any time."""
     problem, weight = run.problem, run.problem.workloads.weight
     packings = Packings(problem, Effort.ORDERS, packing_threads(run))
-    passes, began = _QUICK_PASSES if start is None else _NEAR_PASSES, time.monotonic()
-    near = None if start is None else complete_most(problem, start, packings)
-    if start is not None and near is None:
-        return
-    found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=near, stopped=run.watch.stopped)
-    run.mending_s = max(run.mending_s, time.monotonic() - began)
-    gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
-    out = np.zeros(len(weight), bool)
-    out[problem.streams.workload[gone]] = True
-    left_out = float(weight[out].sum())
-    if (out & ~may_drop(problem)).any() or left_out > problem.slack + 1e-9:
-        return
-    solution = complete_harder(problem, found.units, packings)
-    if isinstance(solution, Solution):
-        run.take(solution, left_out, phase)
+    passes, units = _QUICK_PASSES if start is None else _NEAR_PASSES, start
+    for _ in range(_QUICK_TRIES):
+        began = time.monotonic()
+        near = None if units is None else complete_most(problem, units, packings)
+        if units is not None and near is None:
+            return
+        found = quick_plan(problem, passes=passes, seed=run.settings.seed, start=near, stopped=run.watch.stopped)
+        run.mending_s = max(run.mending_s, time.monotonic() - began)
+        gone = np.bincount(found.units.stream, minlength=len(problem.streams.shape)) == 0
+        out = np.zeros(len(weight), bool)
+        out[problem.streams.workload[gone]] = True
+        left_out = float(weight[out].sum())
+        if (out & ~may_drop(problem)).any() or left_out > problem.slack + 1e-9:
+            return
+        solution = complete_harder(problem, found.units, packings)
+        if isinstance(solution, Solution):
+            run.take(solution, left_out, phase)
+            return
+        units = found.units  # slots that hold less than in the start ran its machines, and are packed anew now
 
 
 def polish(run: Run) -> None:
