@@ -30,6 +30,8 @@ _FEW = 400
 """Streams without room, up to which others make room for them, one after the other."""
 _ROUNDS = 6
 """Times that claims rise."""
+_VICTIMS = 2000
+"""Streams that make room for one at most."""
 
 
 def quick_plan(problem: Problem, *, passes: int = 4, seed: int = 0, start: Solution | None = None,
@@ -88,7 +90,8 @@ def _with_room_made(problem: Problem, first: Mended, asked: Asked) -> Mended:
     best = now = first
     for _ in range(_ROUNDS):
         units = now.solution.units
-        now = mend(_with(problem, units), now.solution, replace(asked, priority=claim, most_moves=len(units.stream)))
+        now = mend(_with(problem, units), now.solution,
+                   replace(asked, priority=claim, most_moves=len(units.stream), most_victims=_VICTIMS))
         best = min(best, now, key=lacks)
         if not len(now.shed):
             break

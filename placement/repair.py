@@ -49,7 +49,7 @@ _SQUEEZES = 3
 _CAREFUL = 0.94
 """Share of a pool's machines up to which moves fill it: shares count fewer machines than packing needs."""
 _VICTIMS = 120
-"""Streams at most that make room for one of higher priority."""
+"""Streams at most that make room for one of higher priority, unless more are allowed."""
 _ROUNDS = 2000
 """Changes of a few streams together in one pass."""
 
@@ -61,7 +61,8 @@ class Asked:
     `priority` [W]: who keeps the room there is. `left_out` [W]: workloads that need not be placed. `most_moves`: places
     of the plan in force that may be left. `stay_usd` [S]: what leaving a place must save at least, beside its own cost.
     `passes`: how often to look for better moves; 0: only what must be. Batch units that are placed anew start at
-    `first_slot` or later. `fallbacks` [n, 4] are units (stream, candidate, variant, start) to go to first.
+    `first_slot` or later; `most_victims` make room for one stream. `fallbacks` [n, 4] are units (stream, candidate,
+    variant, start) to go to first.
     """
 
     priority: Ints
@@ -71,6 +72,7 @@ class Asked:
     passes: int = 0
     seed: int = 0
     first_slot: int = 0
+    most_victims: int = _VICTIMS
     fallbacks: Ints = field(default_factory=lambda: np.zeros((0, 4), np.int64))
 
 
@@ -254,16 +256,22 @@ class _Repair:
                 take_out(state, tables, victim, kept.copy())
 
     def _victims(self, stream: int) -> Ints:
-        """Placed streams of lower priority in pools where a stream may go: the lowest first, the largest of those."""
+        """Placed streams of lower priority in pools where a stream may go: the lowest first, the largest of those.
+
+        Those that take nothing of the resource of which the stream takes the largest share would leave in vain.
+        """
         units, priority = self.books.tables.units, self.asked.priority[self.problem.streams.workload]
         first, end = units.block_first[units.stream_first[[stream, stream + 1]]]
         pools = np.zeros(len(self.problem.pools.cluster), bool)
         pools[units.pool[first:end]] = True
         plan = self.books.plan()
         there = np.unique(plan.stream[pools[self.problem.candidates.pool[plan.candidate]]])
+        shape, room = self.problem.streams.shape, self.problem.pools.room[pools].max(axis=0)
+        scarce = int((self.problem.shapes[shape[stream]] / np.maximum(room, 1e-12)).argmax())
+        there = there[self.problem.shapes[shape[there], scarce] > 0]
         lower = there[priority[there] < priority[stream]]
         order: Ints = np.lexsort((-self.size[lower], priority[lower]))
-        victims: Ints = lower[order[:_VICTIMS]]
+        victims: Ints = lower[order[: self.asked.most_victims]]
         return victims
 
     # ------------------------------------------------------------ packing
