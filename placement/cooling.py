@@ -320,6 +320,8 @@ def first_plan(run: Run, thread: Thread) -> None:
                 break
         if run.quick:
             take_quick_plan(run, thread.searcher.plan(), "first plan")
+            if run.best.solution is None:  # some find no room near this start, but all may from nothing
+                take_quick_plan(run, None, "first plan")
             break
         if trial % 3 == 2:
             thread.teach()

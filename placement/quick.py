@@ -26,7 +26,7 @@ from placement.waves import machines_for
 _TURN, _TURNS, _MANY = 2_000, 25, 36_000
 """Streams that come in one turn at least, and turns at most; how many are so many that no pass looks for better moves.
 """
-_FEW = 400
+_FEW = 1000
 """Streams without room, up to which others make room for them, one after the other."""
 _ROUNDS = 6
 """Times that claims rise."""
