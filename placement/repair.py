@@ -266,7 +266,7 @@ class _Repair:
         pools[units.pool[first:end]] = True
         plan = self.books.plan()
         there = np.unique(plan.stream[pools[self.problem.candidates.pool[plan.candidate]]])
-        shape, room = self.problem.streams.shape, self.problem.pools.room[pools].max(axis=0)
+        shape, room = self.problem.streams.shape, self.problem.pools.room[pools].max(axis=0, initial=0.0)
         scarce = int((self.problem.shapes[shape[stream]] / np.maximum(room, 1e-12)).argmax())
         there = there[self.problem.shapes[shape[there], scarce] > 0]
         lower = there[priority[there] < priority[stream]]

@@ -32,36 +32,48 @@ def planned(problem: Problem) -> Solution | None:
     return brute.solve(problem, Settings(), Stopwatch(30.0)).solution
 
 
-def asked(problem: Problem, most_moves: int, passes: int = 2) -> Asked:
-    """Everyone alike."""
+def asked(problem: Problem, most_moves: int, passes: int = 2, *, ranked: bool = False) -> Asked:
+    """Everyone alike, or each workload above those before it."""
     workloads = len(problem.workloads.weight)
-    return Asked(np.full(workloads, 50), np.zeros(workloads, bool), np.zeros(len(problem.streams.shape)), most_moves,
-                 passes)
+    priority = np.arange(workloads) if ranked else np.full(workloads, 50)
+    return Asked(priority, np.zeros(workloads, bool), np.zeros(len(problem.streams.shape)), most_moves, passes)
 
 
-def mended(problem: Problem, solution: Solution, lost: int, most_moves: int) -> tuple[Problem, Mended]:
+def mended(problem: Problem, solution: Solution, lost: int, most_moves: int, *,
+           ranked: bool = False) -> tuple[Problem, Mended]:
     """A plan after a cluster is lost."""
     gone = np.arange(len(problem.clusters.availability)) == lost
     after, row = without_clusters(problem, gone)
     after = replace(after, incumbent=in_force(solution.units, row, most_moves))
-    return after, mend(after, solution, asked(after, most_moves))
+    return after, mend(after, solution, asked(after, most_moves, ranked=ranked))
 
 
-@given(seed=SEEDS, lost=st.integers(0, 2), moves=st.integers(0, 2), tight=st.booleans())
+@given(seed=SEEDS, lost=st.integers(0, 2), moves=st.integers(0, 2), tight=st.booleans(), ranked=st.booleans())
 @CHECKED
 def test_mended_plans_hold_but_for_what_is_shed(tiny_problem: TinyProblem, seed: int, lost: int, moves: int,
-                                                tight: bool) -> None:
+                                                tight: bool, ranked: bool) -> None:
     """Nothing runs where it is lost, no more moves are made than may be, and only missing streams break a rule."""
     problem = tiny_problem(seed, workloads=2, tight=tight, most_copies=2)
     if (solution := planned(problem)) is None:
         return
-    after, found = mended(problem, solution, lost, moves)
+    after, found = mended(problem, solution, lost, moves, ranked=ranked)
     verdict = verify(after, found.solution)
     excused = {"unplaced", "floor"} if len(found.shed) else set()
     assert {v.kind for v in verdict.violations} <= excused
     assert found.moves == moves_made(after, found.solution.units) <= moves
     cluster = after.pools.cluster[after.candidates.pool[found.solution.units.candidate]]
     assert not (cluster == lost).any()
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3, 4, 5])
+def test_who_may_go_nowhere_any_more_is_shed_whatever_its_priority(tiny_problem: TinyProblem, seed: int) -> None:
+    """Where the only cluster of a stream is lost nobody makes room for it, and the rest of the plan holds."""
+    problem = tiny_problem(seed, clusters=2, workloads=2, tight=False, most_copies=2)
+    solution = planned(problem)
+    assert solution is not None
+    after, found = mended(problem, solution, 0, 0, ranked=True)
+    assert len(found.shed)
+    assert {v.kind for v in verify(after, found.solution).violations} <= {"unplaced", "floor"}
 
 
 @given(seed=SEEDS, lost=st.integers(0, 2))
