@@ -96,7 +96,9 @@ def learn_stretch(panel: Panel, horizon: int, seed: int) -> Stretch:
         rows = np.array([at[name] for name in old.ids])
         begin, length = panel.columns - back * a_day, min(back * a_day, horizon)
         truth = panel.values[rows, begin : begin + length].max(axis=1)
-        highest = fit_far(old).paths(length, _PATHS, seed).max(axis=2)
+        highest = np.zeros((len(old), _PATHS))
+        for block in fit_far(old).weeks(length, _PATHS, seed):  # whole paths of many series would fill the memory
+            np.maximum(highest, block.max(axis=2), out=highest)
         middle, spread, score = _scores(highest)
         moves = panel.values[rows, :begin].max(axis=1, where=np.isfinite(panel.values[rows, :begin]), initial=0.0) > 0
         said.append(score[moves].ravel())
