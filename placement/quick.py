@@ -15,8 +15,11 @@ import numpy as np
 
 from placement.bound import may_drop
 from placement.bounding import fluid_rent
+from placement.complete import Packings
 from placement.formulation import cost_usd
+from placement.making_room import complete_harder
 from placement.outage import in_force
+from placement.packing import Effort
 from placement.problem import Bools, Ints, Problem
 from placement.repair import Asked, Mended, mend
 from placement.result import Solution, Units
@@ -97,7 +100,9 @@ def _with_room_made(problem: Problem, first: Mended, asked: Asked) -> Mended:
             break
         claim = claim.copy()
         claim[np.unique(workload[now.shed])] += 1 + (~may_miss[np.unique(workload[now.shed])])
-    return best
+    # slots that hold less than before kept their machines, which whoever packs them anew may not find to be enough
+    packed = complete_harder(problem, best.solution.units, Packings(problem, Effort.ORDERS))
+    return replace(best, solution=packed) if isinstance(packed, Solution) else best
 
 
 def _turns(problem: Problem, units: Units) -> list[Bools]:
