@@ -34,8 +34,11 @@ def frame(values: np.ndarray, name: str = "a") -> pd.DataFrame:
 
 
 def test_a_year_from_half_a_year() -> None:
-    """A horizon of a year is forecast; days keep their shape, Sundays stay low, and it grows less and less sure."""
-    done = forecast(frame(wave(26, 1)), 24 * 364, (0.1, 0.5, 0.9), n_paths=0)
+    """A horizon of a year is forecast; days keep their shape, Sundays stay low, and where the level wandered it grows
+    less and less sure.
+    """
+    level = np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.01, 7 * 26))).repeat(24)
+    done = forecast(frame(wave(26, 1) * level), 24 * 364, (0.1, 0.5, 0.9), n_paths=0)
     assert done.models == {"a": "long"}
     said = done.quantiles[["q0.1", "q0.5", "q0.9"]].to_numpy().reshape(52, 7, 24, 3)
     assert np.isfinite(said).all()
@@ -45,6 +48,10 @@ def test_a_year_from_half_a_year() -> None:
     assert said[:, 2, :, 1].mean() > 1.2 * said[:, 6, :, 1].mean()
     width = (said[..., 2] - said[..., 0]).mean(axis=(1, 2))
     assert width[-8:].mean() > 1.5 * width[:8].mean()
+    still = forecast(frame(wave(26, 1)), 24 * 364, (0.1, 0.5, 0.9), n_paths=0).quantiles
+    kept = (still["q0.9"] - still["q0.1"]).to_numpy().reshape(52, -1).mean(axis=1)
+    assert width[-8:].mean() > 1.5 * kept[-8:].mean()
+    assert kept[-8:].mean() > kept[:8].mean()
 
 
 def test_growth_goes_on_for_a_while() -> None:
