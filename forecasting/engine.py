@@ -15,14 +15,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
 from forecasting.ensemble import BackTest, Ensemble, fit_ensemble, units
-from forecasting.history import Floats, History, goes_far
+from forecasting.history import Floats, History, fewest_points, goes_far
 from forecasting.long import fit_far
 from forecasting.metrics import scores
 from forecasting.models import default_models, load
 from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
 from forecasting.shifts import describe, follow_shifts
-from forecasting.validate import Checked, Horizon, Note, Refusal, check, steps_ahead
+from forecasting.validate import Checked, Horizon, Note, Refusal, check, steps_ahead, too_short, young
+from forecasting.young import FEWEST_TEACHERS, borrow, teachers
 
 N_PATHS = 400
 PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
@@ -55,8 +56,9 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What `learn` found out: an ensemble for each length of step, what was asked, and the back-test of the series that
-    it learned from, as in `Forecast`. It may go to other processes.
+    """What `learn` found out: an ensemble for each length of step, series that young ones may borrow from (where no
+    models were named), what was asked, and the back-test of the series that it learned from, as in `Forecast`. It may
+    go to other processes.
     """
 
     horizon: Horizon
@@ -67,6 +69,7 @@ class Learned:
     holidays: tuple[str, ...]
     named: bool
     ensembles: Mapping[np.timedelta64, Ensemble]
+    teachers: Mapping[np.timedelta64, Panel]
     backtest: pd.DataFrame
 
     def check(self, frame: pd.DataFrame) -> Checked:
@@ -114,9 +117,10 @@ def forecast(
     Of several `models` (default: `default_models` of the number of series) an average is taken by weights that past
     origins taught, the seasonal naive forecast being always among them; a single one is used as asked. Quantiles
     are calibrated on the same origins. Where no models are named, horizons beyond what these learn (see `goes_far`)
-    are forecast by the level of days and the shape of weeks (`forecasting.long`). A series that cannot be forecast
-    is refused with the reason and never stops the others. `threads` are those that pooled models learn with. Same
-    frame (in any order of rows), arguments and version: same answer, whatever the threads.
+    are forecast by the level of days and the shape of weeks (`forecasting.long`), and series too short for models
+    borrow from longer ones (`forecasting.young`). A series that cannot be forecast is refused with the reason and never
+    stops the others. `threads` are those that pooled models learn with. Same frame (in any order of rows), arguments
+    and version: same answer, whatever the threads.
 
     Raises BadFrameError for a frame that cannot be read, ValueError for levels outside 0..1 and unknown models.
     """
@@ -174,22 +178,25 @@ def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequ
     for name in names:
         load(name)
     return Learned(horizon, _checked_levels(quantiles), names, seed, tuple(known), tuple(holidays), bool(names), {},
-                   _joined([]))
+                   {}, _joined([]))
 
 
 def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:
     asked = replace(asked, models=asked.models or default_models(len(checked.series)))
-    near = [one for one in checked.series if not asked.is_far(one) and _reaches(asked, one)]
+    near = [one for one in checked.series if not young(one) and not asked.is_far(one) and _reaches(asked, one)]
+    panels = [follow_shifts(panel)[0] for panel in _panels(near)]
     with threadpool_limits(1):  # several threads on arrays this small only get in each other's way
-        found = {panel.step: asked.fit(follow_shifts(panel)[0], threads) for panel in _panels(near)}
+        found = {panel.step: asked.fit(panel, threads) for panel in panels}
     return replace(asked, ensembles={step: ensemble for step, (ensemble, _) in found.items()},
+                   teachers={} if asked.named else {panel.step: teachers(panel, asked.seed) for panel in panels},
                    backtest=_joined([table for _, table in found.values()]))
 
 
 def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Forecast:
     names = ", ".join(learned.models)
-    far = [one for one in checked.series if learned.is_far(one)]
-    near = [one for one in checked.series if not learned.is_far(one)]
+    newcomers = [one for one in checked.series if young(one)]
+    far = [one for one in checked.series if not young(one) and learned.is_far(one)]
+    near = [one for one in checked.series if not young(one) and not learned.is_far(one)]
     short = [Refusal(one.unique_id, f"horizon of {steps_ahead(learned.horizon, one.step)} steps is longer than the "
                                     f"history of {len(one)} points: too far for {names}")
              for one in near if not _reaches(learned, one)]
@@ -198,9 +205,14 @@ def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Fo
         done = [_forecast_panel(learned, panel, n_paths, backtest) for some in _panels(near)
                 for panel in _taught(learned, some)]
         done += [_forecast_far(learned, panel, n_paths) for panel in _panels(far)]
+        done += [_forecast_young(learned, panel, n_paths) for panel in _panels(newcomers)
+                 if panel.step in learned.teachers]
+    there = {name for one in done for name, row in zip(one.panel.ids, one.said, strict=True) if np.isfinite(row).all()}
+    short += [Refusal(one.unique_id, f"{too_short(len(one), one.step)}, or {FEWEST_TEACHERS} longer series to borrow "
+                                     "from") for one in newcomers if one.unique_id not in there]
     silent = [Refusal(name, f"none of the models {names} can forecast {int(count)} points")
               for one in done for name, count, row in zip(one.panel.ids, one.panel.count, one.said, strict=True)
-              if not np.isfinite(row).all()]
+              if not np.isfinite(row).all() and count >= fewest_points(one.panel.step)]
     refused = sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id)
     return _collect(done, refused, list(checked.notes), learned.levels)
 
@@ -263,6 +275,23 @@ def _forecast_far(learned: Learned, panel: Panel, n_paths: int) -> _Done:
     unused = "columns known ahead and holidays are not used so far ahead"
     notes = [Note(name, unused) for name in panel.ids] if panel.known.shape[2] else []
     return _Done(panel, notes, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _joined([]))
+
+
+def _forecast_young(learned: Learned, panel: Panel, n_paths: int) -> _Done:
+    old, asked = learned.teachers[panel.step], np.array(sorted({*learned.levels, 0.5, *PATH_LEVELS}))
+    said, likest = borrow(old, panel, steps_ahead(learned.horizon, panel.step), asked, learned.seed)
+    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
+    said[still] = panel.values[still, -1][:, None, None]
+    paths = np.empty(0)
+    if n_paths:
+        alike = replace(old.pick(likest), ids=panel.ids)  # errors of the likest stand for those not yet seen
+        paths = joint_paths(alike, np.nan_to_num(said), asked, n_paths, learned.seed)
+    paths.setflags(write=False)
+    text = "points of history: the level is the series' own, shape and spread are those of series like it"
+    notes = [Note(name, f"{count} {text}")
+             for name, count, row in zip(panel.ids, panel.count.tolist(), said, strict=True) if np.isfinite(row).all()]
+    return _Done(panel, notes, said[:, :, np.searchsorted(asked, learned.levels)], ["similar"] * len(panel), paths,
+                 _joined([]))
 
 
 def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], levels: tuple[float, ...]) -> Forecast:

@@ -11,8 +11,9 @@ import numpy as np
 from forecasting.combining import combine, learn_weights
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
 from forecasting.history import Floats, TooShortError, fewest_points
-from forecasting.models import FLOOR, FORECASTERS, Fitted, load
+from forecasting.models import FLOOR, FORECASTERS, SPARSE, Fitted, load
 from forecasting.panel import LEVELS, Ints, Panel
+from forecasting.sparse import Sparse, fit_sparse
 
 ORIGINS = 4
 SAMPLE = 2000
@@ -82,7 +83,7 @@ class Ensemble:
     """Fitted models, their weights [N, M] for the series `ids` that were learned from, and the calibration.
 
     Other series have the mean of these weights. `past` is what weights and calibration were learned with; None where
-    histories hold nothing back.
+    histories hold nothing back. `sparse` weighs anew what is said of intermittent series.
     """
 
     models: tuple[str, ...]
@@ -91,6 +92,7 @@ class Ensemble:
     weights: Floats
     calibration: Calibration
     past: Past | None
+    sparse: Sparse | None
 
     def weights_of(self, panel: Panel) -> Floats:
         """Weights [N, M] of any series, each row adding up to 1."""
@@ -112,7 +114,7 @@ class Ensemble:
         silent = ~np.isfinite(said).all(axis=(2, 3)).any(axis=0)
         found = self.calibration.quantiles(combine(said, weights[:, used]), *units(panel))
         found[silent] = np.nan
-        return found
+        return found if self.sparse is None else self.sparse.blend(panel, found)
 
     def back_test(self, panel: Panel) -> BackTest | None:
         """What the models, and their weighted average, would have said of any series from past origins."""
@@ -120,7 +122,11 @@ class Ensemble:
 
     def names(self, panel: Panel) -> list[str]:
         """What each series is forecast with: `boosting`, or `0.7 boosting + 0.3 ets`."""
-        return [_name(self.models, row) for row in self.weights_of(panel)]
+        weights = self.weights_of(panel)
+        if self.sparse is None:
+            return [_name(self.models, row) for row in weights]
+        share = self.sparse.shares_of(panel)[:, None]
+        return [_name((*self.models, SPARSE), row) for row in np.hstack([weights * (1 - share), share])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +161,12 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
     A single model is used as asked, but calibrated all the same. Models learn from what lies before the oldest origin;
     after the test they learn from what came since. Returns the test too.
     """
-    names = tuple(name for name in FORECASTERS if name in models or (name == FLOOR and len(models) > 1))
+    asked_for = tuple(name for name in FORECASTERS if name in models or (name == FLOOR and len(models) > 1))
+    names = tuple(name for name in asked_for if name != SPARSE) or (SPARSE,)
     asked = np.array(sorted({*levels, 0.5}))
     panel = _sample(panel, seed)
     past, test = fit_past(panel, horizon, names, seed, threads), None
+    sparse = None
     if past is None:
         weights, calibration = _only_floor(names, len(panel)), uncalibrated(asked, horizon)
     else:
@@ -167,12 +175,15 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
         weights = test.learn_weights(unit)
         test = _mixed(test, weights)
         calibration = calibrate(test.truth, test.mixed, asked, unit, level)
+        if SPARSE in asked_for:
+            said = np.stack([calibration.quantiles(mixed, unit, level) for mixed in test.mixed])
+            sparse = fit_sparse(panel, test.back, test.truth, said, asked, unit, horizon)
         calibration = replace(calibration, stretch=stretches(horizon))
     if past is not None and past.length == horizon:
         fitted = tuple(one.update(panel) for one in past.fitted)
     else:
         fitted = tuple(_fit(name, panel, horizon, seed, threads) for name in names)
-    return Ensemble(names, fitted, panel.ids, weights, calibration, past), test
+    return Ensemble(names, fitted, panel.ids, weights, calibration, past, sparse), test
 
 
 def fit_past(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, threads: int) -> Past | None:

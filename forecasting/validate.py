@@ -16,7 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.calendars import Calendar, make_calendar
-from forecasting.history import DAY, WEEK, Floats, History, fewest_points, goes_far, natural_seasons
+from forecasting.history import (
+    DAY,
+    FEWEST_POINTS,
+    WEEK,
+    Floats,
+    History,
+    fewest_points,
+    goes_far,
+    natural_seasons,
+)
 
 COLUMNS = ("unique_id", "ds", "y")
 
@@ -55,7 +64,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The outcome of a check: clean series and refusals, each by name in order; together they are all series given."""
+    """The outcome of a check: clean series and refusals, each by name in order; together they are all series given.
+
+    Some of the series may be `young`: too short to be forecast by themselves.
+    """
 
     series: tuple[History, ...]
     refused: tuple[Refusal, ...]
@@ -108,6 +120,11 @@ def check(frame: pd.DataFrame, horizon: Horizon, known: Sequence[str] = (), holi
         else:
             notes += [Note(name, text) for text in said]
     return Checked(tuple(series), tuple(refused), tuple(notes))
+
+
+def young(series: History) -> bool:
+    """Whether a series is too short to be forecast by itself, and has to borrow from others."""
+    return len(series) < fewest_points(series.step)
 
 
 def too_short(points: int, step: np.timedelta64) -> str:
@@ -168,10 +185,10 @@ def _read(rows: _Rows, k: int, horizon: Horizon, notes: list[str]) -> History:
     _note_ends(ns, first, last, len(rows.columns) > 0, notes)
     slots = (ns[first : last + 1] - ns[first]) // every
     count = int(slots[-1]) + 1
-    if count < fewest_points(step):
+    if count < FEWEST_POINTS:
         raise _RefusedError(too_short(count, step))
     ahead = steps_ahead(horizon, step)
-    if ahead > count and not goes_far(count, step, ahead):
+    if fewest_points(step) <= count < ahead and not goes_far(count, step, ahead):
         raise _RefusedError(f"horizon of {ahead} steps is longer than the history of {count} points")
     values = np.full(count, np.nan)
     values[slots] = y[first : last + 1]

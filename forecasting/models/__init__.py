@@ -1,8 +1,8 @@
 """Forecasters: one module each, found by name, loaded when used.
 
 There are two kinds, behind one protocol. A module that learns from all series at once has `fit(panel, horizon, seed,
-threads)`. One that looks at each series by itself has `forecast(history, horizon, n_paths, seed)`, which returns sample
-paths [n_paths, horizon]; `each_series` makes the one of the other. Neither changes its input, both give the same answer
+threads)`. One that looks at each series by itself has `spread(history, horizon, seed)`, which says quantiles [H, 3] of
+one; `each_series` makes the one of the other. Neither changes its input, both give the same answer
 for the same seed, never go below 0, and raise `TooShortError` where the history is not enough for them.
 """
 
@@ -21,6 +21,12 @@ FORECASTERS: dict[str, str] = {
     "boosting": "forecasting.models.boosting",
     "ridge": "forecasting.models.ridge",
     "ets": "forecasting.models.ets",
+    "intermittent": "forecasting.models.intermittent",
+    "mstl": "forecasting.models.mstl",
+    "theta": "forecasting.models.theta",
+    "auto_ets": "forecasting.models.auto_ets",
+    "arima": "forecasting.models.arima",
+    "structural": "forecasting.models.structural",
     "prophet": "forecasting.models.prophet",
 }
 """Name to module, the simplest first: where two are as good, the one further up is taken."""
@@ -28,14 +34,21 @@ FORECASTERS: dict[str, str] = {
 FLOOR = "seasonal_naive"
 """What every other model has to beat."""
 
-FEW = 8
-"""Up to so many series models of one series are tried too: beyond, pooled ones know more and cost a fraction."""
+SPARSE = "intermittent"
+"""Weighed level by level against what the others say together, where demand comes now and then."""
+
+FEW, VERY_FEW = 8, 4
+"""Up to so many series ridge, and MSTL, are tried too: beyond, pooled models know more and cost a fraction."""
 
 
 def default_models(series: int) -> tuple[str, ...]:
-    """What is tried when nobody says what to try; prophet is slow and is loaded only when asked for by name."""
-    pooled = ("seasonal_naive", "recent", "boosting")
-    return (*pooled, "ridge", "ets") if series <= FEW else pooled
+    """What is tried when nobody says what to try: what is worth its time on past demand (docs/forecasting.md). All
+    others are used only when asked for by name.
+    """
+    tried = ["seasonal_naive", "recent", "boosting", "intermittent"]
+    tried += ["ridge"] if series <= FEW else []
+    tried += ["mstl"] if series <= VERY_FEW else []
+    return tuple(tried)
 
 
 class Fitted(Protocol):

@@ -1,8 +1,8 @@
-"""A model of one series at a time, applied to each series of a panel."""
+"""Models that look at one series at a time, applied to each series of a panel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -11,15 +11,15 @@ import numpy as np
 from forecasting.history import Floats, History, TooShortError
 from forecasting.panel import LEVELS, Panel
 
-PATHS = 200
-"""Sample paths a series of which the quantiles are read."""
+PATHS = 400
+"""Sample paths that quantiles are read of, where a model has no others."""
 
 
 class Local(Protocol):
     """A module whose model knows one series."""
 
-    def forecast(self, history: History, horizon: int, n_paths: int, seed: int) -> Floats:
-        """Sample paths [n_paths, horizon] of the steps after `history`."""
+    def spread(self, history: History, horizon: int, seed: int) -> Floats:
+        """[H, 3]: the quantiles `LEVELS` of each step after `history`, whose mean is 1 and which is not constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,28 @@ class FittedEach:
     seed: int
 
     def spread(self, panel: Panel) -> Floats:
-        """[N, H, 3]; NaN for series that are too short for the model."""
+        """[N, H, 3], rising and never below 0; NaN for series that are too short for the model."""
         model = cast(Local, import_module(self.module))
         said = np.full((len(panel), self.horizon, len(LEVELS)), np.nan)
         for i in range(len(panel)):
+            history = panel.history(i)
+            if history.constant:
+                said[i] = history.values[0]
+                continue
+            scale = float(history.values.mean())
             try:
-                paths = model.forecast(panel.history(i), self.horizon, PATHS, self.seed)
+                found = model.spread(replace(history, values=history.values / scale), self.horizon, self.seed)
             except TooShortError:
                 continue
-            said[i] = np.quantile(paths, LEVELS, axis=0).T
+            said[i] = np.sort(np.maximum(found, 0.0), axis=1) * scale
         return said
 
     def update(self, panel: Panel) -> FittedEach:  # noqa: ARG002
         """The same: nothing is kept of series that were seen."""
         return self
+
+
+def of_paths(paths: Floats) -> Floats:
+    """[H, 3]: the quantiles `LEVELS` of sample paths [K, H]."""
+    found: Floats = np.quantile(paths, LEVELS, axis=0).T
+    return found

@@ -9,6 +9,7 @@ from scipy.linalg import toeplitz
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from forecasting.history import Floats, History, TooShortError
+from forecasting.models.each_series import PATHS, of_paths
 from forecasting.models.seasonal_naive import best_season
 
 MOST_ITERATIONS = 20
@@ -17,21 +18,17 @@ MOST_SEASONS = 12
 """Older seasons hardly move the smoothed state and cost time."""
 
 
-def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
-    """Sample paths [n_paths, horizon] simulated from the fitted states with its own past errors drawn again.
+def spread(history: History, horizon: int, seed: int) -> Floats:
+    """[H, 3] of sample paths simulated from the fitted states with its own past errors drawn again.
 
     ETS(A, Ad, A) of Hyndman et al., "Forecasting with Exponential Smoothing" (2008); the season is the one that the
     seasonal naive forecast does best with. Raises TooShortError where the state cannot be started.
     """
-    if history.constant:
-        return np.full((n_paths, horizon), history.values[0])
     season = best_season(history.values, history.seasons[0], history.seasons[-1])
     if len(history) < max(10, 2 * season + 5):
         raise TooShortError(f"ets needs {max(10, 2 * season + 5)} points, there are {len(history)}")
     values = history.values[-MOST_SEASONS * season :] if season > 1 else history.values
-    scale = float(values.mean())
-    paths = _simulate(values / scale, season, horizon, n_paths, seed)
-    return np.maximum(paths * scale, 0.0)
+    return of_paths(_simulate(values, season, horizon, PATHS, seed))
 
 
 def _simulate(values: Floats, season: int, horizon: int, n_paths: int, seed: int) -> Floats:

@@ -11,25 +11,23 @@ import pandas as pd
 from prophet import Prophet
 
 from forecasting.history import Floats, History
+from forecasting.models.each_series import PATHS, of_paths
 
 
-def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
-    """Sample paths [n_paths, horizon] drawn from the fitted model (Taylor and Letham 2018), cut off at 0."""
-    if history.constant:
-        return np.full((n_paths, horizon), history.values[0])
+def spread(history: History, horizon: int, seed: int) -> Floats:
+    """[H, 3] of sample paths drawn from the fitted model (Taylor and Letham 2018, "Forecasting at scale")."""
     logging.getLogger("cmdstanpy").setLevel(logging.WARNING)
-    scale = float(history.values.mean())
-    model, count = Prophet(uncertainty_samples=n_paths), len(history)
+    model, count = Prophet(uncertainty_samples=PATHS), len(history)
     regressors = {f"known{i}": column for i, column in enumerate(history.known.T)}
     for name in regressors:
         model.add_regressor(name)
     past = {name: column[:count] for name, column in regressors.items()}
-    model.fit(pd.DataFrame({"ds": history.times(), "y": history.values / scale} | past), seed=seed)
+    model.fit(pd.DataFrame({"ds": history.times(), "y": history.values} | past), seed=seed)
     ahead = pd.DataFrame({"ds": history.times_ahead(horizon)}
                          | {name: column[count : count + horizon] for name, column in regressors.items()})
     with _global_seed(seed):
         samples = model.predictive_samples(ahead)["yhat"]
-    return np.maximum(np.asarray(samples, np.float64).T * scale, 0.0)
+    return of_paths(np.asarray(samples, np.float64).T)
 
 
 @contextmanager

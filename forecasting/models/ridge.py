@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from forecasting.history import Floats, History, TooShortError
+from forecasting.models.each_series import PATHS, of_paths
 from forecasting.paths import bootstrap
 
 Ints = NDArray[np.int64]
@@ -22,7 +23,7 @@ WAVES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """`y` is the history over its mean; `day` and `week` are its seasons, `week` = `day` where it is too short.
+    """`y` is the history; `day` and `week` are its seasons, `week` = `day` where it is too short.
 
     `known` [n + H, K] are columns known ahead, each over its largest.
     `steps_before` is the number of steps from 1970 to its start, so that waves do not depend on where a history begins.
@@ -35,29 +36,26 @@ class _Data:
     known: Floats
 
 
-def forecast(history: History, horizon: int, n_paths: int, seed: int) -> Floats:
-    """Sample paths [n_paths, horizon]: a regression on what is known at the origin, plus blocks of its past errors.
+def spread(history: History, horizon: int, seed: int) -> Floats:
+    """[H, 3]: a regression on what is known at the origin, plus blocks of its past errors.
 
     The errors are those on parts of the history that it was not fitted to (blocked cross-validation). Raises
     TooShortError under 8 origins.
     """
-    if history.constant:
-        return np.full((n_paths, horizon), history.values[0])
-    scale = float(history.values.mean())
-    data = _prepare(history, scale)
+    data = _prepare(history)
     length = _block_length(data, horizon)
     origins = _origins(data, length)
     inputs, targets = _inputs(data, origins, length), _targets(data, origins, length)
     errors = _errors_out_of_sample(inputs, targets, origins, length)
     point = _fit(inputs, targets).predict(_rows(_inputs(data, np.array([data.y.size]), horizon)))
-    return bootstrap(point * scale, errors * scale, n_paths, seed)
+    return of_paths(bootstrap(point, errors, PATHS, seed))
 
 
-def _prepare(history: History, scale: float) -> _Data:
+def _prepare(history: History) -> _Data:
     day, week = history.seasons[0], history.seasons[-1]
     steps_before = (history.start - np.datetime64(0, "ns")) // history.step
     known = history.known / np.maximum(np.abs(history.known).max(axis=0, initial=0.0), 1e-12)
-    return _Data(history.values / scale, day, week, int(steps_before), known)
+    return _Data(history.values, day, week, int(steps_before), known)
 
 
 def _block_length(data: _Data, horizon: int) -> int:

@@ -41,7 +41,7 @@ def test_every_series_is_forecast_or_refused() -> None:
     assert done.refused.to_dict("records") == [
         {"unique_id": "short", "reason": "5 points of history; at least 48 are needed at 60 min"}
     ]
-    assert set(done.backtest["model"]) == {"seasonal_naive", "recent", "boosting", "ridge", "ets", "forecast"}
+    assert set(done.backtest["model"]) == {"seasonal_naive", "recent", "boosting", "ridge", "mstl", "forecast"}
 
 
 def test_order_of_rows_and_columns_does_not_matter() -> None:
@@ -68,16 +68,18 @@ def test_the_forecast_is_no_worse_than_the_floor_on_the_backtest() -> None:
 
 
 def test_models_of_one_series_are_tried_where_series_are_few() -> None:
-    """Eight series are looked at one by one too, nine are not."""
-    assert "ets" in default_models(8)
-    assert default_models(9) == ("seasonal_naive", "recent", "boosting")
+    """Four series are looked at one by one by two models, eight by one, nine by none."""
+    pooled = ("seasonal_naive", "recent", "boosting", "intermittent")
+    assert default_models(4) == (*pooled, "ridge", "mstl")
+    assert default_models(8) == (*pooled, "ridge")
+    assert default_models(9) == pooled
 
 
 def test_a_single_model_is_used_as_asked() -> None:
     """Asking for one model by name gives that one; a name that is not there is an error that lists those that are."""
     assert forecast(FRAME, 24, models=("ridge",)).models["a"] == "ridge"
-    with pytest.raises(ValueError, match="model 'arima': there are seasonal_naive, recent, boosting, ridge"):
-        forecast(FRAME, 24, models=("arima",))
+    with pytest.raises(ValueError, match="model 'arma': there are seasonal_naive, recent, boosting, ridge"):
+        forecast(FRAME, 24, models=("arma",))
     with pytest.raises(ValueError, match=r"quantiles \[1.5\]"):
         forecast(FRAME, 24, (1.5,))
     with pytest.raises(ValueError, match="no models"):
