@@ -4,7 +4,7 @@
 reads no files, keeps no state and knows nothing of workloads or machines.
 """
 
-from forecasting.engine import Forecast, Learned, forecast, learn, predict, quantile_column
+from forecasting.engine import Forecast, Learned, forecast, learn, look_back, predict, quantile_column
 from forecasting.history import History, TooShortError
 from forecasting.models import FORECASTERS, default_models
 from forecasting.validate import BadFrameError, Checked, Note, Refusal, check
@@ -23,6 +23,7 @@ __all__ = [
     "default_models",
     "forecast",
     "learn",
+    "look_back",
     "predict",
     "quantile_column",
 ]

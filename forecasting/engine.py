@@ -167,6 +167,30 @@ def predict(learned: Learned, frame: pd.DataFrame, backtest: bool = False) -> Fo
     return replace(found, backtest=_joined([others, own]))
 
 
+def look_back(learned: Learned, frame: pd.DataFrame) -> pd.DataFrame:
+    """What would have been said of the series of a frame from the latest past origin, beside what came.
+
+    A row a series and step with `unique_id`, `ds`, `y` and a column for each level asked for, as in `Forecast`; series
+    that had not begun then, or whose step was not learned, have none. Raises BadFrameError.
+    """
+    tables = []
+    for panel in (follow_shifts(one)[0] for one in _panels(learned.check(frame).series)):
+        ensemble = learned.ensembles.get(panel.step)
+        test = ensemble.back_test(panel) if ensemble is not None else None
+        if ensemble is None or test is None:
+            continue
+        calibration = replace(ensemble.calibration, stretch=stretches(test.length))
+        wanted = np.searchsorted(calibration.levels, learned.levels)
+        said = calibration.quantiles(test.mixed[-1], *units(panel))[:, :, wanted]
+        for i in np.flatnonzero(np.isfinite(said).all(axis=(1, 2)) & np.isfinite(test.truth[-1]).all(axis=1)).tolist():
+            ds = panel.end[i] + np.arange(1 - test.back[-1], 1 - test.back[-1] + test.length) * panel.step
+            columns = {quantile_column(level): said[i, :, q] for q, level in enumerate(learned.levels)}
+            tables.append(pd.DataFrame({"unique_id": panel.ids[i], "ds": pd.DatetimeIndex(ds).tz_localize("UTC"),
+                                        "y": test.truth[-1, i]} | columns))
+    empty = pd.DataFrame([], columns=["unique_id", "ds", "y", *map(quantile_column, learned.levels)])
+    return pd.concat(tables, ignore_index=True) if tables else empty
+
+
 def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequence[str] | None, threads: int,
            known: Sequence[str], holidays: Sequence[str]) -> Learned:
     """What was asked, before anything is learned. Raises ValueError where it makes no sense."""
@@ -253,13 +277,13 @@ def _forecast_panel(learned: Learned, panel: Panel, n_paths: int, backtest: bool
     panel, shifts = follow_shifts(panel)
     ensemble = learned.ensembles.get(panel.step) or learned.fit(panel)[0]
     said = ensemble.quantiles(panel)
-    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
-    said[still] = panel.values[still, -1][:, None, None]  # what never moved is forecast not to move
+    _keep_still(panel, said)
     levels = ensemble.calibration.levels
     paths = joint_paths(panel, np.nan_to_num(said), levels, n_paths, learned.seed) if n_paths else np.empty(0)
     paths.setflags(write=False)
     wanted = np.searchsorted(levels, learned.levels)
-    test = ensemble.back_test(panel) if backtest else None
+    unseen = np.flatnonzero(~np.isin(panel.ids, ensemble.ids)) if backtest else np.zeros(0, np.int64)
+    test = ensemble.back_test(panel.pick(unseen)) if len(unseen) else None
     notes = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
     return _Done(panel, notes, said[:, :, wanted], ensemble.names(panel), paths,
                  _backtest_frame(test, learned.levels, ensemble.calibration))
@@ -345,6 +369,7 @@ def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
         past, seen = panel.values[:, : max(0, panel.columns - back)], np.isfinite(test.truth[j]).all(axis=1)
         known = _held_out(test, j, asked) if calibration is None else calibration
         held = replace(known, stretch=stretches(test.length)).quantiles(test.mixed[j], unit, level)
+        _keep_still(panel, held)
         scored, wanted = (held[:, :, np.searchsorted(known.levels, some)] for some in (levels, asked))
         models = [raw.quantiles(said, unit, level) for said in test.said[:, j]]
         origin = pd.DatetimeIndex(panel.end - (back - 1) * panel.step).as_unit("ns").tz_localize("UTC")
@@ -361,6 +386,12 @@ def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
             note = np.where(can, None, "too short for this model")  # type: ignore[call-overload]
             tables.append(pd.DataFrame(table | {"note": note})[seen])
     return _joined(tables)
+
+
+def _keep_still(panel: Panel, said: Floats) -> None:
+    """What never moved is forecast not to move."""
+    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
+    said[still] = panel.values[still, -1][:, None, None]
 
 
 def _held_out(test: BackTest, j: int, asked: tuple[float, ...]) -> Calibration:

@@ -164,7 +164,9 @@ def _sorted_rows(frame: pd.DataFrame, horizon: Horizon, known: tuple[str, ...], 
     y = frame["y"].to_numpy(np.float64, na_value=np.nan)
     ahead = np.stack([frame[name].to_numpy(np.float64, na_value=np.nan) for name in known], axis=1) if known else \
         np.zeros((len(y), 0))
-    order = np.lexsort((y, ns, codes))
+    ahead_of, later = np.diff(codes), np.diff(ns) > 0
+    in_order = bool(((ahead_of > 0) | ((ahead_of == 0) & later)).all())
+    order = np.arange(len(y)) if in_order else np.lexsort((y, ns, codes))
     first = np.searchsorted(codes[order], np.arange(len(names) + 1)).astype(np.int64)
     begin, end = (np.datetime64(int(at), "ns") for at in (ns.min(initial=0), ns.max(initial=0)))
     longest = (horizon if isinstance(horizon, np.timedelta64) else horizon * WEEK) + WEEK

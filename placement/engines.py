@@ -39,6 +39,10 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "
 """Ray on this machine alone tells nobody anything, and listens on the loopback interface only (the second)."""
 
 
+def nobody(answer: object) -> None:
+    """Nobody waits for single answers."""
+
+
 class Engine(Protocol):
     """What runs tasks. `lost` counts those that gave no answer because something ended them."""
 
@@ -47,10 +51,10 @@ class Engine(Protocol):
     def share(self, value: object) -> None:
         """Put a value where all tasks reach it, instead of the one before."""
 
-    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object],
-            stopped: Callable[[], bool]) -> list[Any]:
+    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object], stopped: Callable[[], bool],
+            told: Callable[[Any], None] = nobody) -> list[Any]:
         """`function(shared value, task)` for every task, in their order; None for those lost or not done when
-        `stopped`. Raises TaskFailed where one raised an error.
+        `stopped`. Each answer is `told` as it comes. Raises TaskFailed where one raised an error.
         """
 
     def close(self) -> None:
@@ -124,8 +128,8 @@ class Processes:
         """Keep the value; each worker gets it with its next task."""
         self._value, self._version = value, self._version + 1  # type: ignore[assignment]
 
-    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object],
-            stopped: Callable[[], bool]) -> list[Any]:
+    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object], stopped: Callable[[], bool],
+            told: Callable[[Any], None] = nobody) -> list[Any]:
         """See `Engine.map`."""
         answers: list[Any] = [None] * len(tasks)
         waiting = deque(range(len(tasks)))
@@ -133,7 +137,7 @@ class Processes:
             while waiting and (worker := self._idle(len(tasks))) is not None:
                 self._give(worker, function, waiting.popleft(), tasks)
             for line in wait([worker.line for worker in self._busy], _POLL_S):
-                self._take(next(worker for worker in self._workers if worker.line is line), answers)
+                self._take(next(worker for worker in self._workers if worker.line is line), answers, told)
         for worker in self._busy:
             self._end(worker)  # nobody waits for it any more
         return answers
@@ -162,7 +166,7 @@ class Processes:
                 worker.knows = self._version
             worker.line.send((function, tasks[index]))
 
-    def _take(self, worker: _Worker, answers: list[Any]) -> None:
+    def _take(self, worker: _Worker, answers: list[Any], told: Callable[[Any], None]) -> None:
         try:
             done, value = worker.line.recv()
         except (EOFError, OSError):
@@ -172,6 +176,7 @@ class Processes:
         if not done:
             raise TaskFailed(value)
         answers[worker.task], worker.task = value, -1
+        told(value)
 
     def _end(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -231,8 +236,8 @@ class RayTasks:
         """Put the value into the object store, once for all tasks."""
         self._value = self._ray.put(value)
 
-    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object],
-            stopped: Callable[[], bool]) -> list[Any]:
+    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object], stopped: Callable[[], bool],
+            told: Callable[[Any], None] = nobody) -> list[Any]:
         """See `Engine.map`."""
         ray, answers = self._ray, list[Any]([None] * len(tasks))
         remote = ray.remote(num_cpus=1, max_retries=0)(_done)
@@ -240,12 +245,12 @@ class RayTasks:
         while running and not stopped():
             ready, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_S)
             for reference in ready:
-                self._take(reference, running.pop(reference), answers)
+                self._take(reference, running.pop(reference), answers, told)
         for reference in running:
             ray.cancel(reference, force=True)
         return answers
 
-    def _take(self, reference: object, at: int, answers: list[Any]) -> None:
+    def _take(self, reference: object, at: int, answers: list[Any], told: Callable[[Any], None]) -> None:
         try:
             done, value = self._ray.get(reference)
         except self._ray.exceptions.RayError:  # its process was killed, or its machine is gone
@@ -254,6 +259,7 @@ class RayTasks:
         if not done:
             raise TaskFailed(value)
         answers[at] = value
+        told(value)
 
     def close(self) -> None:
         """Leave the cluster; end the one that was started here."""
@@ -286,6 +292,32 @@ def _started(workers: int, folder: str | None) -> Any:  # noqa: ANN401 (Ray has 
 def _store_bytes() -> int:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(80 * 2**20, min(_STORE_BYTES, memory // 10))
+
+
+class Serial:
+    """Tasks one after the other in this process, for work that is small or is to be looked into."""
+
+    def __init__(self, workers: int = 1) -> None:  # noqa: ARG002
+        self.lost = 0
+        self._value: object = None
+
+    def share(self, value: object) -> None:
+        """Keep the value."""
+        self._value = value
+
+    def map(self, function: Callable[[Any, Any], Any], tasks: Sequence[object], stopped: Callable[[], bool],
+            told: Callable[[Any], None] = nobody) -> list[Any]:
+        """See `Engine.map`; errors come as they are."""
+        answers: list[Any] = [None] * len(tasks)
+        for at, task in enumerate(tasks):
+            if stopped():
+                break
+            answers[at] = function(self._value, task)
+            told(answers[at])
+        return answers
+
+    def close(self) -> None:
+        """Nothing was started."""
 
 
 ENGINES: dict[str, Callable[[int], Engine]] = {"processes": Processes, "ray": RayTasks}

@@ -410,19 +410,27 @@ def _forecast(
     quantiles: Annotated[str, typer.Option(help="Levels with commas between.")] = "0.5,0.9,0.99",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write them here (.parquet, .csv).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    backtest: Annotated[bool, typer.Option("--backtest", help="Show the scores on rolling origins.")] = False,
+    backtest: Annotated[bool, typer.Option("--backtest", help="Score every series from past origins.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "
                                             "rows without a value.")] = "",
     holidays: Annotated[str, typer.Option(help="Countries whose holidays count: BR,US-CA.")] = "",
-    engine: Annotated[str, typer.Option(help="serial; processes and ray are not available yet.")] = "serial",
+    engine: Annotated[str | None, typer.Option(help="serial, processes or ray: the same figures. Left out: processes "
+                                                    "where there is more than one part.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Most parts at once. Left out: one a processor.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Forecast demand with quantiles; models of each series are weighed by back-test."""
-    _refuse(**{f"forecast --engine {engine}": engine != "serial"})
-    from planner.commands import basic as commands
+    """Forecast demand with quantiles; models of each series are weighed by back-test.
+
+    A run that is stopped goes on where it was when the same is asked again.
+    """
+    from planner.batch import Asked
+    from planner.commands import forecast as commands
+    from planner.outlook import parse_levels, span_minutes
 
     columns, countries = (tuple(name.strip() for name in text.split(",") if name.strip()) for text in (known, holidays))
-    return commands.forecast(history, horizon, quantiles, output, seed, backtest, columns, countries, as_json)
+    asked = Asked(span_minutes(horizon), parse_levels(quantiles), seed, columns, countries, backtest)
+    return commands.forecast(history, asked, commands.Files(output, report), engine, workers, as_json)
 
 
 @app.command("diagnose")

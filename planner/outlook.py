@@ -1,96 +1,86 @@
-"""`planner forecast`: a history file in, quantiles of what comes next out."""
+"""What a batch of forecasts came to: models used, scores from past origins, who was refused, and what it cost."""
 
 from __future__ import annotations
 
-import io
 import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+from planner import __version__
 from planner.errors import InputError
-from planner.files import write_atomically
-from planner.profiles.history import read_history
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecasting import Forecast
+    from planner.batch import Batch
 
 MINUTES = {"m": 1, "min": 1, "h": 60, "d": 1440, "w": 10_080}
 SPAN = re.compile(r"^(\d+)\s*(min|m|h|d|w)$")
+MOST_TOLD = 10_000
+"""Refusals and notes in a run report; there it also says how many there are."""
+OURS, NAIVE = "forecast", "seasonal_naive"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
-    """What is forecast: one part for each length of step in the history."""
-
-    parts: tuple[Forecast, ...]
-
-    @property
-    def quantiles(self) -> pd.DataFrame:
-        """A row for each series and step."""
-        return _joined([part.quantiles for part in self.parts])
-
-    @property
-    def backtest(self) -> pd.DataFrame:
-        """A row for each series, model and origin."""
-        return _joined([part.backtest for part in self.parts])
-
-    @property
-    def refused(self) -> pd.DataFrame:
-        """Series that are not forecast, and why."""
-        return _joined([part.refused for part in self.parts])
-
-    @property
-    def notes(self) -> pd.DataFrame:
-        """What was made of a series before it was forecast."""
-        return _joined([part.notes for part in self.parts])
-
-    @property
-    def models(self) -> dict[str, str]:
-        """The model chosen, by series."""
-        return {name: model for part in self.parts for name, model in part.models.items()}
+def run_report(batch: Batch, history: str) -> dict[str, Any]:
+    """The run report, ready for JSON."""
+    asked, refused, notes = batch.asked, batch.refused, batch.notes
+    pooled = pooled_scores(batch.backtest())
+    return {
+        "history": history, "input_sha256": batch.input_sha256, "version": __version__,
+        "horizon_minutes": asked.horizon_minutes, "quantiles": list(batch.learned.levels), "seed": asked.seed,
+        "known": list(asked.known), "holidays": list(asked.holidays),
+        "series": {"given": batch.layout.series, "points": batch.layout.rows, "forecast": batch.forecast_series,
+                   "refused": len(refused), "mended": len({name for name, _ in notes})},
+        "models": dict(sorted(batch.models.items(), key=lambda row: (-row[1], row[0]))),
+        "backtest": {"of": "all series" if asked.backtest else "series learned from", "models": _plain(pooled)},
+        "refused": [{"unique_id": name, "reason": reason} for name, reason in refused[:MOST_TOLD]],
+        "notes": [{"unique_id": name, "note": note} for name, note in notes[:MOST_TOLD]],
+        "cost": {"seconds": batch.seconds, "cpu_seconds": batch.cpu_seconds,
+                 "learn_cpu_seconds": batch.learn_cpu_seconds,
+                 "cpu_seconds_per_series": batch.cpu_seconds / max(1, batch.layout.series),
+                 "engine": batch.engine, "workers": batch.workers, "parts": len(batch.parts)},
+    }
 
 
-def look_ahead(path: Path, horizon: str, quantiles: tuple[float, ...], seed: int, known: tuple[str, ...] = (),
-               holidays: tuple[str, ...] = ()) -> Outlook:
-    """Forecast every series of a history file over `horizon` (`48h`, `7d`).
+def pooled_scores(tables: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    """Scores by model over all series and origins.
 
-    A series is a workload, a metric, or both (`workload/metric`). `known` names columns known ahead, `holidays`
-    countries whose holidays are one. Raises InputError.
+    `series` and `forecasts` say of how many; `wql`, `mase` and `coverage_...` are means over these, `wql_pooled` is
+    twice all loss over all that came, so that large series count more.
     """
-    import pandas as pd  # pandas and the models take a second, and no other command may wait for them
+    import pandas as pd
 
-    from forecasting import check, forecast
+    sums = []
+    for table in tables:
+        seen = table[table["wql"].notna()]
+        scores = seen[[name for name in map(str, seen) if name in ("wql", "mase") or name.startswith("coverage_")]]
+        finite = scores.where(scores.abs() < float("inf"))
+        by = seen["model"]
+        sums.append(pd.concat(
+            [finite.groupby(by).sum(), finite.groupby(by).count().add_prefix("n "),
+             seen.groupby(by)[["pinball", "size"]].sum(), seen.groupby(by)["unique_id"].nunique().rename("series"),
+             by.groupby(by).size().rename("forecasts")], axis=1))
+    total = pd.concat(sums).groupby(level=0).sum()
+    made = total[["series", "forecasts"]].copy()
+    made["wql_pooled"] = 2 * total["pinball"] / total["size"].where(total["size"] > 0)
+    for name in [name[2:] for name in map(str, total) if name.startswith("n ")]:
+        made[name] = total[name] / total[f"n {name}"].where(total[f"n {name}"] > 0)
+    made = made.rename_axis("model").reset_index()
+    return made.sort_values(["wql", "model"]).sort_values("model", key=lambda name: name != OURS, kind="stable",
+                                                          ignore_index=True)
 
-    minutes = span_minutes(horizon)
-    frame = _long(read_history(path, known), known)
-    try:
-        checked = check(frame, 1, known, holidays)
-    except ValueError as error:
-        raise InputError([f"{path.name}: {error}"]) from None
-    steps = {one.unique_id: pd.Timedelta(one.step) for one in checked.series}
-    parts = []
-    for step in sorted(set(steps.values())):
-        names = [name for name, length in steps.items() if length == step]
-        ahead = max(1, -(-minutes * 60 // int(step.total_seconds())))
-        parts.append(forecast(frame[frame["unique_id"].isin(names)], ahead, quantiles, seed, known=known,
-                              holidays=holidays))
-    others = frame[~frame["unique_id"].isin(list(steps))]
-    if len(others):
-        parts.append(forecast(others, 1, quantiles, seed, known=known))  # none can be: this gathers the reasons
-    return Outlook(tuple(parts))
 
+def series_scores(tables: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    """Mean scores of the forecast over origins by series, and `naive_wql` of the seasonal naive one; the worst last."""
+    import pandas as pd
 
-def write_outlook(outlook: Outlook, path: Path) -> None:
-    """Write the quantiles as Parquet or CSV, by the ending. Raises OSError."""
-    file = io.BytesIO()
-    if path.suffix == ".csv":
-        outlook.quantiles.to_csv(file, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
-    else:
-        outlook.quantiles.to_parquet(file, index=False)
-    write_atomically(path, file.getvalue())
+    found = []
+    for table in tables:
+        mine = table[(table["model"] == OURS) & table["wql"].notna()].drop(columns=["note", "origin"])
+        naive = table[table["model"] == NAIVE].groupby("unique_id")["wql"].mean().rename("naive_wql")
+        found.append(mine.groupby("unique_id").mean(numeric_only=True).join(naive))
+    scores = pd.concat(found)
+    return scores.sort_values("wql", kind="stable").reset_index()
 
 
 def parse_levels(text: str) -> tuple[float, ...]:
@@ -112,16 +102,8 @@ def span_minutes(horizon: str) -> int:
     return int(found[1]) * MINUTES[found[2]]
 
 
-def _long(table: pd.DataFrame, known: tuple[str, ...]) -> pd.DataFrame:
-    """The frame that the forecasting engine takes."""
-    names = [table[column] for column in ("workload", "metric") if table[column].notna().any()]
-    same = len(names) == 2 and names[0].equals(names[1])
-    series = names[0] if len(names) == 1 or same else names[0] + "/" + names[1] if names else "value"
-    return table.assign(unique_id=series, y=table["value"])[["unique_id", "ds", "y", *known]]
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    full = [frame for frame in frames if len(frame)]
-    return pd.concat(full, ignore_index=True) if full else frames[0]
+def _plain(scores: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Scores by model as JSON has them: what is not known is null."""
+    return {str(row["model"]): {str(name): None if value != value else float(value)
+                                for name, value in row.items() if name != "model"}
+            for row in scores.to_dict("records")}

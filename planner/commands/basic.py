@@ -22,7 +22,6 @@ from planner.errors import InputError
 from planner.export import export_scenario
 from planner.hosting import with_diagnostics
 from planner.in_force import InForce, strays
-from planner.outlook import Outlook, look_ahead, parse_levels, write_outlook
 from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
@@ -232,44 +231,6 @@ def _show_units(title: str, units: list[Assignment]) -> None:
 def _show_lines(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(plain(line))
-
-
-def forecast(history: Path, horizon: str, quantiles: str, output: Path | None, seed: int, backtest: bool,
-             known: tuple[str, ...], holidays: tuple[str, ...], as_json: bool) -> int:
-    """Forecast a history file; write quantiles, show models, back-test, and what was mended and refused."""
-    check_outputs({"-o": output})
-    outlook = look_ahead(history, horizon, parse_levels(quantiles), seed, known, holidays)
-    if output is not None:
-        with writing("-o", output):
-            write_outlook(outlook, output)
-    refused = dict(zip(outlook.refused["unique_id"].astype(str), outlook.refused["reason"].astype(str), strict=True))
-    scores = outlook.backtest.drop(columns=["origin", "note"], errors="ignore")
-    means = scores.groupby(["unique_id", "model"]).mean(numeric_only=True).reset_index() if len(scores) else scores
-    if as_json:
-        print_json({"models": outlook.models, "refused": refused, "notes": outlook.notes.to_dict("records"),
-                    "output": str(output) if output else None,
-                    "backtest": json.loads(means.to_json(orient="records")) if backtest else None,
-                    "quantiles": json.loads(outlook.quantiles.to_json(orient="records", date_format="iso"))
-                    if output is None else None})
-        return DONE if outlook.models else NO
-    show_table(f"{history}: {horizon} ahead", ("Series", "Model", *(f"peak {name}" for name in _levels(outlook))),
-               [(name, model, *peaks) for name, model, peaks in _peaks(outlook)])
-    if backtest and len(means):
-        show_table("Back-test, mean over origins", tuple(means.columns), list(means.itertuples(index=False, name=None)))
-    _show_lines(f"note: {name}: {text}" for name, text in outlook.notes.itertuples(index=False, name=None))
-    _show_lines(f"refused: {name}: {reason}" for name, reason in refused.items())
-    return DONE if outlook.models else NO
-
-
-def _levels(outlook: Outlook) -> list[str]:
-    return [name for name in outlook.quantiles.columns if name.startswith("q")]
-
-
-def _peaks(outlook: Outlook) -> list[tuple[str, str, list[float]]]:
-    """The highest value of each quantile, by series."""
-    peaks = outlook.quantiles.groupby("unique_id")[_levels(outlook)].max()
-    return [(str(name), outlook.models[str(name)], [float(value) for value in row])
-            for name, row in zip(peaks.index, peaks.to_numpy(), strict=True)]
 
 
 def diagnose(telemetry: Path, as_json: bool) -> int:

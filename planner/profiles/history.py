@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
+RENAMED = {"unique_id": "workload", "ds": "ts", "y": "value"}
+"""Columns of long frames as forecasting libraries name them, and as they are named here."""
 PATH_STEPS = 120_000
 """Series times steps forecast at a time, so that sample paths of many never lie in memory together (400 of each)."""
 
@@ -108,9 +110,9 @@ def select_history(wants: list[Wanted]) -> pd.DataFrame:
 def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     """A history file as columns workload, metric (either may be None throughout), ds (UTC) and value.
 
-    Long: ts, value, and workload or metric or both. Wide: ts and a column for each workload (or metric). CSV or
-    Parquet. Columns `known` ahead are kept beside these; of a wide file they belong to every workload. Raises
-    InputError for a file that is not there, times without a zone, and values that are no numbers.
+    Long: ts, value, and workload or metric or both; or unique_id, ds, y. Wide: ts and a column for each workload (or
+    metric). CSV or Parquet. Columns `known` ahead are kept beside these; of a wide file they belong to every workload.
+    Raises InputError for a file that is not there, times without a zone, and values that are no numbers.
     """
     import pandas as pd
 
@@ -122,6 +124,15 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
         raise InputError(
             [f"{path.name}: cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}"]
         ) from None
+    return tidy(table, path, known)
+
+
+def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int = 0) -> pd.DataFrame:
+    """What `read_history` returns, of a table that was read from a file from row `first` on. Raises InputError."""
+    import pandas as pd
+
+    if "ts" not in table.columns:
+        table = table.rename(columns=RENAMED)
     if "ts" not in table.columns:
         found = ", ".join(map(str, table.columns))
         needed = "needed are ts, workload, metric, value, or ts and a column for each workload"
@@ -129,11 +140,11 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     missing = [name for name in known if name not in table.columns]
     if missing:
         raise InputError([f"{path.name}: no column {missing[0]}: found {', '.join(map(str, table.columns))}"])
-    ds = _times(table["ts"], path)
-    ahead = {name: _numbers(table[name], path) for name in known}
+    ds = _times(table["ts"], path, first)
+    ahead = {name: _numbers(table[name], path, first) for name in known}
     if "value" in table.columns:
         names = {name: table[name].astype(str) if name in table.columns else None for name in ("workload", "metric")}
-        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path)} | ahead)
+        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path, first)} | ahead)
     wide = table.drop(columns=["ts", *known])
     parts = [
         pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": _numbers(wide[name], path)}
@@ -145,7 +156,7 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _times(ts: pd.Series, path: Path) -> pd.Series:
+def _times(ts: pd.Series, path: Path, first: int) -> pd.Series:
     import pandas as pd
 
     if isinstance(ts.dtype, pd.DatetimeTZDtype):
@@ -156,15 +167,15 @@ def _times(ts: pd.Series, path: Path) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(ts) or naive.any():
         row = int(naive.to_numpy().argmax())
         hint = "write times as 2026-11-02T00:00:00Z"
-        raise InputError([f"{path.name}: ts: row {row + 1}: {text.iloc[row]!r} has no time zone; {hint}"])
+        raise InputError([f"{path.name}: ts: row {first + row + 1}: {text.iloc[row]!r} has no time zone; {hint}"])
     times = pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
-        raise InputError([f"{path.name}: ts: row {row + 1}: {text.iloc[row]!r} is no ISO 8601 time"])
+        raise InputError([f"{path.name}: ts: row {first + row + 1}: {text.iloc[row]!r} is no ISO 8601 time"])
     return times
 
 
-def _numbers(values: pd.Series, path: Path) -> pd.Series:
+def _numbers(values: pd.Series, path: Path, first: int = 0) -> pd.Series:
     import pandas as pd
 
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
@@ -172,7 +183,8 @@ def _numbers(values: pd.Series, path: Path) -> pd.Series:
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         hint = "; write a decimal point" if "," in str(values.iloc[row]) else ""
-        raise InputError([f"{path.name}: {values.name}: row {row + 1}: {values.iloc[row]!r} is no number{hint}"])
+        at = f"row {first + row + 1}: {values.iloc[row]!r}"
+        raise InputError([f"{path.name}: {values.name}: {at} is no number{hint}"])
     return numbers
 
 

@@ -79,7 +79,7 @@ def test_forecast_of_a_promotion_known_ahead(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--horizon", "soon"], "--horizon: 'soon'"), (["--horizon", "0h"], "--horizon: '0h'"),
     (["--quantiles", "0.5,2"], "--quantiles: '0.5,2'"), (["--quantiles", "x"], "--quantiles: 'x'"),
-    (["-o", "/nowhere/out.csv"], "/nowhere"), (["--engine", "ray"], "forecast --engine ray is not available yet"),
+    (["-o", "/nowhere/out.csv"], "/nowhere"),
 ])
 def test_forecast_refuses_wrong_options_in_a_line(history: Path, arguments: list[str], words: str,
                                                   capsys: pytest.CaptureFixture[str]) -> None:

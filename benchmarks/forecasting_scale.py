@@ -1,0 +1,104 @@
+"""Many series at once: CPU time a series and peak memory of `planner forecast`, by engine, with the same figures out.
+
+    python -m benchmarks.forecasting_scale [--series 100000] [--weeks 8] [--engines processes,ray] [--json FILE]
+
+Hourly series are drawn from a seed (a day, a week, growth, noise and a share that is silent at night, of sizes four
+orders of magnitude apart) and written as one Parquet file; each engine forecasts all of them 48 hours ahead at three
+quantiles in a process of its own. Learning, reading and writing count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks.machine import describe_machine
+from benchmarks.measure import run_measured
+
+LIMIT_S = 4 * 3600.0
+BLOCK = 1_000
+"""Series written at a time."""
+
+
+def draw(series: NDArray[np.int64], weeks: int, seed: int) -> NDArray[np.float64]:
+    """Demand [N, hours] of some series, by their numbers; each depends on its number and the seed alone."""
+    hours = np.arange(168 * weeks)
+    rows = np.empty((len(series), len(hours)))
+    for row, number in zip(rows, series.tolist(), strict=True):
+        rng = np.random.default_rng([seed, number])
+        size, day, week = np.exp(rng.normal(4, 2.3)), rng.uniform(0, 0.9), rng.uniform(0, 0.5)
+        shape = 1 + day * np.sin(2 * np.pi * (hours / 24 + rng.random()))
+        shape *= 1 - week * ((hours // 24 + rng.integers(7)) % 7 >= 5)
+        level = np.exp(np.cumsum(rng.normal(rng.normal(0, 2e-4), 0.004, len(hours))))
+        noise = np.exp(rng.normal(0, rng.uniform(0.02, 0.4), len(hours)))
+        quiet = (hours % 24 < 6) if rng.random() < 0.1 else np.zeros(len(hours), np.bool_)
+        row[:] = np.where(quiet, 0.0, size * shape * level * noise)
+    return rows
+
+
+def write(file: Path, series: int, weeks: int, seed: int) -> None:
+    """The series as one long Parquet file: unique_id, ds, y."""
+    start = np.datetime64("2026-09-07T00:00:00", "ns")
+    times = start + np.arange(168 * weeks) * np.timedelta64(3_600_000_000_000, "ns")
+    schema = pa.schema([("unique_id", pa.string()), ("ds", pa.timestamp("ns", "UTC")), ("y", pa.float64())])
+    with pq.ParquetWriter(file, schema) as writer:
+        for begin in range(0, series, BLOCK):
+            numbers = np.arange(begin, min(begin + BLOCK, series))
+            names = pa.array([f"s{number:07d}" for number in numbers.tolist()])
+            codes = pa.array(np.repeat(np.arange(len(numbers), dtype=np.int32), len(times)))
+            writer.write_table(pa.table({
+                "unique_id": pa.DictionaryArray.from_arrays(codes, names).cast(pa.string()),
+                "ds": pa.array(np.tile(times, len(numbers))).cast(pa.timestamp("ns", "UTC")),
+                "y": draw(numbers, weeks, seed).ravel()}, schema))
+
+
+def main() -> None:
+    """Run the command line."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    made.add_argument("--series", type=int, default=100_000)
+    made.add_argument("--weeks", type=int, default=8)
+    made.add_argument("--engines", default="processes,ray", help="with commas")
+    made.add_argument("--workers", type=int, default=os.cpu_count())
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--json", type=Path, help="write the figures here")
+    asked = made.parse_args()
+    rows, digests = [], {}
+    with tempfile.TemporaryDirectory() as name:
+        history = Path(name) / "history.parquet"
+        write(history, asked.series, asked.weeks, asked.seed)
+        print(f"{asked.series} series, {history.stat().st_size / 2**20:.0f} MiB")
+        for engine in asked.engines.split(","):
+            output = Path(name) / f"{engine}.parquet"
+            used = run_measured([sys.executable, "-m", "planner.cli", "forecast", str(history), "--engine", engine,
+                                 "--workers", str(asked.workers), "-o", str(output)], LIMIT_S)
+            if used.exit_status != 0:
+                sys.exit(f"{engine}: exit status {used.exit_status}")
+            digests[engine] = hashlib.sha256(output.read_bytes()).hexdigest()
+            told = json.loads(output.with_name(f"{engine}.report.json").read_text())
+            cpu = max(used.cpu_seconds, told["cost"]["cpu_seconds"])  # workers of Ray are no children of ours
+            figures = {"cpu_seconds_per_series": (cpu / asked.series, "s"), "peak_mib": (used.peak_mib, "MiB"),
+                       "refused": (told["series"]["refused"], "series"),
+                       "same_as_first": (float(digests[engine] == next(iter(digests.values()))), "share"),
+                       "wql": (told["backtest"]["models"]["forecast"]["wql"], "share")}
+            rows += [{"instance": f"hourly-{asked.series}x{asked.weeks}w", "method": f"planner-{engine}",
+                      "metric": metric, "value": value, "unit": unit, "seconds": used.seconds, "cpu_seconds": cpu,
+                      "peak_mib": used.peak_mib} for metric, (value, unit) in figures.items()]
+            print(f"{engine}: {1000 * cpu / asked.series:.2f} CPU ms a series, {used.seconds:.0f} s, "
+                  f"{used.peak_mib:.0f} MiB, sha256 {digests[engine][:16]}")
+    if asked.json:
+        found = {"benchmark": "forecasting_scale", "machine": describe_machine(), "rows": rows}
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

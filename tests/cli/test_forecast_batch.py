@@ -1,0 +1,260 @@
+"""`planner forecast` of many series: parts, engines, a run that is stopped, what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from forecasting.models import boosting
+from planner import batch as batches
+from planner import staging
+from planner.batch import Asked, run_batch
+from planner.cli import run
+from planner.errors import InputError
+from planner.outlook import pooled_scores
+from planner.staging import lay_out
+
+SERIES, HOURS = 12, 24 * 16
+DAY = ["--horizon", "1d", "--quantiles", "0.5,0.9"]
+
+
+def long_frame(seed: int = 0) -> pd.DataFrame:
+    """Three weeks of hours of series of different sizes, ordered by name."""
+    rng, hours = np.random.default_rng(seed), np.arange(HOURS)
+    ds = pd.date_range("2026-10-01", periods=HOURS, freq="h", tz="UTC")
+    waves = [rng.uniform(1, 900) * (2 + np.sin(2 * np.pi * hours / 24) + rng.normal(0, 0.2, HOURS))
+             for _ in range(SERIES)]
+    return pd.concat([pd.DataFrame({"unique_id": f"s{k:02d}", "ds": ds, "y": np.maximum(values, 0)})
+                      for k, values in enumerate(waves)], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The frame as Parquet, and a series that is too short among it."""
+    path = tmp_path_factory.mktemp("history") / "history.parquet"
+    frame = long_frame()
+    pd.concat([frame, frame.head(5).assign(unique_id="young")]).to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of at most five series."""
+    monkeypatch.setattr(staging, "SERIES", 5)
+
+
+def told_nothing(what: str, share: float) -> None:
+    """Nobody listens."""
+
+
+def quantiles(path: Path, folder: Path, engine: str = "serial", **asked: object) -> pd.DataFrame:
+    """What a batch says."""
+    made = run_batch(path, Asked(1440, (0.5, 0.9), **asked), folder, engine, 2, told_nothing)
+    return pd.concat(list(made.quantiles()), ignore_index=True)
+
+
+@pytest.fixture(autouse=True)
+def _few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How well is forecast does not matter here."""
+    for name in ("LEAST_TREES", "MOST_TREES", "SPREAD_TREES"):
+        monkeypatch.setattr(boosting, name, 8)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_engines_agree_to_the_last_bit(history: Path, tmp_path: Path, engine: str) -> None:
+    """Serial, processes and Ray write the same bytes."""
+    if engine == "ray" and find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    written = []
+    for name in ("serial", engine):
+        output = tmp_path / f"{name}.parquet"
+        assert run(["forecast", str(history), *DAY, "--engine", name, "--workers", "2", "-o", str(output)]) == 0
+        written.append(output.read_bytes())
+    assert written[0] == written[1]
+    assert len(pd.read_parquet(tmp_path / "serial.parquet")) == SERIES * 24
+
+
+def test_how_parts_are_cut_does_not_matter(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of five series say what one part says; rows by time, CSV and a folder of files are laid out alike."""
+    whole = quantiles(history, tmp_path / "one")
+    monkeypatch.setattr(staging, "SERIES", 5)
+    monkeypatch.setattr(staging, "BATCH", 700)
+    pd.testing.assert_frame_equal(quantiles(history, tmp_path / "many"), whole, rtol=1e-9)
+    table = pd.read_parquet(history).sort_values(["ds", "unique_id"], ascending=[True, False])
+    (tmp_path / "by_time").mkdir()
+    for day, rows in table.groupby(table["ds"].dt.dayofyear // 10):
+        rows.to_parquet(tmp_path / "by_time" / f"{day}.parquet", index=False)
+    pd.testing.assert_frame_equal(quantiles(tmp_path / "by_time", tmp_path / "time"), whole, rtol=1e-9)
+    table = table.rename(columns={"unique_id": "workload", "ds": "ts", "y": "value"})
+    with pytest.raises(InputError, match=r"ts: row 1: .* has no time zone"):
+        quantiles(_csv(table.assign(ts=table["ts"].dt.tz_localize(None)), tmp_path / "naive.csv"), tmp_path / "naive")
+    pd.testing.assert_frame_equal(quantiles(_csv(table, tmp_path / "h.csv"), tmp_path / "csv"), whole, rtol=1e-9)
+
+
+def _csv(table: pd.DataFrame, path: Path) -> Path:
+    table.to_csv(path, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S%z")
+    return path
+
+
+def test_a_layout_holds_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in any order, read in small batches: all come back, each in the file of its series, names in order."""
+    monkeypatch.setattr(staging, "SERIES", 3)
+    monkeypatch.setattr(staging, "BATCH", 500)
+    frame = long_frame(1).sample(frac=1, random_state=3)
+    frame.to_parquet(tmp_path / "h.parquet", index=False)
+    shares: list[float] = []
+    layout = lay_out(tmp_path / "h.parquet", (), tmp_path / "laid", shares.append)
+    parts = [layout.read(k) for k in range(len(layout))]
+    assert [len(part["unique_id"].cat.categories) for part in parts] == [3] * 4
+    together = pd.concat([part.assign(unique_id=part["unique_id"].astype(str)) for part in parts])
+    pd.testing.assert_frame_equal(together.sort_values(["unique_id", "ds"]).reset_index(drop=True), long_frame(1))
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    picked = layout.pick(np.array([0, 7, 8]))
+    assert sorted(picked["unique_id"].unique()) == ["s00", "s07", "s08"]
+
+
+def test_two_name_columns_make_one_name(tmp_path: Path) -> None:
+    """Workload and metric are joined by a stroke; where both say the same, once. A row without a name is refused."""
+    table = pa.table({"ts": pa.array([0, 0, 0]).cast(pa.timestamp("ns", "UTC")), "metric": ["cpu", "a", "cpu"],
+                      "workload": ["a", "a", "b"], "value": [1.0, 2.0, 3.0]})
+    pa.parquet.write_table(table, tmp_path / "h.parquet")
+    assert list(lay_out(tmp_path / "h.parquet", (), tmp_path / "laid", [].append).read(0)["unique_id"]) == [
+        "a/cpu", "a", "b/cpu"]
+    pa.parquet.write_table(table.set_column(2, "workload", pa.array(["a", None, "b"])), tmp_path / "holes.parquet")
+    with pytest.raises(InputError, match="column workload: rows without a name"):
+        lay_out(tmp_path / "holes.parquet", (), tmp_path / "holes", [].append)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_file(history: Path, tmp_path: Path) -> None:
+    """After kill -9 amid the parts the same command finishes them, and leaves the parts that were there alone."""
+    code = ("import sys; from planner import staging; staging.SERIES = 2; from planner.cli import main;"
+            "main(sys.argv[1:])")
+    whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
+
+    def command(output: Path) -> list[str]:
+        return [sys.executable, "-c", code, "forecast", str(history), *DAY, "--engine", "serial", "-o", str(output)]
+
+    subprocess.run(command(whole), check=True, capture_output=True)
+    child = subprocess.Popen(command(cut), stdout=subprocess.DEVNULL)
+    folder = tmp_path / "cut.parquet.parts"
+    until = time.monotonic() + 240
+    while len(notes := list(folder.glob("part-*.json"))) < 3 and time.monotonic() < until:
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert 3 <= len(notes) < 7
+    before = {note.name: note.stat().st_mtime_ns for note in notes}
+    again = subprocess.run([*command(cut)[:2], code.replace("main(", "import planner.batch as b; b.clear = str; main("),
+                            *command(cut)[3:]], check=False, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.usefixtures("small")
+def test_another_input_or_setting_is_refused_by_name(history: Path, tmp_path: Path) -> None:
+    """Parts of one run are never mixed with those of another: what differs is named; the same goes on."""
+    folder = tmp_path / "parts"
+    first = quantiles(history, folder)
+    pd.testing.assert_frame_equal(quantiles(history, folder), first, check_exact=True)
+    with pytest.raises(InputError, match="seed was 0, now 7; ask for the same"):
+        quantiles(history, folder, seed=7)
+    with pytest.raises(InputError, match="horizon_minutes was 1440, now 2880"):
+        run_batch(history, Asked(2880, (0.5, 0.9)), folder, "serial", 1, told_nothing)
+    other = tmp_path / "other.parquet"
+    long_frame(5).to_parquet(other, index=False)
+    with pytest.raises(InputError, match="input_sha256 was"):
+        quantiles(other, folder)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_and_ctrl_c_keep_what_is_done(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that cannot write, or is stopped, says so in a line; the same command goes on from it."""
+    output, write = tmp_path / "out.parquet", batches.write_atomically
+    arguments = ["forecast", str(history), *DAY, "--engine", "serial", "-o", str(output)]
+
+    def fails(error: BaseException) -> None:
+        def failing(path: Path, content: bytes) -> None:
+            if path.name.startswith("part-00002"):
+                raise error
+            write(path, content)
+        monkeypatch.setattr(batches, "write_atomically", failing)
+
+    fails(OSError(28, "No space left on device"))
+    assert run(arguments) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device; what is done is kept there, and the same command goes on from it" in said
+    fails(KeyboardInterrupt())
+    assert run(arguments) == 130
+    assert "stopped; what is done is kept in" in capsys.readouterr().err
+    assert len(list((tmp_path / "out.parquet.parts").glob("part-*.json"))) == 2
+    monkeypatch.setattr(batches, "write_atomically", write)
+    assert run(arguments) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "out.report.json"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_tells_what_it_did(history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the output lie scores of every series and a report: models, back-test, refused, cost; a page shows all.
+    """
+    output, page = tmp_path / "out.csv", tmp_path / "page.html"
+    assert run(["forecast", str(history), *DAY, "--engine", "serial", "--backtest", "-o", str(output), "--report",
+                str(page)]) == 0
+    assert "Back-test of all series" in capsys.readouterr().out
+    told = json.loads((tmp_path / "out.report.json").read_text())
+    assert told["series"]["given"] == SERIES + 1
+    assert sum(told["models"].values()) == SERIES
+    assert [row["unique_id"] for row in told["refused"]] == ["young"]
+    assert told["cost"]["cpu_seconds"] > 0
+    models = told["backtest"]["models"]
+    assert models["forecast"]["wql"] < models["seasonal_naive"]["wql"]
+    assert 0.7 < models["forecast"]["coverage_q0.9"] < 1
+    scores = pd.read_csv(tmp_path / "out.backtest.csv")
+    assert set(scores["unique_id"]) == {f"s{k:02d}" for k in range(SERIES)}
+    shown = page.read_text()
+    assert all(words in shown for words in ("Back-test by model", "Back-test by series", 'id="fan2"', "young"))
+
+
+def test_pooled_scores_are_those_of_all_rows() -> None:
+    """Scores by model do not hang on how tables are cut; infinite MASE and rows without scores are left out."""
+    rng, rows = np.random.default_rng(0), 40
+    table = pd.DataFrame({"unique_id": np.arange(rows).astype(str), "model": ["forecast", "seasonal_naive"] * 20,
+                          "pinball": rng.random(rows), "size": 1 + rng.random(rows), "mase": rng.random(rows),
+                          "coverage_p90": rng.random(rows), "note": None, "origin": pd.Timestamp(0, tz="UTC")})
+    table = table.assign(wql=2 * table["pinball"] / table["size"])
+    table.loc[0, "mase"], table.loc[2, "wql"] = np.inf, np.nan
+    whole, cut = pooled_scores(iter([table])), pooled_scores(iter([table[:7], table[7:]]))
+    pd.testing.assert_frame_equal(cut, whole)
+    mine = table[(table["model"] == "forecast") & table["wql"].notna()]
+    row = whole.set_index("model").loc["forecast"]
+    assert row["wql"] == pytest.approx(mine["wql"].mean())
+    assert row["wql_pooled"] == pytest.approx(2 * mine["pinball"].sum() / mine["size"].sum())
+    assert row["mase"] == pytest.approx(mine["mase"].drop(0).mean())
+    assert row["forecasts"] == 19
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--engine", "dask"], "--engine: dask: allowed are serial, processes, ray"),
+    (["--workers", "0"], "--workers"), (["-o", "out.json"], "ends with .json; .parquet or .csv is needed"),
+    (["--report", "/nowhere/page.html"], "/nowhere"),
+])
+def test_wrong_options_are_a_line(history: Path, arguments: list[str], words: str,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong option is one line and exit status 2, before any work."""
+    assert run(["forecast", str(history), *arguments]) == 2
+    assert words in capsys.readouterr().err
