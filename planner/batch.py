@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LEARN_SERIES, LEARN_POINTS = 2_000, 8_000_000
 """Of more series so many are learned from, drawn by chance, and fewer where they are long."""
-LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels")
+LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "scikit-learn", "scipy", "statsforecast", "statsmodels")
 """Whose versions decide the figures."""
 
 Told = Callable[[str, float], None]
