@@ -154,6 +154,16 @@ def go_home(state: State, tables: Tables, leave: Leave, streams: Ints) -> None:
 
 
 @jit
+def go_back(state: State, tables: Tables, streams: Ints, placed: Ints, copies: Ints) -> None:
+    """Send streams back to units `placed` [S, C] they had, the first `copies` [S] of each, be there room or not."""
+    kept = np.empty(state.placed.shape[1], np.int64)
+    for i in range(len(streams)):
+        s = streams[i]
+        take_out(state, tables, s, kept)
+        put_back(state, tables, s, placed[s], copies[s])
+
+
+@jit
 def savings(state: State, tables: Tables, scratch: Scratch, streams: Ints, usd: Floats) -> None:
     """What each stream alone could save by moving, `usd` [k]; all stay where they are."""
     kept = np.empty(state.placed.shape[1], np.int64)

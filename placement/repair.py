@@ -17,6 +17,7 @@ from placement.books import Books, share_weights
 from placement.counting import count_machines
 from placement.formulation import cost_usd
 from placement.mending import (
+    go_back,
     go_home,
     insert,
     move,
@@ -36,11 +37,11 @@ from placement.result import Solution, Units
 from placement.shared import best_bought, has_shared, measured, paid_usd, passed
 from placement.shared_bound import FREE, priced
 
-_WIDE, _NARROW, _ALL = 14, 6, 400
+_WIDE, _NARROW, _ALL = 14, 12, 400
 """Places listed per number of copies for a stream that must be placed, that might move, and that found no room."""
 _ALIKE, _NUMBERS = 3, 3
 """Of these at most so many in one cluster, and so many numbers of copies."""
-_LOOKED_AT = 3000
+_LOOKED_AT = 1500
 """Streams of the plan in force that are looked at for moves in one pass."""
 _STAY_USD = 4e5
 """What leaving a place counts, where no move is allowed."""
@@ -153,6 +154,7 @@ class _Repair:
         self.lost = self._lost()
         self.places = np.zeros((0, 4), np.int64)
         self.closed: Bools = ~is_open
+        self.before: tuple[Ints, Ints] = (self.places, self.lost)  # units and copies where moves began
         self.sought, self.hopeless = np.zeros((2, len(self.homes)), np.bool_)
 
     def _lost(self) -> Ints:
@@ -298,7 +300,8 @@ class _Repair:
             turn += 1
 
     def packed_if_it_fits(self) -> Mended | None:
-        """The plan held, packed; where packing lacks room what moved there goes home again. None where that is no help.
+        """The plan held, packed; where packing lacks room what moved there goes home again, and where that is no help,
+        all that came or went there is as in the plan before. None where shared limits are still passed.
         """
         books = self.books
         for _ in range(_SQUEEZES + 1):
@@ -312,7 +315,23 @@ class _Repair:
             go_home(books.state, books.tables, books.leave, newcomers[self.whole[newcomers]])
             resettle(books.state, books.tables, books.scratch, books.leave, newcomers[~self.whole[newcomers]],
                      books.moves, self.asked.most_moves)
-        return None
+        while len(pool):
+            self._go_back(np.unique(pool))
+            solution, pool, slot, lacking = self._bought(books.plan())
+        return None if self._relieved(solution.machines) else Mended(solution, self._missing(), books.moves)
+
+    def _go_back(self, pools: Ints) -> None:
+        """Undo what changed in these pools since the plan before, which packs; other pools get back what left them.
+
+        Raises RuntimeError where nothing changed there.
+        """
+        state, pool = self.books.state, self.books.tables.units.pool
+        now, before = _units_of(state.placed, state.copies), _units_of(*self.before)
+        changed = (now != before).any(axis=1)
+        there = np.isin(np.append(pool, -1), pools)[np.stack([now, before])].any(axis=(0, 2))
+        if not (changed & there).any():
+            raise RuntimeError(f"pool {pools[0]} does not hold what the plan before has there")
+        go_back(state, self.books.tables, np.flatnonzero(changed & there), *self.before)
 
     def _careful(self) -> Floats:
         """Limits that leave packing some room, where there is not less already."""
@@ -437,6 +456,7 @@ class _Repair:
         self.places = np.concatenate([self._places(self.lost, _WIDE), self._places(movers, _NARROW, only=only[movers]),
                                       self._places(missing, _ALL, alike=_ALL, numbers=_ALL)])
         self._open(_rows(units.stream, units.candidate, units.variant, units.start), asked.stay_usd)
+        self.before = books.state.placed.copy(), books.state.copies.copy()
         books.use(self._careful())
         state, tables, scratch, leave = books.state, books.tables, books.scratch, books.leave
         saved = np.empty(len(movers))
@@ -483,6 +503,12 @@ def _rows(stream: Ints, candidate: Ints, variant: Ints, start: Ints) -> Ints:
 
 def _alike(one: Load, other: Load) -> bool:
     return all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+
+
+def _units_of(placed: Ints, copies: Ints) -> Ints:
+    """Units [S, K] of each stream in order, -1 where there is none."""
+    units: Ints = np.sort(np.where(np.arange(placed.shape[1]) < copies[:, None], placed, -1), axis=1)
+    return units
 
 
 def _units(rows: Ints) -> Units:

@@ -15,7 +15,7 @@ from placement.formulation import cost_usd
 from placement.outage import in_force, without_clusters
 from placement.problem import Interference, Parts, Problem
 from placement.quick import quick_plan
-from placement.repair import Asked, Mended, mend
+from placement.repair import Asked, Mended, _Repair, _units_of, mend
 from placement.result import Settings, Solution, Units
 from placement.solvers import brute
 from placement.verify import moves_made, verify, verify_room
@@ -63,6 +63,32 @@ def test_mended_plans_hold_but_for_what_is_shed(tiny_problem: TinyProblem, seed:
     assert found.moves == moves_made(after, found.solution.units) <= moves
     cluster = after.pools.cluster[after.candidates.pool[found.solution.units.candidate]]
     assert not (cluster == lost).any()
+
+
+@given(seed=SEEDS, lost=st.integers(0, 2), refused=st.integers(0, 2))
+@CHECKED
+def test_where_packing_refuses_moves_the_others_are_kept(tiny_problem: TinyProblem, seed: int, lost: int,
+                                                         refused: int) -> None:
+    """A pool that lacks machines is as before the moves, and what neither came nor went there stays moved."""
+    problem = tiny_problem(seed, workloads=3, most_copies=2)
+    solution = quick_plan(problem)
+    after, row = without_clusters(problem, np.arange(len(problem.clusters.availability)) == lost)
+    after = replace(after, incumbent=in_force(solution.units, row, 3))
+    assert after.incumbent is not None
+    repair = _Repair(after, after.incumbent, solution, asked(after, 3))
+    repair.place_what_is_lost()
+    repair.look_for_better(repair.packed(), 0)
+    before, moved = _units_of(*repair.before), _units_of(repair.books.state.placed, repair.books.state.copies)
+    pool = repair.books.tables.units.pool
+    touches = np.array([refused in pool[units[units >= 0]] for units in np.hstack([before, moved])], bool)
+    undone = (before != moved).any(axis=1) & touches
+    if not undone.any():
+        with pytest.raises(RuntimeError, match="does not hold"):
+            repair._go_back(np.array([refused]))
+        return
+    repair._go_back(np.array([refused]))
+    now = _units_of(repair.books.state.placed, repair.books.state.copies)
+    assert (now == np.where(undone[:, None], before, moved)).all()
 
 
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5])
