@@ -34,6 +34,7 @@ from placement.certificate import Certificate
 from placement.engines import EngineFailed, unreachable
 from placement.gap import Mode, relative_gap
 from placement.jit import on_compiling
+from placement.memory import SETTING, give_back
 from placement.options import too_large
 from placement.problem import Problem
 from placement.result import Result, Settings, Solution, Watch
@@ -341,15 +342,18 @@ class _Child:
 
 
 def child_environment() -> dict[str, str]:
-    """The child sees the parent's import path, one thread per library, and hashes that are the same in every run."""
+    """The child sees the parent's import path, one thread per library, hashes that are the same in every run, and gives
+    back what it frees.
+    """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, **_ONE_THREAD, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+    return {**SETTING, **os.environ, **_ONE_THREAD, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 
 
 def _send(stream: IO[bytes], job: _Job, stop: threading.Event, killed: threading.Event) -> None:
     with contextlib.suppress(OSError), stream:  # an OSError means that the child is gone, which `_receive` notices
         pickle.dump(job, stream, protocol=5)
         stream.flush()
+        give_back()  # building a large problem takes more than the problem, and the child needs it now
         stop.wait()
         stream.write(b"stop\n")
         stream.flush()

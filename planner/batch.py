@@ -7,7 +7,6 @@ is asked again; another input, setting or version is refused by name.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import io
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.engines import ENGINES, Engine, EngineFailed, Serial, missing, unreachable
+from placement.memory import give_back
 from planner import __version__
 from planner.errors import InputError
 from planner.files import write_atomically
@@ -236,8 +236,7 @@ def _give_back() -> None:
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # not every C library can
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 def _forecast(layout: Layout, learned: Learned, backtest: bool, chosen: str, workers: int,
