@@ -41,7 +41,7 @@ _WIDE, _NARROW, _ALL = 14, 12, 400
 """Places listed per number of copies for a stream that must be placed, that might move, and that found no room."""
 _ALIKE, _NUMBERS = 3, 3
 """Of these at most so many in one cluster, and so many numbers of copies."""
-_LOOKED_AT = 1500
+_LOOKED_AT = 3000
 """Streams of the plan in force that are looked at for moves in one pass."""
 _STAY_USD = 4e5
 """What leaving a place counts, where no move is allowed."""
