@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
@@ -22,6 +23,7 @@ from forecasting.models import default_models, load
 from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
 from forecasting.shifts import describe, follow_shifts
+from forecasting.sparse import Sparse, fit_sparse
 from forecasting.validate import Checked, Horizon, Note, Refusal, check, steps_ahead, too_short, young
 from forecasting.young import FEWEST_TEACHERS, borrow, teachers
 
@@ -85,7 +87,7 @@ class Learned:
         ahead = steps_ahead(self.horizon, panel.step)
         asked = sorted({*self.levels, *SCORED, *PATH_LEVELS})
         ensemble, test = fit_ensemble(panel, ahead, asked, self.models, self.seed, threads)
-        return ensemble, _backtest_frame(test, self.levels)
+        return ensemble, _backtest_frame(test, self.levels, sparse=ensemble.sparse)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +183,10 @@ def look_back(learned: Learned, frame: pd.DataFrame) -> pd.DataFrame:
             continue
         calibration = replace(ensemble.calibration, stretch=stretches(test.length))
         wanted = np.searchsorted(calibration.levels, learned.levels)
-        said = calibration.quantiles(test.mixed[-1], *units(panel))[:, :, wanted]
+        said = calibration.quantiles(test.mixed[-1], *units(panel))
+        if ensemble.sparse is not None:
+            said = ensemble.sparse.blend_past(panel, int(test.back[-1]), said)
+        said = said[:, :, wanted]
         for i in np.flatnonzero(np.isfinite(said).all(axis=(1, 2)) & np.isfinite(test.truth[-1]).all(axis=1)).tolist():
             ds = panel.end[i] + np.arange(1 - test.back[-1], 1 - test.back[-1] + test.length) * panel.step
             columns = {quantile_column(level): said[i, :, q] for q, level in enumerate(learned.levels)}
@@ -286,7 +291,7 @@ def _forecast_panel(learned: Learned, panel: Panel, n_paths: int, backtest: bool
     test = ensemble.back_test(panel.pick(unseen)) if len(unseen) else None
     notes = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
     return _Done(panel, notes, said[:, :, wanted], ensemble.names(panel), paths,
-                 _backtest_frame(test, learned.levels, ensemble.calibration))
+                 _backtest_frame(test, learned.levels, ensemble.calibration, ensemble.sparse))
 
 
 def _forecast_far(learned: Learned, panel: Panel, n_paths: int) -> _Done:
@@ -355,10 +360,11 @@ def _quantile_frame(series: list[tuple[str, _Done, int]], levels: tuple[float, .
 
 
 def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
-                    calibration: Calibration | None = None) -> pd.DataFrame:
+                    calibration: Calibration | None = None, sparse: Sparse | None = None) -> pd.DataFrame:
     """Scores of every model, and of their calibrated average, from every origin.
 
-    Without a calibration learned elsewhere, that of each origin is learned from the other origins.
+    Without a calibration learned elsewhere, that of each origin is learned from the other origins, and so are the
+    shares of intermittent demand, where `sparse` says that it is told apart.
     """
     if test is None:
         return _joined([])
@@ -369,6 +375,8 @@ def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
         past, seen = panel.values[:, : max(0, panel.columns - back)], np.isfinite(test.truth[j]).all(axis=1)
         known = _held_out(test, j, asked) if calibration is None else calibration
         held = replace(known, stretch=stretches(test.length)).quantiles(test.mixed[j], unit, level)
+        shared = _sparse_held_out(test, j, known) if sparse is not None and calibration is None else sparse
+        held = held if shared is None else shared.blend_past(panel, back, held)
         _keep_still(panel, held)
         scored, wanted = (held[:, :, np.searchsorted(known.levels, some)] for some in (levels, asked))
         models = [raw.quantiles(said, unit, level) for said in test.said[:, j]]
@@ -396,9 +404,20 @@ def _keep_still(panel: Panel, said: Floats) -> None:
 
 def _held_out(test: BackTest, j: int, asked: tuple[float, ...]) -> Calibration:
     """What would have been learned had origin j not been there; where there are no others, what was."""
-    others = np.arange(len(test.back)) != j if len(test.back) > 1 else np.array([True])
-    levels = np.array(sorted({*SCORED, *asked}))
+    others, levels = _others(test, j), np.array(sorted({*SCORED, *asked}))
     return calibrate(test.truth[others], test.mixed[others], levels, *units(test.panel))
+
+
+def _sparse_held_out(test: BackTest, j: int, known: Calibration) -> Sparse | None:
+    """The same for the shares of intermittent demand."""
+    others, (unit, level) = _others(test, j), units(test.panel)
+    said = np.stack([known.quantiles(mixed, unit, level) for mixed in test.mixed[others]])
+    return fit_sparse(test.panel, test.back[others], test.truth[others], said, known.levels, unit, test.length)
+
+
+def _others(test: BackTest, j: int) -> NDArray[np.bool_]:
+    """Origins [J] other than j; all where there are no others."""
+    return np.arange(len(test.back)) != j if len(test.back) > 1 else np.array([True])
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ weighed against the calibrated ones on past origins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,14 @@ class Sparse:
         both = np.stack([said[rows], direct])
         mixed = said.copy()
         mixed[rows] = np.sort(combine(both, np.stack([1 - shares[rows], shares[rows]], axis=1)), axis=-1)
+        return mixed
+
+    def blend_past(self, panel: Panel, back: int, said: Floats) -> Floats:
+        """The same for quantiles [N, h, Q] from an origin `back` steps before the end: what came since is not known."""
+        at, old, mixed = {name: i for i, name in enumerate(panel.ids)}, panel.before(back), said.copy()
+        rows = [at[name] for name in old.ids]
+        if rows:
+            mixed[rows] = replace(self, horizon=said.shape[1]).blend(old, said[rows])
         return mixed
 
 

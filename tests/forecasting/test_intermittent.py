@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import forecast
+from forecasting import forecast, learn, look_back, predict
 from forecasting.ensemble import fit_ensemble
 from forecasting.history import History
 from forecasting.models.intermittent import Fitted, is_intermittent
@@ -94,6 +94,22 @@ def test_weight_is_learned_and_adds_up_to_one() -> None:
     truth = WHOLE[:6, -168:-144]
     assert loss(truth, ensemble.quantiles(both)[:6][..., at]) < 0.9 * loss(truth, plain.quantiles(both)[:6][..., at])
     assert ensemble.names(both)[-1] == "seasonal_naive"
+
+
+def test_scores_are_those_of_what_is_said_of_intermittent_demand() -> None:
+    """From past origins too, what is told of jobs is their own quantiles, which hold more than running demand's do."""
+    ds = pd.date_range("2026-10-05", periods=PAST.values.shape[1], freq="h", tz="UTC")
+    frame = pd.concat([pd.DataFrame({"unique_id": f"s{i}", "ds": ds, "y": PAST.values[i]}) for i in range(8)])
+    loss = []
+    for models in (("seasonal_naive",), ("seasonal_naive", "intermittent")):
+        learned = learn(frame, 24, (0.9, 0.99), models=models)
+        table = predict(learned, frame, backtest=True).backtest
+        back = look_back(learned, frame)
+        error = back["y"].to_numpy() - back["q0.99"].to_numpy()
+        loss.append([table[table["model"] == "forecast"]["pinball"].mean(),
+                     np.maximum(0.99 * error, -0.01 * error).mean()])
+    assert loss[1][0] < 0.97 * loss[0][0]
+    assert loss[1][1] < 0.9 * loss[0][1]
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
