@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from diagnostics.drift import kl_monthly
+from diagnostics.drift import kl_monthly, ks, psi, wasserstein
 from diagnostics.drift.contract import DriftSettings, DriftTest, Verdict, Windows
 
-DRIFT_TESTS: dict[str, DriftTest] = {"kl_monthly": kl_monthly.test}
+DRIFT_TESTS: dict[str, DriftTest] = {
+    "kl_monthly": kl_monthly.test,
+    "psi": psi.test,
+    "ks": ks.test,
+    "wasserstein": wasserstein.test,
+}
 
 __all__ = ["DRIFT_TESTS", "DriftSettings", "DriftTest", "Verdict", "Windows"]

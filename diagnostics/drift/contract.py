@@ -24,8 +24,8 @@ class DriftSettings:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Days to compare: `days` [series, days, steps of a day] with NaN for gaps, which of them are `recent` [days], and
-    their `weekday` [days]: days are only ever exchanged for days of the same weekday.
+    """Days to compare, in the order of time: `days` [series, days, steps of a day] with NaN for gaps, which of them are
+    `recent` [days], and their `weekday` [days]: days are only ever exchanged for days of the same weekday.
     """
 
     days: npt.NDArray[np.float64]

@@ -146,7 +146,7 @@ def test_false_alarms_of_a_calm_fleet_are_within_the_stated_budget() -> None:
     ("settings", "says"),
     [
         ({"detector": "magic"}, "detector: 'magic': one of seasonal_z"),
-        ({"drift_test": "psi"}, "drift_test: 'psi': one of kl_monthly"),
+        ({"drift_test": "adwin"}, "drift_test: 'adwin': one of kl_monthly, psi, ks, wasserstein"),
         ({"report_days": 0}, "report_days"),
         ({"report_days": float("nan")}, "report_days"),
     ],

@@ -49,6 +49,19 @@ def test_chances_hold_under_calm(drift_test: DriftTest, within_day: float) -> No
     assert sum(verdict.drifted for verdict in verdicts) <= 30
 
 
+@pytest.mark.parametrize("follows", [0.3, 0.8])
+def test_days_that_follow_each_other_raise_no_more_verdicts(drift_test: DriftTest, follows: float) -> None:
+    """A level that wanders from day to day is called drift no more often than promised, by three errors."""
+    drifted = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        level = generator.normal(size=DAYS)
+        for day in range(1, DAYS):
+            level[day] = follows * level[day - 1] + np.sqrt(1 - follows**2) * level[day]
+        drifted += one(drift_test, windows(calm(seed) + 2 * level[:, None]), DriftSettings(0.05)).drifted
+    assert drifted <= 8
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda days: days + 3.0, lambda days: days - 3.0, lambda days: 12 + 2.5 * (days - 12)],
