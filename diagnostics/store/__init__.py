@@ -1,0 +1,28 @@
+"""Versions of diagnostics models: immutable, promoted and rolled back by hardware class, compared pair by pair."""
+
+from diagnostics.store.errors import (
+    ChangedFileError,
+    NoEarlierStableError,
+    NoModelError,
+    PredecessorError,
+    StoreError,
+    UnknownVersionError,
+    UntrustedTypeError,
+)
+from diagnostics.store.records import (
+    ALL_HARDWARE,
+    FAMILY,
+    LAST_KNOWN_GOOD,
+    Evaluation,
+    Event,
+    NewVersion,
+    Served,
+    Version,
+)
+from diagnostics.store.store import ModelStore, broken_files
+
+__all__ = [
+    "ALL_HARDWARE", "FAMILY", "LAST_KNOWN_GOOD", "ChangedFileError", "Evaluation", "Event", "ModelStore", "NewVersion",
+    "NoEarlierStableError", "NoModelError", "PredecessorError", "Served", "StoreError", "UnknownVersionError",
+    "UntrustedTypeError", "Version", "broken_files",
+]

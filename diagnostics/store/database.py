@@ -1,0 +1,217 @@
+"""The rows of the store, on SQLite (write-ahead log) or PostgreSQL: written by one short transaction each."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+
+from diagnostics.store.errors import StoreError
+from diagnostics.store.records import Evaluation, Event, Kind, NewVersion, Stage, Version
+from diagnostics.store.tables import SCHEMA_VERSION, evaluations, history, metadata, schema, stages, versions
+
+_BUSY_S = 30
+_ADDRESSES = "sqlite:///FILE or postgresql://HOST/NAME"
+
+
+class Taken(Exception):  # noqa: N818 - no error: the next revision was taken by somebody else, try again
+    """Somebody wrote the same row first."""
+
+
+class Database:
+    """Reading and adding rows. Safe to use from several threads and processes."""
+
+    def __init__(self, url: str) -> None:
+        """Open `url` (sqlite:///... or postgresql://...) and make the tables that are not there.
+
+        Raises:
+            StoreError: the database is of another kind, does not answer, or is of a newer version.
+
+        """
+        self._engine = _engine(url)
+        try:
+            with self.writing() as connection:
+                metadata.create_all(connection)
+                known = connection.execute(select(func.max(schema.c.version))).scalar_one()
+                if known is None:
+                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+        except OperationalError as error:
+            raise StoreError(f"{self.where}: the database does not answer: {_first_line(error)}") from error
+        except Taken:  # another process is making it
+            known = SCHEMA_VERSION
+        if known is not None and known > SCHEMA_VERSION:
+            raise StoreError(f"{self.where}: the store has version {known}, this program knows {SCHEMA_VERSION}: "
+                             f"update the program")
+
+    @property
+    def where(self) -> str:
+        """The address, without a password."""
+        return self._engine.url.render_as_string()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction. Raises Taken when a row is there already: nothing was written then."""
+        try:
+            with self._engine.execution_options(writes=True).begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise Taken(_first_line(error)) from error
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(f"{url}: is not the address of a database; {_ADDRESSES}") from error
+    kind = parsed.get_backend_name()
+    if kind == "postgresql":
+        try:
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise StoreError("PostgreSQL needs psycopg: pip install 'workload-planner[postgresql]'") from error
+    if kind != "sqlite":
+        raise StoreError(f"{kind}: is not a database for models; {_ADDRESSES}")
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
+        connection.isolation_level = None  # begin by ourselves: a reader that turns writer would be refused
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+    return engine
+
+
+def sqlite_url(file: Path) -> str:
+    """Address of a SQLite file."""
+    return f"sqlite:///{file}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error.__cause__ or error).strip().splitlines()[0]
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def add_version(connection: Connection, version: Version) -> None:
+    """Keep a version."""
+    connection.execute(insert(versions).values(
+        id=version.id, hardware=version.made.hardware, created_at=version.created_at, created_by=version.created_by,
+        file_sha256=version.file_sha256, file_bytes=version.file_bytes,
+        made=json.dumps(asdict(version.made), sort_keys=True)))
+
+
+def add_event(connection: Connection, told: Event, changed: dict[str, Stage]) -> None:
+    """Write a line of history and the stages that it changed."""
+    connection.execute(insert(history).values(**asdict(told)))
+    if changed:
+        connection.execute(insert(stages), [
+            {"hardware": told.hardware, "revision": told.revision, "version": version, "stage": stage}
+            for version, stage in changed.items()])
+
+
+def last_revision(connection: Connection, hardware: str) -> int:
+    """How many lines the history of a hardware has."""
+    newest = connection.execute(select(func.max(history.c.revision)).where(history.c.hardware == hardware)).scalar_one()
+    return int(newest or 0)
+
+
+def stable_versions(connection: Connection, hardware: str) -> list[str]:
+    """Ids of the stable versions, the one that serves last."""
+    later = stages.alias()
+    newest = select(later.c.version).where(
+        later.c.version == stages.c.version, later.c.revision > stages.c.revision).exists()
+    rows = connection.execute(
+        select(stages.c.version).where(stages.c.hardware == hardware, stages.c.stage == "stable", ~newest)
+        .order_by(stages.c.revision))
+    return [row.version for row in rows]
+
+
+def stages_of(connection: Connection, version: str) -> list[Stage]:
+    """Every stage a version was in, the newest last."""
+    rows = connection.execute(select(stages.c.stage).where(stages.c.version == version).order_by(stages.c.revision))
+    return [cast(Stage, row.stage) for row in rows]
+
+
+def events(connection: Connection, hardware: str | None) -> list[Event]:
+    """The history of one hardware or of all, the oldest first."""
+    asked = select(history).order_by(history.c.at, history.c.hardware, history.c.revision)
+    if hardware is not None:
+        asked = asked.where(history.c.hardware == hardware)
+    return [Event(**row) for row in connection.execute(asked).mappings()]
+
+
+def read_versions(connection: Connection, hardware: str | None = None, start: str | None = None) -> list[Version]:
+    """Versions of one hardware or of all, whose id begins so; the oldest first."""
+    asked = select(versions).order_by(versions.c.created_at, versions.c.id)
+    if hardware is not None:
+        asked = asked.where(versions.c.hardware == hardware)
+    if start is not None:
+        asked = asked.where(versions.c.id.startswith(start, autoescape=True))
+    rows = connection.execute(asked).all()
+    stage = {row.version: row.stage for row in connection.execute(
+        select(stages.c.version, stages.c.stage).where(stages.c.version.in_([row.id for row in rows]))
+        .order_by(stages.c.revision))} if rows else {}
+    serving = {name: (stable_versions(connection, name) or [""])[-1] for name in {row.hardware for row in rows}}
+    return [Version(row.id, _made(row.made), row.file_sha256, row.file_bytes, row.created_at, row.created_by,
+                    stage[row.id], serving[row.hardware] == row.id) for row in rows]
+
+
+def _made(text: str) -> NewVersion:
+    told = json.loads(text)
+    return NewVersion(**told | {"covers": tuple(told["covers"]), "trials": tuple(told["trials"])})
+
+
+def add_evaluation(connection: Connection, evaluation: Evaluation) -> None:
+    """Keep the losses of a version."""
+    names = sorted(evaluation.sums)
+    kept = io.BytesIO()
+    np.savez_compressed(
+        kept, allow_pickle=False, blocks=np.array(evaluation.blocks, dtype=np.str_),
+        names=np.array(names, dtype=np.str_),
+        sums=np.array([evaluation.sums[name] for name in names]).reshape(len(names), len(evaluation.blocks)),
+        weights=np.array([evaluation.weights[name] for name in names]).reshape(len(names), len(evaluation.blocks)))
+    connection.execute(insert(evaluations).values(
+        version=evaluation.version, kind=evaluation.kind, data_sha256=evaluation.data_sha256, at=evaluation.at,
+        blocks=kept.getvalue()))
+
+
+def read_evaluations(connection: Connection, version: str, kind: Kind | None = None) -> list[Evaluation]:
+    """What is known of a version's losses, the oldest first."""
+    asked = select(evaluations).where(evaluations.c.version == version).order_by(evaluations.c.id)
+    if kind is not None:
+        asked = asked.where(evaluations.c.kind == kind)
+    found = []
+    for row in connection.execute(asked):
+        with np.load(io.BytesIO(row.blocks), allow_pickle=False) as kept:
+            names = [str(name) for name in kept["names"]]
+            sums, weights = (dict(zip(names, kept[part], strict=True)) for part in ("sums", "weights"))
+            blocks = tuple(map(str, kept["blocks"]))
+        found.append(Evaluation(row.version, row.kind, row.data_sha256, blocks, sums, weights, row.at))
+    return found
+
+

@@ -1,0 +1,71 @@
+"""Model files, named by the hash of what is in them and checked against it at every reading."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from diagnostics.store.errors import ChangedFileError
+
+
+class ModelFiles:
+    """A folder of model files. A file is there in full or not at all, and is never written twice."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder is made at the first writing."""
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where the file with that content is."""
+        return self.folder / f"{sha256}.skops"
+
+    def put(self, content: bytes) -> str:
+        """Keep a file and give its hash. Raises OSError when it cannot be written; a broken one is written anew."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self.path(sha256)
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+            return sha256
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".model-", dir=self.folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o444)
+            Path(name).replace(path)
+            self._keep_name()
+        finally:
+            with suppress(OSError):
+                Path(name).unlink()
+        return sha256
+
+    def get(self, version: str, sha256: str) -> bytes:
+        """The file of a version, if it is still what was registered.
+
+        Raises:
+            ChangedFileError: it is not there or was changed; the message names version and file.
+
+        """
+        path = self.path(sha256)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ChangedFileError(f"version {version}: {path}: {error.strerror}: bring the file back from a copy, or "
+                                   f"train anew") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != sha256:
+            raise ChangedFileError(f"version {version}: {path}: was changed on disk (sha256 {found[:12]}, registered "
+                                   f"as {sha256[:12]}): bring the file back from a copy, or train anew")
+        return content
+
+    def _keep_name(self) -> None:
+        """Make the file's name outlast a loss of power."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
