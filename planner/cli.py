@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from planner import __version__
+from planner.cli_watch import telemetry_app
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ app = typer.Typer(
 
 export_app = typer.Typer(help="Write things out for others to read.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(export_app, name="export")
+app.add_typer(telemetry_app, name="telemetry")
 
 
 @app.callback(invoke_without_command=True)

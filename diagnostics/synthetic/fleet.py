@@ -1,4 +1,4 @@
-"""A fleet's telemetry from a small model of hosts: demand has a day, a week and a mood; everything else follows from it.
+"""A fleet's telemetry from a small model of hosts: demand has a day, a week and a mood; everything else follows.
 
 Load follows the local day and week of its cluster, an hourly mood that all hosts share (an autoregression), and each
 host's own share and noise. From it come IOs, their size, the share that flash answers, and by a queue of `streams`
@@ -107,8 +107,8 @@ class Fleet:
 def make_fleet(
     sites: Sequence[Site], days: int, seed: int, start: str = "2026-08-31", step_minutes: int = 60
 ) -> Fleet:
-    """Telemetry of `days` from `start` (a day, UTC). A cluster's figures do not depend on the others; the same seed gives
-    the same figures.
+    """Telemetry of `days` from `start` (a day, UTC). A cluster's figures do not depend on the others; the same seed
+    gives the same figures.
     """
     if step_minutes < 1 or MINUTES_PER_DAY % step_minutes:
         raise ValueError(f"step_minutes: {step_minutes}: a whole number of minutes that divides a day")

@@ -1,0 +1,98 @@
+"""The commands that watch: telemetry, jobs, health. As in `planner.cli`, heavy parts are imported inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="The folder that telemetry is kept in.")]
+KeyPath = Annotated[Path | None, typer.Option("--key", envvar="PLANNER_TELEMETRY_KEY_FILE",
+                                              help="A file with the secret that names are hashed with.")]
+NamesFrom = Annotated[Path | None, typer.Option("--scenario", help="With the key: show these clusters by name.")]
+By = Literal["cluster", "host"]
+
+telemetry_app = typer.Typer(help="Keep telemetry of clusters that agreed, without names, by hardware and country.",
+                            no_args_is_help=True, rich_markup_mode=None)
+
+
+@telemetry_app.command("ingest")
+def _ingest(
+    batches: Annotated[list[Path], typer.Argument(metavar="BATCH...", help="CSV or Parquet: cluster, host, "
+                                                  "hardware_class, metric, ts, value; sent_at may be there too.")],
+    store: Annotated[Path, typer.Option(help="The folder that telemetry is kept in; made if not there.")],
+    scenario: Annotated[Path, typer.Option(help="Says which clusters agreed (telemetry_opt_in), and their country.")],
+    key: KeyPath = None,
+    arrived: Annotated[str | None, typer.Option(help="When the batches came. Left out: now.")] = None,
+    batch: Annotated[str | None, typer.Option(help="The id of the batch. Left out: its content.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Store batches of telemetry, each once; exit status 1 when rows were refused (opted out, unknown, clock)."""
+    from planner.commands import telemetry as commands
+    from planner.errors import InputError
+    from planner.telemetry import Batches
+
+    known = commands.known_by(scenario, key)
+    if known is None:
+        raise InputError(["--scenario: not given"])
+    return commands.ingest(store, Batches(tuple(batches), arrived, batch), known, as_json)
+
+
+@telemetry_app.command("show")
+def _show(store: StorePath, scenario: NamesFrom = None, key: KeyPath = None, as_json: Json = False) -> int:
+    """Show what is kept of each cluster: from when to when, how complete, gaps, late rows, restarts."""
+    from planner.commands import telemetry as commands
+
+    return commands.show(store, commands.known_by(scenario, key if scenario else None), as_json)
+
+
+@telemetry_app.command("export")
+def _export(
+    store: StorePath,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write rows here (.parquet, .csv).")],
+    hardware_class: Annotated[str | None, typer.Option(help="Only this class.")] = None,
+    country: Annotated[list[str], typer.Option(help="Only these countries (ISO 3166); again: more.")] = [],  # noqa: B006
+    by: Annotated[By, typer.Option(help="Means of clusters, or hosts by themselves.")] = "cluster",
+    step_minutes: Annotated[int, typer.Option(help="Length of a step.")] = 60,
+    scenario: NamesFrom = None,
+    key: KeyPath = None,
+    as_json: Json = False,
+) -> int:
+    """Write rows on regular steps, counters as rates, as `planner diagnose` reads them."""
+    from diagnostics.intake import IntakeError, Wanted
+    from planner.commands import telemetry as commands
+    from planner.errors import InputError
+
+    try:
+        wanted = Wanted(hardware_class, tuple(country) or None, None, by, step_minutes)
+    except IntakeError as error:
+        raise InputError([f"--step-minutes: {error}"]) from error
+    return commands.export(store, wanted, output, commands.known_by(scenario, key if scenario else None), as_json)
+
+
+@telemetry_app.command("forget")
+def _forget(
+    store: StorePath,
+    cluster: Annotated[str, typer.Option(help="Whose rows to delete.")],
+    scenario: Annotated[Path, typer.Option(help="The scenario that names the cluster.")],
+    key: KeyPath = None,
+    as_json: Json = False,
+) -> int:
+    """Delete every row of a cluster that takes its consent back."""
+    from planner.commands import telemetry as commands
+    from planner.errors import InputError
+
+    known = commands.known_by(scenario, key)
+    if known is None:
+        raise InputError(["--scenario: not given"])
+    return commands.forget_cluster(store, cluster, known, as_json)
+
+
+@telemetry_app.command("compact")
+def _compact(store: StorePath, as_json: Json = False) -> int:
+    """Write days that lie in many files into one file each; figures stay as they are."""
+    from planner.commands import telemetry as commands
+
+    return commands.compact_store(store, as_json)
