@@ -22,7 +22,9 @@ from rich.table import Table
 from benchmarks.harness import WIDTH, Row
 from benchmarks.machine import describe_machine
 
-SETS: dict[str, str] = {}
+SETS: dict[str, str] = {
+    "nab": "benchmarks.diagnostics_nab",
+}
 """Module of each set."""
 
 
