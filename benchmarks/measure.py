@@ -52,13 +52,12 @@ def run_measured(command: Sequence[str], limit_s: float) -> Usage:
 def _family(pid: int) -> Iterator[int]:
     """A process and all below it, as far as the system tells (Linux)."""
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except OSError:  # it ended while we looked
-            continue
-        for child in found:
-            yield from _family(int(child))
+    try:
+        found = [text for file in Path(f"/proc/{pid}/task").glob("*/children") for text in file.read_text().split()]
+    except OSError:  # it ended while we looked
+        return
+    for child in found:
+        yield from _family(int(child))
 
 
 def _resident_kib(pid: int) -> int:
