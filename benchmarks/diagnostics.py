@@ -24,6 +24,8 @@ from benchmarks.machine import describe_machine
 
 SETS: dict[str, str] = {
     "nab": "benchmarks.diagnostics_nab",
+    "attribution": "benchmarks.diagnostics_attribution",
+    "petshop": "benchmarks.diagnostics_petshop",
 }
 """Module of each set."""
 
