@@ -96,3 +96,51 @@ def _compact(store: StorePath, as_json: Json = False) -> int:
     from planner.commands import telemetry as commands
 
     return commands.compact_store(store, as_json)
+
+
+jobs_app = typer.Typer(help="Jobs that wait or run too long.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@jobs_app.command("stuck")
+def _stuck(
+    jobs: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet: job, workload, cluster, submitted; and "
+                                         "started, finished, state, reason, waits_for, read_gb_per_h.")],
+    at: Annotated[str | None, typer.Option(help="As of this time. Left out: now.")] = None,
+    pending_hours: Annotated[float, typer.Option(help="Most hours that a job without a history may wait.")] = 2.0,
+    running_hours: Annotated[float, typer.Option(help="Most hours that a job without a history may run.")] = 48.0,
+    as_json: Json = False,
+) -> int:
+    """Find jobs that wait or run too long for what they are, and why; exit status 1 when there are any."""
+    from diagnostics.jobs import StuckSettings
+    from planner.commands import jobs as commands
+    from planner.errors import InputError
+
+    try:
+        settings = StuckSettings(pending_hours, running_hours)
+    except ValueError as error:
+        raise InputError([f"--{str(error).replace('_', '-', 1)}"]) from error
+    return commands.stuck(jobs, at, settings, as_json)
+
+
+def health(
+    telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY", help="cluster (or service), hardware_class, metric "
+                                              "(cpu_share, memory_share, up_share, latency_p95_ms, ...), ts, value.")],
+    scenario: Annotated[Path | None, typer.Option(help="Holds its services to their objectives.")] = None,
+    step_minutes: Annotated[int, typer.Option(help="Length of a step.")] = 5,
+    as_json: Json = False,
+) -> int:
+    """Show when clusters were overloaded, services down, silent or slow for long; exit status 1 when any still is."""
+    from planner.commands import jobs as commands
+
+    return commands.health(telemetry, scenario, step_minutes, as_json)
+
+
+def export_rules(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write the rule file here (YAML).")],
+    scenario: Annotated[Path | None, typer.Option(help="Adds rules for its services by their objectives.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Write the rules of `planner health` and of stuck jobs as alerting rules for Prometheus."""
+    from planner.commands import jobs as commands
+
+    return commands.export_rules(scenario, output, as_json)

@@ -189,6 +189,7 @@ def test_rows_of_1970_are_refused_and_the_rest_is_stored(store: Store, tmp_path:
     assert read(store)["cpu_share"] == [3.0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-400, 400), st.none() | st.integers(-400, 400)), min_size=1, max_size=6))
 def test_no_row_that_is_stored_is_from_the_future(minutes: list[tuple[int, int | None]]) -> None:
     """Whatever clocks say: what is kept is at most the allowed skew ahead of its arrival, and good clocks are left."""
