@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 # One thread per process: the solvers and tests already run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help demo test lint format types imports examples check clean
+.PHONY: help demo test soak lint format types imports examples check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -21,8 +21,11 @@ demo: $(STAMP)  ## plan the hybrid example; writes out/plan.json and out/plan.ht
 	@mkdir -p out
 	$(BIN)/planner plan examples/hybrid -o out/plan.json --report out/plan.html
 
-test: $(STAMP)  ## run every test
+test: $(STAMP)  ## run every test but those that take minutes
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(STAMP)  ## run the tests that take minutes: a service that is killed again and again
+	$(ONE_THREAD) $(BIN)/python -m pytest -m soak
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check .

@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.context import running
 from api.gate import Gate
-from api.routes import fleet, health, plans
+from api.routes import capacity, fleet, forecasts, health, jobs, plans, profiles
 from api.settings import Settings
 from planner import __version__
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service for one data folder. It takes plans from its queue from start to shutdown."""
+    """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The built-in pages for documentation fetch scripts from elsewhere; /openapi.json needs nothing.
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
-    for router in (plans.router, fleet.router, health.router):
-        app.include_router(router)
+    for routes in (plans, forecasts, capacity, profiles, jobs, fleet, health):
+        app.include_router(routes.router)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
     return app

@@ -1,4 +1,4 @@
-"""What the routes share: the store, the dispatcher and the diagnoses of one running service."""
+"""What the routes share: the store, the workers and the diagnoses of one running service."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.exc import SQLAlchemyError
 
-from api.dispatcher import Dispatcher
+from api.database import upgrade
+from api.durable import Queue
 from api.explaining import Explainer
 from api.settings import Settings
 from api.store import Store
+from api.workers import Workers
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ class Service:
 
     settings: Settings
     store: Store
-    dispatcher: Dispatcher
+    workers: Workers
     diagnoses: Diagnoses
     explainer: Explainer
 
@@ -89,16 +92,25 @@ def owned(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Service]:
-    """A service that takes plans from its queue, those that an earlier one left behind first."""
+    """A service whose workers take jobs from the queue, those first that an earlier one left behind.
+
+    Raises:
+        InputError: the data folder is another's, or the database cannot be used.
+
+    """
     with owned(settings):
-        settings.packings("").parent.mkdir(exist_ok=True)
-        store = Store(settings.database)
-        store.create()
-        store.recover(settings.max_attempts)
-        dispatcher = Dispatcher(store, settings)
-        dispatcher.start()
         try:
-            yield Service(settings, store, dispatcher, Diagnoses(settings), Explainer(settings, store))
+            upgrade(settings.database)
+            queue = Queue(settings.database)
+            queue.open()
+        except (SQLAlchemyError, RuntimeError) as error:
+            raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
+        store = Store(settings.database, queue)
+        workers = Workers(store, queue, settings)
+        workers.start()
+        try:
+            yield Service(settings, store, workers, Diagnoses(settings), Explainer(settings, store))
         finally:
-            dispatcher.stop()
+            workers.stop()
+            queue.close()
             store.close()

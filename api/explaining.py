@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from api.problems import Problem, unknown
 from api.scenarios import read
 from api.settings import Settings
-from api.store import PlanRow, Store
+from api.store import JobRow, Store
 
 if TYPE_CHECKING:
     from planner.opened import Opened
@@ -24,7 +24,7 @@ class Explainer:
         self._lock = threading.Lock()
         self._open: tuple[str, Opened] | None = None
 
-    def explain(self, row: PlanRow, workload: str, at: str | None) -> dict[str, Any]:
+    def explain(self, row: JobRow, workload: str, at: str | None) -> dict[str, Any]:
         """What `planner explain --json` says of a plan that is made.
 
         Raises Problem for a workload that the scenario does not have and for a scenario that has changed, InputError
@@ -39,13 +39,13 @@ class Explainer:
                 raise unknown("workload", workload, names)
             return explain(opened, workload, at).to_dict()
 
-    def _opened(self, row: PlanRow) -> Opened:
+    def _opened(self, row: JobRow) -> Opened:
         from planner.opened import open_plan
         from planner.plan import Plan
 
         if self._open is None or self._open[0] != row.id:
             self._open = None
-            plan, text = Plan.model_validate_json(row.plan), self._store.scenario(row.id)
+            plan, text = Plan.model_validate_json(self._store.result(row.id) or ""), self._store.given(row.id)
             name = json.loads(row.request).get("scenario")
             scenario = read(self._settings.scenarios, json.loads(text) if text is not None else name)
             if scenario.source_sha256 != plan.provenance.scenario_sha256:

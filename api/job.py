@@ -1,7 +1,7 @@
-"""The planning process: makes one plan and writes it into the store. `api.dispatcher` starts it.
+"""The process of one job: makes what is asked for and writes it into the store. `api.worker` starts it.
 
-One JSON line comes in on standard input, which then stays open: its end means that the service is gone, and this
-process ends itself at once (the solver below it does the same).
+One JSON line comes in on standard input, which then stays open: its end means that the worker is gone, and this process
+ends itself at once (solvers below it do the same).
 """
 
 from __future__ import annotations
@@ -12,79 +12,70 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol, cast
 
-from api.scenarios import read
-from api.store import Job, Store
+from api.settings import Settings
+from api.store import Job, Kind, Store
 from planner.errors import InputError
-from planner.files import write_atomically
-from planner.packings import packing_bytes
-from planner.planning import NoPlanFound, PlanRequest, make_plan
 
-if TYPE_CHECKING:
-    from placement.worker import Progress
-
+KINDS: dict[Kind, str] = {
+    "plan": "api.kinds.plan",
+    "forecast": "api.kinds.forecast",
+    "capacity": "api.kinds.capacity",
+}
+"""The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5
 ORPHANED = 3
-"""Exit status when the service has gone."""
+"""Exit status when the worker has gone."""
+
+
+class CannotBeError(Exception):
+    """There is no answer to what was asked; the text says why."""
+
+
+@dataclass
+class Task:
+    """What the module of a kind gets: the job, the store to write to, and the service's settings."""
+
+    job: Job
+    store: Store
+    settings: Settings
+    _told_at: float = field(default=float("-inf"))
+
+    def report(self, progress: Mapping[str, float | str | None]) -> None:
+        """Note how far it is, not more often than a client would ask."""
+        now = time.monotonic()
+        if now - self._told_at >= REPORT_EVERY_S:
+            self._told_at = now
+            self.store.report(self.job, progress)
+
+
+class _Kind(Protocol):
+    def carry_out(self, task: Task) -> None: ...
 
 
 def main() -> None:
-    """Read the job, make its plan, keep it."""
+    """Read the job, carry it out."""
     order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_the_service, daemon=True).start()
-    store = Store(Path(order["database"]))
-    job = Job(order["plan_id"], order["attempt"], order["request"])
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    os.nice(5)  # answering requests comes first
+    settings = Settings.from_dict(order["settings"])
+    job = Job(order["id"], order["kind"], order["attempt"], order["request"])
+    store = Store(settings.database)
     try:
-        _make(store, job, order)
+        cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))
     except InputError as error:
         store.fail(job, list(error.problems))
-    except NoPlanFound as why:
+    except CannotBeError as why:
         store.fail(job, [str(why)])
-    except Exception as error:  # noqa: BLE001 - whatever it was, the plan must say so
+    except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
         traceback.print_exc()
         store.fail(job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])
 
 
-def _end_with_the_service() -> None:
+def _end_with_the_worker() -> None:
     sys.stdin.buffer.read()
     os._exit(ORPHANED)
-
-
-def _make(store: Store, job: Job, order: Mapping[str, Any]) -> None:
-    """Plan the job's scenario; `order` names the folders."""
-    settings = dict(job.request)
-    name, text = settings.pop("scenario", None), store.scenario(job.plan_id)
-    root = None if order["scenarios"] is None else Path(order["scenarios"])
-    scenario = read(root, json.loads(text) if text is not None else name)
-    planned = make_plan(scenario, PlanRequest(**settings), _reporter(store, job))
-    plan = planned.plan
-    if planned.packings is not None:
-        write_atomically(Path(order["packings"]), packing_bytes(planned.packings))
-        plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{job.plan_id}/packings"}})
-    store.finish(job, plan)
-
-
-def _reporter(store: Store, job: Job) -> Callable[[Progress], None]:
-    """Write progress into the store, not more often than a client would ask."""
-    last = float("-inf")
-
-    def report(progress: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= REPORT_EVERY_S:
-            last = now
-            store.report(
-                job,
-                {
-                    "seconds": progress.seconds,
-                    "objective": progress.objective,
-                    "bound": progress.bound,
-                    "gap": progress.gap,
-                    "phase": progress.phase,
-                },
-            )
-
-    return report

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 MAX_TIME_LIMIT_S = 3600.0
 
 
+Priority = Annotated[int, Field(ge=-50, le=50, description="of jobs that wait, the highest is first")]
+
+
 class PlanSettings(BaseModel):
     """How to plan. What is left out is as the scenario says."""
 
@@ -26,8 +29,8 @@ class PlanSettings(BaseModel):
     solver: str = "planner"
 
 
-class NewPlan(PlanSettings):
-    """A plan to be made of a scenario: given here in full, or the name of a folder that the service holds."""
+class _WithScenario(BaseModel):
+    """A request about a scenario: given here in full, or the name of a folder that the service holds."""
 
     scenario: str | dict[str, Any] = Field(description="a scenario, or the name of a scenario folder of the service")
 
@@ -49,12 +52,52 @@ class NewPlan(PlanSettings):
             raise ValueError("must be a scenario (an object) or the name of a scenario folder (text)")  # noqa: TRY004
         return scenario
 
-    @property
-    def settings(self) -> PlanSettings:
-        """How to plan, without the scenario."""
-        return PlanSettings(**self.model_dump(exclude={"scenario"}))
-
     def sha256(self) -> str:
         """Hash of the request, the same however its JSON was written."""
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class NewPlan(_WithScenario, PlanSettings):
+    """A plan to be made."""
+
+    priority: Priority = 0
+
+    @property
+    def settings(self) -> PlanSettings:
+        """How to plan, without the scenario."""
+        return PlanSettings(**self.model_dump(exclude={"scenario", "priority"}))
+
+
+class NewCapacity(_WithScenario):
+    """A question how long room lasts."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    days: Annotated[int, Field(ge=1, le=730)] = Field(365, description="how far to look ahead")
+    growth: list[str] = Field(default=[], max_length=100, description="growth that is assumed: serving=+3%/month")
+    plan: str | None = Field(None, description="id of the plan that says what runs where; else pins and incumbents")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    priority: Priority = 0
+
+
+class ForecastSettings(BaseModel):
+    """How to forecast; the history is the body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon: str = Field(description="how far ahead: 48h, 7d, 90min")
+    quantiles: str = Field("0.5,0.9,0.99", description="levels between 0 and 1, by commas")
+    known: list[str] = Field(default=[], description="columns of the history that are known ahead")
+    holidays: list[str] = Field(default=[], description="countries whose holidays are known ahead: DE, BR")
+    backtest: bool = Field(default=False, description="score every series on its past")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    name: Annotated[str, Field(min_length=1, max_length=200)] = Field("forecast", description="for people")
+    priority: Priority = 0
+
+    def asked(self) -> dict[str, Any]:
+        """The settings as the job reads them. Raises InputError for a horizon or levels that make no sense."""
+        from planner.outlook import parse_levels, span_minutes
+
+        return {"horizon_minutes": span_minutes(self.horizon), "quantiles": list(parse_levels(self.quantiles)),
+                "known": self.known, "holidays": self.holidays, "backtest": self.backtest, "seed": self.seed}

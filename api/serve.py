@@ -12,10 +12,11 @@ import uvicorn
 
 from api.app import create_app
 from api.context import owned
+from api.database import checked_url
 from api.settings import Settings, is_loopback
 from planner.errors import InputError
 
-DATA_VARIABLE = "PLANNER_DATA"
+DATA_VARIABLE, DATABASE_VARIABLE = "PLANNER_DATA", "PLANNER_DATABASE"
 
 
 def default_data_dir() -> Path:
@@ -32,8 +33,12 @@ def run(
     data_dir: Path | None = None,
     scenarios: Path | None = None,
     telemetry: Path | None = None,
+    database: str | None = None,
+    planners: int = 1,
 ) -> None:
     """Serve until interrupted. Prints the address when it is ready; port 0 takes a free one.
+
+    `database` is the address of a PostgreSQL database ($PLANNER_DATABASE if not given), else the data folder has one.
 
     Raises:
         InputError: the address is not this machine's own or in use, or the data folder cannot be used.
@@ -42,7 +47,9 @@ def run(
     if not is_loopback(host):
         allowed = "only this machine (127.0.0.1, ::1, localhost) until clients have keys; put a proxy before it"
         raise InputError([f"--host: {host}: {allowed}"])
-    settings = Settings(data_dir or default_data_dir(), scenarios, telemetry)
+    named = database or os.environ.get(DATABASE_VARIABLE)
+    address = checked_url(named) if named else None
+    settings = Settings(data_dir or default_data_dir(), scenarios, telemetry, planners, address=address)
     with owned(settings):  # a quick answer; the application holds it while it runs
         pass
     listener = _listen(host, port)

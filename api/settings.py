@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from planner.errors import InputError
 
@@ -13,9 +14,10 @@ LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 @dataclass(frozen=True)
 class Settings:
-    """`data_dir` holds the store; `scenarios` is the folder whose sub-folders may be planned by name; `telemetry` is
-    the file that diagnostics are made from. `planners` plans are solved at a time, the others wait. A plan whose
-    process died with the service is tried `max_attempts` times.
+    """`data_dir` holds what is this service's own, and the store where `address` names no PostgreSQL database;
+    `scenarios` is the folder whose sub-folders may be planned by name; `telemetry` is the file that diagnostics are
+    made from. `planners` jobs are carried out at a time, the others wait. A job whose process died with the service is
+    tried `max_attempts` times.
     """
 
     data_dir: Path
@@ -24,6 +26,7 @@ class Settings:
     planners: int = 1
     max_attempts: int = 3
     max_body_bytes: int = 32 * 2**20
+    address: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse counts that allow nothing, and folders that are not there."""
@@ -36,13 +39,20 @@ class Settings:
             raise InputError([f"telemetry: {self.telemetry}: no such file; name a CSV or Parquet file"])
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.data_dir / "planner.sqlite"
+    def database(self) -> str:
+        """The address of the database, as SQLAlchemy reads it."""
+        return self.address or f"sqlite:///{self.data_dir.absolute() / 'planner.sqlite'}"
 
-    def packings(self, plan_id: str) -> Path:
-        """Where the packings of a plan are kept, if it has any."""
-        return self.data_dir / "packings" / f"{plan_id}.parquet"
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        paths: dict[str, Any] = {name: Path(given[name]) for name in ("data_dir", "scenarios", "telemetry")
+                                 if given[name] is not None}
+        return cls(**given | paths)
 
 
 def is_loopback(host: str) -> bool:

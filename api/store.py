@@ -1,78 +1,86 @@
-"""Plans and their jobs in SQLite (write-ahead log), shared by the service and the planning processes.
+"""Jobs and what they made in SQLite or PostgreSQL, shared by the service, its workers and the jobs' processes.
 
-A plan is queued, then running, then one of done, infeasible, failed or cancelled, and never changes after that. Every
-write of a planning process carries its attempt, so one that was given up on cannot overwrite anything.
+A job is queued, then running, then one of done, infeasible, failed or cancelled, and never changes after that. Every
+write of a job's process carries its attempt, so one that was given up on cannot overwrite anything.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.tables import SCHEMA_VERSION, assignments, documents, machines, metadata, plans
+from api.database import engine_of
+from api.tables import assignments, documents, files, jobs, machines, workers
 from planner.plan import Plan, plan_text
 
+Kind = Literal["plan", "forecast", "capacity"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
+ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
-_SUMMARY = [column for column in plans.columns if column.name not in ("clusters", "body_sha256", "idempotency_key")]
+_SUMMARY = [column for column in jobs.columns if column.name not in ("clusters", "body_sha256", "idempotency_key")]
 
 
-PlanRow = Row[*tuple[Any, ...]]
-"""Columns of `plans`, by name."""
+JobRow = Row[*tuple[Any, ...]]
+"""Columns of `jobs`, by name."""
 
 
 class IdempotencyConflictError(Exception):
-    """The same key came with another body before; `plan_id` is what it made then."""
+    """The same key came with another body before; `job_id` is what it made then."""
 
-    def __init__(self, plan_id: str) -> None:
-        super().__init__(plan_id)
-        self.plan_id = plan_id
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+
+class Putting(Protocol):
+    """A queue as far as the store knows it."""
+
+    def put(self, connection: Connection, job_id: str, priority: int) -> None:
+        """Queue a job within the transaction of `connection`."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A plan that is asked for: its settings, and its scenario as JSON or (None) by the name in the settings."""
+    """A job that is asked for: its settings, and what is given with it as text, or as a file (name, type, content).
+
+    Of plans, `given` is the scenario as JSON (None: the settings name one), and `clusters` are those of the scenario.
+    """
 
     name: str
     request: Mapping[str, Any]
-    scenario: str | None
+    given: str | None
     clusters: tuple[str, ...]
     body_sha256: str
     idempotency_key: str | None = None
+    kind: Kind = "plan"
+    priority: int = 0
+    file: tuple[str, str, bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A plan to be made by one planning process."""
+    """A job to be carried out by one process."""
 
-    plan_id: str
+    id: str
+    kind: Kind
     attempt: int
     request: Mapping[str, Any]
 
 
 class Store:
-    """The database. Safe to use from several threads and processes."""
+    """The database, which is up to date (`api.database.upgrade`). Safe to use from several threads and processes."""
 
-    def __init__(self, database: Path) -> None:
-        """Open or make the database; the folder is there."""
-        self._engine = _engine(database)
-
-    def create(self) -> None:
-        """Make the tables that are not there. Raises RuntimeError when the file is of a newer version."""
-        with self._engine.begin() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version > SCHEMA_VERSION:
-                raise RuntimeError(f"the store has version {version}, this program knows {SCHEMA_VERSION}: update it")
-            metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    def __init__(self, url: str, queue: Putting | None = None) -> None:
+        """Open it; only who puts jobs into the `queue` needs one."""
+        self._engine, self._queue = engine_of(url), queue
 
     def close(self) -> None:
         """Give the connections back."""
@@ -81,25 +89,28 @@ class Store:
     def check(self) -> None:
         """Raise when the database does not answer."""
         with self._engine.connect() as connection:
-            connection.execute(select(func.count()).select_from(plans))
+            connection.execute(select(func.count()).select_from(workers))
 
-    # Asking for plans -------------------------------------------------------------------------------------------------
+    # Asking for jobs --------------------------------------------------------------------------------------------------
 
     def submit(self, submission: Submission) -> str:
-        """Queue a plan and give its id; the same key and body again give the id of the first time.
+        """Queue a job and give its id; the same key and body again give the id of the first time.
 
         Raises:
             IdempotencyConflictError: the key was used with another body.
 
         """
-        plan_id = uuid.uuid4().hex
+        assert self._queue is not None
+        job_id = uuid.uuid4().hex
         try:
             with self._engine.begin() as connection:
                 connection.execute(
-                    insert(plans).values(
-                        id=plan_id,
+                    insert(jobs).values(
+                        id=job_id,
+                        kind=submission.kind,
                         name=submission.name,
                         status="queued",
+                        priority=submission.priority,
                         created_at=_now(),
                         request=json.dumps(dict(submission.request)),
                         clusters=json.dumps(submission.clusters),
@@ -107,19 +118,24 @@ class Store:
                         body_sha256=submission.body_sha256,
                     )
                 )
-                connection.execute(insert(documents).values(plan_id=plan_id, scenario=submission.scenario))
+                connection.execute(insert(documents).values(job_id=job_id, given=submission.given))
+                if submission.file is not None:
+                    name, media_type, content = submission.file
+                    row = {"job_id": job_id, "name": name, "media_type": media_type, "content": content}
+                    connection.execute(insert(files).values(**row))
+                self._queue.put(connection, job_id, submission.priority)
         except IntegrityError:
             earlier = self.find_key(submission.idempotency_key, submission.body_sha256)
             if earlier is None:
                 raise
             return earlier
-        return plan_id
+        return job_id
 
     def find_key(self, key: str | None, body_sha256: str) -> str | None:
-        """The plan that a key made before, None when it is new. Raises IdempotencyConflictError for another body."""
+        """The job that a key made before, None when it is new. Raises IdempotencyConflictError for another body."""
         if key is None:
             return None
-        query = select(plans.c.id, plans.c.body_sha256).where(plans.c.idempotency_key == key)
+        query = select(jobs.c.id, jobs.c.body_sha256).where(jobs.c.idempotency_key == key)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -128,109 +144,149 @@ class Store:
             raise IdempotencyConflictError(row.id)
         return str(row.id)
 
-    def cancel(self, plan_id: str) -> bool:
-        """Cancel a plan that is queued or running; False when it had ended."""
-        return self._end(plan_id, None, "cancelled", ("queued", "running"))
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job that is queued or running; False when it had ended."""
+        return self._end(job_id, None, "cancelled", ("queued", "running"))
 
     # Working on them --------------------------------------------------------------------------------------------------
 
-    def recover(self, max_attempts: int) -> int:
-        """Queue again what was running when the service ended, and fail what was tried too often; how many queued."""
-        given_up = f"the service ended while this plan was being made, {max_attempts} times"
-        running = plans.c.status == "running"
+    def begin(self, job_id: str, max_attempts: int) -> Job | None:
+        """The job, running now; None when it has ended, or ends because it was tried so often before."""
+        open_ = jobs.c.id == job_id, jobs.c.status.in_(("queued", "running"))
+        given_up = f"the service ended while this was being done, {max_attempts} times"
         with self._engine.begin() as connection:
-            connection.execute(
-                update(plans)
-                .where(running, plans.c.attempt >= max_attempts)
-                .values(status="failed", finished_at=_now(), errors=json.dumps([given_up]))
-            )
-            return connection.execute(update(plans).where(running).values(status="queued")).rowcount
+            ended = {"status": "failed", "finished_at": _now(), "errors": json.dumps([given_up])}
+            connection.execute(update(jobs).where(*open_, jobs.c.attempt >= max_attempts).values(**ended))
+            started = {"status": "running", "attempt": jobs.c.attempt + 1, "started_at": _now()}
+            kept = (jobs.c.id, jobs.c.kind, jobs.c.attempt, jobs.c.request)
+            row = connection.execute(update(jobs).where(*open_).values(**started).returning(*kept)).one_or_none()
+        return None if row is None else Job(row.id, row.kind, row.attempt, json.loads(row.request))
 
-    def claim(self) -> Job | None:
-        """The oldest queued plan, now running; None when none is waiting."""
-        oldest = select(plans.c.seq).where(plans.c.status == "queued").order_by(plans.c.seq).limit(1)
-        statement = (
-            update(plans)
-            .where(plans.c.seq == oldest.scalar_subquery(), plans.c.status == "queued")
-            .values(status="running", attempt=plans.c.attempt + 1, started_at=_now())
-            .returning(plans.c.id, plans.c.attempt, plans.c.request)
-        )
-        with self._engine.begin() as connection:
-            row = connection.execute(statement).one_or_none()
-        return None if row is None else Job(row.id, row.attempt, json.loads(row.request))
-
-    def scenario(self, plan_id: str) -> str | None:
-        """The scenario that came with a plan, as JSON; None when it is planned by name."""
+    def goes_on(self, job: Job) -> bool:
+        """Whether the job is still running, and this attempt of it."""
         with self._engine.connect() as connection:
-            return connection.execute(select(documents.c.scenario).where(documents.c.plan_id == plan_id)).scalar()
+            return connection.execute(select(jobs.c.seq).where(*_still(job))).scalar() is not None
+
+    def given(self, job_id: str) -> str | None:
+        """What came with a job as text: of a plan its scenario as JSON; None when it is planned by name."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(documents.c.given).where(documents.c.job_id == job_id)).scalar()
 
     def report(self, job: Job, progress: Mapping[str, float | str | None]) -> None:
-        """Note how far a running plan is: seconds, objective, bound, gap, phase."""
+        """Note how far a running job is: seconds, objective, bound, gap, share, phase."""
         with self._engine.begin() as connection:
-            connection.execute(update(plans).where(*_still(job)).values(**progress))
+            connection.execute(update(jobs).where(*_still(job)).values(**progress))
 
-    def finish(self, job: Job, plan: Plan) -> bool:
-        """Keep a plan, and what runs where in it; False when the job was cancelled or given up on meanwhile."""
+    def finish(self, job: Job, result: str, made: Mapping[str, tuple[str, bytes]]) -> bool:
+        """Keep what a job made: a document (JSON text) and files by name (type and content).
+
+        False when it was cancelled or given up on meanwhile.
+        """
+        with self._engine.begin() as connection:
+            return self._keep(connection, job, "done", result, made)
+
+    def finish_plan(self, job: Job, plan: Plan, made: Mapping[str, tuple[str, bytes]]) -> bool:
+        """The same for a plan, and what runs where in it."""
         status: Status = "infeasible" if plan.status == "infeasible" else "done"
         with self._engine.begin() as connection:
-            if not _end(connection, job.plan_id, job.attempt, status, ("running",)):
+            if not self._keep(connection, job, status, plan_text(plan), made):
                 return False
-            document = update(documents).where(documents.c.plan_id == job.plan_id).values(plan=plan_text(plan))
-            connection.execute(document)
-            _insert_all(
-                connection, assignments, job.plan_id, [unit.model_dump(by_alias=True) for unit in plan.assignments]
-            )
+            units = [unit.model_dump(by_alias=True) for unit in plan.assignments]
+            _insert_all(connection, assignments, "plan_id", job.id, units)
             rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]
-            _insert_all(connection, machines, job.plan_id, rows)
+            _insert_all(connection, machines, "plan_id", job.id, rows)
+        return True
+
+    @staticmethod
+    def _keep(connection: Connection, job: Job, status: Status, result: str,
+              made: Mapping[str, tuple[str, bytes]]) -> bool:
+        if not _end(connection, job.id, job.attempt, status, ("running",)):
+            return False
+        connection.execute(update(documents).where(documents.c.job_id == job.id).values(result=result))
+        rows = [{"name": name, "media_type": kind, "content": content} for name, (kind, content) in made.items()]
+        _insert_all(connection, files, "job_id", job.id, rows)
         return True
 
     def fail(self, job: Job, errors: list[str]) -> bool:
-        """End a running plan with the reasons why there is none."""
-        return self._end(job.plan_id, job.attempt, "failed", ("running",), errors)
+        """End a running job with the reasons why nothing came of it."""
+        return self._end(job.id, job.attempt, "failed", ("running",), errors)
 
     def requeue(self, job: Job) -> None:
-        """Put a running plan back, as if it had not been started."""
+        """Put a running job back, as if it had not been started."""
         with self._engine.begin() as connection:
             values = {"status": "queued", "attempt": job.attempt - 1}
-            connection.execute(update(plans).where(*_still(job)).values(**values))
+            connection.execute(update(jobs).where(*_still(job)).values(**values))
 
     def _end(
         self,
-        plan_id: str,
+        job_id: str,
         attempt: int | None,
         status: Status,
         before: tuple[Status, ...],
         errors: list[str] | None = None,
     ) -> bool:
         with self._engine.begin() as connection:
-            return _end(connection, plan_id, attempt, status, before, errors)
+            return _end(connection, job_id, attempt, status, before, errors)
+
+    # Workers ----------------------------------------------------------------------------------------------------------
+
+    def seen(self, executors: list[str]) -> None:
+        """Note that these workers live."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(workers).where(workers.c.executor.in_(executors)))
+            now = time.time()
+            connection.execute(insert(workers), [{"executor": name, "seen_at": now} for name in executors])
+
+    def living(self, within_s: float) -> list[str]:
+        """Workers that were seen within so many seconds."""
+        query = select(workers.c.executor).where(workers.c.seen_at > time.time() - within_s)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def plans(self, limit: int, before: int | None) -> list[PlanRow]:
-        """The newest plans first, those older than `before` (a `seq`) if given."""
-        query = select(*_SUMMARY).order_by(plans.c.seq.desc()).limit(limit)
+    def jobs(self, kind: Kind | None, limit: int, before: int | None, status: Status | None = None) -> list[JobRow]:
+        """The newest first, of one kind and in one state if given, those older than `before` (a `seq`) if given."""
+        query = select(*_SUMMARY).order_by(jobs.c.seq.desc()).limit(limit)
+        for column, value in ((jobs.c.kind, kind), (jobs.c.status, status)):
+            if value is not None:
+                query = query.where(column == value)
         if before is not None:
-            query = query.where(plans.c.seq < before)
+            query = query.where(jobs.c.seq < before)
         with self._engine.connect() as connection:
             return list(connection.execute(query))
 
-    def plan(self, plan_id: str) -> PlanRow | None:
-        """One plan's state with its document, `plan` (JSON text) among the columns; None when there is no such plan."""
-        query = select(*_SUMMARY, documents.c.plan).join(documents).where(plans.c.id == plan_id)
+    def job(self, job_id: str, kind: Kind | None = None) -> JobRow | None:
+        """One job's state; None when there is none, or one of another kind."""
+        query = select(*_SUMMARY).where(jobs.c.id == job_id)
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
         with self._engine.connect() as connection:
             return connection.execute(query).one_or_none()
 
+    def result(self, job_id: str) -> str | None:
+        """What a job made, as JSON text; None until it has."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(documents.c.result).where(documents.c.job_id == job_id)).scalar()
+
+    def file(self, job_id: str, name: str) -> tuple[str, bytes] | None:
+        """Type and content of a file of a job; None when there is none of that name."""
+        query = select(files.c.media_type, files.c.content).where(files.c.job_id == job_id, files.c.name == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.media_type, bytes(row.content))
+
     def newest_done(self) -> str | None:
         """Id of the plan that was asked for last among those that are done."""
-        query = select(plans.c.id).where(plans.c.status == "done").order_by(plans.c.seq.desc()).limit(1)
+        done = jobs.c.kind == "plan", jobs.c.status == "done"
+        query = select(jobs.c.id).where(*done).order_by(jobs.c.seq.desc()).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
     def clusters(self, plan_id: str) -> tuple[str, ...] | None:
         """Names of the clusters of a plan's scenario; None when there is no such plan."""
         with self._engine.connect() as connection:
-            text = connection.execute(select(plans.c.clusters).where(plans.c.id == plan_id)).scalar()
+            text = connection.execute(select(jobs.c.clusters).where(jobs.c.id == plan_id)).scalar()
         return None if text is None else tuple(json.loads(text))
 
     def assignments(
@@ -261,43 +317,32 @@ class Store:
         return [{"pool": row[0], "purchase": row[1], "count": json.loads(row[2])} for row in found]
 
 
-def _engine(database: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{database}", connect_args={"timeout": 30})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
-        for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {setting}")
-
-    return engine
-
-
 def _still(job: Job) -> tuple[Any, ...]:
     """The job is running, and this attempt of it."""
-    return plans.c.id == job.plan_id, plans.c.attempt == job.attempt, plans.c.status == "running"
+    return jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.status == "running"
 
 
 def _end(
     connection: Connection,
-    plan_id: str,
+    job_id: str,
     attempt: int | None,
     status: Status,
     before: tuple[Status, ...],
     errors: list[str] | None = None,
 ) -> bool:
-    """Bring a plan to an end, if it is in one of the states before and still at this attempt."""
-    statement = update(plans).where(plans.c.id == plan_id, plans.c.status.in_(before))
+    """Bring a job to an end, if it is in one of the states before and still at this attempt."""
+    statement = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(before))
     if attempt is not None:
-        statement = statement.where(plans.c.attempt == attempt)
+        statement = statement.where(jobs.c.attempt == attempt)
     values = {"status": status, "finished_at": _now(), "errors": json.dumps(errors or [])}
     return connection.execute(statement.values(**values)).rowcount == 1
 
 
-def _insert_all(connection: Connection, table: Table, plan_id: str, rows: list[dict[str, Any]]) -> None:
-    """Insert rows of one plan; columns that the table does not have are left out."""
+def _insert_all(connection: Connection, table: Table, key: str, job_id: str, rows: list[dict[str, Any]]) -> None:
+    """Insert rows of one job; columns that the table does not have are left out."""
     names = set(table.columns.keys())
     if rows:
-        kept = [{"plan_id": plan_id} | {name: value for name, value in row.items() if name in names} for row in rows]
+        kept = [{key: job_id} | {name: value for name, value in row.items() if name in names} for row in rows]
         connection.execute(insert(table), kept)
 
 

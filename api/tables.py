@@ -1,19 +1,19 @@
-"""The tables of the store."""
+"""The tables of the store as this version reads them; `api.migrations` brings older ones there."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
-
-SCHEMA_VERSION = 1
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
-plans = Table(
-    "plans",
+jobs = Table(
+    "jobs",
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
     Column("name", String, nullable=False),
     Column("status", String, nullable=False),
+    Column("priority", Integer, nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("created_at", String, nullable=False),
     Column("started_at", String),
@@ -24,24 +24,34 @@ plans = Table(
     Column("objective", Float),
     Column("bound", Float),
     Column("gap", Float),
+    Column("share", Float),
     Column("phase", String),
     Column("errors", Text, nullable=False, default="[]"),
     Column("idempotency_key", String, unique=True),
     Column("body_sha256", String, nullable=False),
-    Index("plans_by_status", "status", "seq"),
+    Index("jobs_by_status", "status", "seq"),
+    Index("jobs_by_kind", "kind", "seq"),
     sqlite_autoincrement=True,
 )
 documents = Table(
     "documents",
     metadata,
-    Column("plan_id", ForeignKey("plans.id"), primary_key=True),
-    Column("scenario", Text),
-    Column("plan", Text),
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("given", Text),
+    Column("result", Text),
+)
+files = Table(
+    "files",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("media_type", String, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )
 assignments = Table(
     "assignments",
     metadata,
-    Column("plan_id", ForeignKey("plans.id"), nullable=False),
+    Column("plan_id", ForeignKey("jobs.id"), nullable=False),
     Column("workload", String, nullable=False),
     Column("user_region", String),
     Column("copy", Integer, nullable=False),
@@ -55,10 +65,16 @@ assignments = Table(
 machines = Table(
     "machines",
     metadata,
-    Column("plan_id", ForeignKey("plans.id"), nullable=False),
+    Column("plan_id", ForeignKey("jobs.id"), nullable=False),
     Column("cluster", String, nullable=False),
     Column("pool", String, nullable=False),
     Column("purchase", String, nullable=False),
     Column("count", Text, nullable=False),
     Index("machines_by_cluster", "plan_id", "cluster"),
+)
+workers = Table(
+    "workers",
+    metadata,
+    Column("executor", String, primary_key=True),
+    Column("seen_at", Float, nullable=False),
 )

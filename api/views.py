@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.store import PlanRow, Status
+from api.store import JobRow, Kind, Status
 
 
 class Progress(BaseModel):
@@ -35,6 +35,45 @@ class PlanState(BaseModel):
     settings: dict[str, Any]
     progress: Progress | None
     errors: list[str] = Field(description="why it failed, one line for each mistake")
+
+
+class JobProgress(BaseModel):
+    """How far a job is: the share that is done where that is known."""
+
+    seconds: float
+    share: float | None
+    phase: str | None
+
+
+class JobState(BaseModel):
+    """Any job and how far it is."""
+
+    id: str
+    kind: Kind
+    name: str
+    status: Status
+    priority: int
+    attempts: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    settings: dict[str, Any]
+    progress: JobProgress | None
+    errors: list[str]
+    address: str = Field(description="where its result is, once it is done")
+
+
+class JobList(BaseModel):
+    """The newest jobs first."""
+
+    jobs: list[JobState]
+    next: str | None = Field(description="address of the jobs before these, null when there are none")
+
+
+class ResultDetail(JobState):
+    """A job with what it made."""
+
+    result: dict[str, Any] | None = Field(description="null until the job is done")
 
 
 class PlanDetail(PlanState):
@@ -93,7 +132,7 @@ class Health(BaseModel):
     status: str
 
 
-def plan_state(row: PlanRow) -> PlanState:
+def plan_state(row: JobRow) -> PlanState:
     """A row of the store as the service shows it."""
     progress = None
     if row.seconds is not None:
@@ -112,7 +151,38 @@ def plan_state(row: PlanRow) -> PlanState:
     )
 
 
-def plan_detail(row: PlanRow) -> bytes:
+ADDRESSES: dict[Kind, str] = {"plan": "/v1/plans", "forecast": "/v1/forecasts", "capacity": "/v1/capacity"}
+
+
+def job_state(row: JobRow) -> JobState:
+    """A row of the store as the service shows any job."""
+    progress = None
+    if row.seconds is not None:
+        progress = JobProgress(seconds=row.seconds, share=row.share, phase=row.phase)
+    return JobState(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        status=row.status,
+        priority=row.priority,
+        attempts=row.attempt,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        settings=json.loads(row.request),
+        progress=progress,
+        errors=json.loads(row.errors),
+        address=f"{ADDRESSES[row.kind]}/{row.id}",
+    )
+
+
+def result_detail(row: JobRow, document: str | None) -> bytes:
+    """A job with what it made, which is kept as text and may be large: it is put in without being read."""
+    head = job_state(row).model_dump_json()
+    return f'{head[:-1]},"result":{document or "null"}}}'.encode()
+
+
+def plan_detail(row: JobRow, document: str | None) -> bytes:
     """A plan with its document, which is kept as text and may be large: it is put in without being read."""
     head = plan_state(row).model_dump_json()
-    return f'{head[:-1]},"plan":{row.plan or "null"}}}'.encode()
+    return f'{head[:-1]},"plan":{document or "null"}}}'.encode()

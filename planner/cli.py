@@ -453,13 +453,17 @@ def _diagnose(
 def _serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
-    data: Annotated[Path | None, typer.Option(help="Folder of the plans; $PLANNER_DATA when left out.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of what is kept; $PLANNER_DATA when left out.")] = None,
     scenarios: Annotated[Path | None, typer.Option(help="Folder of scenarios that requests may name.")] = None,
     telemetry: Annotated[Path | None, typer.Option(help="Recorded telemetry to diagnose.")] = None,
+    database: Annotated[str | None, typer.Option(help="postgresql://USER@HOST/NAME; $PLANNER_DATABASE when left out, "
+                                                      "else a SQLite file in the data folder.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs at a time; others wait.")] = 1,
 ) -> None:
-    """Serve plans over HTTP."""
+    """Serve plans, forecasts and diagnoses over HTTP."""
     # By name, because nothing in `planner` may import `api`.
-    import_module("api.serve").run(host=host, port=port, data_dir=data, scenarios=scenarios, telemetry=telemetry)
+    import_module("api.serve").run(host=host, port=port, data_dir=data, scenarios=scenarios, telemetry=telemetry,
+                                   database=database, planners=workers)
 
 
 def _add_missing(name: str, what: str) -> None:

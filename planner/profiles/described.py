@@ -47,18 +47,22 @@ def describes_tasks(raw: object) -> bool:
 
 def read_tasks(path: Path) -> tuple[DescribedTask, ...]:
     """The tasks of a file. Raises InputError with a line for each mistake."""
-    raw = read_yaml(path)
-    if not describes_tasks(raw):
-        raise InputError([f"{path.name}: kind: missing; a task has kind and task: {{}}, several are under tasks: []"])
+    return parse_tasks(read_yaml(path), path.name)
+
+
+def parse_tasks(raw: object, where: str) -> tuple[DescribedTask, ...]:
+    """The tasks that the content of a file, or a request, describes. Raises InputError with a line for each mistake."""
+    if not isinstance(raw, Mapping) or not describes_tasks(raw):
+        raise InputError([f"{where}: kind: missing; a task has kind and task: {{}}, several are under tasks: []"])
     try:
         tasks = (DescribedTasks.model_validate(raw).tasks if "tasks" in raw
                  else (DescribedTask.model_validate(raw),))
     except ValidationError as error:
-        raise InputError([_line(path, detail) for detail in error.errors()]) from None
+        raise InputError([_line(where, detail) for detail in error.errors()]) from None
     names = [task.name for task in tasks]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError([f"{path.name}: name: {name!r} is there twice; names are told apart" for name in twice])
+        raise InputError([f"{where}: name: {name!r} is there twice; names are told apart" for name in twice])
     return tasks
 
 
@@ -109,10 +113,10 @@ def _flat(fields: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _line(path: Path, detail: Any) -> str:  # noqa: ANN401  # a detail is a typed dict of pydantic-core
+def _line(where: str, detail: Any) -> str:  # noqa: ANN401  # a detail is a typed dict of pydantic-core
     field = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(str(detail["loc"][-1]), (*DescribedTask.model_fields, "tasks"), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DescribedTask.model_fields)}"
-        return f"{path.name}: {field}: not a field of a described task; {hint}"
-    return f"{path.name}: {field}: {detail['msg']}"
+        return f"{where}: {field}: not a field of a described task; {hint}"
+    return f"{where}: {field}: {detail['msg']}"

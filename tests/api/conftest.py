@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from api.database import checked_url, upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
@@ -78,9 +84,17 @@ class Served:
         """Wait until a plan is neither queued nor running."""
         return self.wait(plan_id, lambda state: state["status"] not in ("queued", "running"))
 
-    def children(self) -> list[int]:
-        """Process ids of the planning processes."""
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
+
+    def children(self) -> list[int]:
+        """Process ids of the processes of jobs."""
+        found = []
+        for worker in self.workers():
+            with suppress(psutil.NoSuchProcess):
+                found += [child.pid for child in psutil.Process(worker).children()]
+        return found
 
     def kill(self) -> None:
         """Kill -9, as the machine would."""
@@ -98,9 +112,10 @@ class Served:
 Serve = Callable[..., Served]
 
 
-def start(data_dir: Path, **settings: Path) -> Served:
+def start(data_dir: Path, **settings: Path | str | int | None) -> Served:
     """Serve a data folder on a free port."""
-    arguments = ", ".join(f"{name}=Path({str(path)!r})" for name, path in settings.items())
+    arguments = ", ".join(f"{name}=Path({str(value)!r})" if isinstance(value, Path) else f"{name}={value!r}"
+                          for name, value in settings.items())
     imports = "from pathlib import Path; from api.serve import run"
     code = f"{imports}; run(port=0, data_dir=Path({str(data_dir)!r}), {arguments})"
     log = data_dir.with_name(f"{data_dir.name}.log")
@@ -143,12 +158,43 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "scenarios"
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Databases with all tables, to be copied: a SQLite file, and where they were made PostgreSQL's."""
+    file = tmp_path_factory.mktemp("template") / "planner.sqlite"
+    upgrade(f"sqlite:///{file}")
+    return {"sqlite": str(file)}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, templates: dict[str, str]) -> str:
+    """Address of a database of its own with all tables and nothing in them, of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(templates["sqlite"], tmp_path / "planner.sqlite")
+        return f"sqlite:///{tmp_path / 'planner.sqlite'}"
+    server = checked_url(request.getfixturevalue("postgresql"))
+    if "postgresql" not in templates:
+        templates["postgresql"] = created(server, None)
+        upgrade(templates["postgresql"])
+    return created(server, templates["postgresql"])
+
+
+def created(server: str, like: str | None) -> str:
+    """Address of a new database of a server, a copy of another's if given."""
+    name, engine = f"d{uuid.uuid4().hex}", create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        copied = f" TEMPLATE {make_url(like).database}" if like else ""
+        connection.execute(text(f"CREATE DATABASE {name}{copied}"))
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start services; they are killed after the test."""
     running: list[Served] = []
 
-    def one(data_dir: Path = tmp_path / "data", **settings: Path) -> Served:
+    def one(data_dir: Path = tmp_path / "data", **settings: Path | str | int | None) -> Served:
         running.append(start(data_dir, **settings))
         return running[-1]
 
@@ -157,11 +203,16 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         served.kill()
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory, scenarios: Path) -> Iterator[Served]:
-    """One service for all tests that do not end it."""
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scenarios: Path
+            ) -> Iterator[Served]:
+    """One service for all tests that do not end it, on each kind of database."""
+    address = None
+    if request.param == "postgresql":
+        address = created(checked_url(request.getfixturevalue("postgresql")), None)
     telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
-    served = start(tmp_path_factory.mktemp("service"), scenarios=scenarios, telemetry=telemetry)
+    folder = tmp_path_factory.mktemp("service")
+    served = start(folder, scenarios=scenarios, telemetry=telemetry, database=address)
     yield served
     served.kill()
 

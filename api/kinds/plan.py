@@ -1,0 +1,37 @@
+"""Make a plan of a scenario that came with the request, or that the service holds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from api.job import CannotBeError, Task
+from api.kinds.files import PACKINGS, PARQUET
+from api.scenarios import read
+from planner.packings import packing_bytes
+from planner.planning import NoPlanFound, PlanRequest, make_plan
+
+if TYPE_CHECKING:
+    from placement.worker import Progress
+
+
+def carry_out(task: Task) -> None:
+    """Plan, and keep the plan with the packings it names."""
+    job, store = task.job, task.store
+    settings = dict(job.request)
+    name, text = settings.pop("scenario", None), store.given(job.id)
+    scenario = read(task.settings.scenarios, json.loads(text) if text is not None else name)
+
+    def report(progress: Progress) -> None:
+        task.report({"seconds": progress.seconds, "objective": progress.objective, "bound": progress.bound,
+                     "gap": progress.gap, "phase": progress.phase})
+
+    try:
+        planned = make_plan(scenario, PlanRequest(**settings), report)
+    except NoPlanFound as why:
+        raise CannotBeError(str(why)) from why
+    plan, made = planned.plan, {}
+    if planned.packings is not None:
+        made[PACKINGS] = PARQUET, packing_bytes(planned.packings)
+        plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{job.id}/packings"}})
+    store.finish_plan(job, plan, made)

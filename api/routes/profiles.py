@@ -1,0 +1,29 @@
+"""What tasks will need that nobody has run yet."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from api.problems import Problem
+
+router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+
+_EXAMPLE = {"kind": "etl", "task": {"volume_gib_per_run": 200, "cadence": "daily"}}
+
+
+@router.post("/predict")
+def predict(body: Annotated[dict[str, Any], Body(examples=[_EXAMPLE])]) -> dict[str, Any]:
+    """What a described task needs, or several under `tasks` that may work on what those before them make: the same
+    description as `planner profile` takes. Answers by name.
+    """
+    from planner.errors import NotEnoughEvidenceError  # numba and pandas: the service answers before they are loaded
+    from planner.profiles.described import parse_tasks, predict_tasks
+
+    try:
+        found = predict_tasks(parse_tasks(body, "body"), None, "body")
+    except NotEnoughEvidenceError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"not enough evidence: {error}") from None
+    return {name: profile.model_dump(mode="json") for name, profile in found.items()}
