@@ -42,6 +42,8 @@ clusters:
 workloads:
   - {name: web, kind: serving, request: {vcpu: 3, memory_gib: 0}, replicas: [3, 1], clusters: {allow: [site]}}
 """
+PLAN = ["plan", "--time-limit", "3600"]
+"""The method ends by itself after so many rounds and branches; an hour, so that no busy machine ends it before."""
 Tables = dict[str, np.ndarray]
 Tamper = Callable[[dict[str, Any], Tables], None]
 
@@ -70,7 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("page")
     (folder / "scenario.yaml").write_text(SCENARIO)
     found = Made(folder, folder / "plan.json", folder / "proof.cert")
-    assert run(["plan", str(folder), "-o", str(found.plan), "--certificate", str(found.certificate)]) == 0
+    assert run([*PLAN, str(folder), "-o", str(found.plan), "--certificate", str(found.certificate)]) == 0
     return found
 
 
@@ -113,7 +115,7 @@ def test_a_plan_is_proven_by_its_certificate(made: Made, capsys: pytest.CaptureF
 def test_the_same_again_gives_the_same_bytes(made: Made) -> None:
     """Planned twice, and read and written, a certificate is the same file."""
     again = made.scenario / "again.cert"
-    assert run(["plan", str(made.scenario), "--certificate", str(again)]) == 0
+    assert run([*PLAN, str(made.scenario), "--certificate", str(again)]) == 0
     assert again.read_bytes() == made.certificate.read_bytes()
     write_certificate(read_certificate(made.certificate), again)
     assert again.read_bytes() == made.certificate.read_bytes()
@@ -225,7 +227,7 @@ def test_no_plan_has_no_certificate(made: Made, tmp_path: Path, capsys: pytest.C
     """Where there is no plan, there is no bound: nothing is written, and the answer says so."""
     (tmp_path / "scenario.yaml").write_text(SCENARIO.replace("max: 10", "max: 1"))
     file = tmp_path / "none.cert"
-    assert run(["plan", str(tmp_path), "--certificate", str(file), "-o", str(tmp_path / "plan.json")]) == 1
+    assert run([*PLAN, str(tmp_path), "--certificate", str(file), "-o", str(tmp_path / "plan.json")]) == 1
     assert "there is no plan, and so no bound" in capsys.readouterr().err
     assert not file.exists()
     asked = ["verify", str(tmp_path), str(tmp_path / "plan.json"), "--certificate", str(made.certificate)]
@@ -236,7 +238,7 @@ def test_no_plan_has_no_certificate(made: Made, tmp_path: Path, capsys: pytest.C
 def test_a_bound_without_prices_counts_as_none(made: Made) -> None:
     """Where the solver was ended before it handed out its prices, the plan says so and claims nothing by them."""
     job = Job.of(made.scenario, PlanRequest(certificate=True), builtin_catalog())
-    result = job.solve(20.0, lambda _: None, lambda: False)
+    result = job.solve(3600.0, lambda _: None, lambda: False)
     assert result.solution is not None
 
     class Ended(Job):
@@ -255,7 +257,7 @@ def test_a_bound_without_prices_counts_as_none(made: Made) -> None:
 
 def test_max_sla_is_certified_too(made: Made) -> None:
     """With a budget the file proves what can be attained at most."""
-    request = PlanRequest(mode="max_sla", budget_usd=1.0, certificate=True, time_limit_s=300)
+    request = PlanRequest(mode="max_sla", budget_usd=1.0, certificate=True, time_limit_s=3600)
     planned = make_plan(made.scenario, request)
     assert planned.certificate is not None
     plan, file = made.scenario / "sla.json", made.scenario / "sla.cert"
