@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import History, default_models, forecast
+from forecasting import Forecast, History, default_models, forecast
 from forecasting.ensemble import fit_past, rolling_origins
 from forecasting.metrics import mase, pinball, scores, weighted_quantile_loss
 from forecasting.models import boosting
@@ -31,9 +31,14 @@ HISTORY = History("a", np.datetime64("2026-10-01T00", "ns"), np.timedelta64(1, "
 FRAME = pd.concat([series("a", wave(4, 1)), series("b", wave(4, 2)), series("short", wave(4, 3)[:5])])
 
 
-def test_every_series_is_forecast_or_refused() -> None:
+@pytest.fixture(scope="module")
+def done() -> Forecast:
+    """The day after the frame."""
+    return forecast(FRAME, 24, (0.5, 0.9))
+
+
+def test_every_series_is_forecast_or_refused(done: Forecast) -> None:
     """Three series in: two are forecast from the step after their last, and one is refused with its reason."""
-    done = forecast(FRAME, 24, (0.5, 0.9))
     assert list(done.quantiles.columns) == ["unique_id", "ds", "model", "q0.5", "q0.9"]
     assert len(done.quantiles) == 48
     assert done.quantiles["ds"].iloc[0] == pd.Timestamp("2026-10-29T00:00:00Z")
@@ -44,10 +49,10 @@ def test_every_series_is_forecast_or_refused() -> None:
     assert set(done.backtest["model"]) == {"seasonal_naive", "recent", "boosting", "ridge", "mstl", "forecast"}
 
 
-def test_order_of_rows_and_columns_does_not_matter() -> None:
+def test_order_of_rows_and_columns_does_not_matter(done: Forecast) -> None:
     """Shuffled rows and other columns give the same frames and paths to the last bit."""
     shuffled = FRAME.sample(frac=1, random_state=7)[["y", "ds", "unique_id"]].assign(note="x")
-    one, two = forecast(FRAME, 24), forecast(shuffled, 24)
+    one, two = done, forecast(shuffled, 24, (0.5, 0.9))
     pd.testing.assert_frame_equal(one.quantiles, two.quantiles)
     pd.testing.assert_frame_equal(one.backtest, two.backtest)
     assert all(np.array_equal(one.paths[name], two.paths[name]) for name in one.paths)
