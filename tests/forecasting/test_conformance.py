@@ -42,8 +42,8 @@ HORIZON, SEED = 31, 3
 
 
 @cache
-def two_series() -> Panel:
-    return hourly(daily_wave(21), daily_wave(30, 2))
+def two_series(unit: float = 1.0) -> Panel:
+    return hourly(unit * daily_wave(21), unit * daily_wave(30, 2))
 
 
 @cache
@@ -125,7 +125,7 @@ def test_noiseless_season_is_continued(name: str) -> None:
 
 def test_scale_of_the_unit_does_not_matter(name: str) -> None:
     """Bytes instead of gigabytes give the same forecast, in bytes."""
-    large = spread(name, hourly(*(2.0**30 * daily_wave(days, seed) for days, seed in ((21, 1), (30, 2)))), HORIZON, SEED)
+    large = spread(name, two_series(2.0**30), HORIZON, SEED)
     np.testing.assert_allclose(large / 2.0**30, said_of_two(name), rtol=1e-3, atol=0.1)
 
 
