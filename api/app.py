@@ -13,16 +13,19 @@ from api.context import running
 from api.gate import Gate
 from api.routes import capacity, fleet, forecasts, health, jobs, plans, profiles
 from api.settings import Settings
+from api.watching import Metrics, Watched
 from planner import __version__
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context = running(settings)
         app.state.service = await run_in_threadpool(context.__enter__)
+        metrics.watch(app.state.service.store)
         try:
             yield
         finally:
@@ -33,5 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for routes in (plans, forecasts, capacity, profiles, jobs, fleet, health):
         app.include_router(routes.router)
+    app.state.metrics = metrics
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app

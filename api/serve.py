@@ -14,6 +14,7 @@ from api.app import create_app
 from api.context import owned
 from api.database import checked_url
 from api.settings import Settings, is_loopback
+from api.watching import log_as_json
 from planner.errors import InputError
 
 DATA_VARIABLE, DATABASE_VARIABLE = "PLANNER_DATA", "PLANNER_DATABASE"
@@ -55,7 +56,9 @@ def run(
     listener = _listen(host, port)
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data_dir}\n")
-    config = uvicorn.Config(create_app(settings), log_level="warning", proxy_headers=False, server_header=False)
+    log_as_json()
+    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, proxy_headers=False,
+                            server_header=False, date_header=True)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end, which is what was asked for
         uvicorn.Server(config).run(sockets=[listener])
 

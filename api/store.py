@@ -191,6 +191,7 @@ class Store:
         with self._engine.begin() as connection:
             if not self._keep(connection, job, status, plan_text(plan), made):
                 return False
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(bound=plan.bound, gap=plan.gap))
             units = [unit.model_dump(by_alias=True) for unit in plan.assignments]
             _insert_all(connection, assignments, "plan_id", job.id, units)
             rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]
@@ -275,6 +276,18 @@ class Store:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (row.media_type, bytes(row.content))
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many jobs there are of each kind in each state."""
+        query = select(jobs.c.kind, jobs.c.status, func.count()).group_by(jobs.c.kind, jobs.c.status)
+        with self._engine.connect() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+    def oldest_queued(self) -> str | None:
+        """When the job was asked for that waits longest; None when none waits."""
+        query = select(func.min(jobs.c.created_at)).where(jobs.c.status == "queued")
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
 
     def newest_done(self) -> str | None:
         """Id of the plan that was asked for last among those that are done."""

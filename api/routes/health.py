@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.context import ServiceDep
 from api.problems import Problem
 from api.views import Health
+from api.watching import Metrics
 
 router = APIRouter(tags=["health"])
 
@@ -30,3 +32,10 @@ def ready(service: ServiceDep) -> Health:
     if not service.workers.alive():
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no jobs are taken from the queue: restart the service")
     return Health(status="ok")
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request) -> Response:
+    """Figures for Prometheus: requests by route, seconds they took, jobs by kind and state, the last plan."""
+    found: Metrics = request.app.state.metrics
+    return Response(found.text(), media_type=CONTENT_TYPE_LATEST)

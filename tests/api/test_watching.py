@@ -1,0 +1,71 @@
+"""What the service tells of itself: figures, request ids, logs and headers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.watching import SECURITY
+
+
+def figures(http: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Every sample by name and label values."""
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {(sample.name, tuple(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for family in text_string_to_metric_families(answer.text) for sample in family.samples}
+
+
+def test_requests_are_counted_by_route_and_not_by_address(service: Any) -> None:
+    """Ten plans that are not there are one series; the count rises by ten."""
+    key = ("planner_http_requests_total", ("GET", "/v1/plans/{plan_id}", "404"))
+    before = figures(service.http).get(key, 0.0)
+    for number in range(10):
+        service.http.get(f"/v1/plans/none{number}")
+    after = figures(service.http)
+    assert after[key] - before == 10
+    assert not any("none" in label for _, labels in after for label in labels)
+
+
+def test_jobs_are_told_by_kind_and_state(service: Any) -> None:
+    """A plan that is done is among them, with the gap it has."""
+    service.ended(service.ask().json()["id"])
+    found = figures(service.http)
+    assert found["planner_jobs", ("plan", "done")] >= 1
+    assert found["planner_last_plan_gap", ()] >= 0
+    assert found["planner_store_up", ()] == 1
+
+
+@pytest.mark.parametrize("given", ["abc-1", "", "a b", "x" * 101, "a\tb"])
+def test_a_request_id_comes_back(service: Any, given: str) -> None:
+    """A sane one is kept; any other is replaced, so that nobody writes into the log."""
+    found = service.http.get("/healthz", headers={"X-Request-Id": given}).headers["x-request-id"]
+    assert found == given if given == "abc-1" else len(found) == 32
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/v1/plans", "/v1/nothing", "/metrics", "/openapi.json"])
+def test_every_answer_has_the_headers_that_keep_browsers_safe(service: Any, address: str) -> None:
+    """Answers, problems and what is not there alike; the program's name is not told."""
+    headers = service.http.get(address).headers
+    assert {name: headers.get(name) for name in SECURITY} == SECURITY
+    assert "server" not in headers
+
+
+def test_the_gate_is_watched_too(service: Any) -> None:
+    """A request for another host has an id and is counted."""
+    answer = service.http.get("/healthz", headers={"Host": "evil.example"})
+    assert answer.status_code == 421
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+def test_the_log_is_json_with_the_request_id(serve: Any, tmp_path: Path) -> None:
+    """One line a request with its route, status and id, and nothing of its body."""
+    service = serve()
+    service.http.post("/v1/plans", json={"scenario": "secret-name"}, headers={"X-Request-Id": "find-me"})
+    lines = (tmp_path / "data.log").read_text().splitlines()[1:]
+    (line,) = [json.loads(text) for text in lines if "find-me" in text]
+    assert (line["route"], line["status"], line["level"]) == ("/v1/plans", 422, "info")
+    assert "secret-name" not in "".join(lines)
