@@ -152,6 +152,12 @@ def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) ->
     )
 
 
+def usual_values(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> npt.NDArray[np.float64]:
+    """What the detector foresees at every step [series, steps], from what came before; NaN without a baseline."""
+    metrics = Counter(series.cluster for series in telemetry.series)
+    return _score(telemetry, settings or DiagnosisSettings(), metrics).expected
+
+
 def _score(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> Scores:
     """Scores of all series; clusters with the same number of metrics share a budget and are scored together."""
     parts: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""Plan, verify and replay every example, profile new tasks: `python examples/run_all.py`.
+"""Plan, verify and replay every example, profile new tasks, diagnose: `python examples/run_all.py`.
 
 Fails when one does not run, does not verify, or is further from its bound than allowed.
 """
@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 LARGEST_GAP = {"medical": 1e-4, "capacity": 0.05, "hybrid": 0.03, "burst": 0.1, "pooled": 0.45}
 
 
-def run_planner(*arguments: str) -> float:
-    """Run one command of the planner and return the seconds it took; its errors are shown."""
+def run_planner(*arguments: str, status: int = 0) -> float:
+    """Run one command of the planner and return the seconds it took; its errors are shown. It must end as told."""
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "planner.cli", *arguments], stdout=subprocess.PIPE, check=False)  # noqa: S603
-    if done.returncode:
+    if done.returncode != status:
         sys.exit(f"planner {' '.join(arguments)}: exit status {done.returncode}")
     return time.monotonic() - start
 
@@ -65,6 +65,27 @@ def check_capacity(scenario: str, folder: Path) -> str:
     return f"\n  capacity: {page.stat().st_size:,} bytes for the fleet on one page"
 
 
+def check_diagnostics(folder: Path) -> str:
+    """Store batches of telemetry, diagnose them, see whether faults are noticed, find stuck jobs, write rules."""
+    here, store, rows = HERE / "diagnostics", str(folder / "store"), str(folder / "rows.parquet")
+    subprocess.run([sys.executable, str(here / "make_telemetry.py"), str(folder)], check=True)  # noqa: S603
+    scenario = ("--scenario", str(here / "clusters.yaml"))
+    known = (*scenario, "--key", str(folder / "key"))
+    weeks = sorted(str(path) for path in folder.glob("week-*.parquet"))
+    start = time.monotonic()
+    late_last = (*weeks[1:], weeks[0], "--store", store, *known, "--arrived", "2026-11-02T00:10:00Z")
+    run_planner("telemetry", "ingest", *late_last, status=1)  # one cluster did not agree
+    run_planner("telemetry", "export", store, "-o", rows, *known)
+    run_planner("diagnose", rows, "--report", str(folder / "diagnosis.html"), status=1)  # two faults
+    perturb = [sys.executable, "-m", "planner.cli", "diagnose", rows, "--perturb", "all", "--json"]
+    found = json.loads(subprocess.run(perturb, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603
+    noticed = [one["perturbation"] for one in found if one["verdict"] == "as expected"]
+    run_planner("jobs", "stuck", str(folder / "jobs.csv"), "--at", "2026-11-02T00:00:00Z", status=1)  # three are
+    run_planner("export", "rules", "-o", str(folder / "rules.yml"), *scenario)
+    seconds = time.monotonic() - start
+    return f"diagnostics: two faults found, {len(noticed)} of {len(found)} injected ones noticed, in {seconds:.1f} s"
+
+
 if __name__ == "__main__":
     names = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
     if names != sorted(LARGEST_GAP):
@@ -73,3 +94,4 @@ if __name__ == "__main__":
         for example in names:
             print(check(example, Path(temporary)))
         print(check_new_tasks(Path(temporary)))
+        print(check_diagnostics(Path(temporary)))

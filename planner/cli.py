@@ -441,12 +441,23 @@ def _forecast(
 def _diagnose(
     telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY",
                                               help="CSV or Parquet: cluster, hardware_class, metric, ts, value.")],
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report with charts here.")] = None,
+    perturb: Annotated[str | None, typer.Option(help="Instead, inject faults and see which are noticed: all, or names "
+                                                     "with commas between.")] = None,
+    seed: Annotated[int, typer.Option(help="With --perturb: where and when faults strike.")] = 0,
     as_json: Json = False,
 ) -> int:
-    """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found."""
-    from planner.commands import basic as commands
+    """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found.
 
-    return commands.diagnose(telemetry, as_json)
+    With --perturb the status is 1 when a fault was missed, or blamed on a cluster that it did not strike.
+    """
+    from planner.commands import diagnose as commands
+
+    if perturb is None:
+        return commands.diagnose(telemetry, report, as_json)
+    if report is not None:
+        raise InputError(["--report: not with --perturb: take --json, or leave one out"])
+    return commands.perturb(telemetry, perturb, seed, as_json)
 
 
 @app.command("serve")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,18 @@ from planner.errors import InputError
 
 if TYPE_CHECKING:
     from diagnostics.diagnose import Diagnosis
+    from diagnostics.perturbed import Outcome
+    from diagnostics.telemetry import Telemetry
+
+
+def telemetry_at(path: Path) -> Telemetry:
+    """Read a telemetry file. Raises InputError when it cannot be read, or breaks the telemetry contract."""
+    from diagnostics.telemetry import TelemetryError, read_telemetry  # numpy, which no other command may wait for
+
+    try:
+        return read_telemetry(path)
+    except TelemetryError as error:
+        raise InputError([str(error)]) from error
 
 
 def run_diagnose(path: Path) -> Diagnosis:
@@ -18,10 +31,17 @@ def run_diagnose(path: Path) -> Diagnosis:
         InputError: the file cannot be read, or breaks the telemetry contract.
 
     """
-    from diagnostics.diagnose import diagnose  # numpy and pandas, which no other command may wait for
-    from diagnostics.telemetry import TelemetryError, read_telemetry
+    from diagnostics.diagnose import diagnose
 
+    return diagnose(telemetry_at(path))
+
+
+def run_perturb(path: Path, names: Sequence[str] | None, seed: int, told: Callable[[int], None]) -> tuple[Outcome, ...]:
+    """Inject faults into a telemetry file and see whether the diagnosis notices. Raises InputError."""
+    from diagnostics.perturbed import perturb
+
+    telemetry = telemetry_at(path)
     try:
-        return diagnose(read_telemetry(path))
-    except TelemetryError as error:
-        raise InputError([str(error)]) from error
+        return perturb(telemetry, names, seed, told=told)
+    except ValueError as error:
+        raise InputError([f"{path}: {error}"]) from error

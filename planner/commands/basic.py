@@ -17,7 +17,6 @@ from placement.checks.reprove import Reproof
 from planner.catalog import Catalog, builtin_catalog, read_catalog
 from planner.certificates import write_certificate
 from planner.checking import asked_of, verify_plan
-from planner.diagnose import run_diagnose
 from planner.errors import InputError
 from planner.export import export_scenario
 from planner.hosting import with_diagnostics
@@ -231,20 +230,6 @@ def _show_units(title: str, units: list[Assignment]) -> None:
 def _show_lines(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(plain(line))
-
-
-def diagnose(telemetry: Path, as_json: bool) -> int:
-    """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
-    found = run_diagnose(telemetry)
-    if as_json:
-        print_json(found.to_dict())
-        return NO if found.found else DONE
-    show_table(f"{telemetry}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
-               [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
-    for cluster in found.clusters:
-        _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
-        _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
-    return NO if found.found else DONE
 
 
 def catalog(pattern: str, region: str | None, found: Catalog, as_json: bool) -> int:

@@ -78,11 +78,16 @@ def _row(path: Path, report: BatchReport) -> tuple[object, ...]:
 
 
 def _show_words(reports: Sequence[BatchReport]) -> None:
-    for report in reports:
-        for refusal in report.refusals:
-            typer.echo(plain(f"refused: {refusal.sentence}"))
-        for corrected in report.corrected:
-            typer.echo(plain(f"clock set right: {corrected}"))
+    """Who was refused and why, once for all batches, and which clocks were set right."""
+    refused: dict[tuple[str, str], tuple[str, int]] = {}
+    for refusal in (refusal for report in reports for refusal in report.refusals):
+        _, rows = refused.get((refusal.reason, refusal.name), ("", 0))
+        refused[refusal.reason, refusal.name] = (refusal.sentence, rows + refusal.rows)
+    for sentence, rows in refused.values():
+        more = f" ({rows:,} in all batches)" if len(reports) > 1 else ""
+        typer.echo(plain(f"refused: {sentence}{more}"))
+    for corrected in (corrected for report in reports for corrected in report.corrected):
+        typer.echo(plain(f"clock set right: {corrected}"))
 
 
 def show(folder: Path, known: Known | None, as_json: bool) -> int:

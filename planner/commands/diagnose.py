@@ -1,0 +1,72 @@
+"""`planner diagnose`: read, diagnose or perturb, show."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from diagnostics.diagnose import diagnose as diagnose_all
+from diagnostics.perturbation import PERTURBATIONS
+from planner.commands.basic import DONE, NO, print_json, show_table
+from planner.diagnose import run_perturb, telemetry_at
+from planner.outputs import check_outputs, not_lost, writing
+from planner.terminal import plain
+
+
+def diagnose(path: Path, report: Path | None, as_json: bool) -> int:
+    """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
+    check_outputs({"--report": report})
+    telemetry = telemetry_at(path)
+    found = diagnose_all(telemetry)
+
+    def show() -> None:
+        if as_json:
+            print_json(found.to_dict())
+            return
+        show_table(f"{path}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
+                   [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
+        for cluster in found.clusters:
+            _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
+            _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
+
+    if report is not None:
+        from planner.report.diagnosis import write_diagnosis_report  # charts and templates only where asked for
+
+        with not_lost(show), writing("--report", report):
+            write_diagnosis_report(report, path.name, telemetry, found)
+    show()
+    return NO if found.found else DONE
+
+
+def perturb(path: Path, asked: str, seed: int, as_json: bool) -> int:
+    """Inject faults, one by one, and show expected against observed; the answer is no when one was not as expected."""
+    names = None if asked == "all" else [name.strip() for name in asked.split(",") if name.strip()]
+    total = len(PERTURBATIONS) if names is None else len(names)
+    with Progress(TextColumn("perturbing"), BarColumn(bar_width=20), TimeRemainingColumn(), transient=True,
+                  console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
+        task = shown.add_task("", total=total)
+        found = run_perturb(path, names, seed, lambda done: shown.update(task, completed=done))
+    if as_json:
+        print_json([outcome.to_dict() for outcome in found])
+    else:
+        headings = ("Perturbation", "Verdict", "What was done", "To", "Expected", "Observed", "Also", "Elsewhere",
+                    "After h")
+        show_table(f"{path}: expected against observed", headings, [
+            (one.perturbation, one.verdict, one.done, _few(one.clusters), _few(one.expected), _few(one.noticed),
+             _few(one.others), _few(one.spilled), "" if one.delay_hours is None else f"{one.delay_hours:g}")
+            for one in found])
+    return NO if any(one.verdict in ("missed", "spilled over") for one in found) else DONE
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _show_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(plain(line))

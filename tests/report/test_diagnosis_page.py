@@ -1,0 +1,89 @@
+"""The page of a diagnosis: one file, nothing from outside, alarms where they are."""
+
+import html
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from diagnostics.diagnose import diagnose
+from diagnostics.synthetic import Site, make_fleet
+from diagnostics.telemetry import Series, Telemetry
+from planner.cli import run
+from planner.report.diagnosis import render_diagnosis
+
+EVIL = "<script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="module")
+def telemetry() -> Telemetry:
+    """Nine weeks of two clusters; one has an evil name and was slow for ten hours of the last two days."""
+    sites = [Site("calm", "mixed-disk", "DE", 2), Site("ill", "mixed-disk", "DE", 2)]
+    fleet = make_fleet(sites, days=63, seed=4).by_cluster()
+    values = fleet.values.copy()
+    row = fleet.series.index(Series("ill", "mixed-disk", "read_latency_ms"))
+    values[row, -40:-30] *= 5
+    names = tuple(series._replace(cluster={"ill": f"x{EVIL}"}.get(series.cluster, series.cluster))
+                  for series in fleet.series)
+    return replace(fleet, series=names, values=values)
+
+
+@pytest.fixture(scope="module")
+def page(telemetry: Telemetry) -> str:
+    return render_diagnosis("t.parquet", telemetry, diagnose(telemetry))
+
+
+def data_of(page: str) -> dict[str, list[dict[str, object]]]:
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_alarm_is_marked_where_it_is(page: str, telemetry: Telemetry) -> None:
+    """The chart of the slow reads has its span on the ten hours, with the usual values beside."""
+    chart = next(one for one in data_of(page)["charts"] if one["metric"] == "read_latency_ms")
+    (span,) = chart["spans"]
+    times, values, usual = chart["times"], chart["values"], chart["usual"]
+    first, last = (times.index(moment) for moment in ("Sat 31 Oct 08:00", "Sat 31 Oct 17:00"))
+    assert span == [first, last]
+    assert min(values[first:last]) > 2 * max(usual[first:last])
+    assert len(times) == len(values) == len(usual) == 14 * 24
+
+
+def test_the_page_asks_nobody_for_anything_and_names_stay_names(page: str) -> None:
+    """No element loads from elsewhere, the content policy forbids it, and a cluster's name cannot become code."""
+    markup = re.sub(r"(<(script|style)[^>]*>).*?</\2>", r"\1", page, flags=re.DOTALL)
+    assert not re.search(r"<(?:link|img|iframe|script)[^>]*\s(?:src|href)=", markup)
+    assert "default-src 'none'" in page
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/=]{44}'", html.unescape(page))) == 2
+    assert EVIL not in page
+
+
+def test_the_same_diagnosis_is_the_same_page(page: str, telemetry: Telemetry) -> None:
+    """Byte by byte."""
+    assert render_diagnosis("t.parquet", telemetry, diagnose(telemetry)) == page
+
+
+def test_the_command_writes_a_page_and_perturbs(
+    telemetry: Telemetry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`planner diagnose --report` writes it; `--perturb` shows expected against observed instead."""
+    import pandas as pd
+
+    hours = pd.date_range(pd.Timestamp(telemetry.start), periods=telemetry.values.shape[1], freq="h", tz="UTC")
+    pd.concat(
+        [pd.DataFrame({**series._asdict(), "ts": hours, "value": telemetry.values[row]})
+         for row, series in enumerate(telemetry.series)]).to_parquet(tmp_path / "t.parquet")
+    source, output = str(tmp_path / "t.parquet"), tmp_path / "page.html"
+    assert run(["diagnose", source, "--report", str(output), "--json"]) == 1
+    assert "<h2>calm" not in output.read_text()
+    capsys.readouterr()
+    assert run(["diagnose", source, "--perturb", "slow_disk,missing_data", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {one["perturbation"]: one["verdict"] for one in found} == dict.fromkeys(["slow_disk", "missing_data"],
+                                                                                   "as expected")
+    assert run(["diagnose", source, "--perturb", "flood"]) == 2
+    assert "perturb: 'flood': one of level" in capsys.readouterr().err
+    assert run(["diagnose", source, "--perturb", "all", "--report", str(output)]) == 2
