@@ -23,7 +23,9 @@ from benchmarks.harness import WIDTH, Row
 from benchmarks.machine import describe_machine
 
 SETS: dict[str, str] = {
+    "asd": "benchmarks.diagnostics_asd",
     "nab": "benchmarks.diagnostics_nab",
+    "smd": "benchmarks.diagnostics_smd",
     "attribution": "benchmarks.diagnostics_attribution",
     "petshop": "benchmarks.diagnostics_petshop",
 }
