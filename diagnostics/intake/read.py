@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from diagnostics.intake.contract import COUNTER, RATE, IntakeError, IntakeSettings
 from diagnostics.intake.store import LATEST, Store, connect, quoted
-from diagnostics.telemetry import MINUTES_PER_DAY, Telemetry, from_frame
+from diagnostics.telemetry import MINUTES_PER_DAY, Series, Telemetry
 
 if TYPE_CHECKING:  # pandas and duckdb are only loaded when rows are really read
     import duckdb
@@ -82,8 +84,7 @@ def read_frame(store: Store, wanted: Wanted | None = None, settings: IntakeSetti
     with store.reading(), closing(connect(store, settings.memory_mib)) as database:
         frame = database.execute(_rows(store, wanted), _values(wanted)).df()
     if not len(frame):
-        hint = "`planner telemetry show` lists what is there"
-        raise IntakeError(f"{store.folder}: no rows of {_in_words(wanted)}; {hint}")
+        raise _nothing(store, wanted)
     return frame
 
 
@@ -96,7 +97,31 @@ def read_pool(
     The countries have no default: which rows may be pooled where is a decision, not a habit.
     """
     wanted = Wanted(hardware_class, frozenset(countries), by="host", step_minutes=step_minutes)
-    return from_frame(read_frame(store, wanted, settings).drop(columns="country"), step_minutes)
+    settings = settings or IntakeSettings()
+    step_us = step_minutes * 60_000_000
+    with store.reading(), closing(connect(store, settings.memory_mib)) as database:
+        # Names stay in the database: a row comes out as a number of its series, a step and a value.
+        database.execute(f"CREATE TEMP TABLE pooled AS {_rows(store, wanted)}", _values(wanted))
+        keys = "cluster, hardware_class, metric"
+        names = database.execute(f"SELECT DISTINCT {keys} FROM pooled ORDER BY {keys}").fetchall()
+        if not names:
+            raise _nothing(store, wanted)
+        found = database.execute(f"""
+            WITH series AS (SELECT {keys}, row_number() OVER (ORDER BY {keys}) - 1 AS number FROM
+                            (SELECT DISTINCT {keys} FROM pooled))
+            SELECT number::INTEGER AS series, (epoch_us(ts) // {step_us})::INTEGER AS step, value
+            FROM pooled JOIN series USING ({keys})""").fetchnumpy()
+    series, step, value = (np.asarray(found[column]) for column in ("series", "step", "value"))
+    first = int(step.min())
+    grid = np.full((len(names), int(step.max()) - first + 1), np.nan)
+    grid[series, step - first] = value
+    start = np.datetime64(first * step_us, "us").astype("datetime64[m]")
+    return Telemetry(tuple(Series(*name) for name in names), grid, start, step_minutes)
+
+
+def _nothing(store: Store, wanted: Wanted) -> IntakeError:
+    hint = "`planner telemetry show` lists what is there"
+    return IntakeError(f"{store.folder}: no rows of {_in_words(wanted)}; {hint}")
 
 
 def coverage(
@@ -139,8 +164,6 @@ def _covered(row: tuple[Any, ...], given: dict[tuple[str, str, str], int], step_
 
 
 def _iso(moment_us: int) -> str:
-    import numpy as np
-
     return f"{np.datetime_as_string(np.datetime64(moment_us, 'us'), unit='m')}Z"
 
 

@@ -28,6 +28,7 @@ from diagnostics.intake import (
 )
 from diagnostics.intake.clock import HOUR_US, MINUTE_US, Seen, judge
 from diagnostics.synthetic import COUNTERS, GAUGES, Fleet, Site, make_fleet
+from diagnostics.telemetry import from_frame
 
 NAMES = Names(b"a key of at least sixteen bytes")
 SENDERS = (Sender("alpha", "BR", opted_in=True), Sender("beta", "DE", opted_in=True),
@@ -332,6 +333,13 @@ def test_the_order_and_form_of_batches_do_not_matter(
     beta = frame[frame["cluster"] == f"{NAMES.cluster('beta')}/{NAMES.host('beta', 'host-002')}"]
     for number, metric in enumerate(GAUGES):
         np.testing.assert_allclose(beta[beta["metric"] == metric]["value"], fleet.gauges[3, number], rtol=1e-12)
+    hosts = from_frame(frame.drop(columns="country"))
+    for kind, country in (("all-flash-nvme", "BR"), ("mixed-disk", "DE")):
+        pool = read_pool(store, kind, [country])
+        rows = [hosts.series.index(series) for series in pool.series]
+        assert len(rows) == 2 * (len(GAUGES) + len(COUNTERS))
+        np.testing.assert_array_equal(pool.values, hosts.values[rows])
+        assert pool.start == hosts.start
     rate = beta[beta["metric"] == "io_per_s"]["value"].to_numpy()
     done = fleet.gauges[3, GAUGES.index("iops"), 1:]
     np.testing.assert_allclose(rate, done, atol=1e-3)
