@@ -24,6 +24,7 @@ from benchmarks.machine import describe_machine
 
 SETS: dict[str, str] = {
     "asd": "benchmarks.diagnostics_asd",
+    "drift": "benchmarks.diagnostics_drift",
     "nab": "benchmarks.diagnostics_nab",
     "smd": "benchmarks.diagnostics_smd",
     "attribution": "benchmarks.diagnostics_attribution",
