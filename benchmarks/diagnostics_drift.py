@@ -1,12 +1,13 @@
 """Drift of streams, online: false alarms while nothing changes, and points until a change is found.
 
-Streams are made from the seed; `elec2.csv.xz` in the folder adds a real one (demand in New South Wales, its days put in
-random order so that nothing drifts, less its daily rhythm in the changed part only by the change made). Every stream is
-calm from its beginning to a random point and changed from there for `AFTER` points: the mean by one standard deviation
-up or down, the variance doubled, or the shape with mean and variance as they were. A delay is that of the first alarm
-after the change, over streams without an alarm before it (Pollak's conditional delay); a change that is not found counts
-`AFTER`. `limit` is the delay that no test with the same false alarms can beat on average, known change and all: log(g D)
-/ D for g points between false alarms and a divergence of D nats a point (Lorden, 1971), where it can be computed.
+Streams are made from the seed; `elec2.csv.xz` in the folder adds real values (price and demand of electricity in New
+South Wales) in random order, so that nothing drifts but what is put in. Every stream is calm from its beginning to a
+random point and changed from there for `AFTER` points: the mean by one standard deviation up or down, the variance
+doubled, or the shape with mean and variance as they were. A delay is that of the first alarm after the change, over
+streams without an alarm before it (Pollak's conditional delay; `_early` is the share of the others). A change that is
+not found counts `AFTER`, as does one where every stream had an alarm before. `limit` is the delay that no test with the
+same false alarms can beat on average, known change and all: log(g D) / D for g points between false alarms and a
+divergence of D nats a point (Lorden, 1971), where it can be computed.
 
 Shapes are of two groups: those of which the mixture of the planner's test knows the density, and others.
 """
@@ -121,25 +122,34 @@ FAMILIES: dict[str, Stream] = {
     "follows 0.9": Stream(_following(0.9)),
     "clustered": Stream(_clustered),
 }
-INDEPENDENT = (*SHAPES, "student 3", "seasonal 24", "seasonal 48")
+INDEPENDENT = (*SHAPES, "student 3", "seasonal 24", "seasonal 48", "elec2 price", "elec2 demand")
 """Where a shift of the mean by one standard deviation is not hidden by dependence."""
 
 
-def _elec2(data: Path) -> Stream | None:
-    """Days of demand in random order: real values, rhythm and dependence, and no drift but what is put in."""
+def _elec2(data: Path) -> dict[str, Stream]:
+    """Real values that cannot drift but for what is put in: price and demand of single half-hours in random order, and
+    demand of whole days in random order, which keeps rhythm and dependence within a day (each day has its own level).
+    """
     source = data / "elec2.csv.xz"
     if not source.exists():
-        return None
+        return {}
     with lzma.open(source, "rt", encoding="utf-8") as lines:
-        demand = np.array([float(row["nswdemand"]) for row in csv.DictReader(lines)])
+        rows = list(csv.DictReader(lines))
+    demand, price = (np.array([float(row[name]) for row in rows]) for name in ("nswdemand", "nswprice"))
     days = demand[: len(demand) // 48 * 48].reshape(-1, 48)
     days = (days - days.mean(axis=0)) / days.std(axis=0)
 
-    def draw(generator: np.random.Generator, points: int) -> Floats:
-        chosen = generator.integers(0, len(days), points // 48 + 1)
-        return days[chosen].ravel()[:points]
+    def drawn(parts: Floats) -> Draw:
+        def draw(generator: np.random.Generator, points: int) -> Floats:
+            size = parts.shape[1]
+            return parts[generator.integers(0, len(parts), points // size + 1)].ravel()[:points]
 
-    return Stream(draw, _day(48))
+        return draw
+
+    scaled = {name: ((values - values.mean()) / values.std())[:, None] for name, values in
+              (("elec2 price", price), ("elec2 demand", demand))}
+    return {**{name: Stream(drawn(values)) for name, values in scaled.items()},
+            "elec2 days": Stream(drawn(days), _day(48))}
 
 
 # ---------------------------------------------------------------- methods: a stream in, points of alarm out
@@ -230,18 +240,17 @@ def _changes(families: dict[str, Stream]) -> Iterator[Change]:
                      lambda noise, generator: _normal(generator, len(noise)))
 
 
-def _delays(change: Change, method: str, generator: np.random.Generator) -> tuple[list[int], int]:
-    """The delays of streams without an alarm before the change, and how many points they all had."""
-    delays, points = [], 0
+def _delays(change: Change, method: str, generator: np.random.Generator) -> list[int]:
+    """The delays of streams without an alarm before the change."""
+    delays = []
     for _ in range(STREAMS):
         at = int(generator.integers(*BEFORE))
         noise = change.stream.noise(generator, at + AFTER)
         noise[at:] = change.after(noise[at:], generator)
         alarms = RUN[method](noise + change.stream.rhythm(at + AFTER))
-        points += at + AFTER
         if not alarms or alarms[0] >= at:
             delays.append(min(alarms[0] - at + 1, AFTER) if alarms else AFTER)
-    return delays, points
+    return delays
 
 
 def _limits() -> dict[tuple[str, str], float]:
@@ -277,9 +286,7 @@ def _limits() -> dict[tuple[str, str], float]:
 def measure(data: Path, instances: Sequence[str], methods: Sequence[str], seed: int,
             told: Callable[[str], None]) -> tuple[list[Row], Table]:
     """False alarms and delays of every method on every family; `all` is the mean over families (see the columns)."""
-    families = dict(FAMILIES)
-    if (real := _elec2(data)) is not None:
-        families["elec2 days"] = real
+    families = FAMILIES | _elec2(data)
     changes = list(_changes(families))
     known = [*families, *dict.fromkeys(change.instance for change in changes if change.instance not in families)]
     if unknown := [name for name in instances if name not in known]:
@@ -315,15 +322,16 @@ def _false_alarms(name: str, stream: Stream, method: str, seed: int) -> Row:
 
 def _delay_rows(change: Change, method: str, generator: np.random.Generator) -> list[Row]:
     began, started = time.perf_counter(), time.process_time()
-    delays, _ = _delays(change, method, generator)
+    delays = _delays(change, method, generator)
     took = round(time.perf_counter() - began, 2), round(time.process_time() - started, 4), 0.0
     return [Row(change.instance, method, change.metric, round(float(np.mean(delays or [AFTER])), 1), "points", *took),
             Row(change.instance, method, f"{change.metric}_found",
-                round(float((np.array(delays or [AFTER]) < AFTER).mean()), 3), "share", *took)]
+                round(float((np.array(delays or [AFTER]) < AFTER).mean()), 3), "share", *took),
+            Row(change.instance, method, f"{change.metric}_early", round(1 - len(delays) / STREAMS, 3), "share", *took)]
 
 
 def _all(rows: Sequence[Row], method: str) -> list[Row]:
-    """Means over the families: false alarms over all, delays of mean and variance over independent values and over all."""
+    """Means over families: false alarms over all, delays of mean and variance over independent values and over all."""
     own = [row for row in rows if row.method == method]
     made = []
     for instance, metric, chosen in (
@@ -336,9 +344,9 @@ def _all(rows: Sequence[Row], method: str) -> list[Row]:
     ):
         part = [row for row in own if row.metric == metric and (chosen is None or row.instance in chosen)]
         if part:
-            made.append(Row(instance, method, metric, round(float(np.mean([row.value for row in part])), 2), part[0].unit,
-                            round(sum(row.seconds for row in part), 2), round(sum(row.cpu_seconds for row in part), 2),
-                            0.0))
+            mean = round(float(np.mean([row.value for row in part])), 2)
+            made.append(Row(instance, method, metric, mean, part[0].unit, round(sum(row.seconds for row in part), 2),
+                            round(sum(row.cpu_seconds for row in part), 2), 0.0))
     calm = [row for row in own if row.metric == "false_alarms_per_100k"]
     if calm:
         used = sum(row.cpu_seconds for row in calm)
@@ -353,7 +361,7 @@ def _table(rows: Sequence[Row], methods: Sequence[str]) -> Table:
                  "delays in points; `all` of delay_1sigma and delay_variance: independent values and rhythms")
     figures = {(row.metric, row.instance, row.method): row.value for row in rows}
     for metric, instance in dict.fromkeys((row.metric, row.instance) for row in rows):
-        if not metric.endswith("_found"):
+        if not metric.endswith(("_found", "_early")):
             form = ",.0f" if metric == "points_per_cpu_s" else ".1f"
             made.add_row(metric, instance, text(limits.get((instance, metric)), ".0f").replace("none", ""),
                          *(text(figures.get((metric, instance, method)), form) for method in methods))

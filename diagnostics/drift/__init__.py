@@ -1,4 +1,7 @@
-"""Drift tests by name: one module each, one line here; tests/diagnostics holds every entry to the same claims."""
+"""Drift tests by name: one module each, one line here; tests/diagnostics holds every entry to the same claims.
+
+These compare two months; `diagnostics.drift.online` watches a stream point by point.
+"""
 
 from __future__ import annotations
 

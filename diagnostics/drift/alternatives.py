@@ -35,7 +35,7 @@ BENDS, BEND_SIZES = 4, (0.4, 0.7, 1.1)
 RATES, RATE_FACTORS = (0.05, 0.1, 0.2, 0.4), (1 / 2, 1.5, 2.0)
 """Shares of high values (errors, say), and what they may be multiplied by."""
 
-SHARES = {"level": 0.10, "spread": 0.22, "from normal": 0.45, "between": 0.08, "other": 0.08, "bend": 0.05, "step": 0.02}
+SHARES = {"level": 0.1, "spread": 0.22, "from normal": 0.45, "between": 0.08, "other": 0.08, "bend": 0.05, "step": 0.02}
 """Weight of each family in the mixture."""
 
 
@@ -61,17 +61,18 @@ class _Shape:
 
 @cache
 def alternatives(only_up: bool = False) -> Alternatives:
-    """All alternatives; with `only_up` those under which values grow, as errors of a model that has gone stale do."""
+    """All alternatives; with `only_up` higher levels only, as errors of a model that has gone stale have."""
     made: list[tuple[str, Kind, Floats]] = [*_moves(), *_shapes(), *_bends(), *_steps()]
     densities = np.maximum(np.array([density for _, _, density in made]), LEAST_DENSITY)
     densities /= densities.mean(axis=1, keepdims=True)
     families = np.array([family for family, _, _ in made])
-    # A weight costs a delay of log(1 / weight) over the evidence of one point: least in sum if in inverse proportion.
+    # A weight costs a delay of log(1 / weight) over the evidence of a point: least in sum if in inverse proportion.
     weight = 1 / (densities * np.log(densities)).mean(axis=1)
     for family, share in SHARES.items():
         weight[families == family] *= share / weight[families == family].sum()
     rise = densities @ (np.arange(CELLS) + 0.5) / CELLS**2 - 0.5
-    kept = rise > LEAST_RISE if only_up else np.ones(len(rise), dtype=bool)
+    levels = np.array([kind == "level" for _, kind, _ in made])
+    kept = levels & (rise > LEAST_RISE) if only_up else np.ones(len(rise), dtype=bool)
     return Alternatives(np.ascontiguousarray(densities[kept].T), weight[kept] / weight[kept].sum(),
                         tuple(kind for (_, kind, _), keep in zip(made, kept, strict=True) if keep), rise[kept])
 
@@ -82,7 +83,8 @@ def _moves() -> list[tuple[str, Kind, Floats]]:
     for name, shape in _standard_shapes().items():
         normal = name == "normal"
         for level in LEVELS if normal else OTHER_LEVELS:
-            made += [("level" if normal else "other", "level", _ranks(shape, shape, move, 1.0)) for move in (level, -level)]
+            family = "level" if normal else "other"
+            made += [(family, "level", _ranks(shape, shape, move, 1.0)) for move in (level, -level)]
         for factor in SPREADS if normal else OTHER_SPREADS:
             made.append(("spread" if normal else "other", "spread", _ranks(shape, shape, 0.0, float(np.sqrt(factor)))))
     return made
@@ -91,8 +93,8 @@ def _moves() -> list[tuple[str, Kind, Floats]]:
 def _shapes() -> list[tuple[str, Kind, Floats]]:
     """One shape instead of another, mean and variance as they were."""
     shapes = _standard_shapes()
-    return [("from normal" if before == "normal" else "between", "shape", _ranks(shapes[before], shapes[after], 0.0, 1.0))
-            for before, after in itertools.permutations(shapes, 2)]
+    return [("from normal" if before == "normal" else "between", "shape",
+             _ranks(shapes[before], shapes[after], 0.0, 1.0)) for before, after in itertools.permutations(shapes, 2)]
 
 
 def _bends() -> list[tuple[str, Kind, Floats]]:

@@ -1,16 +1,17 @@
-"""Drift of a stream, point by point: ranks of what could not be foreseen, against every way in which they may bend.
+"""Drift of a stream, point by point: ranks of what could not be foreseen, against ways in which they may bend.
 
-1. What is usual is taken off: rhythm (the mean of each phase of a period that is found while warming up), autocorrelation
-   (regression on the last values and on two decaying means of them) and swings of the spread (the same on the logarithm
-   of what is left). The regressions learn from points `DELAY` ago and before, so a change is not taken for a habit
-   before it can be seen. Values are compressed beyond a few standard deviations, so heavy tails do no harm.
+1. What is usual is taken off: rhythm (mean and size of each phase of a period that is found while warming up),
+   autocorrelation (regression on the last values and on two decaying means of them) and swings of the spread (the same
+   on the logarithm of what is left). The regressions learn from points `DELAY` ago and before, so a change is not taken
+   for a habit before it can be seen, and are believed as far as they foresee more than noise. Values are compressed
+   beyond a few standard deviations, so heavy tails do no harm.
 2. What is left becomes its rank among the last `MEMORY` of its kind. While nothing changes these ranks are independent
    and uniform, whatever the distribution (conformal p-values: Vovk, Nouretdinov and Gammerman, "Testing exchangeability
    on-line", ICML 2003); ties are broken at random by the seed.
 3. A mixture of Shiryaev-Roberts statistics over the densities of `alternatives` adds up the evidence for a change that
    began at any time before: R = (1 + R) * density. R minus the number of points is a martingale, so with the alarm at
-   100,000 / budget there are at most `budget` false alarms in 100,000 points (Pollak, "Average run lengths of an optimal
-   method of detecting a change in distribution", 1987; Shin, Ramdas and Rinaldo, "E-detectors", 2023).
+   100,000 / budget there are at most `budget` false alarms in 100,000 points (Pollak, "Average run lengths of an
+   optimal method of detecting a change in distribution", 1987; Shin, Ramdas and Rinaldo, "E-detectors", 2023).
 
 Step 1 is fitted, so that bound is exact only for independent values; the benchmark measures the rest. A change that is
 slower than the memory is taken in as usual: that is what the monthly tests are for.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from diagnostics.drift.alternatives import CELLS, Alternatives, Kind, alternatives
+from diagnostics.drift.alternatives import Kind, alternatives
 from diagnostics.jit import jit
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ DECAYS = (1 / 8, 1 / 32)
 """Of the means that values are foreseen from, beside the last three values."""
 DOUBT, PHASE_DOUBT = 3.0, 1.5
 OVERSHOOT = 0.6
-"""The mixture jumps over its limit; on independent values this much of it holds the budget (1.5 alarms of 2 measured)."""
+"""The mixture jumps over its limit; on independent values this much of it holds the budget."""
 DEARER = 10.0
 """How many times more evidence an alarm needs for each one in the time that is expected between false alarms."""
 FLOOR = 0.05
@@ -64,7 +65,7 @@ class OnlineSettings:
 
     def __post_init__(self) -> None:
         """Refuse a budget that is none and a period longer than half the memory."""
-        if not 0 < self.false_alarms_per_100k < 1e5:  # noqa: PLR2004 - of 100,000 points
+        if not 0 < self.false_alarms_per_100k < 1e5:
             raise ValueError(f"false_alarms_per_100k: {self.false_alarms_per_100k}: above 0, below 100000")
         if not 0 <= self.period <= MEMORY // 2:
             raise ValueError(f"period: {self.period}: 0 to look for one, or 2 to {MEMORY // 2} steps")
@@ -118,9 +119,9 @@ class OnlineDrift:
                 at = self._warm_up(stream, at)
                 continue
             state = self._state
-            done = _advance(stream[at:], self._seen + at, self._limit, self._known.ratio, self._known.weight, self._draws,
-                            state.counts, state.units, state.left, state.profile, state.level, state.spread,
-                            self._evidence, self._trace)
+            done = _advance(stream[at:], self._seen + at, self._limit, self._known.ratio, self._known.weight,
+                            self._draws, state.counts, state.units, state.left, state.profile, state.level,
+                            state.spread, self._evidence, self._trace)
             at += abs(done)
             if done < 0:
                 found.append(self._change(self._seen + at - 1))
@@ -154,8 +155,8 @@ class _State:
 
     `counts`: rests held, period, points learned from. `units`: median, scale and width of the dither of values, usual
     size of a rest, mean score, and the mean squares of what phases say of sizes and of what they do not. `left`
-    [2, MEMORY]: the last rests, by time and sorted. `profile` [3, period]: the mean score of each phase, its rounds and its
-    mean size of rests. `level` and `spread`: see `_Model`.
+    [2, MEMORY]: the last rests, by time and sorted. `profile` [3, period]: the mean score of each phase, its rounds and
+    its mean size of rests. `level` and `spread`: see `_fitted`.
     """
 
     counts: Ints
@@ -206,7 +207,7 @@ def _learn(first: list[tuple[int, float]], period: int, draws: npt.NDArray[np.ui
 
 
 def _units(values: Floats) -> Floats:
-    """Median, robust standard deviation, and the smallest gap where values repeat: they are spread over it at random."""
+    """Median, robust standard deviation, and the smallest gap where values repeat: they are spread over it."""
     middle = float(np.median(values))
     distinct = np.unique(values)
     gap = 0.0
@@ -230,8 +231,9 @@ def _phase_sizes(size: Floats, rest: Floats, phase: Ints, profile: Floats, units
 def _fitted(score: Floats, lags: int) -> tuple[Floats, Floats]:
     """A model of `score` by its last `lags` values and decaying means, and what it leaves.
 
-    The model is an array [2 + n + DELAY + 1, n + 1] for n = `lags` + 2 regressors: their values (the mean of the score in
-    the last column), the coefficients, the inverse of the information, and the last `DELAY` rows not yet learned from.
+    The model is an array [2 + n + DELAY, n + 1] for n = `lags` + 2 regressors: their values, the coefficients, the
+    inverse of the information, and the last `DELAY` rows with their score, not yet learned from. The last column holds
+    the mean of the score, then the mean squares of what was expected and of what was not, and of how many points.
     """
     size = lags + len(DECAYS)
     rows = np.zeros((len(score), size))
@@ -253,7 +255,7 @@ def _fitted(score: Floats, lags: int) -> tuple[Floats, Floats]:
 
 
 def _period(times: Ints, score: Floats) -> int:
-    """The shortest rhythm of the first half that foresees the second half about as well as the best does; 0 for none."""
+    """The shortest rhythm of the first half that foresees the second about as well as the best does; 0 for none."""
     half = len(score) // 2
     calm = score[:half].mean()
     total = float(((score[half:] - calm) ** 2).sum())
@@ -288,7 +290,7 @@ def _score(value: float, units: Floats, draws: npt.NDArray[np.uint64]) -> float:
     """Robust standard deviations from the median, compressed like a logarithm far out."""
     if units[2] > 0:
         value += units[2] * (_uniform(draws) - 0.5)
-    return float(8 * np.arcsinh((value - units[0]) / units[1] / 8)) - units[4]
+    return float(8 * np.arcsinh((value - units[0]) / units[1] / 8) - units[4])
 
 
 @jit
@@ -327,7 +329,7 @@ def _foresee(model: Floats) -> float:
     """What the regression expects of the next score."""
     expected = 0.0
     for i in range(model.shape[1] - 1):
-        expected += model[0, i] * model[1, i]
+        expected += float(model[0, i] * model[1, i])
     return expected
 
 
@@ -340,13 +342,13 @@ def _trust(model: Floats) -> float:
     """
     size = model.shape[1] - 1
     noise = DOUBT * size * model[3, size]
-    return max(0.0, 1.0 - noise / max(model[4, size] * model[2, size], 1e-300))
+    return float(max(0.0, 1.0 - noise / max(model[4, size] * model[2, size], 1e-300)))
 
 
 @jit
 def _phase_trust(units: Floats, period: int, points: int) -> float:
     """Share of the mean sizes of phases that is believed, by the same rule."""
-    return max(0.0, 1.0 - PHASE_DOUBT * period * units[6] / max(min(points, MEMORY) * units[5], 1e-300))
+    return float(max(0.0, 1.0 - PHASE_DOUBT * period * units[6] / max(min(points, MEMORY) * units[5], 1e-300)))
 
 
 @jit
@@ -383,7 +385,7 @@ def _fit(model: Floats, row: Floats, size: int) -> None:
             gain[i] += model[2 + i, j] * row[j]
         power += gain[i] * row[i]
     # Nothing is forgotten where nothing comes in.
-    keep = 1.0 if model[2, 0] > 0.1 else 1.0 - 0.5 / MEMORY  # noqa: PLR2004
+    keep = 1.0 if model[2, 0] > 0.1 else 1.0 - 0.5 / MEMORY
     for i in range(size):
         model[1, i] += gain[i] / power * rest
         for j in range(size):

@@ -25,7 +25,7 @@ CALM: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "exponential": lambda generator: generator.exponential(size=POINTS),
     "errors": lambda generator: (generator.random(POINTS) < 0.2).astype(float),
     "counts": lambda generator: generator.poisson(3, POINTS).astype(float),
-    "constant": lambda generator: np.full(POINTS, 3.7),
+    "constant": lambda _: np.full(POINTS, 3.7),
     "follows 0.9": lambda generator: following(generator, 0.9, POINTS),
     "rhythm": lambda generator: 2 * np.sin(np.arange(POINTS) * 2 * np.pi / 24) + generator.normal(size=POINTS),
 }
@@ -40,9 +40,9 @@ def test_a_calm_stream_raises_about_two_alarms_in_100k_points(name: str) -> None
 @pytest.mark.parametrize(
     ("change", "kind", "most"),
     [
-        (lambda calm, generator: calm + 1, "level", 40),
-        (lambda calm, generator: calm - 1, "level", 40),
-        (lambda calm, generator: calm * np.sqrt(2), "spread", 100),
+        (lambda calm, _: calm + 1, "level", 40),
+        (lambda calm, _: calm - 1, "level", 40),
+        (lambda calm, _: calm * np.sqrt(2), "spread", 100),
         (lambda calm, generator: generator.uniform(-np.sqrt(3), np.sqrt(3), len(calm)), "shape", 110),
         (lambda calm, generator: generator.exponential(1, len(calm)) - 1, "shape", 60),
         (lambda calm, generator: calm * np.sqrt(0.19) + 0.9 * generator.choice([-1, 1], len(calm)), "shape", 80),
