@@ -1,4 +1,4 @@
-"""Thresholds from a stated budget of false alarms, on calm data that the detector had not learnt from.
+"""Thresholds from a stated budget of false alarms, for scores and for chances.
 
 Scores of calm days come out of folds: each of several spans of days is scored by a model of the others (cross-
 conformal prediction, Vovk, Annals of Mathematics and Artificial Intelligence 2015), so that what a model knows by
@@ -76,3 +76,26 @@ def out_of_fold(calm: Floats, score: Callable[[Floats, Floats], Floats], folds: 
         raise ValueError(f"folds: {folds}: at least 2")
     edges = np.linspace(0, len(calm), folds + 1).astype(np.int64)
     return np.concatenate([score(np.vstack([calm[:a], calm[b:]]), calm[a:b]) for a, b in pairwise(edges)])
+
+
+def discoveries(chance: Floats, rate: float, weight: Floats) -> npt.NDArray[np.bool_]:
+    """Which of many chances under calm are news, step by step: [tests, steps], NaN where nothing is known.
+
+    Benjamini and Hochberg (1995), with weights as by Genovese, Roeder and Wasserman (Biometrika 2006): while all is
+    calm a step has any news at most as often as `rate`, as when the rate is shared among the tests; where much is
+    wrong, more is found, and at most that share of it is wrongly so. `weight` [tests] is how much of its share a test
+    may use, 0 to 1.
+
+    Raises ValueError for a rate that is none and for weights outside 0..1.
+    """
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate: {rate}: above 0, at most 1")
+    if not ((weight >= 0) & (weight <= 1)).all():
+        raise ValueError(f"weight: {weight.min()} to {weight.max()}: between 0 and 1")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(np.isfinite(chance) & (weight[:, None] > 0), chance / weight[:, None], np.inf)
+    ordered = np.sort(scaled, axis=0)
+    tests = len(chance)
+    small = ordered < rate * np.arange(1, tests + 1)[:, None] / tests
+    many = np.where(small, np.arange(1, tests + 1)[:, None], 0).max(axis=0, initial=0)
+    return np.asarray(scaled < rate * many / tests)

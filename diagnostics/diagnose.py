@@ -10,8 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from diagnostics.budgets import discoveries
 from diagnostics.detectors import DETECTORS, DetectorSettings, Scores
 from diagnostics.drift import DRIFT_TESTS, DriftSettings, Verdict, Windows
+from diagnostics.experts import UNSAID, ExpertRule, deciding
+from diagnostics.feedback import Feedback, share_of_budget
 from diagnostics.telemetry import Series, Telemetry
 
 Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
@@ -19,13 +22,17 @@ Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
 MONTH_DAYS = 28
 """Four weeks, so that every weekday counts equally often."""
 SILENT_HOURS = 24
+MOST_FALSE_ALARMS = 10.0
+"""A day and cluster; who asks for more hears of every hour."""
 JOIN_HOURS = 3
 """Alarms of one metric that are no further apart are one."""
 
 
 @dataclass(frozen=True)
 class DiagnosisSettings:
-    """Budgets are per cluster, over all of its metrics; `report_days` is how far back alarms are reported."""
+    """Budgets are per cluster, over all of its metrics; `report_days` is how far back alarms are reported. `rules` are
+    what experts know, `feedback` what people said of earlier alarms.
+    """
 
     detector: str = "seasonal_z"
     drift_test: str = "kl_monthly"
@@ -33,6 +40,8 @@ class DiagnosisSettings:
     false_drifts_per_month: float = 0.01
     report_days: float = 7.0
     seed: int = 0
+    rules: tuple[ExpertRule, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse unknown names and empty windows."""
@@ -42,14 +51,16 @@ class DiagnosisSettings:
         ):
             if name not in known:
                 raise ValueError(f"{field}: {name!r}: one of {', '.join(known)}")
+        if not 0 < self.false_alarms_per_day <= MOST_FALSE_ALARMS:
+            raise ValueError(f"false_alarms_per_day: {self.false_alarms_per_day}: above 0, at most {MOST_FALSE_ALARMS}")
         if not self.report_days > 0:
             raise ValueError(f"report_days: {self.report_days}: above 0")
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One metric away from its usual values. `z`, `p`, `value` and `expected` are those of the worst step; `until` is
-    null while it lasts.
+    """One metric away from its usual values, or against an expert's `rule`. `z`, `p`, `value` and `expected` are those
+    of the worst step, null where a rule speaks before there is a baseline; `until` is null while it lasts.
     """
 
     cluster: str
@@ -57,11 +68,17 @@ class Alarm:
     metric: str
     since: str
     until: str | None
-    z: float
-    p: float
+    z: float | None
+    p: float | None
     value: float
-    expected: float
+    expected: float | None
     sentence: str
+    rule: str | None = None
+
+    @property
+    def gravity(self) -> tuple[bool, float, float]:
+        """Sorts alarms, the gravest first: those of rules, then the least likely under calm."""
+        return self.rule is None, 0.0 if self.p is None else self.p, 0.0 if self.z is None else -abs(self.z)
 
 
 @dataclass(frozen=True)
@@ -92,6 +109,17 @@ class ClusterDiagnosis:
 
 
 @dataclass(frozen=True)
+class RuleUse:
+    """How many values of the reported days a rule decided on, and how many alarms among them it silenced or raised."""
+
+    rule: str
+    verdict: str
+    values: int
+    silenced: int
+    raised: int
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """All clusters, sorted by name. Times are ISO-8601 UTC; alarms before `reported_from` are left out."""
 
@@ -104,6 +132,7 @@ class Diagnosis:
     expected_false_alarms: float
     merged_rows: int
     clusters: tuple[ClusterDiagnosis, ...]
+    rules: tuple[RuleUse, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -122,8 +151,8 @@ class Diagnosis:
 def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> Diagnosis:
     """Run the detector and the drift test over every series.
 
-    A cluster's budgets are shared equally among its metrics, so that what a cluster is told does not depend on the
-    other clusters of the fleet.
+    A cluster's budgets are shared among its metrics (`budgets.discoveries`), so that what a cluster is told does not
+    depend on the other clusters of the fleet. Feedback narrows the share of a metric, rules have the last word.
     """
     settings = settings or DiagnosisSettings()
     steps = telemetry.values.shape[1]
@@ -131,8 +160,10 @@ def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) ->
     metrics = Counter(series.cluster for series in telemetry.series)
     alarms: dict[str, list[Alarm]] = {name: [] for name in telemetry.clusters}
     scores = _score(telemetry, settings, metrics)
+    decided = deciding(settings.rules, telemetry)
+    uses = tuple(_apply(rule, decided == number, scores.alarm, reported) for number, rule in enumerate(settings.rules))
     for row, series in enumerate(telemetry.series):
-        alarms[series.cluster] += _alarms(telemetry, scores, row, reported)
+        alarms[series.cluster] += _alarms(telemetry, scores, row, reported, settings.rules, decided[row])
     drifts = _drifts(telemetry, settings, metrics)
     clusters = tuple(
         _cluster(telemetry, scores, name, alarms[name], [drift for drift in drifts if drift.cluster == name])
@@ -149,6 +180,7 @@ def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) ->
         expected_false_alarms=round(settings.false_alarms_per_day * days * len(clusters), 6),
         merged_rows=telemetry.merged_rows,
         clusters=clusters,
+        rules=uses,
     )
 
 
@@ -172,7 +204,34 @@ def _score(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[s
         scores = DETECTORS[settings.detector](telemetry.values[rows], budget)
         expected[rows], z[rows], p[rows], alarm[rows] = scores.expected, scores.z, scores.p, scores.alarm
         needs_days = scores.needs_days
+    for name in telemetry.clusters:
+        rows = [row for row, series in enumerate(telemetry.series) if series.cluster == name]
+        alarm[rows] = _news(telemetry, settings, rows, p[rows])
     return Scores(expected, z, p, alarm, needs_days)
+
+
+def _news(
+    telemetry: Telemetry, settings: DiagnosisSettings, rows: list[int], p: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Which steps of a cluster's metrics [rows, steps] are alarms, by its budget and what people said of others."""
+    rate = settings.false_alarms_per_day / telemetry.steps_per_day
+    judged: dict[tuple[str, str], list[Feedback]] = {}
+    for one in settings.feedback:
+        judged.setdefault((one.cluster, one.metric), []).append(one)
+    shares = [share_of_budget(judged.get((series.cluster, series.metric), []), rate / len(rows))
+              for series in (telemetry.series[row] for row in rows)]
+    return discoveries(p, rate, np.array(shares))
+
+
+def _apply(
+    rule: ExpertRule, said: npt.NDArray[np.bool_], alarm: npt.NDArray[np.bool_], reported: int
+) -> RuleUse:
+    """Silence or raise `alarm` where the rule decides, in place."""
+    seen, before = said[:, reported:], alarm[:, reported:].copy()
+    alarm[said] = rule.verdict == "not_normal"
+    silenced = int((before & seen).sum()) if rule.verdict == "normal" else 0
+    raised = int((seen & ~before).sum()) if rule.verdict == "not_normal" else 0
+    return RuleUse(rule.name, rule.verdict, int(seen.sum()), silenced, raised)
 
 
 def _runs(steps: npt.NDArray[np.int64], join: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -181,30 +240,44 @@ def _runs(steps: npt.NDArray[np.int64], join: int) -> Iterator[npt.NDArray[np.in
         yield from np.split(steps, np.flatnonzero(np.diff(steps) > join) + 1)
 
 
-def _alarms(telemetry: Telemetry, scores: Scores, row: int, reported: int) -> Iterator[Alarm]:
-    """The alarms of one series that last into the reported window."""
+def _alarms(
+    telemetry: Telemetry,
+    scores: Scores,
+    row: int,
+    reported: int,
+    rules: tuple[ExpertRule, ...],
+    decided: npt.NDArray[np.int64],
+) -> Iterator[Alarm]:
+    """The alarms of one series that last into the reported window; `decided` [steps] numbers the rules that decide."""
     join = max(1, JOIN_HOURS * telemetry.steps_per_day // 24)
-    known = np.flatnonzero(np.isfinite(scores.p[row]))
+    known = np.flatnonzero(np.isfinite(telemetry.values[row]))
     for run in _runs(np.flatnonzero(scores.alarm[row]), join):
         if run[-1] < reported:
             continue
-        worst = int(run[np.abs(scores.z[row, run]).argmax()])
+        worst = int(run[np.abs(np.nan_to_num(scores.z[row, run])).argmax()])
         lasts = bool(known[-1] - run[-1] <= join)
-        yield _alarm(telemetry, scores, row, (int(run[0]), worst, None if lasts else int(run[-1]) + 1))
+        said = decided[run][decided[run] != UNSAID]
+        rule = rules[said[0]] if len(said) else None
+        yield _alarm(telemetry, scores, row, (int(run[0]), worst, None if lasts else int(run[-1]) + 1), rule)
 
 
-def _alarm(telemetry: Telemetry, scores: Scores, row: int, steps: tuple[int, int, int | None]) -> Alarm:
+def _alarm(
+    telemetry: Telemetry, scores: Scores, row: int, steps: tuple[int, int, int | None], rule: ExpertRule | None
+) -> Alarm:
     """One alarm in words; `steps` are its first, its worst, and the one after its last (None: it lasts)."""
     first, worst, after = steps
     series = telemetry.series[row]
-    z, p = float(scores.z[row, worst]), float(scores.p[row, worst])
-    value, expected = float(telemetry.values[row, worst]), float(scores.expected[row, worst])
+    value = float(telemetry.values[row, worst])
     since, until = telemetry.when(first), None if after is None else telemetry.when(after)
-    sentence = (
-        f"{series.metric} was {value:.4g} where {expected:.4g} is usual at that hour of the week"
-        f" (z {z:+.1f}, chance {p:.1g}), since {since}" + (", and it lasts" if until is None else f" until {until}")
-    )
-    return Alarm(*series, since, until, z, p, value, expected, sentence)
+    z, p, expected = (None if np.isnan(one[row, worst]) else float(one[row, worst])
+                      for one in (scores.z, scores.p, scores.expected))
+    sentence = f"{series.metric} was {value:.4g}"
+    if z is not None and p is not None and expected is not None:
+        sentence += f" where {expected:.4g} is usual at that hour of the week (z {z:+.1f}, chance {p:.1g})"
+    if rule is not None:
+        sentence += f"; not normal, says {rule.name}" + (f": {rule.reason}" if rule.reason else "")
+    sentence += f", since {since}" + (", and it lasts" if until is None else f" until {until}")
+    return Alarm(*series, since, until, z, p, value, expected, sentence, None if rule is None else rule.name)
 
 
 def _drifts(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> list[Drift]:
@@ -265,7 +338,7 @@ def _cluster(
     quiet = not len(known) or (steps - 1 - known[-1]) >= SILENT_HOURS * telemetry.steps_per_day // 24
     status: Status
     if alarms:
-        alarms.sort(key=lambda alarm: (alarm.p, -abs(alarm.z), alarm.metric, alarm.since))
+        alarms.sort(key=lambda alarm: (*alarm.gravity, alarm.metric, alarm.since))
         status, sentence = "alarm", f"{len(alarms)} alarm{'s' * (len(alarms) > 1)}; {alarms[0].sentence}"
     elif drifted:
         status, sentence = "drift", "; ".join(drift.sentence for drift in drifted)

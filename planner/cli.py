@@ -445,6 +445,11 @@ def _diagnose(
     perturb: Annotated[str | None, typer.Option(help="Instead, inject faults and see which are noticed: all, or names "
                                                      "with commas between.")] = None,
     seed: Annotated[int, typer.Option(help="With --perturb: where and when faults strike.")] = 0,
+    rules: Annotated[Path | None, typer.Option(help="YAML of what experts call normal and not normal.")] = None,
+    feedback: Annotated[Path | None, typer.Option(help="CSV of earlier alarms: cluster, metric, p, verdict "
+                                                       "(true_positive, false_positive).")] = None,
+    budget: Annotated[float | None, typer.Option("--false-alarms-per-day", help="Allowed a cluster while all is calm; "
+                                                                                "default 0.01.")] = None,
     as_json: Json = False,
 ) -> int:
     """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found.
@@ -454,9 +459,12 @@ def _diagnose(
     from planner.commands import diagnose as commands
 
     if perturb is None:
-        return commands.diagnose(telemetry, report, as_json)
+        return commands.diagnose(telemetry, report, commands.Told(rules, feedback, budget), as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])
+    for name, value in (("--rules", rules), ("--feedback", feedback), ("--false-alarms-per-day", budget)):
+        if value is not None:
+            raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, perturb, seed, as_json)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from diagnostics.diagnose import Diagnosis
+    from diagnostics.diagnose import Diagnosis, DiagnosisSettings
     from diagnostics.perturbed import Outcome
     from diagnostics.telemetry import Telemetry
 
@@ -34,6 +35,25 @@ def run_diagnose(path: Path) -> Diagnosis:
     from diagnostics.diagnose import diagnose
 
     return diagnose(telemetry_at(path))
+
+
+def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day: float | None) -> DiagnosisSettings:
+    """Settings from files of experts' rules and of feedback on alarms. Raises InputError when one cannot be used."""
+    from diagnostics.diagnose import DiagnosisSettings
+    from diagnostics.experts import ExpertRuleError, read_rules
+    from diagnostics.feedback import FeedbackError, read_feedback
+
+    try:
+        settings = DiagnosisSettings(rules=() if rules is None else read_rules(rules),
+                                     feedback=() if feedback is None else read_feedback(feedback))
+    except (ExpertRuleError, FeedbackError) as error:
+        raise InputError([str(error)]) from error
+    if false_alarms_per_day is None:
+        return settings
+    try:
+        return replace(settings, false_alarms_per_day=false_alarms_per_day)
+    except ValueError as error:
+        raise InputError([f"--false-alarms-per-day: {error}"]) from error
 
 
 def run_perturb(path: Path, names: Sequence[str] | None, seed: int, told: Callable[[int], None]) -> tuple[Outcome, ...]:

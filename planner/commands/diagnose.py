@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -13,16 +14,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from diagnostics.diagnose import diagnose as diagnose_all
 from diagnostics.perturbation import PERTURBATIONS
 from planner.commands.basic import DONE, NO, print_json, show_table
-from planner.diagnose import run_perturb, telemetry_at
+from planner.diagnose import run_perturb, settings_of, telemetry_at
 from planner.outputs import check_outputs, not_lost, writing
 from planner.terminal import plain
 
 
-def diagnose(path: Path, report: Path | None, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Told:
+    """What the diagnosis is told beside telemetry: experts' rules, feedback, its budget (None: its own)."""
+
+    rules: Path | None = None
+    feedback: Path | None = None
+    false_alarms_per_day: float | None = None
+
+
+def diagnose(path: Path, report: Path | None, told: Told, as_json: bool) -> int:
     """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
     check_outputs({"--report": report})
+    settings = settings_of(told.rules, told.feedback, told.false_alarms_per_day)
     telemetry = telemetry_at(path)
-    found = diagnose_all(telemetry)
+    found = diagnose_all(telemetry, settings)
 
     def show() -> None:
         if as_json:
@@ -33,6 +44,8 @@ def diagnose(path: Path, report: Path | None, as_json: bool) -> int:
         for cluster in found.clusters:
             _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
             _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
+        _show_lines(f"rule {one.rule}: {one.values} values, alarm at {one.silenced} silenced, at {one.raised} raised"
+                    for one in found.rules)
 
     if report is not None:
         from planner.report.diagnosis import write_diagnosis_report  # charts and templates only where asked for

@@ -32,7 +32,7 @@ def write_diagnosis_report(path: Path, name: str, telemetry: Telemetry, found: D
 def render_diagnosis(name: str, telemetry: Telemetry, found: Diagnosis) -> str:
     """The page of a diagnosis of `telemetry`. The same input gives the same bytes."""
     alarms = sorted((alarm for cluster in found.clusters for alarm in cluster.alarms),
-                    key=lambda alarm: (alarm.p, -abs(alarm.z), alarm.cluster, alarm.metric))
+                    key=lambda alarm: (*alarm.gravity, alarm.cluster, alarm.metric))
     drifts = [drift for cluster in found.clusters for drift in cluster.drifts if drift.drifted]
     charts = _charts(telemetry, alarms, [(drift.cluster, drift.hardware_class, drift.metric) for drift in drifts])
     return environment().get_template("diagnosis.html.j2").render(

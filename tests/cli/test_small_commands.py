@@ -170,3 +170,21 @@ def test_profiles_show_where_numbers_come_from(tmp_path: Path, capsys: pytest.Ca
     task.write_text("volume_gb: 3 TB\n")
     assert run(["profile", str(task), "--kind", "etl"]) == 2
     assert "write 3000" in capsys.readouterr().err
+
+
+def test_diagnose_hears_experts_and_feedback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule is counted in the answer; files that cannot be used and a budget that is none are wrong input."""
+    telemetry = Path(__file__).parents[2] / "examples" / "hybrid" / "telemetry.parquet"
+    rules, feedback = tmp_path / "rules.yaml", tmp_path / "feedback.csv"
+    rules.write_text("rules:\n  - {name: any latency, verdict: normal, metric: read_latency_ms}\n")
+    feedback.write_text("cluster,metric,p,verdict\nazure-northeurope,iops,0.5,true_positive\n")
+    asked = ["diagnose", str(telemetry), "--rules", str(rules), "--feedback", str(feedback), "--json"]
+    run(asked)
+    found = json.loads(capsys.readouterr().out)
+    assert found["rules"][0]["silenced"] > 0
+    assert not any(cluster["alarms"] for cluster in found["clusters"])
+    assert run([*asked, "--false-alarms-per-day", "0"]) == 2
+    assert run([*asked, "--perturb", "all"]) == 2
+    rules.write_text("rules: none")
+    assert run(asked) == 2
+    assert "one key 'rules'" in capsys.readouterr().err

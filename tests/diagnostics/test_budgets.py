@@ -1,9 +1,13 @@
 """Thresholds keep their budget on calm data that they were not set on."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diagnostics.budgets import out_of_fold, set_threshold
+from diagnostics.budgets import discoveries, out_of_fold, set_threshold
 
 
 @pytest.mark.parametrize("share", [0.05, 0.01, 1e-3, 1e-4])
@@ -55,3 +59,32 @@ def test_budgets_that_are_none_are_refused() -> None:
         set_threshold(np.arange(99.0), 0.1, 24)
     with pytest.raises(ValueError, match="folds"):
         out_of_fold(np.zeros((10, 1)), lambda _, rows: rows[:, 0], folds=1)
+
+
+@given(st.integers(1, 6).flatmap(lambda tests: st.lists(st.tuples(
+    st.one_of(st.floats(0, 1), st.sampled_from([1e-6, 1e-3, float("nan")])), st.sampled_from([0.0, 0.1, 1.0])),
+    min_size=tests, max_size=tests)), st.sampled_from([1e-4, 0.05, 0.5]))
+def test_discoveries_are_those_of_the_definition(tests: list[tuple[float, float]], rate: float) -> None:
+    """The largest k for which k chances lie below k shares of the rate, and those chances, counted out by hand."""
+    chance, weight = np.array([c for c, _ in tests]), np.array([w for _, w in tests])
+    scaled = [c / w if w > 0 and not np.isnan(c) else math.inf for c, w in tests]
+    fits = [k for k in range(1, len(tests) + 1) if sum(s < rate * k / len(tests) for s in scaled) >= k]
+    expected = [s < rate * max(fits, default=0) / len(tests) for s in scaled]
+    assert discoveries(chance[:, None], rate, weight)[:, 0].tolist() == expected
+
+
+def test_calm_steps_have_news_no_more_often_than_the_rate() -> None:
+    """With ten calm metrics a step has news as often as stated, and where four are ill all four are found together."""
+    chance = np.random.default_rng(2).random((10, 200_000))
+    assert discoveries(chance, 0.01, np.ones(10)).any(axis=0).mean() == pytest.approx(0.01, rel=0.1)
+    ill = np.full((10, 1), 0.5)
+    ill[:4] = 0.0035  # too likely for a tenth of the rate, not for four tenths
+    assert discoveries(ill, 0.01, np.ones(10))[:, 0].tolist() == [True] * 4 + [False] * 6
+
+
+def test_rates_and_weights_that_are_none_are_refused() -> None:
+    """Rates and weights outside 0..1 are refused by name."""
+    with pytest.raises(ValueError, match="rate"):
+        discoveries(np.zeros((1, 1)), 0.0, np.ones(1))
+    with pytest.raises(ValueError, match="weight"):
+        discoveries(np.zeros((1, 1)), 0.1, np.full(1, 2.0))

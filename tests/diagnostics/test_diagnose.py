@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from diagnostics.diagnose import Diagnosis, DiagnosisSettings, diagnose
+from diagnostics.experts import ExpertRule
+from diagnostics.feedback import Feedback
 from diagnostics.telemetry import Series, Telemetry, read_telemetry
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "hybrid"
@@ -166,3 +168,62 @@ def test_the_engine_needs_none_of_the_others(tmp_path: Path) -> None:
         "assert not {'planner', 'placement', 'forecasting', 'api', 'pandas'} & {m.split('.')[0] for m in sys.modules}"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, cwd=tmp_path)
+
+
+def test_what_an_expert_calls_normal_raises_no_alarm_and_is_counted() -> None:
+    """A spike above a limit that is normal is silent, and the rule says how many alarms it silenced."""
+    values = calm(1)
+    values[0, -30] += 20
+    rule = ExpertRule("batch night", "normal", metric="cpu", above=60)
+    settings = DiagnosisSettings(rules=(rule,))
+    assert diagnose(telemetry(values, [("a", "cpu")])).found
+    silent = diagnose(telemetry(values, [("a", "cpu")]), settings)
+    assert not silent.found
+    (use,) = silent.rules
+    assert (use.rule, use.silenced, use.raised) == ("batch night", 1, 0)
+    assert use.values >= 1
+
+
+def test_what_an_expert_calls_not_normal_alarms_without_a_baseline() -> None:
+    """In its first days a cluster alarms on what a rule forbids, before what is only unlikely, as JSON without NaN."""
+    values = np.full((2, 72), 0.5)
+    values[1, 60:64] = 0.97
+    rule = ExpertRule("disk nearly full", "not_normal", metric="disk", above=0.9, reason="writes stop")
+    found = diagnose(telemetry(values, [("a", "cpu"), ("a", "disk")]), DiagnosisSettings(rules=(rule,)))
+    (alarm,) = found.clusters[0].alarms
+    assert (alarm.metric, alarm.rule, alarm.z, alarm.p) == ("disk", "disk nearly full", None, None)
+    assert alarm.sentence == ("disk was 0.97; not normal, says disk nearly full: writes stop, since 2026-09-02T12:00Z"
+                              " until 2026-09-02T16:00Z")
+    assert found.rules[0].raised == 4
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_an_alarm_called_false_is_not_raised_again() -> None:
+    """Feedback on an alarm silences its like on that metric of that cluster, and nothing else."""
+    values = calm(2)
+    values[:, -30] += 9
+    names = [("a", "cpu"), ("b", "cpu")]
+    first, second = diagnose(telemetry(values, names)).clusters
+    judged = Feedback("a", "cpu", first.alarms[0].p, "false_positive")
+    after = diagnose(telemetry(values, names), DiagnosisSettings(feedback=(judged,))).clusters
+    assert not after[0].alarms
+    assert after[1].alarms == second.alarms
+
+
+def test_metrics_that_are_ill_together_are_found_together() -> None:
+    """Four metrics of five, each a little too likely for a fifth of the budget, alarm together; one alone does not."""
+    def alarms(ill: int) -> int:
+        values = calm(5, seed=11)
+        values[:ill, -30] += 4.9
+        settings = DiagnosisSettings(false_alarms_per_day=0.02, report_days=2)
+        names = [("a", f"m{row}") for row in range(5)]
+        return len(diagnose(telemetry(values, names), settings).clusters[0].alarms)
+
+    assert alarms(4) > 4 * alarms(1)
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), 11.0])
+def test_budgets_that_are_none_are_refused(budget: float) -> None:
+    """Nothing, less and more than ten false alarms a day are refused by name."""
+    with pytest.raises(ValueError, match="false_alarms_per_day"):
+        DiagnosisSettings(false_alarms_per_day=budget)
