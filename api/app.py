@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.context import running
 from api.gate import Gate
-from api.routes import capacity, fleet, forecasts, health, jobs, plans, profiles
+from api.routes import capacity, directing, fleet, forecasts, health, jobs, plans, profiles
 from api.settings import Settings
 from api.watching import Metrics, Watched
 from planner import __version__
@@ -34,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The built-in pages for documentation fetch scripts from elsewhere; /openapi.json needs nothing.
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
-    for routes in (plans, forecasts, capacity, profiles, jobs, fleet, health):
+    for routes in (plans, forecasts, capacity, profiles, jobs, fleet, directing, health):
         app.include_router(routes.router)
     app.state.metrics = metrics
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.database import upgrade
+from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
 from api.settings import Settings
@@ -57,15 +58,17 @@ class Service:
     workers: Workers
     diagnoses: Diagnoses
     explainer: Explainer
+    directing: Directing
 
 
-def _service(request: Request) -> Service:
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
 
 
-ServiceDep = Annotated[Service, Depends(_service)]
+ServiceDep = Annotated[Service, Depends(service_of)]
 
 
 @contextmanager
@@ -106,11 +109,14 @@ def running(settings: Settings) -> Iterator[Service]:
         except (SQLAlchemyError, RuntimeError) as error:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
         store = Store(settings.database, queue)
+        directing = Directing(store)
+        directing.start()
         workers = Workers(store, queue, settings)
         workers.start()
         try:
-            yield Service(settings, store, workers, Diagnoses(settings), Explainer(settings, store))
+            yield Service(settings, store, workers, Diagnoses(settings), Explainer(settings, store), directing)
         finally:
             workers.stop()
+            directing.stop()
             queue.close()
             store.close()

@@ -45,6 +45,14 @@ def engine_of(url: str) -> Engine:
     return engine
 
 
+def alone_in(connection: Connection, table: str) -> None:
+    """Let no other transaction read and write a table like this one until it ends; others may read."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+
+
 def upgrade(url: str) -> None:
     """Make the tables, or bring those of an older version to this one. Raises RuntimeError for a newer version's."""
     from alembic import command  # a third of a second to load

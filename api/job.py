@@ -13,8 +13,10 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 from api.settings import Settings
@@ -28,6 +30,7 @@ KINDS: dict[Kind, str] = {
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5
+NICENESS = 10
 ORPHANED = 3
 """Exit status when the worker has gone."""
 
@@ -61,7 +64,7 @@ def main() -> None:
     """Read the job, carry it out."""
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
-    os.nice(5)  # answering requests comes first
+    make_way(NICENESS)
     settings = Settings.from_dict(order["settings"])
     job = Job(order["id"], order["kind"], order["attempt"], order["request"])
     store = Store(settings.database)
@@ -74,6 +77,16 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
         traceback.print_exc()
         store.fail(job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])
+
+
+def make_way(niceness: int) -> None:
+    """Let what answers requests go first. Linux may weigh sessions before processes (autogroups): where this process
+    leads a session of its own, that is made as nice.
+    """
+    os.nice(niceness)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # there are no autogroups here
+            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def _end_with_the_worker() -> None:

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from planner.directing.errors import DirectingError, NoClusterError, NotInForceError
 from planner.errors import InputError
 
 MEDIA_TYPE = "application/problem+json"
@@ -58,6 +59,7 @@ def install(app: FastAPI) -> None:
     """Answer everything that is raised with a problem."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(DirectingError, _not_directed)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
@@ -71,6 +73,13 @@ def _problem(_: Request, error: Exception) -> Response:
 def _input_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, InputError)
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, error.problems[0], error.problems)
+
+
+def _not_directed(_: Request, error: Exception) -> Response:
+    if isinstance(error, NoClusterError):
+        return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "1"})
+    status = HTTPStatus.CONFLICT if isinstance(error, NotInForceError) else HTTPStatus.NOT_FOUND
+    return problem_response(status, str(error))
 
 
 def _validation_error(_: Request, error: Exception) -> Response:

@@ -29,6 +29,20 @@ class PlanSettings(BaseModel):
     solver: str = "planner"
 
 
+class HealthReport(BaseModel):
+    """What somebody says of a cluster."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    state: Literal["up", "down", "unknown"] = Field(description="unknown withdraws what the same source said before")
+    by: Literal["host", "probe", "person"] = Field(description="a person outdoes probes, a probe hosts")
+    source: str = Field("", max_length=200, description="tells hosts and probes apart; of a person, who it was")
+    expires_in_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = Field(
+        None, description="how long this counts; when left out, up for 15 minutes, down until somebody says otherwise"
+    )
+    note: str = Field("", max_length=1000)
+
+
 class _WithScenario(BaseModel):
     """A request about a scenario: given here in full, or the name of a folder that the service holds."""
 

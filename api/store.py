@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -17,8 +17,8 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.database import engine_of
-from api.tables import assignments, documents, files, jobs, machines, workers
+from api.database import alone_in, engine_of
+from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
 from planner.plan import Plan, plan_text
 
 Kind = Literal["plan", "forecast", "capacity"]
@@ -243,6 +243,43 @@ class Store:
         query = select(workers.c.executor).where(workers.c.seen_at > time.time() - within_s)
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+    # Directing --------------------------------------------------------------------------------------------------------
+
+    def put_in_force(self, plan_id: str) -> None:
+        """Direct by this plan from now on; those before it stay on record."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(in_force).values(plan_id=plan_id, at=_now()))
+
+    def in_force(self, routes: str) -> str | None:
+        """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`."""
+        put = select(in_force.c.plan_id).order_by(in_force.c.seq.desc()).limit(1)
+        made = jobs.c.kind == "plan", jobs.c.status == "done", files.c.name == routes
+        newest = select(jobs.c.id).join(files).where(*made).order_by(jobs.c.seq.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(put).scalar() or connection.execute(newest).scalar()
+
+    def hear(self, cluster: str, said: Callable[[str | None], str]) -> tuple[int, str]:
+        """Keep what `said` makes of what is known of a cluster (JSON; None: nothing), as its next version.
+
+        Services that share the database hear one after another: none overwrites what another has heard.
+        """
+        with self._engine.begin() as connection:
+            alone_in(connection, "cluster_health")
+            known = select(cluster_health.c.content).where(cluster_health.c.cluster == cluster)
+            content = said(connection.execute(known).scalar())
+            latest = connection.execute(select(func.max(cluster_health.c.version))).scalar() or 0
+            connection.execute(delete(cluster_health).where(cluster_health.c.cluster == cluster))
+            row = {"cluster": cluster, "version": latest + 1, "content": content}
+            connection.execute(insert(cluster_health).values(**row))
+        return latest + 1, content
+
+    def health(self, after: int) -> list[tuple[str, int, str]]:
+        """Clusters of which more is known than at version `after`: name, version, what is known (JSON)."""
+        columns = cluster_health.c.cluster, cluster_health.c.version, cluster_health.c.content
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*columns).where(cluster_health.c.version > after)).all()
+        return [(row.cluster, row.version, row.content) for row in rows]
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

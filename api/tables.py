@@ -78,3 +78,18 @@ workers = Table(
     Column("executor", String, primary_key=True),
     Column("seen_at", Float, nullable=False),
 )
+in_force = Table(
+    "in_force",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("plan_id", ForeignKey("jobs.id"), nullable=False),
+    Column("at", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+cluster_health = Table(
+    "cluster_health",
+    metadata,
+    Column("cluster", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+)

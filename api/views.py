@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from api.store import JobRow, Kind, Status
+from planner.directing import ClusterHealth
 
 
 class Progress(BaseModel):
@@ -126,6 +129,38 @@ class Whereabouts(BaseModel):
     units: list[Unit]
 
 
+class Directed(BaseModel):
+    """Where a request goes."""
+
+    workload: str
+    user_region: str | None
+    cluster: str
+    home: str = Field(description="the plan's own place; another than `cluster` while it is lost")
+    plan: str
+
+
+class StandingReport(BaseModel):
+    """A report that counts."""
+
+    state: Literal["up", "down"]
+    by: str
+    source: str
+    at: str
+    until: str | None = Field(description="when it expires; null: never")
+    note: str
+
+
+class ClusterState(BaseModel):
+    """Whether requests go to a cluster, and what was reported."""
+
+    cluster: str
+    state: Literal["up", "down", "returning"] = Field(description="returning: said to be up again, still on hold")
+    since: str | None = Field(description="when it was lost, or came back; null: never lost")
+    returns_at: str | None = Field(description="when requests go there again, unless somebody reports otherwise")
+    losses: int = Field(description="losses of late; each doubles the hold")
+    reports: list[StandingReport]
+
+
 class Health(BaseModel):
     """`ok`, or why not."""
 
@@ -186,3 +221,26 @@ def plan_detail(row: JobRow, document: str | None) -> bytes:
     """A plan with its document, which is kept as text and may be large: it is put in without being read."""
     head = plan_state(row).model_dump_json()
     return f'{head[:-1]},"plan":{document or "null"}}}'.encode()
+
+
+def cluster_state(cluster: str, health: ClusterHealth, returns_at: float | None) -> ClusterState:
+    """What is known of a cluster as the service shows it."""
+    waiting = "down" if health.well_since is None else "returning"
+    return ClusterState(
+        cluster=cluster,
+        state=waiting if health.lost else "up",
+        since=_time(health.since) if health.losses else None,
+        returns_at=None if returns_at is None else _time(returns_at),
+        losses=len(health.losses),
+        reports=[
+            StandingReport(
+                state=one.state, by=one.by, source=one.source, at=_time(one.at), note=one.note,
+                until=None if one.until == inf else _time(one.until),
+            )
+            for one in health.reports
+        ],
+    )  # fmt: skip
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -218,6 +218,19 @@ def _export_scenario(
     return commands.export(scenario, output, with_diagnostics, commands.prices_of(catalog), as_json)
 
 
+@export_app.command("routes")
+def _export_routes(
+    scenario: ScenarioPath,
+    plan: PlanPath,
+    output: Annotated[Path, typer.Option("-o", "--output", help="JSON file to write.")],
+    as_json: Json = False,
+) -> int:
+    """Write where a plan sends requests, slot by slot and after each loss: what `planner.directing` directs by."""
+    from planner.commands.routes import export_routes
+
+    return export_routes(scenario, plan, output, as_json)
+
+
 @app.command("where")
 def _where(workload: Annotated[str, typer.Argument(metavar="WORKLOAD")], plan: PlanOption = Path("plan.json"),
            as_json: Json = False) -> int:

@@ -61,6 +61,17 @@ class PlanHorizon(_Part):
             slot -= window.slots
         return None if begin is None else begin + timedelta(minutes=slot * self.slot_minutes)
 
+    def slot_at(self, moment: datetime) -> int | None:
+        """The last slot that has begun by then; None before the first, and where a plan does not say when it begins."""
+        found, first = None, 0
+        windows = [(window.start, window.slots) for window in self.periods]
+        for begin, slots in windows or ([] if self.start is None else [(self.start, self.slots)]):
+            if moment < begin:
+                break
+            found = first + min((moment - begin) // timedelta(minutes=self.slot_minutes), slots - 1)
+            first += slots
+        return found
+
 
 class Costs(_Part):
     """USD over the horizon by part."""

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from api.job import CannotBeError, Task
-from api.kinds.files import PACKINGS, PARQUET
+from api.kinds.files import JSON, PACKINGS, PARQUET, ROUTES
 from api.scenarios import read
+from planner.directing.routes import routes_of, routes_text
 from planner.packings import packing_bytes
 from planner.planning import NoPlanFound, PlanRequest, make_plan
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(task: Task) -> None:
-    """Plan, and keep the plan with the packings it names."""
+    """Plan, and keep the plan with the packings it names, and where it sends requests."""
     job, store = task.job, task.store
     settings = dict(job.request)
     name, text = settings.pop("scenario", None), store.given(job.id)
@@ -34,4 +35,7 @@ def carry_out(task: Task) -> None:
     if planned.packings is not None:
         made[PACKINGS] = PARQUET, packing_bytes(planned.packings)
         plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{job.id}/packings"}})
+    if plan.status != "infeasible":
+        routes = routes_of(plan, planned.scenario.clusters, planned.formulation.demand)
+        made[ROUTES] = JSON, routes_text(routes).encode()
     store.finish_plan(job, plan, made)

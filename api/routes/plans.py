@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import Service, ServiceDep
-from api.kinds.files import PACKINGS
+from api.kinds.files import PACKINGS, ROUTES
 from api.problems import Problem
 from api.requests import NewPlan
 from api.routes.jobs import events_of, queued
@@ -96,6 +96,20 @@ def cancel_plan(plan_id: str, service: ServiceDep) -> PlanState:
         raise Problem(
             HTTPStatus.CONFLICT, f"plan {plan_id}: {state.status}: only queued or running plans are cancelled"
         )
+    return state
+
+
+@router.put("/{plan_id}/in-force", response_model=PlanState)
+def put_in_force(plan_id: str, service: ServiceDep) -> PlanState:
+    """Direct requests by a plan that is done, until another is put in force. Where none ever was, it is the newest."""
+    state = _state(service, plan_id)
+    if state.status != "done":
+        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {state.status}: only a plan that is done is put in force")
+    if service.store.file(plan_id, ROUTES) is None:
+        detail = f"plan {plan_id}: made by an earlier version, which kept no routes: ask for a new plan"
+        raise Problem(HTTPStatus.CONFLICT, detail)
+    service.store.put_in_force(plan_id)
+    service.directing.refresh()
     return state
 
 

@@ -1,0 +1,122 @@
+"""Directing by the plan in force and the health of clusters, both of which the store keeps for all services on it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from http import HTTPStatus
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.kinds.files import ROUTES
+from api.problems import Problem
+from api.store import Store
+from planner.directing import ClusterHealth, Director, Hysteresis, Report
+from planner.directing.routes import parse_routes
+
+LOOK_S = 0.05
+"""How often it is looked for what other services were told of clusters."""
+LOOKS_A_PLAN = 10
+"""Every how many of these looks the plan in force is looked for, too."""
+
+
+class Directing:
+    """Where requests go. `director` answers at once and from memory, also while the database is away; `keep` writes a
+    report down for the other services and for after a restart. Start it once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._how = store, Hysteresis()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._looking = threading.Thread(target=self._look, name="directing")
+        self._plan_id: str | None = None
+        self._version = 0
+        self._unkept, self._counting = Counter[str](), threading.Lock()
+        self._director: Director | None = None
+
+    def start(self) -> None:
+        """Direct by what the store has, and go on looking."""
+        self.refresh()
+        self._looking.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        self._looking.join()
+
+    @property
+    def director(self) -> Director:
+        """Directs by the plan in force. Raises Problem when there is none."""
+        if self._director is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no plan is in force yet: POST /v1/plans asks for one")
+        return self._director
+
+    def report(self, cluster: str, report: Report) -> None:
+        """Take in a report: the next request goes by it. To be followed by `keep`. Raises UnknownClusterError."""
+        director = self.director
+        director.health(cluster)  # known?
+        self._count(cluster, 1)
+        director.report(cluster, report)
+
+    def keep(self, cluster: str, report: Report) -> ClusterHealth:
+        """Add a report to what all services know of a cluster, and say what that is now."""
+
+        def said(known: str | None) -> str:
+            health = ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))
+            return json.dumps(health.heard(report, time.time(), self._how).to_dict())
+
+        with self._lock:
+            try:
+                _, content = self._store.hear(cluster, said)
+            finally:
+                self._count(cluster, -1)
+            health = ClusterHealth.from_dict(json.loads(content))
+            if not self._unkept[cluster]:
+                self.director.learn({cluster: health})
+        return health
+
+    def _count(self, cluster: str, more: int) -> None:
+        """Count reports that are not written down yet; what the store has of their cluster is out of date."""
+        with self._counting:
+            self._unkept[cluster] += more
+
+    def refresh(self) -> None:
+        """Follow the plan that is in force by now."""
+        with self._lock:
+            plan_id = self._store.in_force(ROUTES)
+            if plan_id is None or plan_id == self._plan_id:
+                return
+            file = self._store.file(plan_id, ROUTES)
+            assert file is not None
+            routes = parse_routes(file[1], f"plan {plan_id}").model_copy(update={"plan_id": plan_id})
+            if self._director is None:
+                self._director = Director(routes, hysteresis=self._how)
+            else:
+                self._director.follow(routes)
+            self._plan_id = plan_id
+        self._listen()
+
+    def _look(self) -> None:
+        """Follow what other services put in force and were told."""
+        looks = 0
+        while not self._stopping.wait(LOOK_S):
+            looks += 1
+            with suppress(SQLAlchemyError):  # the database is away: /readyz says so; go on with what is known
+                self._listen()
+                if looks % LOOKS_A_PLAN == 0:
+                    self.refresh()
+
+    def _listen(self) -> None:
+        """Learn what was said of clusters since the last time; a cluster with a report on its way waits for that."""
+        with self._lock:
+            if self._director is None:
+                return
+            rows = self._store.health(self._version)
+            if rows:
+                self._version = max(version for _, version, _ in rows)
+                heard = {name: ClusterHealth.from_dict(json.loads(content)) for name, _, content in rows}
+                self._director.learn({name: health for name, health in heard.items() if not self._unkept[name]})
