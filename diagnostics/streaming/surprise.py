@@ -19,7 +19,7 @@ from diagnostics.jit import jit, jit_no_nan
 from diagnostics.streaming.contract import Flags, Floats, Ints, Readings, StreamSettings, checked
 
 ALARM_SCORE = 1.7
-"""Views say on average one in fifty. Chosen on half of the files of a public set; the others confirm it."""
+"""Views say on average one in fifty. Chosen on half of the files of a public set (docs/diagnostics.md)."""
 
 MEANS = (24, 96)
 """Steps of the two means."""
@@ -93,10 +93,12 @@ def _read(values: Floats, day: int, learn: int, rest: int, line: Floats, away: F
         total, said = 0.0, 0
         for v in range(_VIEWS):
             if has[v]:
+                past = ordered[v, : min(known[v], MEMORY)]
+                low = int(np.searchsorted(past, views[v]))
                 if known[v] >= _LEAST:
-                    total += _surprise(ordered[v, : min(known[v], MEMORY)], views[v], v < _TWO_SIDED)
+                    total += _surprise(past, views[v], low, v < _TWO_SIDED)
                     said += 1
-                _remember(ordered[v], arrived[v], known[v], views[v])
+                _remember(ordered[v], arrived[v], known[v], views[v], low)
                 known[v] += 1
         if said > 0:
             score[i] = total / said
@@ -155,10 +157,15 @@ def _fade(past: Floats, away: Floats, x: float, kept: float, near: int, far: int
 
 
 @jit
-def _surprise(past: Floats, x: float, two_sided: bool) -> float:
-    """-log10 of the chance of a number at least as far out as x, on its side of `past` (in rising order)."""
+def _surprise(past: Floats, x: float, low: int, two_sided: bool) -> float:
+    """-log10 of the chance of a number at least as far out as x, on its side of `past` (in rising order).
+
+    `low` numbers of the past are smaller.
+    """
     n = len(past)
-    low, high = np.searchsorted(past, x), np.searchsorted(past, x, side="right")
+    high = low  # how many are not larger
+    if low < n and past[low] == x:
+        high = int(np.searchsorted(past, x, side="right"))
     members = max(10, int(_TAIL_SHARE * n))
     if two_sided and high < n - low:
         if x >= past[members]:
@@ -188,11 +195,9 @@ def _tail(excess: Floats, x: float, n: int) -> float:
 
 
 @jit
-def _remember(ordered: Floats, arrived: Floats, known: int, x: float) -> None:
-    """Put x among the numbers in rising order; the oldest leaves a full memory."""
-    n = min(known, len(ordered))
-    place = np.searchsorted(ordered[:n], x)
-    gone = n
+def _remember(ordered: Floats, arrived: Floats, known: int, x: float, place: int) -> None:
+    """Put x in its place among the numbers in rising order; the oldest leaves a full memory."""
+    gone = min(known, len(ordered))
     if known >= len(ordered):
         gone = np.searchsorted(ordered, arrived[known % len(ordered)])
     if gone < place:
