@@ -10,6 +10,9 @@ same false alarms can beat on average, known change and all: log(g D) / D for g 
 divergence of D nats a point (Lorden, 1971), where it can be computed.
 
 Shapes are of two groups: those of which the mixture of the planner's test knows the density, and others.
+
+Errors of a model (right or wrong, and sizes of residuals) drift when the model goes stale: `delay_errors`, beside the
+detectors that were made for just that (DDM, HDDM).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import lzma
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +35,9 @@ from benchmarks.harness import Row, table, text
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]
 
-METHODS = ("planner", "adwin", "page_hinkley", "ks_windows", "psi_windows")
+METHODS = ("planner", "adwin", "page_hinkley", "ks_windows", "psi_windows", "ddm", "hddm")
+FOR_ERRORS = ("ddm", "hddm")
+"""Methods for streams of right and wrong only."""
 BUDGET = 2.0
 CALM = 100_000
 CALM_STREAMS = 4
@@ -98,10 +104,13 @@ def _clustered(generator: np.random.Generator, points: int) -> Floats:
 
 
 class Stream(NamedTuple):
-    """Noise of mean 0 and variance 1 that changes, and the rhythm that it is laid upon, which does not."""
+    """Noise of mean 0 and variance 1 that changes, and the rhythm that it is laid upon, which does not. Of `errors`
+    only a growing level is a drift.
+    """
 
     noise: Draw
     rhythm: Callable[[int], Floats] = np.zeros
+    errors: bool = False
 
 
 def _day(steps: int) -> Callable[[int], Floats]:
@@ -122,6 +131,20 @@ FAMILIES: dict[str, Stream] = {
     "follows 0.9": Stream(_following(0.9)),
     "clustered": Stream(_clustered),
 }
+def _wrong(share: float) -> Draw:
+    return lambda generator, points: (generator.random(points) < share).astype(np.float64)
+
+
+ERRORS: dict[str, tuple[Stream, Draw]] = {
+    "wrong 0.1 to 0.2": (Stream(_wrong(0.1), errors=True), _wrong(0.2)),
+    "wrong 0.2 to 0.4": (Stream(_wrong(0.2), errors=True), _wrong(0.4)),
+    "wrong 0.05 to 0.3": (Stream(_wrong(0.05), errors=True), _wrong(0.3)),
+}
+RESIDUALS = "residuals half as large again"
+ERRORS[RESIDUALS] = (Stream(lambda generator, points: np.abs(generator.normal(size=points)), errors=True),
+                     lambda generator, points: 1.5 * np.abs(generator.normal(size=points)))
+"""Calm and stale errors of a model: shares of wrong answers, and sizes of residuals."""
+
 INDEPENDENT = (*SHAPES, "student 3", "seasonal 24", "seasonal 48", "elec2 price", "elec2 demand")
 """Where a shift of the mean by one standard deviation is not hidden by dependence."""
 
@@ -155,17 +178,15 @@ def _elec2(data: Path) -> dict[str, Stream]:
 # ---------------------------------------------------------------- methods: a stream in, points of alarm out
 
 
-def _planner(stream: Floats) -> list[int]:
+def _planner(stream: Floats, *, errors: bool = False) -> list[int]:
     from diagnostics.drift.online import OnlineSettings, online_changes
 
-    return [change.at for change in online_changes(stream, OnlineSettings(BUDGET))]
+    return [change.at for change in online_changes(stream, OnlineSettings(BUDGET, only_up=errors))]
 
 
-def _river(name: str) -> Callable[[Floats], list[int]]:
+def _river(name: str, part: str = "river.drift") -> Callable[[Floats], list[int]]:
     def run(stream: Floats) -> list[int]:
-        from river import drift
-
-        detector = getattr(drift, name)()
+        detector = getattr(import_module(part), name)()
         found = []
         for t, value in enumerate(stream.tolist()):
             detector.update(value)
@@ -208,10 +229,21 @@ RUN: dict[str, Callable[[Floats], list[int]]] = {
     "planner": _planner,
     "adwin": _river("ADWIN"),
     "page_hinkley": _river("PageHinkley"),
-    "ks_windows": _windows(_ks, 0.19),
-    "psi_windows": _windows(_psi, 0.24),
+    "ks_windows": _windows(_ks, 0.16),
+    "psi_windows": _windows(_psi, 0.175),
+    "ddm": _river("DDM", "river.drift.binary"),
+    "hddm": _river("HDDMA", "river.drift.binary"),
 }
-"""Peers at their usual settings; the windows' limits hold independent values to about 2 false alarms in 100,000."""
+"""Peers at their usual settings; the windows' limits give normal values about 2 false alarms in 100,000."""
+
+
+def _alarms(method: str, stream: Stream, values: Floats) -> list[int]:
+    return _planner(values, errors=stream.errors) if method == "planner" else RUN[method](values)
+
+
+def _applies(method: str, instance: str) -> bool:
+    """Methods for right and wrong only are run on nothing else."""
+    return method not in FOR_ERRORS or (instance in ERRORS and instance != RESIDUALS)
 
 
 # ---------------------------------------------------------------- measuring
@@ -235,6 +267,9 @@ def _changes(families: dict[str, Stream]) -> Iterator[Change]:
         if name != "normal":
             yield Change(f"normal to {name}", "delay_shape", Stream(_normal),
                          lambda noise, generator, draw=draw: draw(generator, len(noise)))  # type: ignore[misc]
+    for name, (stream, stale) in ERRORS.items():
+        yield Change(name, "delay_errors", stream,
+                     lambda noise, generator, stale=stale: stale(generator, len(noise)))  # type: ignore[misc]
     for name in ("uniform", "skewed", "two peaks"):
         yield Change(f"{name} to normal", "delay_shape", Stream(SHAPES[name]),
                      lambda noise, generator: _normal(generator, len(noise)))
@@ -247,7 +282,7 @@ def _delays(change: Change, method: str, generator: np.random.Generator) -> list
         at = int(generator.integers(*BEFORE))
         noise = change.stream.noise(generator, at + AFTER)
         noise[at:] = change.after(noise[at:], generator)
-        alarms = RUN[method](noise + change.stream.rhythm(at + AFTER))
+        alarms = _alarms(method, change.stream, noise + change.stream.rhythm(at + AFTER))
         if not alarms or alarms[0] >= at:
             delays.append(min(alarms[0] - at + 1, AFTER) if alarms else AFTER)
     return delays
@@ -288,19 +323,21 @@ def measure(data: Path, instances: Sequence[str], methods: Sequence[str], seed: 
     """False alarms and delays of every method on every family; `all` is the mean over families (see the columns)."""
     families = FAMILIES | _elec2(data)
     changes = list(_changes(families))
+    families |= {name: stream for name, (stream, _) in ERRORS.items()}
     known = [*families, *dict.fromkeys(change.instance for change in changes if change.instance not in families)]
     if unknown := [name for name in instances if name not in known]:
         raise ValueError(f"--instances: {', '.join(unknown)}: allowed are {', '.join(known)}")
     wanted = list(instances) or known
     rows: list[Row] = []
     for method in methods:
-        RUN[method](_normal(np.random.default_rng(0), 3000))  # what is compiled at its first call
+        if method == "planner":
+            _planner(_normal(np.random.default_rng(0), 3000))  # what is compiled at its first call
         for name in families:
-            if name in wanted:
+            if name in wanted and _applies(method, name):
                 rows.append(_false_alarms(name, families[name], method, seed))
                 told(f"{method}: {name}: {rows[-1].value:.1f} false alarms in 100,000")
         for order, change in enumerate(changes):
-            if change.instance in wanted:
+            if change.instance in wanted and _applies(method, change.instance):
                 made = _delay_rows(change, method, np.random.default_rng([seed, order]))
                 rows += made
                 told(f"{method}: {change.instance}: {change.metric} {made[0].value:.0f}, found {made[1].value:.0%}")
@@ -314,7 +351,7 @@ def _false_alarms(name: str, stream: Stream, method: str, seed: int) -> Row:
     for _ in range(CALM_STREAMS):
         values = stream.noise(generator, CALM) + stream.rhythm(CALM)
         started = time.process_time()
-        count += len(RUN[method](values))
+        count += len(_alarms(method, stream, values))
         used += time.process_time() - started
     return Row(name, method, "false_alarms_per_100k", count / CALM_STREAMS * 1e5 / CALM, "alarms",
                round(time.perf_counter() - began, 2), round(used, 4), 0.0)
@@ -334,11 +371,14 @@ def _all(rows: Sequence[Row], method: str) -> list[Row]:
     """Means over families: false alarms over all, delays of mean and variance over independent values and over all."""
     own = [row for row in rows if row.method == method]
     made = []
+    others = [row.instance for row in own if row.instance not in ERRORS]
     for instance, metric, chosen in (
-        ("all", "false_alarms_per_100k", None),
+        ("all", "false_alarms_per_100k", others),
         ("all", "delay_1sigma", INDEPENDENT),
         ("all", "delay_variance", INDEPENDENT),
         ("all", "delay_shape", None),
+        ("model errors", "false_alarms_per_100k", ERRORS),
+        ("model errors", "delay_errors", None),
         ("with dependence", "delay_1sigma", None),
         ("with dependence", "delay_variance", None),
     ):

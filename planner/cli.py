@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from planner import __version__
-from planner.cli_watch import export_rules, health, jobs_app, telemetry_app
+from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ app = typer.Typer(
 export_app = typer.Typer(help="Write things out for others to read.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(export_app, name="export")
 app.add_typer(telemetry_app, name="telemetry")
+app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)

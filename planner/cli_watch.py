@@ -122,6 +122,38 @@ def _stuck(
     return commands.stuck(jobs, at, settings, as_json)
 
 
+data_app = typer.Typer(help="Check tables against rules and a baseline: schema, features and drift apart.",
+                       no_args_is_help=True, rich_markup_mode=None)
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="A table: .csv, .csv.gz or .parquet.")]
+
+
+@data_app.command("validate")
+def _validate(
+    data: DataPath,
+    config: Annotated[Path, typer.Option(help="The rules: drift.json, see `planner data propose`.")],
+    baseline: Annotated[Path | None, typer.Option(help="Data that were fine, to tell drift from.")] = None,
+    change: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Overrules a field of the rules, "
+                                              "such as drift.accepted_share=0.2; again: more.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> int:
+    """Check a table; exit status 1 when it breaks the schema, a feature's rules, or drifted more than accepted."""
+    from planner.commands import data as commands
+
+    return commands.validate_data(data, config, baseline, change, as_json)
+
+
+@data_app.command("propose")
+def _propose(
+    data: DataPath,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write the rules here.")] = Path("drift.json"),
+    as_json: Json = False,
+) -> int:
+    """Write first rules from data that are known to be good, for an expert to edit."""
+    from planner.commands import data as commands
+
+    return commands.propose_data(data, output, as_json)
+
+
 def health(
     telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY", help="cluster (or service), hardware_class, metric "
                                               "(cpu_share, memory_share, up_share, latency_p95_ms, ...), ts, value.")],
