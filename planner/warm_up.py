@@ -1,4 +1,4 @@
-"""Compile the search once, so that no plan waits for it: `python -m planner.warm_up [SCENARIO]`.
+"""Compile searches and forecasts once, so that nobody waits for it: `python -m planner.warm_up [SCENARIO]`.
 
 Compiled code is kept beside the modules; until they change, later runs load it. Without a scenario: that of an example.
 """
@@ -6,10 +6,18 @@ Compiled code is kept beside the modules; until they change, later runs load it.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from forecasting import forecast
 from placement.ascent import Ascent
+from placement.outage import in_force, without_clusters
+from placement.problem import Problem
 from placement.quick import quick_plan
+from placement.repair import Asked, mend
 from placement.worker import Progress
 from planner.catalog import builtin_catalog
 from planner.commands.basic import example
@@ -22,10 +30,13 @@ from planner.scenario import read_scenario
 IMPROVEMENTS = 3
 """The search has used all of its parts once the cost fell so often."""
 LIMIT_S = 900.0
+MOVES = 2
+DAYS = 28
+"""Of history."""
 
 
 def warm_up(scenario: Path) -> None:
-    """Plan a scenario until the search has improved its plan a few times."""
+    """Plan a scenario until the search has improved its plan a few times, mend a plan, forecast a few series."""
     costs: set[float] = set()
 
     def note(now: Progress) -> None:
@@ -34,14 +45,34 @@ def warm_up(scenario: Path) -> None:
 
     make_plan(scenario, PlanRequest(time_limit_s=LIMIT_S), note, lambda: len(costs) >= IMPROVEMENTS)
     _warm_up_for_fleets(scenario)
+    _warm_up_forecasts()
 
 
 def _warm_up_for_fleets(scenario: Path) -> None:
     """What only large problems use, on a small one."""
     resolved = resolve(read_scenario(scenario), builtin_catalog())
     problem = formulate(resolved, profile(resolved)).problem
-    quick_plan(problem, passes=1)
     Ascent(problem, 0, lambda: False).advance()
+    _mend(problem)
+
+
+def _mend(problem: Problem) -> None:
+    """The quick plan after its first cluster is lost."""
+    solution = quick_plan(problem, passes=1)
+    after, row = without_clusters(problem, np.arange(len(problem.clusters.availability)) == 0)
+    after = replace(after, incumbent=in_force(solution.units, row, MOVES))
+    workloads, streams = len(problem.workloads.weight), len(problem.streams.shape)
+    mend(after, solution, Asked(np.full(workloads, 50), np.zeros(workloads, bool), np.zeros(streams), MOVES, 1))
+
+
+def _warm_up_forecasts() -> None:
+    """A day ahead, and so far ahead that other models are used."""
+    hours = np.arange(24 * DAYS)
+    ds = pd.date_range("2026-01-05", periods=hours.size, freq="h", tz="UTC")
+    waves = [pd.DataFrame({"unique_id": name, "ds": ds, "y": np.maximum(np.sin(2 * np.pi * hours / 24) + low, 0)})
+             for name, low in (("running", 2.0), ("now and then", -0.9))]
+    for horizon in (24, 24 * DAYS):
+        forecast(pd.concat(waves), horizon, n_paths=10)
 
 
 if __name__ == "__main__":
