@@ -9,7 +9,9 @@ horizon is the rest of the trace. A method says by which hour the limit is passe
 last. `interval_hit_all` adds those where it is never passed within the horizon: inside, where the interval ends beyond
 it too. `calibrated_hit`, of methods with paths, is what the first would be without the horizon's end: how often the
 chance of having passed by the true hour is between 0.1 and 0.9; a limit never passed counts with the part of the chance
-that is left which lies there (0.8 for a method that is right). `interval_days` is the median length within the horizon,
+that is left which lies there (0.8 for a method that is right). `expected_hit` is what `interval_hit` would be if every
+chance that a method with paths says were right: 0.8 where all limits are passed within the horizon, more or less where
+the horizon ends first. `interval_days` is the median length within the horizon,
 `date_error_days` the median distance of the middle date, both of cases that are passed.
 """
 
@@ -32,8 +34,9 @@ from benchmarks.capacity_sizing import sizing_rows
 from benchmarks.harness import WIDTH, Row, parsed, parser, table
 from benchmarks.machine import describe_machine
 
-UNITS = {"interval_hit": "share", "interval_hit_all": "share", "calibrated_hit": "share", "early": "share",
-         "late": "share", "interval_days": "days", "date_error_days": "days", "cases": "cases", "passed": "share"}
+UNITS = {"interval_hit": "share", "expected_hit": "share", "interval_hit_all": "share", "calibrated_hit": "share",
+         "early": "share", "late": "share", "interval_days": "days", "date_error_days": "days", "cases": "cases",
+         "passed": "share"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ def figures(cases: list[Case], said: list[Said]) -> dict[str, float]:
         chance = np.array([one.chance for one in said], float)
         found["calibrated_hit"] = float(np.where(passed, _share(chance[:, 0], chance[:, 1]),
                                                  _share(chance[:, 1], np.ones(len(said)))).mean())
+    by_end = np.array([one.by_end for one in said], float)
+    if np.isfinite(by_end).all() and by_end.sum() > 0:
+        found["expected_hit"] = float((np.clip(by_end, 0.1, 0.9) - 0.1).sum() / by_end.sum())
     return found
 
 

@@ -21,11 +21,12 @@ class Said:
     """Hours by which the limit is passed with a chance of 0.1, 0.5 and 0.9.
 
     `chance`, of methods with paths: that it is passed before the hour in which it really was, and by then; where it
-    never was, by the end of the horizon (twice).
+    never was, by the end of the horizon (twice). `by_end` is the chance that it is passed by the end of the horizon.
     """
 
     hours: tuple[float, ...]
     chance: tuple[float, float] | None = None
+    by_end: float | None = None
 
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -41,7 +42,7 @@ def planner(cases: Sequence[Case], seed: int) -> list[Said]:
         steps = first_passage(paths, case.limit)
         by = float((steps <= (case.reached or len(case.ahead))).mean())
         chance = (float((steps < case.reached).mean()), by) if case.reached else (by, by)
-        return Said(tuple(date_quantiles(steps, LEVELS)), chance)
+        return Said(tuple(date_quantiles(steps, LEVELS)), chance, float(np.isfinite(steps).mean()))
     return _by_series(cases, seed, said)
 
 

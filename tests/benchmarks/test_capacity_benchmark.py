@@ -41,6 +41,14 @@ def test_hits_are_counted_as_the_page_says() -> None:
     assert found["calibrated_hit"] == pytest.approx((1 + 0 + 0 + 0.7 / 0.8) / 4)
 
 
+def test_a_horizon_that_ends_first_moves_what_a_right_method_hits() -> None:
+    """Chances of 1, 1/2 and 1/5 to pass by the end leave 0.8, 0.4 and 0.1 in the interval: of 1.7 passed, 1.3 hits."""
+    said = [Said((5.0, 10.0, INF), (0.4, 0.6), by_end) for by_end in (1.0, 0.5, 0.2)]
+    assert figures([case(10)] * 3, said)["expected_hit"] == pytest.approx(1.3 / 1.7)
+    without = [Said((5.0, 10.0, INF))] * 3
+    assert "expected_hit" not in figures([case(10)] * 3, without)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_answers_in_order(method: str) -> None:
     """P10 is never after P50, nor P50 after P90, and the same seed gives the same answer."""
