@@ -2,7 +2,8 @@
 
 Conformal prediction on scaled scores (Romano, Patterson and Candes 2019, "Conformalized quantile regression"; Sesia and
 Candes 2020 for the scaling): how many spreads above the middle the truth lay, at past origins, for each group of series
-and stretch of the horizon.
+and stretch of the horizon. Before that, the spreads of each series are widened or narrowed by how far off it was itself
+(empirical Bayes; Efron and Morris 1975).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _LEAST_SPREAD = 0.02
 """Share of a series' unit that low, middle and high lie apart at least."""
 _TRUST = 8.0
 """Points beyond a level that count as much as the normal distribution does."""
+_USUAL = 8.0
+"""Origins of a series that tell as much of its width as all other series do."""
+_FURTHEST = 3.0
+"""Spreads off the middle that count towards a width at most: one fault is not a habit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,39 @@ def spreads(said: Floats, unit: Floats) -> tuple[Floats, Floats]:
     return np.maximum(said[..., 1] - said[..., 0], least), np.maximum(said[..., 2] - said[..., 1], least)
 
 
+def learn_widths(truth: Floats, said: Floats, unit: Floats) -> tuple[Floats, Floats]:
+    """By how much spreads of each series should be wider than said, beside those of all: the mean distance of `truth`
+    [J, N, H] (NaN: nothing came) from the middle of `said` [J, N, H, 3] in spreads, leaning towards that of all series.
+
+    Returns widths [N], and [J, N] with each origin left out, for what is learned of that origin afterwards.
+    """
+    off = np.minimum(np.abs(_scores(truth, said, unit)), _FURTHEST)
+    seen = np.isfinite(off)
+    many = seen.sum(axis=2)
+    mean = np.where(seen, off, 0.0).sum(axis=2) / np.maximum(many, 1)
+    there = (many > 0).astype(float)
+    usual = float((mean * there).sum() / max(there.sum(), 1.0))
+    relative = mean * there / max(usual, 1e-12) if usual > 0 else there
+    total, count = relative.sum(axis=0), there.sum(axis=0)
+    return ((_USUAL + total) / (_USUAL + count),
+            (_USUAL + total - relative) / (_USUAL + count - there))
+
+
+def widen(said: Floats, unit: Floats, width: Floats) -> Floats:
+    """Low, middle and high [..., N, H, 3] with spreads times `width` [..., N]; the middle stays where it is."""
+    down, up = spreads(said, unit)
+    middle, by = said[..., 1], width[..., None]
+    return np.stack([middle - by * down, middle, middle + by * up], axis=-1)
+
+
+def _scores(truth: Floats, said: Floats, unit: Floats) -> Floats:
+    """How many spreads above the middle the truth lies [..., N, H]; NaN where nothing came."""
+    down, up = spreads(said, unit)
+    error = truth - said[..., 1]
+    found: Floats = np.where(error < 0, error / down, error / up)
+    return found
+
+
 def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: Floats) -> Calibration:
     """Learn from past origins: `truth` [J, N, H] (NaN: nothing came), `said` [J, N, H, 3], `unit` and `level` [N].
 
@@ -61,9 +99,7 @@ def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: 
     groups = max(1, min(GROUPS, len(unit) // SERIES_A_GROUP))
     edges = np.quantile(ratio, np.arange(1, groups) / groups) if groups > 1 else np.zeros(0)
     group, stretch = np.searchsorted(edges, ratio), stretches(said.shape[2])
-    down, up = spreads(said, unit)
-    error = truth - said[..., 1]
-    scores = np.where(error < 0, error / down, error / up)
+    scores = _scores(truth, said, unit)
     factors = np.tile(normal_factors(levels), (groups, STRETCHES, 1))
     for g in range(groups):
         for b in range(STRETCHES):

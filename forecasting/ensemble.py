@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecasting.combining import combine, learn_weights
-from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
+from forecasting.conformal import Calibration, calibrate, learn_widths, stretches, uncalibrated, widen
 from forecasting.history import Floats, TooShortError, fewest_points
 from forecasting.models import FLOOR, FORECASTERS, SPARSE, Fitted, load
 from forecasting.panel import LEVELS, Ints, Panel
@@ -29,7 +29,7 @@ class BackTest:
     """What models said of `panel` from J past origins: `back` [J] steps before the end, each for `length` steps ahead.
 
     `said` [M, J, N, length, 3] and `truth` [J, N, length] are NaN where a series had not begun or a model could not.
-    `mixed` [J, N, length, 3] is their weighted average.
+    `mixed` [J, N, length, 3] is their weighted average, as wide as the other origins say.
     """
 
     panel: Panel
@@ -80,27 +80,33 @@ class Past:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
-    """Fitted models, their weights [N, M] for the series `ids` that were learned from, and the calibration.
+    """Fitted models, their weights [N, M] and widths [N] for the series `ids` that were learned from, the calibration.
 
-    Other series have the mean of these weights. `past` is what weights and calibration were learned with; None where
-    histories hold nothing back. `sparse` weighs anew what is said of intermittent series.
+    Other series have the mean of these weights, and width 1. `past` is what weights and calibration were learned with;
+    None where histories hold nothing back. `sparse` weighs anew what is said of intermittent series.
     """
 
     models: tuple[str, ...]
     fitted: tuple[Fitted, ...]
     ids: tuple[str, ...]
     weights: Floats
+    widths: Floats
     calibration: Calibration
     past: Past | None
     sparse: Sparse | None
 
     def weights_of(self, panel: Panel) -> Floats:
         """Weights [N, M] of any series, each row adding up to 1."""
-        if panel.ids == self.ids:
-            return self.weights
+        return np.vstack([self.weights, self.weights.mean(axis=0)])[self._places(panel)]
+
+    def widths_of(self, panel: Panel) -> Floats:
+        """Widths [N] of any series: what spreads are multiplied by."""
+        return np.append(self.widths, 1.0)[self._places(panel)]
+
+    def _places(self, panel: Panel) -> list[int]:
+        """Where each series is in `ids`; behind the last where it was not learned from."""
         at = {name: i for i, name in enumerate(self.ids)}
-        shared = np.vstack([self.weights, self.weights.mean(axis=0)])
-        return shared[[at.get(name, len(self.ids)) for name in panel.ids]]
+        return [at.get(name, len(self.ids)) for name in panel.ids]
 
     def quantiles(self, panel: Panel) -> Floats:
         """[N, H, Q] of any series; NaN for those that no model can forecast."""
@@ -112,13 +118,18 @@ class Ensemble:
         used = weights.max(axis=0, initial=0.0) > 0
         said = np.stack([one.spread(panel) for one, wanted in zip(self.fitted, used, strict=True) if wanted])
         silent = ~np.isfinite(said).all(axis=(2, 3)).any(axis=0)
-        found = self.calibration.quantiles(combine(said, weights[:, used]), *units(panel))
+        unit, level = units(panel)
+        mixed = widen(combine(said, weights[:, used]), unit, self.widths_of(panel))
+        found = self.calibration.quantiles(mixed, unit, level)
         found[silent] = np.nan
         return found if self.sparse is None else self.sparse.blend(panel, found)
 
     def back_test(self, panel: Panel) -> BackTest | None:
         """What the models, and their weighted average, would have said of any series from past origins."""
-        return None if self.past is None else _mixed(self.past.ask(panel), self.weights_of(panel))
+        if self.past is None:
+            return None
+        test = _mixed(self.past.ask(panel), self.weights_of(panel))
+        return replace(test, mixed=widen(test.mixed, units(panel)[0], self.widths_of(panel)))
 
     def names(self, panel: Panel) -> list[str]:
         """What each series is forecast with: `boosting`, or `0.7 boosting + 0.3 ets`."""
@@ -168,12 +179,14 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
     past, test = fit_past(panel, horizon, names, seed, threads), None
     sparse = None
     if past is None:
-        weights, calibration = _only_floor(names, len(panel)), uncalibrated(asked, horizon)
+        weights, widths, calibration = _only_floor(names, len(panel)), np.ones(len(panel)), uncalibrated(asked, horizon)
     else:
         unit, level = units(panel)
         test = past.ask(panel)
         weights = test.learn_weights(unit)
         test = _mixed(test, weights)
+        widths, without = learn_widths(test.truth, test.mixed, unit)
+        test = replace(test, mixed=widen(test.mixed, unit, without))
         calibration = calibrate(test.truth, test.mixed, asked, unit, level)
         if SPARSE in asked_for:
             said = np.stack([calibration.quantiles(mixed, unit, level) for mixed in test.mixed])
@@ -183,7 +196,7 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
         fitted = tuple(one.update(panel) for one in past.fitted)
     else:
         fitted = tuple(_fit(name, panel, horizon, seed, threads) for name in names)
-    return Ensemble(names, fitted, panel.ids, weights, calibration, past, sparse), test
+    return Ensemble(names, fitted, panel.ids, weights, widths, calibration, past, sparse), test
 
 
 def fit_past(panel: Panel, horizon: int, models: tuple[str, ...], seed: int, threads: int) -> Past | None:

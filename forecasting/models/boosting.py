@@ -33,8 +33,8 @@ LEAST_TREES, MOST_TREES, ROWS_A_TREE = 60, 220, 800
 """Few rows are learned by few trees that learn fast."""
 LEARNING = 12.5
 """Trees times learning rate."""
-LATE = 0.25
-"""Share of trees that an update adds."""
+LATE, LATE_ROWS = 0.14, 1 / 3
+"""Shares of trees that an update adds, and of rows that it learns them from: what came since is not much."""
 SPREAD_TREES, SPREAD_LEARNING, SPREAD_ROWS = 60, 0.1, 60_000
 """Of low and high each: they start from the middle, so less is left to learn."""
 PARAMETERS: dict[str, Any] = {
@@ -69,10 +69,10 @@ class Fitted:
     def update(self, panel: Panel) -> Fitted:
         """Some more trees for the middle, learned from all that the panel holds now; the spread stays as it is."""
         trees = max(1, round(LATE * self.middle.num_trees()))
-        lesson = _draw(panel, self.horizon, _most_rows(panel), np.random.default_rng(self.seed + 1))
+        lesson = _draw(panel, self.horizon, round(LATE_ROWS * _most_rows(panel)), np.random.default_rng(self.seed + 1))
         given = self.middle.params
-        middle = _train(lesson, {"objective": "l1", "learning_rate": given["learning_rate"]}, trees, self.seed,
-                        self.threads, self.middle)
+        middle = _train(_binned(lesson, self.threads), {"objective": "l1", "learning_rate": given["learning_rate"]},
+                        trees, self.seed, self.threads, self.middle)
         return replace(self, middle=middle)
 
 
@@ -84,11 +84,13 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
     rng = np.random.default_rng(seed)
     lesson = _draw(panel, horizon, _most_rows(panel), rng)
     trees = int(np.clip(len(lesson.target) // ROWS_A_TREE, LEAST_TREES, MOST_TREES))
-    middle = _train(lesson, {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed, threads)
+    middle = _train(_binned(lesson, threads), {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed,
+                    threads)
     rest = _draw(panel, horizon, min(SPREAD_ROWS, _most_rows(panel)), rng)
     rest = replace(rest, target=rest.target - _predict(middle, rest.rows))
+    binned = _binned(rest, threads)
     below, above = (
-        _train(rest, {"objective": "quantile", "alpha": level, "learning_rate": SPREAD_LEARNING, "num_leaves": 31},
+        _train(binned, {"objective": "quantile", "alpha": level, "learning_rate": SPREAD_LEARNING, "num_leaves": 31},
                SPREAD_TREES, seed, threads)
         for level in (LEVELS[0], LEVELS[2]))
     return Fitted(horizon, seed, threads, middle, below, above)
@@ -116,15 +118,20 @@ def _draw(panel: Panel, horizon: int, most: int, rng: np.random.Generator) -> _L
     return _Lesson(table.rows, (truth - table.base) / np.repeat(table.scale, STEPS), np.repeat(_weights(table), STEPS))
 
 
-def _train(lesson: _Lesson, aim: dict[str, Any], trees: int, seed: int, threads: int,
+def _binned(lesson: _Lesson, threads: int) -> lightgbm.Dataset:
+    """Rows sorted into bins, which takes as long as many trees: boosters that learn from the same rows share it."""
+    found: lightgbm.Dataset = _load().Dataset(
+        lesson.rows, lesson.target, weight=lesson.weight, free_raw_data=False,
+        params={"max_bin": PARAMETERS["max_bin"], "verbose": -1, "num_threads": threads,
+                "bin_construct_sample_cnt": BIN_ROWS})
+    return found
+
+
+def _train(data: lightgbm.Dataset, aim: dict[str, Any], trees: int, seed: int, threads: int,
            begun: lightgbm.Booster | None = None) -> lightgbm.Booster:
     """So many trees, on top of those of a booster that has begun."""
-    library = _load()
     shared = PARAMETERS | {"seed": seed, "num_threads": threads}
-    data = library.Dataset(lesson.rows, lesson.target, weight=lesson.weight, free_raw_data=False,
-                           params={"max_bin": PARAMETERS["max_bin"], "verbose": -1, "num_threads": threads,
-                                   "bin_construct_sample_cnt": BIN_ROWS})
-    booster: lightgbm.Booster = library.train(shared | aim, data, trees, init_model=begun)
+    booster: lightgbm.Booster = _load().train(shared | aim, data, trees, init_model=begun)
     return booster
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecasting.combining import combine, learn_weights
-from forecasting.conformal import calibrate, normal_factors, uncalibrated
+from forecasting.conformal import calibrate, learn_widths, normal_factors, uncalibrated, widen
 from forecasting.panel import LEVELS
 
 ORIGINS, SERIES, HORIZON = 4, 80, 24
@@ -100,3 +100,35 @@ def test_the_middle_stays_where_it_is(middle: np.ndarray) -> None:
     said = spread(middle, 2.0)
     learned = calibrate(middle + 3.0, said, np.array([0.5, 0.9]), np.ones(SERIES), np.full(SERIES, 60.0))
     np.testing.assert_allclose(learned.quantiles(said[0], np.ones(SERIES), np.full(SERIES, 60.0))[..., 0], middle[0])
+
+
+def test_a_series_that_was_off_by_more_is_said_wider(middle: np.ndarray) -> None:
+    """Half of the series err three times as much as said of all: their spreads grow, those of the others shrink."""
+    wild = np.arange(SERIES) < SERIES // 2
+    noise = np.random.default_rng(9).normal(0, 1.0, middle.shape)
+    truth, said = middle + noise * np.where(wild, 3.0, 1.0)[None, :, None], spread(middle, 2.0)
+    widths, without = learn_widths(truth, said, np.ones(SERIES))
+    assert widths[wild].min() > 1 > widths[~wild].max()
+    assert without.shape == (ORIGINS, SERIES)
+    wide = widen(said[0], np.ones(SERIES), widths)
+    np.testing.assert_array_equal(wide[..., 1], said[0, ..., 1])
+    np.testing.assert_allclose(np.diff(wide, axis=2), widths[:, None, None] * np.diff(said[0], axis=2))
+
+
+def test_the_width_for_an_origin_does_not_know_what_came_after_it(middle: np.ndarray) -> None:
+    """Whatever came after the last origin, the width that it is judged with moves by what others share at most."""
+    truth, said = truth_around(middle, 1.0, 10), spread(middle, 1.0)
+    wild = truth.copy()
+    wild[-1, 0] += 100.0
+    (calm, calm_without), (own, without) = (learn_widths(one, said, np.ones(SERIES)) for one in (truth, wild))
+    assert own[0] > 1.1 * calm[0]
+    np.testing.assert_allclose(without[-1, 0], calm_without[-1, 0], rtol=0.02)
+
+
+def test_series_of_which_nothing_came_are_as_wide_as_said(middle: np.ndarray) -> None:
+    """Without a truth there is nothing to learn: the width is 1."""
+    truth = truth_around(middle, 1.0, 11)
+    truth[:, 3] = np.nan
+    widths, without = learn_widths(truth, spread(middle, 1.0), np.ones(SERIES))
+    assert widths[3] == 1.0
+    np.testing.assert_array_equal(without[:, 3], 1.0)
