@@ -10,7 +10,7 @@ import pytest
 
 from planner.checking import verify_plan
 from planner.plan import Plan
-from planner.planning import PlanRequest, make_plan
+from planner.planning import Planned, PlanRequest, make_plan
 from planner.recorded import read_demand
 from planner.scenario import Scenario, read_scenario
 from planner.scenario.model import Residency
@@ -138,17 +138,36 @@ def test_hybrid_is_the_fleet_it_promises_to_be() -> None:
     assert (scenario.horizon.slots, scenario.horizon.slot_minutes) == (168, 60)
 
 
+@pytest.fixture(scope="module")
+def hybrid() -> Planned:
+    """The hybrid example at least cost."""
+    return make_plan(EXAMPLES / "hybrid", PlanRequest(time_limit_s=60))
+
+
 @pytest.mark.slow
-def test_hybrid_plans_close_to_its_bound() -> None:
+def test_hybrid_plans_close_to_its_bound(hybrid: Planned) -> None:
     """The hybrid plan is within 3 % of its bound, places diagnostics, and decides about most of its cost."""
-    planned = make_plan(EXAMPLES / "hybrid", PlanRequest(time_limit_s=60))
-    plan = planned.plan
+    planned, plan = hybrid, hybrid.plan
+    assert (plan.sla_attainment, plan.unplaced) == (1.0, ())
+    assert verify_plan(EXAMPLES / "hybrid", plan).violations == ()
     assert plan.gap <= 0.03
     assert {"diagnostics-model", "drift-monitor"} <= {unit.workload for unit in plan.assignments}
     hours = planned.scenario.horizon.hours
     held = sum(offer.owned * (offer.price_usd_per_hour or 0.0) * hours
                for cluster in planned.scenario.clusters for pool in cluster.pools for offer in pool.offers)
     assert (plan.costs.machines - held) / plan.cost_usd >= 0.5
+
+
+@pytest.mark.slow
+def test_hybrid_trades_attainment_for_money(hybrid: Planned) -> None:
+    """Two thirds of the least cost buy most of the hybrid example's weight, and not all of it."""
+    budget = hybrid.plan.cost_usd * 2 / 3
+    plan = make_plan(EXAMPLES / "hybrid", PlanRequest("max_sla", budget_usd=budget, time_limit_s=45)).plan
+    assert plan.cost_usd <= budget
+    assert 0.7 < plan.sla_attainment <= plan.bound
+    assert plan.sla_attainment < 1.0
+    assert plan.unplaced
+    assert verify_plan(EXAMPLES / "hybrid", plan).violations == ()
 
 
 def test_peaks_burst_from_the_hall_to_the_cloud() -> None:
