@@ -29,6 +29,7 @@ SETS: dict[str, str] = {
     "smd": "benchmarks.diagnostics_smd",
     "attribution": "benchmarks.diagnostics_attribution",
     "petshop": "benchmarks.diagnostics_petshop",
+    "storm": "benchmarks.diagnostics_storm",
 }
 """Module of each set."""
 

@@ -464,6 +464,9 @@ def _diagnose(
                                                        "(true_positive, false_positive).")] = None,
     budget: Annotated[float | None, typer.Option("--false-alarms-per-day", help="Allowed a cluster while all is calm; "
                                                                                 "default 0.01.")] = None,
+    alarms: Annotated[Path | None, typer.Option(help="YAML of maintenance, inhibition, users, remedies and "
+                                                     "runbooks.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="Scenario that has the clusters and their workloads.")] = None,
     as_json: Json = False,
 ) -> int:
     """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found.
@@ -473,10 +476,11 @@ def _diagnose(
     from planner.commands import diagnose as commands
 
     if perturb is None:
-        return commands.diagnose(telemetry, report, commands.Told(rules, feedback, budget), as_json)
+        return commands.diagnose(telemetry, report, commands.Told(rules, feedback, budget, alarms, scenario), as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])
-    for name, value in (("--rules", rules), ("--feedback", feedback), ("--false-alarms-per-day", budget)):
+    for name, value in (("--rules", rules), ("--feedback", feedback), ("--false-alarms-per-day", budget),
+                        ("--alarms", alarms), ("--scenario", scenario)):
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, perturb, seed, as_json)

@@ -11,36 +11,46 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from diagnostics.alarms import SuperAlarm
+from diagnostics.alarms.recorded import as_dict, super_alarms
 from diagnostics.diagnose import diagnose as diagnose_all
 from diagnostics.perturbation import PERTURBATIONS
 from planner.commands.basic import DONE, NO, print_json, show_table
-from planner.diagnose import run_perturb, settings_of, telemetry_at
+from planner.diagnose import alarm_policy, run_perturb, settings_of, telemetry_at
 from planner.outputs import check_outputs, not_lost, writing
 from planner.terminal import plain
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the diagnosis is told beside telemetry: experts' rules, feedback, its budget (None: its own)."""
+    """What the diagnosis is told beside telemetry: experts' rules, feedback, its budget (None: its own), the policy of
+    alarms, and the scenario that has the clusters.
+    """
 
     rules: Path | None = None
     feedback: Path | None = None
     false_alarms_per_day: float | None = None
+    alarms: Path | None = None
+    scenario: Path | None = None
 
 
 def diagnose(path: Path, report: Path | None, told: Told, as_json: bool) -> int:
     """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
     check_outputs({"--report": report})
     settings = settings_of(told.rules, told.feedback, told.false_alarms_per_day)
+    policy, clusters = alarm_policy(told.alarms, told.scenario)
     telemetry = telemetry_at(path)
     found = diagnose_all(telemetry, settings)
+    together = super_alarms(found, telemetry, policy, clusters)
 
     def show() -> None:
         if as_json:
-            print_json(found.to_dict())
+            print_json(found.to_dict() | {"super_alarms": [as_dict(one) for one in together]})
             return
         show_table(f"{path}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
                    [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
+        for one in together:
+            _show_lines(_told_of(one))
         for cluster in found.clusters:
             _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
             _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
@@ -54,6 +64,18 @@ def diagnose(path: Path, report: Path | None, told: Told, as_json: bool) -> int:
             write_diagnosis_report(report, path.name, telemetry, found)
     show()
     return NO if found.found else DONE
+
+
+def _told_of(one: SuperAlarm) -> Iterable[str]:
+    """A super alarm as lines: what, why probably, what to do, whom to call."""
+    yield one.summary
+    for place, guess in enumerate(one.hypotheses, 1):
+        yield f"  hypothesis {place}: {guess.sentence}"
+    for remedy in one.remedies[:2]:
+        yield f"  probably {remedy.cause}"
+        yield from (f"    - {step}" for step in remedy.steps)
+    if one.runbook is not None:
+        yield f"  runbook: call {one.runbook.contact}" + "".join(f"; {step}" for step in one.runbook.steps)
 
 
 def perturb(path: Path, asked: str, seed: int, as_json: bool) -> int:

@@ -188,3 +188,24 @@ def test_diagnose_hears_experts_and_feedback(tmp_path: Path, capsys: pytest.Capt
     rules.write_text("rules: none")
     assert run(asked) == 2
     assert "one key 'rules'" in capsys.readouterr().err
+
+
+def test_diagnose_says_what_belongs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Super alarms are in the answer, with attributes of the scenario; a policy that cannot be used is wrong input."""
+    example = Path(__file__).parents[2] / "examples" / "hybrid"
+    policy = tmp_path / "alarms.yaml"
+    policy.write_text("users: [{match: {metric: '*latency*', cluster: 'onprem-*'}, affected: 0.4}]\n"
+                      "runbooks: [{match: {provider: onprem}, contact: '#disks', steps: [look at the disks]}]\n")
+    asked = ["diagnose", str(example / "telemetry.parquet"), "--alarms", str(policy), "--scenario", str(example)]
+    assert run([*asked, "--json"]) == 1
+    (one,) = json.loads(capsys.readouterr().out)["super_alarms"]
+    assert (one["severity"], one["users_affected"], one["runbook"]["contact"]) == ("page", 0.4, "#disks")
+    assert one["alarms"][0]["attributes"]["provider"] == "onprem"
+    assert run(asked) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 alarm at cluster=onprem-ashburn" in shown
+    assert "runbook: call #disks; look at the disks" in shown
+    policy.write_text("user: []")
+    assert run(asked) == 2
+    assert "'user' is not known; did you mean 'users'?" in capsys.readouterr().err
+    assert run([*asked, "--perturb", "all"]) == 2

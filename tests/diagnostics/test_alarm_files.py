@@ -1,0 +1,119 @@
+"""Files of rules and policies: what is written holds, what is wrong is named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diagnostics.alarms.policy import default_policy, read_policy
+from diagnostics.alarms.recorded import as_dict, super_alarms
+from diagnostics.causes.rules import Findings, read_rules, remedies
+from diagnostics.diagnose import diagnose
+from diagnostics.strict import FileError
+from diagnostics.telemetry import Series, Telemetry
+
+POLICY = """
+page_users: 0.01
+maintenance:
+  - {match: {cluster: "c0"}, start: 2026-01-01T00:00Z, end: 2027-01-01T00:00Z, reason: rebuilt}
+inhibit:
+  - {source: {metric: reachable}, target: {metric: "*latency*"}, equal: [cluster]}
+users:
+  - {match: {metric: error_share}, affected: value}
+  - {match: {metric: "queue*"}, affected: 0}
+runbooks:
+  - {match: {cluster: c1}, contact: "#oncall", steps: [roll back]}
+"""
+METRICS = ("error_share", "latency_ms", "queue_depth")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "file.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def broken_cluster() -> Telemetry:
+    """Nine weeks of four clusters with three metrics, all of c1 far above usual in the last five hours."""
+    generator = np.random.default_rng(4)
+    series = tuple(Series(f"c{c}", "nvme", metric) for c in range(4) for metric in METRICS)
+    values = np.abs(0.2 + 0.01 * generator.normal(size=(len(series), 9 * 168)))
+    values[3:6, -5:] = 0.6
+    return Telemetry(series, values, np.datetime64("2026-08-31T00:00", "m"), 60)
+
+
+def test_a_cluster_that_breaks_in_all_metrics_is_one_super_alarm(tmp_path: Path) -> None:
+    """Three alarms of one cluster are told once, with users, runbook and what to do, ready for JSON."""
+    telemetry = broken_cluster()
+    clusters = {f"c{c}": {"provider": "aws"} for c in range(4)}
+    (one,) = super_alarms(diagnose(telemetry), telemetry, read_policy(written(tmp_path, POLICY)), clusters)
+    told = as_dict(one)
+    assert (told["severity"], len(told["alarms"])) == ("page", 3)
+    assert told["users_affected"] == pytest.approx(0.6)
+    assert told["runbook"] == {"contact": "#oncall", "steps": ["roll back"]}
+    assert "c1" in told["remedies"][0]["cause"]
+    assert told["counts"] == {f"{metric} above usual": 1 for metric in METRICS}
+    assert told["alarms"][0]["attributes"]["provider"] == "aws"
+
+
+def test_without_a_policy_users_are_unknown_and_nobody_is_paged() -> None:
+    """The default policy makes tickets."""
+    telemetry = broken_cluster()
+    assert {one.severity for one in super_alarms(diagnose(telemetry), telemetry, default_policy())} == {"ticket"}
+
+
+def test_the_first_rule_that_holds_comes_first(tmp_path: Path) -> None:
+    """Rules are tried in order of the file; names of the hypothesis are filled in."""
+    rules = read_rules(written(tmp_path, """
+rules:
+  - {name: many, when: {least_alarms: 100}, cause: many, remedies: []}
+  - {name: users, when: {least_users_affected: 0.1}, cause: users, remedies: []}
+  - {name: disks, when: {condition: "*latency*", shares: [device], not_shares: [cluster], where: {device: "d*"}},
+     cause: "{device} is slow", remedies: ["replace {device}"]}
+  - {name: any, cause: something, remedies: [look]}
+"""))
+    latency = Findings({"read_latency high": 3, "errors high": 1}, {"device": "d7"})
+    assert [(one.rule, one.cause, one.steps) for one in remedies(rules, latency)] == [
+        ("disks", "d7 is slow", ("replace d7",)), ("any", "something", ("look",))]
+    noticed = Findings({"errors high": 1}, {"device": "d7"}, 0.0, 0.5)
+    assert [one.rule for one in remedies(rules, noticed)] == ["users", "any"]
+
+
+def test_built_in_rules_can_be_read() -> None:
+    """The file that comes with the library is a rule file whose rules have causes and remedies."""
+    assert all(rule.cause and rule.remedies for rule in read_rules())
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("rules: 3", "must be a list"),
+    ("[1]", "must be a mapping"),
+    ("rules: [{name: a, cause: b, remedy: []}]", "'remedy' is not known; did you mean 'remedies'"),
+    ("rules: [{name: a, cause: b, when: {share: 2}}]", "when.share: 2: must be a number from 0 to 1"),
+    ("rules: [{name: a, cause: '{cluster} is slow'}]", "{cluster}: only attributes of when.shares"),
+    ("rules: [{name: a, cause: '{'}]", "for braces"),
+    ("rules: [{name: a, cause: b}, {name: a, cause: c}]", "every rule has a name of its own"),
+    ("rules: [{name: a}]", "cause: None: must be a text"),
+    ("rules: {", "file.yaml"),
+])
+def test_wrong_rules_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """The error says where, what was found and what is allowed."""
+    with pytest.raises(FileError) as error:
+        read_rules(written(tmp_path, text))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("maintenence: []", "did you mean 'maintenance'"),
+    ("page_users: 0", "above 0"),
+    ("page_unknown: maybe", "true or false"),
+    ("maintenance: [{match: {}, start: 2026-01-01T00:00, end: 2026-01-02T00:00Z, reason: x}]", "a time with its zone"),
+    ("maintenance: [{match: {}, start: 2026-01-02T00:00Z, end: 2026-01-01T00:00Z, reason: x}]", "after the start"),
+    ("users: [{match: {metric: a}, affected: some}]", "affected: 'some': must be a number"),
+    ("runbooks: [{match: {cluster: 3}, contact: a}]", "must be a text"),
+])
+def test_wrong_policies_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """The error says which row and field."""
+    with pytest.raises(FileError) as error:
+        read_policy(written(tmp_path, text))
+    assert said in str(error.value)
