@@ -30,6 +30,7 @@ SETS: dict[str, str] = {
     "attribution": "benchmarks.diagnostics_attribution",
     "petshop": "benchmarks.diagnostics_petshop",
     "storm": "benchmarks.diagnostics_storm",
+    "store": "benchmarks.diagnostics_store",
 }
 """Module of each set."""
 

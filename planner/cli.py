@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from planner import __version__
+from planner.cli_models import models_app
 from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
@@ -31,7 +32,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "models": "versions of diagnostics models: compare and roll back",
     "host": "runs placed diagnostics and drift monitors on a cluster",
     "import": "scenarios from other tools",
 }
@@ -64,6 +64,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)
+app.add_typer(models_app, name="models")
 
 
 @app.callback(invoke_without_command=True)

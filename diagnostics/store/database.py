@@ -84,10 +84,7 @@ def _engine(url: str) -> Engine:
         raise StoreError(f"{url}: is not the address of a database; {_ADDRESSES}") from error
     kind = parsed.get_backend_name()
     if kind == "postgresql":
-        try:
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            raise StoreError("PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from error
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if kind != "sqlite":
         raise StoreError(f"{kind}: is not a database for models; {_ADDRESSES}")
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
@@ -163,6 +160,12 @@ def events(connection: Connection, hardware: str | None) -> list[Event]:
     if hardware is not None:
         asked = asked.where(history.c.hardware == hardware)
     return [Event(**row) for row in connection.execute(asked).mappings()]
+
+
+def file_of(connection: Connection, version: str) -> str:
+    """Hash of a version's file."""
+    asked = select(versions.c.file_sha256).where(versions.c.id == version)
+    return str(connection.execute(asked).scalar_one())
 
 
 def read_versions(connection: Connection, hardware: str | None = None, start: str | None = None) -> list[Version]:

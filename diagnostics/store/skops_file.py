@@ -20,7 +20,7 @@ def dump(model: dict[str, Any]) -> bytes:
     """
     import skops.io  # loads all of scikit-learn
 
-    content: bytes = skops.io.dumps(model)
+    content: bytes = skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED)
     _check(content)
     return content
 

@@ -60,6 +60,7 @@ class ModelStore:
 
         """
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self.files = ModelFiles(folder / "files")
         self._database = Database(url or sqlite_url(folder.resolve() / "models.db"))
         self._now = now
@@ -176,24 +177,28 @@ class ModelStore:
 
         """
         named = None if to == LAST_KNOWN_GOOD else self.version(to)
-        seen = self.serving(hardware) if expected is None else self.version(expected)
+        if expected is None:
+            with self._database.reading() as connection:
+                seen = _last(rows.stable_versions(connection, hardware))
+        else:
+            seen = self.version(expected).id
 
         def change(connection: Connection, revision: int) -> tuple[Event, dict[str, Stage]]:
             stable = rows.stable_versions(connection, hardware)
             if not stable:
                 raise NoEarlierStableError(self._no_stable(connection, hardware))
-            if seen is None or stable[-1] != seen.id:
-                before = None if seen is None else seen.id
-                raise PredecessorError(self._who_was_faster(connection, hardware, before, stable[-1]))
+            if stable[-1] != seen:
+                raise PredecessorError(self._who_was_faster(connection, hardware, seen, stable[-1]))
             if named is None:
                 target = self._last_known_good(connection, hardware, stable)
             else:
                 target = self._was_good(connection, hardware, stable, named)
-            later = stable[stable.index(target.id) + 1 :] if target.id in stable else stable[-1:]
+            later = stable[stable.index(target) + 1 :] if target in stable else stable[-1:]
             changed: dict[str, Stage] = dict.fromkeys(later, "retired")
-            if target.id not in stable:
-                changed[target.id] = "stable"
-            return self._event(target, revision, "rollback", stable[-1], target.id, by, why), changed
+            if target not in stable:
+                changed[target] = "stable"
+            event = Event(hardware, revision, self._stamp(), by, "rollback", target, stable[-1], target, why)
+            return event, changed
 
         return self._write(hardware, change, by, why)
 
@@ -321,21 +326,20 @@ class ModelStore:
         hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"
         return f"hardware {hardware!r}: is not in the store{hint}"
 
-    def _last_known_good(self, connection: Connection, hardware: str, stable: Sequence[str]) -> Version:
+    def _last_known_good(self, connection: Connection, hardware: str, stable: Sequence[str]) -> str:
         broken = []
         for name in reversed(stable[:-1]):
-            version = _one(rows.read_versions(connection, start=name))
             try:
-                self.content(version)
+                self.files.get(name, rows.file_of(connection, name))
             except ChangedFileError as error:
                 broken.append(str(error))
             else:
-                return version
+                return name
         passed = f" ({'; '.join(broken)})" if broken else ""
         raise NoEarlierStableError(f"hardware {hardware}: {stable[-1]} goes on serving: there is no earlier stable "
                                    f"version to roll back to{passed}; promote another candidate instead")
 
-    def _was_good(self, connection: Connection, hardware: str, stable: Sequence[str], named: Version) -> Version:
+    def _was_good(self, connection: Connection, hardware: str, stable: Sequence[str], named: Version) -> str:
         if named.made.hardware != hardware:
             raise StoreError(f"version {named.id}: is for {named.made.hardware}, not for {hardware}")
         if named.id == stable[-1]:
@@ -343,7 +347,7 @@ class ModelStore:
         if "stable" not in rows.stages_of(connection, named.id):
             raise StoreError(f"version {named.id}: was never stable: `planner models promote {named.id}` promotes it")
         self.content(named)
-        return named
+        return named.id
 
 
 class _AlreadyThere(Exception):  # noqa: N818 - no error: the same version was registered before

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("planner", "placement", "forecasting", "diagnostics", "api")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORTED_AS = {"prometheus-client": "prometheus_client", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+IMPORTED_AS = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client", "pyyaml": "yaml",
+               "scikit-learn": "sklearn"}
 LOADED_BY_ADDRESS = {"psycopg"}
 """Drivers that SQLAlchemy loads for an address."""
 COMES_WITH = {"markupsafe": "jinja2", "starlette": "fastapi", "pydantic_core": "pydantic"}

@@ -1,0 +1,218 @@
+"""A model's life, end to end on a small fleet: trained, promoted, measured, reproduced, verified, refused."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from diagnostics import lifecycle
+from diagnostics.lifecycle import RegressionError, TrainRequest, open_model, promote, reproduce, train, verify
+from diagnostics.store import ChangedFileError, Evaluation, ModelStore, NoModelError, StoreError, Version
+from diagnostics.store.compare import compare
+from diagnostics.synthetic import Site, make_fleet
+from diagnostics.training.errors import NotAllowedError, TrainingError
+from diagnostics.training.rows import Allowed
+from diagnostics.training.search import SearchSettings
+
+SETS = Path(__file__).parent / "training" / "small.yaml"
+QUICK = SearchSettings(budget_s=1e-3)
+
+
+class Kept(NamedTuple):
+    """A store with one trained version, and the telemetry it is from."""
+
+    store: ModelStore
+    data: Path
+    version: Version
+
+
+def write_telemetry(path: Path, seed: int = 0, days: int = 12, hosts: int = 4,
+                    classes: tuple[str, ...] = ("mixed-disk", "all-flash-nvme")) -> Path:
+    sites = [Site(f"{name}-{country}", name, country, hosts) for name in classes for country in ("BR", "PT")]
+    frame = make_fleet(sites, days, seed).frame()
+    country = {site.cluster: site.country for site in sites}
+    frame.assign(country=frame["cluster"].map(country).astype(object)).to_parquet(path)
+    return path
+
+
+def request(data: Path, hardware: str = "mixed-disk", **changes: object) -> TrainRequest:
+    told: dict[str, object] = {"allowed": Allowed(anywhere=True), "features": SETS, "search": QUICK} | changes
+    return TrainRequest(data, hardware, "ann", "a try", **told)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Kept]:
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_telemetry(Path(folder) / "rows.parquet")
+        store = ModelStore(Path(folder) / "models")
+        yield Kept(store, data, train(store, request(data)).version)
+        store.close()
+
+
+def change_file(store: ModelStore, version: Version) -> Callable[[], None]:
+    """Change a model's file on disk; the answer puts it back."""
+    path = store.files.path(version.file_sha256)
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[:-1] + b"x")
+
+    def mend() -> None:
+        path.write_bytes(content)
+
+    return mend
+
+
+def test_a_version_knows_where_it_comes_from(kept: Kept) -> None:
+    """Data, code, parameters, figures, trials and the rows that may be used are all on record."""
+    made = kept.version.made
+    assert made.data_source == str(kept.data.resolve())
+    assert made.parameters["data"]["countries"] == ["BR", "PT"]
+    assert made.parameters["data"]["hardware_classes"] == ["mixed-disk"]
+    assert made.code_version == lifecycle.code_version()
+    assert set(made.packages) == set(lifecycle.PACKAGES)
+    assert {"relative_error", "false_alarms", "missed_faults"} <= set(made.metrics)
+    assert len(made.trials) >= 1
+    assert not list((kept.store.folder / "runs").glob("*.jsonl"))
+
+
+def test_reproducing_gives_the_same_bytes(kept: Kept) -> None:
+    """Fitted anew from its rows, a version says the same, byte by byte."""
+    done = reproduce(kept.store, kept.version.id)
+    assert done.same
+    assert done.reasons == ()
+    assert done.predictions_sha256 == kept.version.made.predictions_sha256
+
+
+def test_reproducing_from_other_rows_is_refused(kept: Kept, tmp_path: Path) -> None:
+    """The wrong file is told by its hash."""
+    other = write_telemetry(tmp_path / "other.parquet", seed=1)
+    with pytest.raises(TrainingError, match="holds other rows"):
+        reproduce(kept.store, kept.version.id, other)
+
+
+def test_verifying_tells_a_changed_file(kept: Kept) -> None:
+    """A version holds until a byte of its file changes."""
+    assert [one.holds for one in verify(kept.store, [])] == [True]
+    mend = change_file(kept.store, kept.version)
+    (told,) = verify(kept.store, [kept.version.id])
+    assert not told.holds
+    assert f"version {kept.version.id}" in told.sentence
+    with pytest.raises(ChangedFileError):
+        open_model(kept.store, kept.version)
+    mend()
+
+
+def test_residency_and_opting_out_hold_for_training(kept: Kept) -> None:
+    """Other countries' rows are left out and counted; where none is left, training is refused by name."""
+    with pytest.raises(NotAllowedError, match="rows of BR, PT: say which"):
+        train(kept.store, request(kept.data, allowed=Allowed()))
+    with pytest.raises(NotAllowedError, match="none of US"):
+        train(kept.store, request(kept.data, allowed=Allowed(frozenset({"US"}))))
+    own = train(kept.store, request(kept.data, allowed=Allowed(frozenset({"PT"}))))
+    assert own.version.made.parameters["data"]["countries"] == ["PT"]
+    assert own.version.made.parameters["data"]["hosts"] == 4
+    assert set(own.left_out) == {"country BR not allowed"}
+    assert own.version.made.data_sha256 != kept.version.made.data_sha256
+    out = Allowed(anywhere=True, opted_out=frozenset({"mixed-disk-BR", "mixed-disk-PT"}))
+    with pytest.raises(TrainingError, match=r"'mixed-disk'.*left out: cluster opted out"):
+        train(kept.store, request(kept.data, allowed=out))
+
+
+def test_unknown_hardware_is_refused_with_the_nearest(kept: Kept) -> None:
+    """A typo names what there is."""
+    with pytest.raises(TrainingError, match=r"'mixd-disk'.*did you mean 'mixed-disk'"):
+        train(kept.store, request(kept.data, "mixd-disk"))
+    with pytest.raises(TrainingError, match=r"family 'tape'"):
+        train(kept.store, request(kept.data, "family:tape"))
+
+
+def test_hardware_never_seen_is_served_by_its_family_then_by_all(kept: Kept, tmp_path: Path) -> None:
+    """Class -> family -> all -> refused, with real models."""
+    store = ModelStore(tmp_path / "models")
+    with pytest.raises(NoModelError):
+        lifecycle.serve(store, "other-disk-9")
+    everything = train(store, request(kept.data, "all")).version
+    assert everything.made.parameters["data"]["hosts"] == 16
+    family = train(store, request(kept.data, "family:disk")).version
+    assert family.made.covers == ("*disk*",)
+    assert family.made.parameters["data"]["hosts"] == 8
+    promote(store, everything.id, None, "ann", "first")
+    promote(store, family.id, None, "ann", "first")
+    model, served = lifecycle.serve(store, "other-disk-9")
+    assert served.version.id == family.id
+    assert model.predictions_sha256() == family.made.predictions_sha256
+    mend = change_file(store, store.version(family.id))
+    _, served = lifecycle.serve(store, "other-disk-9")
+    assert served.version.id == everything.id
+    assert "was changed on disk" in served.sentence
+    mend()
+    store.close()
+
+
+def test_versions_are_measured_and_compared_on_new_and_on_live_rows(kept: Kept, tmp_path: Path) -> None:
+    """The same rows for all of them; live rows have no labels, so no faults are put into them."""
+    other = train(kept.store, request(kept.data, search=SearchSettings(budget_s=1e-3, seed=3))).version
+    names = [kept.version.id, other.id]
+    assert compare(kept.store, names, "shadow").differences == ()
+    fresh = write_telemetry(tmp_path / "fresh.parquet", seed=9, days=6)
+    assert lifecycle.measure(kept.store, names, fresh, "shadow", features=SETS) == []
+    assert {row.loss for row in compare(kept.store, names, "shadow").differences} == {"relative_error", "false_alarms"}
+    lifecycle.measure(kept.store, names, fresh, "validation", features=SETS)
+    found = compare(kept.store, names)
+    assert {"missed_faults", "scenario/slow-disk"} <= {row.loss for row in found.differences}
+    assert "seed" in found.parameters
+    again = compare(kept.store, [kept.version.id, other.id])
+    assert again == found
+
+
+def test_a_candidate_that_gets_worse_on_a_scenario_is_not_promoted(kept: Kept, tmp_path: Path) -> None:
+    """Worse by more than the tolerance, or not measured beside who serves: refused by scenario and figure."""
+    store = ModelStore(tmp_path / "models")
+    old = train(store, request(kept.data)).version
+    promote(store, old.id, None, "ann", "first")
+    content, made = store.content(old), old.made
+    other = replace(made, parameters={**made.parameters, "seed": 99}, parent=old.id)
+    new = store.register(other, content, "bob", "new")
+    with pytest.raises(RegressionError, match=f"slow-disk: not measured on the same rows as {old.id}"):
+        promote(store, new.id, old.id, "bob", "x")
+    blocks = ("h/2026-09-01", "h/2026-09-02")
+    for version, wrong in ((old, 0.0), (new, 3.0)):
+        store.add_evaluation(Evaluation(version.id, "validation", "e" * 64, blocks,
+                                        {"scenario/slow-disk": np.array([wrong, 0.0])},
+                                        {"scenario/slow-disk": np.array([50.0, 50.0])}))
+    with pytest.raises(RegressionError, match=rf"wrong on 3.0% of its rows, {old.id} on 0.0%"):
+        promote(store, new.id, old.id, "bob", "x")
+    assert store.version(new.id).stage == "candidate"
+    fine = store.register(replace(made, parameters={**made.parameters, "seed": 98}), content, "bob", "new")
+    lifecycle.measure(store, [old.id, fine.id], kept.data, "validation", features=SETS)
+    assert promote(store, fine.id, old.id, "bob", "as good").after == fine.id
+    store.close()
+
+
+def test_training_beside_who_serves_measures_both(kept: Kept, tmp_path: Path) -> None:
+    """The next candidate has its parent on record and is compared on the same rows at once."""
+    store = ModelStore(tmp_path / "models")
+    first = train(store, request(kept.data)).version
+    promote(store, first.id, None, "ann", "first")
+    second = train(store, request(kept.data, search=SearchSettings(budget_s=1e-3, seed=4)))
+    assert second.serving is not None
+    assert second.version.made.parent == first.id
+    assert compare(store, [first.id, second.version.id]).differences
+    mend = change_file(store, first)
+    third = train(store, request(kept.data, search=SearchSettings(budget_s=1e-3, seed=5)))
+    assert any("was changed on disk" in note for note in third.notes)
+    mend()
+    store.close()
+
+
+def test_versions_of_other_hardware_do_not_compare(kept: Kept) -> None:
+    """Measuring them on one set of rows would mean nothing."""
+    flash = train(kept.store, request(kept.data, "all-flash-nvme")).version
+    with pytest.raises(StoreError, match="versions are for all-flash-nvme and mixed-disk"):
+        lifecycle.measure(kept.store, [flash.id, kept.version.id], kept.data, "validation", features=SETS)
