@@ -104,6 +104,9 @@ def _case(name: str, label: dict[str, Any], content: bytes) -> Case:
     frame = pd.read_csv(io.BytesIO(content), dtype=str)
     frame = frame.astype({"min": "int64", "value": "float64", "cnt": "float64"})
     frame = frame[frame["min"] <= label["timestamp"]].reset_index(drop=True)
+    # A viewer stalls once a minute at most; a row without a count counts nobody.
+    frame["cnt"] = frame["cnt"].fillna(0)
+    frame["value"] = frame["value"].fillna(0).clip(upper=frame["cnt"])
     attributes = tuple(column for column in frame.columns if column not in COUNTS)
     causes = label["cause"] if isinstance(label["cause"], list) else [label["cause"]]
     truth = frozenset(frozenset((key, str(value)) for key, value in cause.items()) for cause in causes)
