@@ -34,7 +34,8 @@ def create_app(settings: Settings) -> FastAPI:
     # The built-in pages for documentation fetch scripts from elsewhere; /openapi.json needs nothing.
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
-    for routes in (plans, forecasts, capacity, profiles, jobs, fleet, directing, health):
+    # Routes are tried in order: requests to be directed are the most, and wait for no other.
+    for routes in (directing, plans, forecasts, capacity, profiles, jobs, fleet, health):
         app.include_router(routes.router)
     app.state.metrics = metrics
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)

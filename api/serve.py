@@ -13,6 +13,7 @@ import uvicorn
 from api.app import create_app
 from api.context import owned
 from api.database import checked_url
+from api.protocol import BoundedHead
 from api.settings import Settings, is_loopback
 from api.watching import log_as_json
 from planner.errors import InputError
@@ -57,8 +58,8 @@ def run(
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data_dir}\n")
     log_as_json()
-    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, proxy_headers=False,
-                            server_header=False, date_header=True)
+    config = uvicorn.Config(create_app(settings), loop="uvloop", http=BoundedHead, ws="none", log_config=None,
+                            access_log=False, proxy_headers=False, server_header=False, date_header=True)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end, which is what was asked for
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -22,8 +22,8 @@ from api.store import Store
 
 REQUEST_ID = "X-Request-Id"
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-QUIET = ("/healthz", "/readyz", "/metrics")
-"""Addresses that machines ask every few seconds: counted, and logged only where they fail."""
+QUIET = ("/healthz", "/readyz", "/metrics", "/v1/direct/")
+"""What addresses begin with that machines ask all the time: counted, and logged only where they fail."""
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -128,7 +128,7 @@ class Watched:
         method = scope["method"] if scope["method"] in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD") else _OTHER
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(method, route).observe(seconds)
-        if scope["path"] not in QUIET or status >= 500:
+        if status >= 500 or not scope["path"].startswith(QUIET):
             self.log.info("request", method=method, route=route, status=status, ms=round(1000 * seconds, 2),
                           request_id=request_id)
 
