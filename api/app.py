@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
+from api.access import all_guarded
+from api.authentication import Authenticated
 from api.context import running
 from api.gate import Gate
 from api.routes import capacity, directing, fleet, forecasts, health, jobs, plans, profiles
@@ -24,20 +26,23 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context = running(settings)
-        app.state.service = await run_in_threadpool(context.__enter__)
-        metrics.watch(app.state.service.store)
+        app.state.services, store = await run_in_threadpool(context.__enter__)
+        metrics.watch(store)
         try:
             yield
         finally:
             await run_in_threadpool(context.__exit__, None, None, None)
 
-    # The built-in pages for documentation fetch scripts from elsewhere; /openapi.json needs nothing.
-    app = FastAPI(title="planner", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    # The built-in pages for documentation fetch scripts from elsewhere, and no built-in route asks for a role.
+    app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    for routes in (directing, plans, forecasts, capacity, profiles, jobs, fleet, health):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in (directing, plans, forecasts, capacity, profiles, jobs, fleet, health)]
+    all_guarded(routers)
+    for router in routers:
+        app.include_router(router)
     app.state.metrics = metrics
+    app.add_middleware(Authenticated)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app

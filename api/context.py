@@ -1,4 +1,4 @@
-"""What the routes share: the store, the workers and the diagnoses of one running service."""
+"""What the routes share: the store, the workers and the diagnoses of one running service, tenant by tenant."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.access import caller_of
 from api.database import upgrade
 from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
 from api.settings import Settings
 from api.store import Store
+from api.tenancy import DEFAULT
 from api.workers import Workers
 from planner.errors import InputError
 
@@ -51,7 +53,7 @@ class Diagnoses:
 
 @dataclass(frozen=True)
 class Service:
-    """One running service."""
+    """One running service as a tenant sees it: nothing in it shows anything of others."""
 
     settings: Settings
     store: Store
@@ -61,11 +63,38 @@ class Service:
     directing: Directing
 
 
+class Services:
+    """The service of each tenant, made when first asked for."""
+
+    def __init__(self, settings: Settings, store: Store, workers: Workers) -> None:
+        self._settings, self._store, self._workers = settings, store, workers
+        self._lock, self._made = threading.Lock(), dict[str, Service]()
+
+    def of(self, tenant: str) -> Service:
+        """That of one tenant. Raises what the database's driver does when it cannot be reached at the first time."""
+        made = self._made.get(tenant)
+        if made is not None:
+            return made
+        with self._lock:
+            if tenant not in self._made:
+                settings, store = self._settings.of(tenant), self._store.of(tenant)
+                directing = Directing(store)
+                directing.start()
+                self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings),
+                                             Explainer(settings, store), directing)
+            return self._made[tenant]
+
+    def stop(self) -> None:
+        """End what runs for tenants."""
+        for service in self._made.values():
+            service.directing.stop()
+
+
 def service_of(request: Request) -> Service:
-    """The service that a request came to."""
-    service = request.app.state.service
-    assert isinstance(service, Service)
-    return service
+    """The service that a request came to, as the caller's tenant sees it."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services.of(caller_of(request).tenant)
 
 
 ServiceDep = Annotated[Service, Depends(service_of)]
@@ -94,8 +123,9 @@ def owned(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Service]:
-    """A service whose workers take jobs from the queue, those first that an earlier one left behind.
+def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
+    """A service whose workers take jobs from the queue, those first that an earlier one left behind, and its store
+    with the rows of all tenants.
 
     Raises:
         InputError: the data folder is another's, or the database cannot be used.
@@ -109,14 +139,14 @@ def running(settings: Settings) -> Iterator[Service]:
         except (SQLAlchemyError, RuntimeError) as error:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
         store = Store(settings.database, queue)
-        directing = Directing(store)
-        directing.start()
         workers = Workers(store, queue, settings)
+        services = Services(settings, store, workers)
+        services.of(DEFAULT)
         workers.start()
         try:
-            yield Service(settings, store, workers, Diagnoses(settings), Explainer(settings, store), directing)
+            yield services, store
         finally:
             workers.stop()
-            directing.stop()
+            services.stop()
             queue.close()
             store.close()

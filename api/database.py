@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
+from api.tenancy import keep_apart
 from planner.errors import InputError
 
 POOL_SIZE, MORE = 10, 10
@@ -32,14 +33,22 @@ def checked_url(text: str) -> str:
 
 
 def engine_of(url: str) -> Engine:
-    """An engine with connections that survive a restart of the server, and SQLite in write-ahead mode."""
+    """An engine that keeps tenants apart, with connections that survive a restart of the server, and SQLite in
+    write-ahead mode.
+    """
+    engine = _connecting(url)
+    keep_apart(engine)
+    return engine
+
+
+def _connecting(url: str, foreign_keys: str = "ON") -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, pool_size=POOL_SIZE, max_overflow=MORE)
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
-        for setting in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"foreign_keys = {foreign_keys}"):
             connection.execute(f"PRAGMA {setting}")
 
     return engine
@@ -63,7 +72,7 @@ def upgrade(url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    engine = engine_of(url)
+    engine = _connecting(url, foreign_keys="OFF")  # SQLite changes a table by writing it anew
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection

@@ -65,9 +65,9 @@ def main() -> None:
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     make_way(NICENESS)
-    settings = Settings.from_dict(order["settings"])
-    job = Job(order["id"], order["kind"], order["attempt"], order["request"])
-    store = Store(settings.database)
+    job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
+    settings = Settings.from_dict(order["settings"]).of(job.tenant)
+    store = Store(settings.database).of(job.tenant)
     try:
         cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))
     except InputError as error:

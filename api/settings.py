@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from api.tenancy import DEFAULT
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
@@ -42,6 +43,10 @@ class Settings:
     def database(self) -> str:
         """The address of the database, as SQLAlchemy reads it."""
         return self.address or f"sqlite:///{self.data_dir.absolute() / 'planner.sqlite'}"
+
+    def of(self, tenant: str) -> Self:
+        """As a tenant sees them: the folder of scenarios and the telemetry are the default tenant's."""
+        return self if tenant == DEFAULT else replace(self, scenarios=None, telemetry=None)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -19,13 +20,15 @@ from sqlalchemy.exc import IntegrityError
 
 from api.database import alone_in, engine_of
 from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
+from api.tenancy import EVERYONE, of_tenant
 from planner.plan import Plan, plan_text
 
 Kind = Literal["plan", "forecast", "capacity"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
-_SUMMARY = [column for column in jobs.columns if column.name not in ("clusters", "body_sha256", "idempotency_key")]
+_UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key")
+_SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
 
 
 JobRow = Row[*tuple[Any, ...]]
@@ -70,17 +73,26 @@ class Job:
     """A job to be carried out by one process."""
 
     id: str
+    tenant: str
     kind: Kind
     attempt: int
     request: Mapping[str, Any]
 
 
 class Store:
-    """The database, which is up to date (`api.database.upgrade`). Safe to use from several threads and processes."""
+    """The database, which is up to date (`api.database.upgrade`), with the rows of all tenants; `of` gives that of one,
+    and only through that is anything added. Safe to use from several threads and processes.
+    """
 
     def __init__(self, url: str, queue: Putting | None = None) -> None:
         """Open it; only who puts jobs into the `queue` needs one."""
-        self._engine, self._queue = engine_of(url), queue
+        self._engine, self._queue = of_tenant(engine_of(url), EVERYONE), queue
+
+    def of(self, tenant: str) -> Store:
+        """The same store as a tenant sees it: nothing of others is there, and what is added is the tenant's."""
+        bound = copy(self)
+        bound._engine = of_tenant(self._engine, tenant)  # noqa: SLF001 - our own
+        return bound
 
     def close(self) -> None:
         """Give the connections back."""
@@ -158,9 +170,9 @@ class Store:
             ended = {"status": "failed", "finished_at": _now(), "errors": json.dumps([given_up])}
             connection.execute(update(jobs).where(*open_, jobs.c.attempt >= max_attempts).values(**ended))
             started = {"status": "running", "attempt": jobs.c.attempt + 1, "started_at": _now()}
-            kept = (jobs.c.id, jobs.c.kind, jobs.c.attempt, jobs.c.request)
+            kept = (jobs.c.id, jobs.c.tenant, jobs.c.kind, jobs.c.attempt, jobs.c.request)
             row = connection.execute(update(jobs).where(*open_).values(**started).returning(*kept)).one_or_none()
-        return None if row is None else Job(row.id, row.kind, row.attempt, json.loads(row.request))
+        return None if row is None else Job(row.id, row.tenant, row.kind, row.attempt, json.loads(row.request))
 
     def goes_on(self, job: Job) -> bool:
         """Whether the job is still running, and this attempt of it."""
@@ -343,7 +355,7 @@ class Store:
         self, plan_id: str, *, cluster: str | None = None, workload: str | None = None
     ) -> list[dict[str, Any]]:
         """Placed units of a plan, in the order of the plan, of one cluster or one workload."""
-        query = select(*[column for column in assignments.columns if column.name != "plan_id"])
+        query = select(*[column for column in assignments.columns if column.name not in ("tenant", "plan_id")])
         query = query.where(assignments.c.plan_id == plan_id)
         if cluster is not None:
             query = query.where(assignments.c.cluster == cluster)

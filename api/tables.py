@@ -1,4 +1,7 @@
-"""The tables of the store as this version reads them; `api.migrations` brings older ones there."""
+"""The tables of the store as this version reads them; `api.migrations` brings older ones there.
+
+What is a tenant's own has a column `tenant`, which `api.tenancy` looks after: no other code reads or writes it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ jobs = Table(
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("id", String, nullable=False, unique=True),
+    Column("tenant", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("name", String, nullable=False),
     Column("status", String, nullable=False),
@@ -27,15 +31,17 @@ jobs = Table(
     Column("share", Float),
     Column("phase", String),
     Column("errors", Text, nullable=False, default="[]"),
-    Column("idempotency_key", String, unique=True),
+    Column("idempotency_key", String),
     Column("body_sha256", String, nullable=False),
-    Index("jobs_by_status", "status", "seq"),
-    Index("jobs_by_kind", "kind", "seq"),
+    Index("jobs_by_status", "tenant", "status", "seq"),
+    Index("jobs_by_kind", "tenant", "kind", "seq"),
+    Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
     sqlite_autoincrement=True,
 )
 documents = Table(
     "documents",
     metadata,
+    Column("tenant", String, nullable=False),
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("given", Text),
     Column("result", Text),
@@ -43,6 +49,7 @@ documents = Table(
 files = Table(
     "files",
     metadata,
+    Column("tenant", String, nullable=False),
     Column("job_id", ForeignKey("jobs.id"), primary_key=True),
     Column("name", String, primary_key=True),
     Column("media_type", String, nullable=False),
@@ -51,6 +58,7 @@ files = Table(
 assignments = Table(
     "assignments",
     metadata,
+    Column("tenant", String, nullable=False),
     Column("plan_id", ForeignKey("jobs.id"), nullable=False),
     Column("workload", String, nullable=False),
     Column("user_region", String),
@@ -65,6 +73,7 @@ assignments = Table(
 machines = Table(
     "machines",
     metadata,
+    Column("tenant", String, nullable=False),
     Column("plan_id", ForeignKey("jobs.id"), nullable=False),
     Column("cluster", String, nullable=False),
     Column("pool", String, nullable=False),
@@ -81,6 +90,7 @@ workers = Table(
 in_force = Table(
     "in_force",
     metadata,
+    Column("tenant", String, nullable=False),
     Column("seq", Integer, primary_key=True),
     Column("plan_id", ForeignKey("jobs.id"), nullable=False),
     Column("at", String, nullable=False),
@@ -89,6 +99,7 @@ in_force = Table(
 cluster_health = Table(
     "cluster_health",
     metadata,
+    Column("tenant", String, primary_key=True),
     Column("cluster", String, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("content", Text, nullable=False),

@@ -83,8 +83,8 @@ class Carrying:
     def _start(self, job: Job) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-        order = {"settings": self._settings.to_dict(), "id": job.id, "kind": job.kind, "attempt": job.attempt,
-                 "request": dict(job.request)}
+        order = {"settings": self._settings.to_dict(), "id": job.id, "tenant": job.tenant, "kind": job.kind,
+                 "attempt": job.attempt, "request": dict(job.request)}
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(order).encode() + b"\n")

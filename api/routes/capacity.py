@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
+from api.access import Route
 from api.context import Service, ServiceDep
 from api.requests import NewCapacity
 from api.routes.jobs import job_row, queued
@@ -15,7 +16,7 @@ from api.scenarios import read
 from api.store import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 
-router = APIRouter(prefix="/v1/capacity", tags=["capacity"])
+router = APIRouter(prefix="/v1/capacity", tags=["capacity"], route_class=Route)
 
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one answer")]
 

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.access import Route
 from api.context import Service, service_of
 from api.problems import Problem
 from api.requests import HealthReport
 from api.views import ClusterState, Directed, cluster_state
 from planner.directing import Report
 
-router = APIRouter(prefix="/v1", tags=["directing"])
+router = APIRouter(prefix="/v1", tags=["directing"], route_class=Route)
 
 _ASKED = ("region", "key")
 

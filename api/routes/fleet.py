@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from api.access import Route
 from api.context import Service, ServiceDep
 from api.problems import Problem, unknown
 from api.views import ClusterRuns, Machines, Unit, Whereabouts
 
-router = APIRouter(prefix="/v1", tags=["fleet"])
+router = APIRouter(prefix="/v1", tags=["fleet"], route_class=Route)
 
 PlanId = Annotated[str | None, Query(description="a plan's id; the newest that is done when left out")]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.access import Route
 from api.context import Service, ServiceDep
 from api.kinds.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
 from api.problems import Problem
@@ -17,7 +18,7 @@ from api.routes.jobs import job_row, queued
 from api.store import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 
-router = APIRouter(prefix="/v1/forecasts", tags=["forecasts"])
+router = APIRouter(prefix="/v1/forecasts", tags=["forecasts"], route_class=Route)
 
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one forecast")]
 _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.access import Route
 from api.context import ServiceDep
 from api.problems import Problem
 from api.views import Health
 from api.watching import Metrics
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=Route)
 
 
 @router.get("/healthz", response_model=Health)
@@ -39,3 +41,10 @@ def metrics(request: Request) -> Response:
     """Figures for Prometheus: requests by route, seconds they took, jobs by kind and state, the last plan."""
     found: Metrics = request.app.state.metrics
     return Response(found.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def description(request: Request) -> dict[str, Any]:
+    """What is offered, as OpenAPI has it."""
+    found: dict[str, Any] = request.app.openapi()
+    return found

@@ -11,12 +11,13 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from api.access import Route
 from api.context import Service, ServiceDep
 from api.problems import Problem
 from api.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
 from api.views import JobList, JobState, job_state
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
 
 WATCH_S = 0.25
 """How often a job that somebody watches is looked at."""

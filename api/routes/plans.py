@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from api.access import Route
 from api.context import Service, ServiceDep
 from api.kinds.files import PACKINGS, ROUTES
 from api.problems import Problem
@@ -19,7 +20,7 @@ from api.scenarios import read
 from api.store import ENDED, JobRow, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
 
-router = APIRouter(prefix="/v1/plans", tags=["plans"])
+router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Route)
 
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one plan")]
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from api.access import Route
 from api.problems import Problem
 
-router = APIRouter(prefix="/v1/profiles", tags=["profiles"])
+router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
 
 _EXAMPLE = {"kind": "etl", "task": {"volume_gib_per_run": 200, "cadence": "daily"}}
 

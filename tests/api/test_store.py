@@ -43,7 +43,7 @@ def store(database: str) -> Iterator[Store]:
     queue = Queue(database)
     queue.open()
     made = Store(database, queue)
-    yield made
+    yield made.of("acme")
     made.close()
     queue.close()
 
@@ -225,16 +225,19 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
         connection.exec_driver_sql("DROP TABLE alembic_version")  # which that version did not have
         for name, status in (("a", "done"), ("b", "queued")):
             connection.exec_driver_sql(
-                "INSERT INTO plans (id, name, status, attempt, created_at, request, clusters, errors, body_sha256)"
-                f" VALUES ('{name}', 'n', '{status}', 1, '2026-01-01T00:00:00Z', '{{}}', '[]', '[]', '')")
+                "INSERT INTO plans (id, name, status, attempt, created_at, request, clusters, errors, body_sha256,"
+                " idempotency_key)"
+                f" VALUES ('{name}', 'n', '{status}', 1, '2026-01-01T00:00:00Z', '{{}}', '[]', '[]', '', 'key-{name}')")
             connection.exec_driver_sql(f"INSERT INTO documents VALUES ('{name}', NULL, '{{}}')")
     engine.dispose()
     upgrade(url)
-    store = Store(url)
+    store = Store(url).of("default")
     assert [(row.id, row.status, row.kind) for row in store.jobs("plan", 9, None)] == [
         ("b", "failed", "plan"), ("a", "done", "plan")]
     assert "ask for it again" in row_of(store, "b").errors
     assert store.result("a") == "{}"
+    assert store.find_key("key-a", "") == "a"
+    assert Store(url).of("other").jobs(None, 9, None) == []
     store.close()
 
 
