@@ -30,7 +30,6 @@ KINDS: dict[Kind, str] = {
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5
-NICENESS = 10
 ORPHANED = 3
 """Exit status when the worker has gone."""
 
@@ -64,9 +63,9 @@ def main() -> None:
     """Read the job, carry it out."""
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
-    make_way(NICENESS)
     job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
     settings = Settings.from_dict(order["settings"]).of(job.tenant)
+    make_way(settings.niceness)
     store = Store(settings.database).of(job.tenant)
     try:
         cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))

@@ -37,6 +37,7 @@ def run(
     telemetry: Path | None = None,
     database: str | None = None,
     planners: int = 1,
+    niceness: int = 10,
 ) -> None:
     """Serve until interrupted. Prints the address when it is ready; port 0 takes a free one.
 
@@ -51,7 +52,8 @@ def run(
         raise InputError([f"--host: {host}: {allowed}"])
     named = database or os.environ.get(DATABASE_VARIABLE)
     address = checked_url(named) if named else None
-    settings = Settings(data_dir or default_data_dir(), scenarios, telemetry, planners, address=address)
+    settings = Settings(data_dir or default_data_dir(), scenarios, telemetry, planners, address=address,
+                        niceness=niceness)
     with owned(settings):  # a quick answer; the application holds it while it runs
         pass
     listener = _listen(host, port)

@@ -11,6 +11,7 @@ from api.tenancy import DEFAULT
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+MOST_NICE = 19
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Settings:
     """`data_dir` holds what is this service's own, and the store where `address` names no PostgreSQL database;
     `scenarios` is the folder whose sub-folders may be planned by name; `telemetry` is the file that diagnostics are
     made from. `planners` jobs are carried out at a time, the others wait. A job whose process died with the service is
-    tried `max_attempts` times.
+    tried `max_attempts` times. Their processes are nicer than the service by `niceness`.
     """
 
     data_dir: Path
@@ -27,6 +28,7 @@ class Settings:
     planners: int = 1
     max_attempts: int = 3
     max_body_bytes: int = 32 * 2**20
+    niceness: int = 10
     address: str | None = None
 
     def __post_init__(self) -> None:
@@ -34,6 +36,8 @@ class Settings:
         for field in ("planners", "max_attempts", "max_body_bytes"):
             if getattr(self, field) < 1:
                 raise InputError([f"{field}: {getattr(self, field)}: at least 1"])
+        if not 0 <= self.niceness <= MOST_NICE:
+            raise InputError([f"niceness: {self.niceness}: 0 (as urgent as requests) to {MOST_NICE}"])
         if self.scenarios is not None and not self.scenarios.is_dir():
             raise InputError([f"scenarios: {self.scenarios}: not a folder; name one that holds scenario folders"])
         if self.telemetry is not None and not self.telemetry.is_file():

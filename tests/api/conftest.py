@@ -114,6 +114,7 @@ Serve = Callable[..., Served]
 
 def start(data_dir: Path, **settings: Path | str | int | None) -> Served:
     """Serve a data folder on a free port."""
+    settings = {"niceness": 0} | settings  # tests wait for jobs
     arguments = ", ".join(f"{name}=Path({str(value)!r})" if isinstance(value, Path) else f"{name}={value!r}"
                           for name, value in settings.items())
     imports = "from pathlib import Path; from api.serve import run"

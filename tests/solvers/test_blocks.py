@@ -148,7 +148,7 @@ def solved(problem: Problem, blocks: int) -> Result:
     return price_guided.solve(problem, Settings(seed=3, time_limit_s=120, threads=1, blocks=blocks), Stopwatch(120.0))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_blocks_come_within_a_per_cent_of_the_whole(fleet: Problem) -> None:
     """Searched in two blocks by a process, the plan costs 1 % more than searched at once at most; its bound holds."""
     alone, split = solved(fleet, 1), solved(fleet, 2)
