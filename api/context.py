@@ -109,15 +109,15 @@ def owned(settings: Settings) -> Iterator[None]:
 
     """
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (settings.data_dir / "lock").open("w")
+        settings.data.mkdir(parents=True, exist_ok=True)
+        lock = (settings.data / "lock").open("w")
     except OSError as error:
-        raise InputError([f"data folder: {settings.data_dir}: {error.strerror}; name another"]) from None
+        raise InputError([f"data folder: {settings.data}: {error.strerror}; name another"]) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            in_use = f"data folder: {settings.data_dir}: another planner serves from it; end that one or name another"
+            in_use = f"data folder: {settings.data}: another planner serves from it; end that one or name another"
             raise InputError([in_use]) from None
         yield
 
@@ -133,12 +133,12 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     """
     with owned(settings):
         try:
-            upgrade(settings.database)
-            queue = Queue(settings.database)
+            upgrade(settings.store)
+            queue = Queue(settings.store)
             queue.open()
         except (SQLAlchemyError, RuntimeError) as error:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
-        store = Store(settings.database, queue)
+        store = Store(settings.store, queue)
         workers = Workers(store, queue, settings)
         services = Services(settings, store, workers)
         services.of(DEFAULT)

@@ -24,10 +24,10 @@ def checked_url(text: str) -> str:
     try:
         url = make_url(text)
     except ArgumentError:
-        raise InputError(["--database: not an address; postgresql://USER@HOST/NAME is one"]) from None
+        raise InputError(["not an address; postgresql://USER@HOST/NAME is one"]) from None
     backend = url.get_backend_name()
     if backend not in ("postgresql", "sqlite"):
-        raise InputError([f"--database: {backend}: allowed are postgresql and sqlite"])
+        raise InputError([f"{backend}: allowed are postgresql and sqlite"])
     driver = "postgresql+psycopg" if backend == "postgresql" else "sqlite"
     return url.set(drivername=driver).render_as_string(hide_password=False)
 

@@ -66,7 +66,7 @@ def main() -> None:
     job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
     settings = Settings.from_dict(order["settings"]).of(job.tenant)
     make_way(settings.niceness)
-    store = Store(settings.database).of(job.tenant)
+    store = Store(settings.store).of(job.tenant)
     try:
         cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))
     except InputError as error:

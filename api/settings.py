@@ -1,67 +1,143 @@
-"""What the service is told when it starts."""
+"""What the service is told when it starts. `api.configured` reads it from a file, the environment and the command."""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+    field_validator,
+    model_validator,
+)
+
+from api.database import checked_url
 from api.tenancy import DEFAULT
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-MOST_NICE = 19
+FROM_FILE = "_file"
+"""Ending of the name of a file that holds a secret."""
+_REVEALED = {"secrets": True}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """`data_dir` holds what is this service's own, and the store where `address` names no PostgreSQL database;
-    `scenarios` is the folder whose sub-folders may be planned by name; `telemetry` is the file that diagnostics are
-    made from. `planners` jobs are carried out at a time, the others wait. A job whose process died with the service is
-    tried `max_attempts` times. Their processes are nicer than the service by `niceness`.
-    """
+def _hidden(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context == _REVEALED else str(secret)
 
-    data_dir: Path
-    scenarios: Path | None = None
-    telemetry: Path | None = None
-    planners: int = 1
-    max_attempts: int = 3
-    max_body_bytes: int = 32 * 2**20
-    niceness: int = 10
-    address: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse counts that allow nothing, and folders that are not there."""
-        for field in ("planners", "max_attempts", "max_body_bytes"):
-            if getattr(self, field) < 1:
-                raise InputError([f"{field}: {getattr(self, field)}: at least 1"])
-        if not 0 <= self.niceness <= MOST_NICE:
-            raise InputError([f"niceness: {self.niceness}: 0 (as urgent as requests) to {MOST_NICE}"])
-        if self.scenarios is not None and not self.scenarios.is_dir():
-            raise InputError([f"scenarios: {self.scenarios}: not a folder; name one that holds scenario folders"])
-        if self.telemetry is not None and not self.telemetry.is_file():
-            raise InputError([f"telemetry: {self.telemetry}: no such file; name a CSV or Parquet file"])
+Secret = Annotated[SecretStr, PlainSerializer(_hidden)]
+"""A setting that is never shown; `NAME_file` names a file that holds it."""
+
+
+class Section(BaseModel):
+    """Settings that belong together; each has a description, and there are no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        found = dict(given)
+        for secret in cls.secrets():
+            file = secret + FROM_FILE
+            if secret in given and file in given:
+                raise ValueError(f"{secret} and {file}: only one of them")
+            if file in given:
+                found[secret] = _content(file, found.pop(file))
+        return found
+
+    @classmethod
+    def secrets(cls) -> list[str]:
+        """Names of those settings that may be read from files."""
+        return [name for name, field in cls.model_fields.items() if SecretStr in parts(field.annotation)]
+
+
+def parts(annotation: object) -> list[object]:
+    """The types that an annotation is made of."""
+    inner = get_args(annotation)
+    return [annotation] if not inner else [part for one in inner for part in parts(one)]
+
+
+def _content(name: str, path: object) -> str:
+    try:
+        return Path(str(path)).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name}: {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+
+
+class Settings(Section):
+    """One service."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    data: Path = Field(
+        description="folder of what the service keeps: its store, unless `database` names one, and its "
+        "name among services that share a database. Left out: `planner` in the user's data "
+        "folder ($XDG_DATA_HOME or ~/.local/share)"
+    )
+    database: Secret | None = Field(
+        None,
+        description="postgresql://USER@HOST/NAME, which several services may share; "
+        "left out: a SQLite file in the data folder",
+    )
+    scenarios: Path | None = Field(None, description="folder whose sub-folders are scenarios that requests may name")
+    telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
+    workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
+    max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
+    max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
+    niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
+
+    @field_validator("scenarios")
+    @classmethod
+    def _is_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError(f"{path}: not a folder; name one that holds scenario folders")
+        return path
+
+    @field_validator("telemetry")
+    @classmethod
+    def _is_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"{path}: no such file; name a CSV or Parquet file")
+        return path
+
+    @field_validator("database")
+    @classmethod
+    def _is_address(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is None:
+            return None
+        try:
+            return SecretStr(checked_url(address.get_secret_value()))
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @property
-    def database(self) -> str:
-        """The address of the database, as SQLAlchemy reads it."""
-        return self.address or f"sqlite:///{self.data_dir.absolute() / 'planner.sqlite'}"
+    def store(self) -> str:
+        """The address of the store, as SQLAlchemy reads it."""
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{self.data.absolute() / 'planner.sqlite'}"
 
     def of(self, tenant: str) -> Self:
         """As a tenant sees them: the folder of scenarios and the telemetry are the default tenant's."""
-        return self if tenant == DEFAULT else replace(self, scenarios=None, telemetry=None)
+        return self if tenant == DEFAULT else self.model_copy(update={"scenarios": None, "telemetry": None})
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        """As JSON has it, secrets among it: for the service's own processes."""
+        return self.model_dump(mode="json", context=_REVEALED)
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Self:
         """What `to_dict` gave."""
-        paths: dict[str, Any] = {name: Path(given[name]) for name in ("data_dir", "scenarios", "telemetry")
-                                 if given[name] is not None}
-        return cls(**given | paths)
+        return cls.model_validate(given)
 
 
 def is_loopback(host: str) -> bool:

@@ -34,8 +34,8 @@ def main() -> None:
     order = json.loads(sys.stdin.buffer.readline())
     executor = order.pop("executor")
     settings = Settings.from_dict(order)
-    carrying = Carrying(Store(settings.database), settings)
-    work(settings.database, executor, carrying.carry_out)
+    carrying = Carrying(Store(settings.store), settings)
+    work(settings.store, executor, carrying.carry_out)
     if not sys.stdin.buffer.readline():
         os._exit(ORPHANED)  # what was begun counts as an attempt: it may be what ended the service
     carrying.stop()

@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 from contextvars import ContextVar
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -20,6 +19,7 @@ import typer
 
 from planner import __version__
 from planner.cli_models import models_app
+from planner.cli_service import serve, settings
 from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
@@ -65,6 +65,8 @@ app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)
 app.add_typer(models_app, name="models")
+app.command("serve")(serve)
+app.command("settings")(settings)
 
 
 @app.callback(invoke_without_command=True)
@@ -485,23 +487,6 @@ def _diagnose(
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, perturb, seed, as_json)
-
-
-@app.command("serve")
-def _serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
-    data: Annotated[Path | None, typer.Option(help="Folder of what is kept; $PLANNER_DATA when left out.")] = None,
-    scenarios: Annotated[Path | None, typer.Option(help="Folder of scenarios that requests may name.")] = None,
-    telemetry: Annotated[Path | None, typer.Option(help="Recorded telemetry to diagnose.")] = None,
-    database: Annotated[str | None, typer.Option(help="postgresql://USER@HOST/NAME; $PLANNER_DATABASE when left out, "
-                                                      "else a SQLite file in the data folder.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Jobs at a time; others wait.")] = 1,
-) -> None:
-    """Serve plans, forecasts and diagnoses over HTTP."""
-    # By name, because nothing in `planner` may import `api`.
-    import_module("api.serve").run(host=host, port=port, data_dir=data, scenarios=scenarios, telemetry=telemetry,
-                                   database=database, planners=workers)
 
 
 def _add_missing(name: str, what: str) -> None:

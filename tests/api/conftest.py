@@ -114,11 +114,8 @@ Serve = Callable[..., Served]
 
 def start(data_dir: Path, **settings: Path | str | int | None) -> Served:
     """Serve a data folder on a free port."""
-    settings = {"niceness": 0} | settings  # tests wait for jobs
-    arguments = ", ".join(f"{name}=Path({str(value)!r})" if isinstance(value, Path) else f"{name}={value!r}"
-                          for name, value in settings.items())
-    imports = "from pathlib import Path; from api.serve import run"
-    code = f"{imports}; run(port=0, data_dir=Path({str(data_dir)!r}), {arguments})"
+    given = {"port": 0, "data": data_dir, "niceness": 0} | settings  # tests wait for jobs
+    code = f"import json; from api.serve import serve; serve(None, json.loads({json.dumps(given, default=str)!r}))"
     log = data_dir.with_name(f"{data_dir.name}.log")
     with log.open("w") as file:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=file, env=_environment())

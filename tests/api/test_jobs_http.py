@@ -149,7 +149,7 @@ def test_the_highest_priority_is_first(serve: Any, tiny: Json) -> None:
 
 def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: str, tiny: Json) -> None:
     """Workers and jobs' processes are killed again and again: each job ends once, done, with its result."""
-    service = serve(database=database, planners=2)
+    service = serve(database=database, workers=2)
     ids = [service.ask({"scenario": tiny, "seed": seed}).json()["id"] for seed in range(6)]
     for _ in range(4):
         time.sleep(0.7)
@@ -165,7 +165,7 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: 
 def test_nothing_is_lost_or_doubled_whatever_is_killed(serve: Any, database: str, tiny: Json, kills: int) -> None:
     """Random kill -9 of the service and its workers under load: what was accepted ends exactly once."""
     rng = np.random.default_rng(7)
-    service = serve(database=database, planners=2)
+    service = serve(database=database, workers=2)
     accepted: set[str] = set()
 
     def submit(seed: int) -> None:
@@ -182,7 +182,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(serve: Any, database: str
             time.sleep(float(rng.uniform(0.2, 1.5)))
             if rng.random() < 0.2:
                 service.kill()
-                service = serve(database=database, planners=2)
+                service = serve(database=database, workers=2)
             else:
                 for worker in service.workers()[:1]:
                     os.kill(worker, signal.SIGKILL)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.serve import run
+from api.settings import Settings
 from planner.errors import InputError
 
 
@@ -70,9 +71,7 @@ def test_plans_outlive_the_service(serve: Any) -> None:
 def test_two_services_on_one_folder(serve: Any, tmp_path: Path) -> None:
     """A second service on the same data is refused in one line, so that no plan is made twice."""
     serve()
-    code = (
-        f"from pathlib import Path; from api.serve import run; run(port=0, data_dir=Path({str(tmp_path / 'data')!r}))"
-    )
+    code = f"from api.serve import serve; serve(None, {{'port': 0, 'data': {str(tmp_path / 'data')!r}}})"
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
     assert second.returncode != 0
     assert "another planner serves from it" in second.stderr
@@ -82,7 +81,7 @@ def test_two_services_on_one_folder(serve: Any, tmp_path: Path) -> None:
 def test_only_this_machine(host: str, tmp_path: Path) -> None:
     """Other addresses are refused by name before anything is opened."""
     with pytest.raises(InputError, match="--host"):
-        run(host=host, port=0, data_dir=tmp_path / "data")
+        run(Settings(host=host, port=0, data=tmp_path / "data"))
     assert not (tmp_path / "data").exists()
 
 
@@ -90,7 +89,7 @@ def test_a_port_in_use(serve: Any, tmp_path: Path) -> None:
     """A port that is taken is refused in one line."""
     port = int(str(serve().http.base_url).rstrip("/").rsplit(":", 1)[1])
     with pytest.raises(InputError, match=f"--port: {port}: Address already in use"):
-        run(port=port, data_dir=tmp_path / "other")
+        run(Settings(port=port, data=tmp_path / "other"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -98,11 +97,11 @@ def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """A data folder without leave to write is refused in one line."""
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="data folder"):
-        run(port=0, data_dir=tmp_path / "data")
+        run(Settings(port=0, data=tmp_path / "data"))
 
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     """A file in the place of the data folder is refused in one line."""
     (tmp_path / "data").write_text("")
     with pytest.raises(InputError, match="data folder"):
-        run(port=0, data_dir=tmp_path / "data")
+        run(Settings(port=0, data=tmp_path / "data"))

@@ -1,0 +1,48 @@
+"""The commands of the service. It is imported by name, because nothing in `planner` may import `api`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path | None, typer.Option(envvar="PLANNER_CONFIG", help="A TOML file of settings.")]
+
+
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 when left out.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on, 0 for any that is free; 8080 when left out.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of what is kept.")] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="Folder of scenarios that requests may name.")] = None,
+    telemetry: Annotated[Path | None, typer.Option(help="Recorded telemetry to diagnose.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://USER@HOST/NAME; left out: a SQLite file in the data folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Jobs at a time, others wait; 1 when left out.")] = None,
+) -> None:
+    """Serve plans, forecasts and diagnoses over HTTP. `planner settings` lists what a file and variables may set."""
+    given = {
+        "host": host,
+        "port": port,
+        "data": data,
+        "scenarios": scenarios,
+        "telemetry": telemetry,
+        "database": database,
+        "workers": workers,
+    }
+    import_module("api.serve").serve(config, given)
+
+
+def settings(
+    config: Config = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page that docs/settings.md is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> int:
+    """Say what `planner serve` may be told, where, and what it means; with --config, check a file."""
+    status: int = import_module("api.configured").show(config, markdown, as_json)
+    return status
