@@ -17,6 +17,7 @@ from api.database import upgrade
 from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
+from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Store
 from api.tenancy import DEFAULT
@@ -61,13 +62,14 @@ class Service:
     diagnoses: Diagnoses
     explainer: Explainer
     directing: Directing
+    schedules: Schedules
 
 
 class Services:
     """The service of each tenant, made when first asked for."""
 
-    def __init__(self, settings: Settings, store: Store, workers: Workers) -> None:
-        self._settings, self._store, self._workers = settings, store, workers
+    def __init__(self, settings: Settings, store: Store, queue: Queue, workers: Workers) -> None:
+        self._settings, self._store, self._queue, self._workers = settings, store, queue, workers
         self._lock, self._made = threading.Lock(), dict[str, Service]()
 
     def of(self, tenant: str) -> Service:
@@ -81,7 +83,8 @@ class Services:
                 directing = Directing(store)
                 directing.start()
                 self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings),
-                                             Explainer(settings, store), directing)
+                                             Explainer(settings, store), directing,
+                                             Schedules(store, self._queue))
             return self._made[tenant]
 
     def stop(self) -> None:
@@ -140,7 +143,7 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
         store = Store(settings.store, queue)
         workers = Workers(store, queue, settings)
-        services = Services(settings, store, workers)
+        services = Services(settings, store, queue, workers)
         services.of(DEFAULT)
         workers.start()
         try:

@@ -6,7 +6,8 @@ back under its name carries on with what it had; what a worker had that is gone 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -14,11 +15,20 @@ from sqlalchemy import Connection
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-QUEUE, WORKFLOW, APPLICATION = "jobs", "carry_out", "planner"
+APPLICATION = "planner"
+QUEUE, WORKFLOW = "jobs", "carry_out"
+TICKS, TICK = "ticks", "tick"
+QUEUES = {WORKFLOW: QUEUE, TICK: TICKS}
+"""The queue of each workflow: jobs, and moments of schedules, which do not wait behind jobs."""
 VERSION = "1"
 """Of the way in which jobs are carried out: work begun by another version of it is not taken up."""
-LOOK_EVERY_S = 0.2
-"""How often a worker looks into the queue."""
+LOOK_EVERY_S, TICKS_EVERY_S = 0.2, 1.0
+"""How often a worker looks into the queues."""
+LOOK_AT_SCHEDULES_S = 5.0
+"""How often a worker looks for schedules that are new or gone."""
+TRY_AGAIN_S, TRIES = 1.0, 10
+"""How long after a moment failed (the database may be away) it is tried again, twice as long each time; how often."""
+_BESIDE = timedelta(seconds=0.5)
 MOST_RECOVERIES = 1_000_000
 """The store says how often a job is tried, and why it failed."""
 
@@ -52,23 +62,58 @@ class Queue:
         """Queue again what workers had that are not among the `living`; the ids of these jobs."""
         assert self._client is not None
         alive = set(living)
-        lost = [one.workflow_id for one in self._client.list_workflows(status="PENDING", name=WORKFLOW)
+        lost = [one for one in self._client.list_workflows(status="PENDING", name=list(QUEUES))
                 if one.executor_id not in alive]
-        for job_id in lost:
-            self._client.resume_workflow(job_id, queue_name=QUEUE)
-        return lost
+        for one in lost:
+            self._client.resume_workflow(one.workflow_id, queue_name=QUEUES[one.name])
+        return [one.workflow_id for one in lost if one.name == WORKFLOW]
+
+    def follow(self, crons: Mapping[str, str]) -> None:
+        """Call the moments of these schedules too: cron expressions in UTC, by id."""
+        assert self._client is not None
+        self._client.apply_schedules([
+            {"schedule_name": one, "workflow_name": TICK, "schedule": cron, "context": one, "queue_name": TICKS}
+            for one, cron in crons.items()])
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Call no more moments of these schedules."""
+        assert self._client is not None
+        for one in ids:
+            self._client.delete_schedule(one)
+
+    def followed(self) -> set[str]:
+        """Schedules whose moments are called."""
+        assert self._client is not None
+        return {one["schedule_name"] for one in self._client.list_schedules(workflow_name=TICK)}
+
+    def fire(self, schedule_id: str, at: datetime) -> None:
+        """Call one moment of a schedule, if it was not called before."""
+        assert self._client is not None
+        self._client.backfill_schedule(schedule_id, at - _BESIDE, at + _BESIDE)
 
 
-def work(url: str, executor: str, carry_out: Callable[[str], None]) -> None:
-    """Take jobs from the queue, one at a time, in background threads, those first that this executor had before."""
+def work(url: str, executor: str, carry_out: Callable[[str], None], tick: Callable[[str, datetime], None]) -> None:
+    """Take jobs from the queue, one at a time, in background threads, those first that this executor had before; and
+    call the moments of schedules.
+    """
     from dbos import DBOS
 
     DBOS(config={"name": APPLICATION, "system_database_url": url, "executor_id": executor,
-                 "application_version": VERSION, "log_level": "ERROR", "sys_db_pool_size": 3, "run_migrations": False})
+                 "application_version": VERSION, "log_level": "ERROR", "sys_db_pool_size": 3, "run_migrations": False,
+                 "scheduler_polling_interval_sec": LOOK_AT_SCHEDULES_S})
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MOST_RECOVERIES)
     def one(job_id: str) -> None:
         carry_out(job_id)
 
+    @DBOS.step(name=TICK, retries_allowed=True, interval_seconds=TRY_AGAIN_S, max_attempts=TRIES, backoff_rate=2.0)
+    def once(schedule: str, at: datetime) -> None:
+        tick(schedule, at)
+
+    @DBOS.workflow(name=TICK, max_recovery_attempts=MOST_RECOVERIES)
+    def moment(at: datetime, schedule: str) -> None:
+        once(schedule, at)
+
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=LOOK_EVERY_S)
+    DBOS.register_queue(TICKS, polling_interval_sec=TICKS_EVERY_S)

@@ -88,11 +88,11 @@ def _validation_error(_: Request, error: Exception) -> Response:
     if mistakes and mistakes[0]["type"] == "json_invalid":
         where = f"body: character {mistakes[0]['loc'][-1]}"
         return problem_response(HTTPStatus.BAD_REQUEST, f"{where}: not JSON: {mistakes[0]['ctx']['error']}")
-    lines = [_line(mistake) for mistake in mistakes]
+    lines = [line_of(mistake) for mistake in mistakes]
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, lines[0], lines)
 
 
-def _line(mistake: Mapping[str, Any]) -> str:
+def line_of(mistake: Mapping[str, Any]) -> str:
     """One mistake: where, what was found, what is allowed."""
     where = ": ".join(str(part) for part in mistake["loc"])
     if where == "body" and isinstance(mistake.get("input"), bytes):

@@ -115,3 +115,9 @@ class ForecastSettings(BaseModel):
 
         return {"horizon_minutes": span_minutes(self.horizon), "quantiles": list(parse_levels(self.quantiles)),
                 "known": self.known, "holidays": self.holidays, "backtest": self.backtest, "seed": self.seed}
+
+
+class ForecastOf(ForecastSettings):
+    """A forecast of a history that the service holds, read anew each time."""
+
+    history: str = Field(description="name of a file in the service's folder of histories, without its ending")

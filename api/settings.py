@@ -13,17 +13,20 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     SerializationInfo,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from api.database import checked_url
+from api.store import Kind
 from api.tenancy import DEFAULT
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 FROM_FILE = "_file"
 """Ending of the name of a file that holds a secret."""
+_OF_DEFAULT = ("scenarios", "histories", "telemetry")
 _REVEALED = {"secrets": True}
 
 
@@ -73,6 +76,15 @@ def _content(name: str, path: object) -> str:
         raise ValueError(f"{name}: {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
 
 
+class ScheduledJob(Section):
+    """A job that is queued by the clock."""
+
+    name: str = Field(description="of the schedule")
+    cron: str = Field(description="when, in UTC: minute hour day month weekday, or with seconds before")
+    kind: Kind = Field(description="what it does")
+    request: dict[str, Any] = Field({}, description="what it is asked, as the body of POST /v1/schedules has it")
+
+
 class Settings(Section):
     """One service."""
 
@@ -89,17 +101,22 @@ class Settings(Section):
         "left out: a SQLite file in the data folder",
     )
     scenarios: Path | None = Field(None, description="folder whose sub-folders are scenarios that requests may name")
+    histories: Path | None = Field(
+        None, description="folder of histories (.csv, .parquet) that schedules may forecast by name"
+    )
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
     workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
     niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
 
-    @field_validator("scenarios")
+    schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
+
+    @field_validator("scenarios", "histories")
     @classmethod
-    def _is_folder(cls, path: Path | None) -> Path | None:
+    def _is_folder(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is not None and not path.is_dir():
-            raise ValueError(f"{path}: not a folder; name one that holds scenario folders")
+            raise ValueError(f"{path}: not a folder; name one that holds {info.field_name}")
         return path
 
     @field_validator("telemetry")
@@ -127,8 +144,8 @@ class Settings(Section):
         return f"sqlite:///{self.data.absolute() / 'planner.sqlite'}"
 
     def of(self, tenant: str) -> Self:
-        """As a tenant sees them: the folder of scenarios and the telemetry are the default tenant's."""
-        return self if tenant == DEFAULT else self.model_copy(update={"scenarios": None, "telemetry": None})
+        """As a tenant sees them: folders and the telemetry are the default tenant's."""
+        return self if tenant == DEFAULT else self.model_copy(update=dict.fromkeys(_OF_DEFAULT))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, secrets among it: for the service's own processes."""

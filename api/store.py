@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.database import alone_in, engine_of
@@ -94,6 +94,11 @@ class Store:
         bound._engine = of_tenant(self._engine, tenant)  # noqa: SLF001 - our own
         return bound
 
+    @property
+    def engine(self) -> Engine:
+        """For what keeps its own tables in the same database."""
+        return self._engine
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
@@ -112,35 +117,39 @@ class Store:
             IdempotencyConflictError: the key was used with another body.
 
         """
-        assert self._queue is not None
-        job_id = uuid.uuid4().hex
         try:
             with self._engine.begin() as connection:
-                connection.execute(
-                    insert(jobs).values(
-                        id=job_id,
-                        kind=submission.kind,
-                        name=submission.name,
-                        status="queued",
-                        priority=submission.priority,
-                        created_at=_now(),
-                        request=json.dumps(dict(submission.request)),
-                        clusters=json.dumps(submission.clusters),
-                        idempotency_key=submission.idempotency_key,
-                        body_sha256=submission.body_sha256,
-                    )
-                )
-                connection.execute(insert(documents).values(job_id=job_id, given=submission.given))
-                if submission.file is not None:
-                    name, media_type, content = submission.file
-                    row = {"job_id": job_id, "name": name, "media_type": media_type, "content": content}
-                    connection.execute(insert(files).values(**row))
-                self._queue.put(connection, job_id, submission.priority)
+                return self.put(connection, submission)
         except IntegrityError:
             earlier = self.find_key(submission.idempotency_key, submission.body_sha256)
             if earlier is None:
                 raise
             return earlier
+
+    def put(self, connection: Connection, submission: Submission) -> str:
+        """Queue a job within a transaction of this database, and give its id."""
+        assert self._queue is not None
+        job_id = uuid.uuid4().hex
+        connection.execute(
+            insert(jobs).values(
+                id=job_id,
+                kind=submission.kind,
+                name=submission.name,
+                status="queued",
+                priority=submission.priority,
+                created_at=_now(),
+                request=json.dumps(dict(submission.request)),
+                clusters=json.dumps(submission.clusters),
+                idempotency_key=submission.idempotency_key,
+                body_sha256=submission.body_sha256,
+            )
+        )
+        connection.execute(insert(documents).values(job_id=job_id, given=submission.given))
+        if submission.file is not None:
+            name, media_type, content = submission.file
+            row = {"job_id": job_id, "name": name, "media_type": media_type, "content": content}
+            connection.execute(insert(files).values(**row))
+        self._queue.put(connection, job_id, submission.priority)
         return job_id
 
     def find_key(self, key: str | None, body_sha256: str) -> str | None:
@@ -188,6 +197,12 @@ class Store:
         """Note how far a running job is: seconds, objective, bound, gap, share, phase."""
         with self._engine.begin() as connection:
             connection.execute(update(jobs).where(*_still(job)).values(**progress))
+
+    def about(self, job: Job, clusters: Iterable[str]) -> None:
+        """Note the clusters of the scenario as the job reads it: its folder may have changed since it was asked for."""
+        with self._engine.begin() as connection:
+            found = {"clusters": json.dumps(list(clusters))}
+            connection.execute(update(jobs).where(*_still(job)).values(**found))
 
     def finish(self, job: Job, result: str, made: Mapping[str, tuple[str, bytes]]) -> bool:
         """Keep what a job made: a document (JSON text) and files by name (type and content).

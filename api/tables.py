@@ -104,3 +104,25 @@ cluster_health = Table(
     Column("version", Integer, nullable=False),
     Column("content", Text, nullable=False),
 )
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("cron", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("submission", Text, nullable=False),
+    Index("schedules_by_name", "tenant", "name", unique=True),
+)
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("schedule", ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", String, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id")),
+)

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 
-from api.durable import work
+from api.durable import Queue, work
+from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Job, Store
 
@@ -34,8 +36,13 @@ def main() -> None:
     order = json.loads(sys.stdin.buffer.readline())
     executor = order.pop("executor")
     settings = Settings.from_dict(order)
-    carrying = Carrying(Store(settings.store), settings)
-    work(settings.store, executor, carrying.carry_out)
+    queue = Queue(settings.store)
+    queue.open()
+    store = Store(settings.store, queue)
+    carrying, schedules = Carrying(store, settings), Schedules(store, queue)
+    work(settings.store, executor, carrying.carry_out, schedules.tick)
+    schedules.resume()
+    schedules.catch_up(datetime.now(UTC))
     if not sys.stdin.buffer.readline():
         os._exit(ORPHANED)  # what was begun counts as an attempt: it may be what ended the service
     carrying.stop()

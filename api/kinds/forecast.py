@@ -1,4 +1,4 @@
-"""Forecast a history that came with the request."""
+"""Forecast a history that came with the request, or that the service holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from api.folders import named_file
 from api.job import CannotBeError, Task
 from api.kinds.files import BACKTEST, ENDINGS, HISTORY, PARQUET, QUANTILES
 from planner.batch import Asked, join_parts, run_batch
@@ -15,10 +16,7 @@ from planner.outlook import run_report
 
 def carry_out(task: Task) -> None:
     """Forecast, and keep the run report, the quantiles and, where asked for, the scores of every series."""
-    began, given = time.monotonic(), task.store.file(task.job.id, HISTORY)
-    if given is None:
-        raise RuntimeError("the history is not in the store")
-    request = task.job.request
+    began, request, given = time.monotonic(), task.job.request, task.store.file(task.job.id, HISTORY)
     asked = Asked(request["horizon_minutes"], tuple(request["quantiles"]), request["seed"], tuple(request["known"]),
                   tuple(request["holidays"]), request["backtest"])
 
@@ -26,8 +24,12 @@ def carry_out(task: Task) -> None:
         task.report({"seconds": time.monotonic() - began, "phase": phase, "share": share})
 
     with tempfile.TemporaryDirectory(prefix="planner-forecast-") as name:
-        folder, file = Path(name), Path(name) / f"history{ENDINGS[given[0]]}"
-        file.write_bytes(given[1])
+        folder = Path(name)
+        if given is None:
+            file = named_file(task.settings.histories, request["history"], ENDINGS.values(), "history")
+        else:
+            file = folder / f"history{ENDINGS[given[0]]}"
+            file.write_bytes(given[1])
         batch = run_batch(file, asked, folder / "parts", "serial", 1, told)
         report = run_report(batch, "history")
         made = {}

@@ -22,6 +22,7 @@ def carry_out(task: Task) -> None:
     settings = dict(job.request)
     name, text = settings.pop("scenario", None), store.given(job.id)
     scenario = read(task.settings.scenarios, json.loads(text) if text is not None else name)
+    store.about(job, [cluster.name for cluster in scenario.clusters])
 
     def report(progress: Progress) -> None:
         task.report({"seconds": progress.seconds, "objective": progress.objective, "bound": progress.bound,

@@ -26,7 +26,7 @@ def ask_for_capacity(body: NewCapacity, service: ServiceDep, response: Response,
                      ) -> JobState:
     """Queue the question when each cluster, pool and shared limit runs out, and what to order by when."""
     digest = body.sha256()
-    job_id = queued(service, idempotency_key, digest, lambda: _submission(service, body, digest, idempotency_key))
+    job_id = queued(service, idempotency_key, digest, lambda: submission(service, body, digest, idempotency_key))
     response.headers["Location"] = f"/v1/capacity/{job_id}"
     return job_state(job_row(service, job_id))
 
@@ -39,7 +39,7 @@ def get_capacity(job_id: str, service: ServiceDep) -> Response:
     return Response(result_detail(row, service.store.result(job_id)), media_type="application/json", headers=headers)
 
 
-def _submission(service: Service, body: NewCapacity, digest: str, key: str | None) -> Submission:
+def submission(service: Service, body: NewCapacity, digest: str, key: str | None) -> Submission:
     """Read the scenario and the growth, so that their mistakes are told now."""
     from planner.growth import Growth  # numba and pandas: the service answers before they are loaded
 

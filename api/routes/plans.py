@@ -29,12 +29,12 @@ Key = Annotated[str | None, Header(min_length=1, max_length=255, description="th
 def ask_for_plan(body: NewPlan, service: ServiceDep, response: Response, idempotency_key: Key = None) -> PlanState:
     """Queue a plan. It is made in a process of its own; `Location` tells where to look."""
     digest = body.sha256()
-    plan_id = queued(service, idempotency_key, digest, lambda: _submission(service, body, digest, idempotency_key))
+    plan_id = queued(service, idempotency_key, digest, lambda: submission(service, body, digest, idempotency_key))
     response.headers["Location"] = f"/v1/plans/{plan_id}"
     return _state(service, plan_id)
 
 
-def _submission(service: Service, body: NewPlan, digest: str, key: str | None) -> Submission:
+def submission(service: Service, body: NewPlan, digest: str, key: str | None) -> Submission:
     """Read the scenario, so that its mistakes are told now and not by a failed plan."""
     from planner.catalog import builtin_catalog  # numba and pandas: the service answers before they are loaded
     from planner.planning import PlanRequest

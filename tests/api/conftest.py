@@ -112,7 +112,7 @@ class Served:
 Serve = Callable[..., Served]
 
 
-def start(data_dir: Path, **settings: Path | str | int | None) -> Served:
+def start(data_dir: Path, **settings: Any) -> Served:
     """Serve a data folder on a free port."""
     given = {"port": 0, "data": data_dir, "niceness": 0} | settings  # tests wait for jobs
     code = f"import json; from api.serve import serve; serve(None, json.loads({json.dumps(given, default=str)!r}))"
@@ -192,7 +192,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start services; they are killed after the test."""
     running: list[Served] = []
 
-    def one(data_dir: Path = tmp_path / "data", **settings: Path | str | int | None) -> Served:
+    def one(data_dir: Path = tmp_path / "data", **settings: Any) -> Served:
         running.append(start(data_dir, **settings))
         return running[-1]
 

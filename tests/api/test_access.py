@@ -13,7 +13,7 @@ from api.settings import Settings
 
 def test_every_route_of_the_description_is_in_the_table(tmp_path: Path) -> None:
     """What OpenAPI offers and what the table has are the same, but for the description itself."""
-    paths = create_app(Settings(tmp_path)).openapi()["paths"]
+    paths = create_app(Settings(data=tmp_path)).openapi()["paths"]
     offered = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert offered == NEEDED.keys() - {("GET", "/openapi.json")}
 

@@ -1,0 +1,29 @@
+"""Files that requests may name: those right in a folder of the service, by name, and nothing else of this machine."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from planner.errors import InputError
+
+
+def named_file(root: Path | None, name: str, endings: Iterable[str], what: str) -> Path:
+    """The file of a name without its ending. A name is one of those that are there: no path, no link out of the folder.
+
+    Raises:
+        InputError: there is none of that name; with the nearest.
+
+    """
+    found = {} if root is None else {path.stem: path for path in sorted(root.iterdir())
+                                     if path.suffix in endings and path.is_file() and _inside(path, root)}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"'{near[0]}'?" if near else f"this service has {', '.join(found) or 'none'}"
+        raise InputError([f"{what}: {name!r}: not known; {hint}"])
+    return found[name]
+
+
+def _inside(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
