@@ -13,8 +13,7 @@ from api.access import all_guarded
 from api.authentication import Authenticated
 from api.context import running
 from api.gate import Gate
-from api.routes import capacity, directing, fleet, forecasts, health, jobs, plans, profiles, schedules
-from api.routes.asking import configure_schedules
+from api.routes import asking, capacity, directing, fleet, forecasts, health, jobs, plans, profiles, schedules
 from api.settings import Settings
 from api.tenancy import DEFAULT
 from api.watching import Metrics, Watched
@@ -31,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.services, store = await run_in_threadpool(context.__enter__)
         metrics.watch(store)
         try:
-            await run_in_threadpool(configure_schedules, app.state.services.of(DEFAULT))
+            await run_in_threadpool(asking.configure_schedules, app.state.services.of(DEFAULT))
             yield
         finally:
             await run_in_threadpool(context.__exit__, None, None, None)
@@ -40,8 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    routers = [routes.router for routes in (directing, plans, forecasts, capacity, profiles, jobs, schedules, fleet,
-                                               health)]
+    parts = (directing, plans, forecasts, capacity, profiles, jobs, asking, schedules, fleet, health)
+    routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:
         app.include_router(router)

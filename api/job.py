@@ -27,6 +27,10 @@ KINDS: dict[Kind, str] = {
     "plan": "api.kinds.plan",
     "forecast": "api.kinds.forecast",
     "capacity": "api.kinds.capacity",
+    "train": "api.kinds.train",
+    "evaluate": "api.kinds.evaluate",
+    "validate": "api.kinds.validate",
+    "drift": "api.kinds.drift",
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5

@@ -26,7 +26,7 @@ from planner.errors import InputError
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 FROM_FILE = "_file"
 """Ending of the name of a file that holds a secret."""
-_OF_DEFAULT = ("scenarios", "histories", "telemetry")
+_OF_DEFAULT = ("scenarios", "histories", "tables", "telemetry")
 _REVEALED = {"secrets": True}
 
 
@@ -104,7 +104,17 @@ class Settings(Section):
     histories: Path | None = Field(
         None, description="folder of histories (.csv, .parquet) that schedules may forecast by name"
     )
+    tables: Path | None = Field(None, description="folder of tables and of rules for them that jobs may check by name")
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
+    models: Path | None = Field(
+        None, description="folder of versions of diagnostics models; left out: `models` in the data folder"
+    )
+    models_database: Secret | None = Field(
+        None, description="postgresql://USER@HOST/NAME of that; left out: SQLite there"
+    )
+    feature_sets: Path | None = Field(
+        None, description="file of feature sets that models are trained with (.yaml); left out: the built-in ones"
+    )
     workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
@@ -112,18 +122,18 @@ class Settings(Section):
 
     schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
 
-    @field_validator("scenarios", "histories")
+    @field_validator("scenarios", "histories", "tables")
     @classmethod
     def _is_folder(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is not None and not path.is_dir():
             raise ValueError(f"{path}: not a folder; name one that holds {info.field_name}")
         return path
 
-    @field_validator("telemetry")
+    @field_validator("telemetry", "feature_sets")
     @classmethod
     def _is_file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_file():
-            raise ValueError(f"{path}: no such file; name a CSV or Parquet file")
+            raise ValueError(f"{path}: no such file")
         return path
 
     @field_validator("database")

@@ -23,7 +23,7 @@ from api.tables import assignments, cluster_health, documents, files, in_force, 
 from api.tenancy import EVERYONE, of_tenant
 from planner.plan import Plan, plan_text
 
-Kind = Literal["plan", "forecast", "capacity"]
+Kind = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 

@@ -187,6 +187,7 @@ def plan_state(row: JobRow) -> PlanState:
 
 
 ADDRESSES: dict[Kind, str] = {"plan": "/v1/plans", "forecast": "/v1/forecasts", "capacity": "/v1/capacity"}
+"""Where results of a kind are; of others, at `/result` of the job."""
 
 
 def job_state(row: JobRow) -> JobState:
@@ -207,7 +208,7 @@ def job_state(row: JobRow) -> JobState:
         settings=json.loads(row.request),
         progress=progress,
         errors=json.loads(row.errors),
-        address=f"{ADDRESSES[row.kind]}/{row.id}",
+        address=f"{ADDRESSES[row.kind]}/{row.id}" if row.kind in ADDRESSES else f"/v1/jobs/{row.id}/result",
     )
 
 

@@ -1,23 +1,63 @@
-"""Jobs asked for by their kind and a request as data: what a schedule says, beside the routes of each kind."""
+"""Jobs asked for by their kind and a request as data, as a schedule says them, beside the routes of single kinds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.context import Service
+from api.access import Route
+from api.context import Service, ServiceDep
 from api.folders import named_file
+from api.kinds import drift, evaluate, train, validate
 from api.kinds.files import ENDINGS
+from api.kinds.model_store import telemetry_of
 from api.problems import line_of
-from api.requests import ForecastOf, NewCapacity, NewPlan
+from api.requests import ForecastOf, NewCapacity, NewPlan, Priority
 from api.routes import capacity, plans
+from api.routes.jobs import job_row, queued
 from api.schedules import Wanted
+from api.settings import Settings
 from api.store import Kind, Submission
+from api.views import JobState, job_state
 from planner.errors import InputError
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
+
+Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one job")]
+
+
+class NewJob(BaseModel):
+    """A job to be done once."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", json_schema_extra={
+        "examples": [{"kind": "train", "request": {"hardware": "all-nvme", "time_limit_s": 600}}]})
+
+    kind: Kind
+    request: dict[str, Any] = Field(default={}, description="what the job is asked")
+    priority: Priority = 0
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, response_model=JobState)
+def ask_for_job(body: NewJob, service: ServiceDep, response: Response, idempotency_key: Key = None) -> JobState:
+    """Queue a job of any kind: plan, forecast (of a history that the service holds), capacity, and on what the service
+    holds train, evaluate (models of healthy hosts), validate (tables) and drift (telemetry).
+    """
+    digest = hashlib.sha256(json.dumps(body.model_dump(), sort_keys=True).encode()).hexdigest()
+
+    def job() -> Submission:
+        made = submission(service, body.kind, body.request, "request")
+        return replace(made, body_sha256=digest, idempotency_key=idempotency_key, priority=body.priority)
+
+    state = job_state(job_row(service, queued(service, idempotency_key, digest, job)))
+    response.headers["Location"] = f"/v1/jobs/{state.id}"
+    return state
 
 
 def submission(service: Service, kind: Kind, request: Mapping[str, Any], where: str) -> Submission:
@@ -54,9 +94,36 @@ def _forecast(service: Service, body: ForecastOf) -> Submission:
     return Submission(body.name, asked, None, (), digest, None, "forecast", body.priority)
 
 
+def _simple(kind: Kind, check: Callable[[Settings, Any], object]) -> Callable[[Service, BaseModel], Submission]:
+    """A job that is asked what its request says and no more, once `check` has not raised InputError."""
+
+    def made(service: Service, body: BaseModel) -> Submission:
+        check(service.settings, body)
+        asked = body.model_dump()
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return Submission(kind, asked, None, (), digest, None, kind)
+
+    return made
+
+
+def _tables(settings: Settings, body: validate.Asked) -> None:
+    named_file(settings.tables, body.config, validate.RULES, "config")
+    for what, name in (("table", body.table), ("baseline", body.baseline)):
+        if name is not None:
+            named_file(settings.tables, name, ENDINGS.values(), what)
+
+
+def _telemetry(settings: Settings, _: BaseModel) -> None:
+    telemetry_of(settings)
+
+
 ASKS: dict[Kind, tuple[type[BaseModel], Callable[[Service, Any], Submission]]] = {
     "plan": (NewPlan, _plan),
     "forecast": (ForecastOf, _forecast),
     "capacity": (NewCapacity, _capacity),
+    "train": (train.Asked, _simple("train", _telemetry)),
+    "evaluate": (evaluate.Asked, _simple("evaluate", _telemetry)),
+    "validate": (validate.Asked, _simple("validate", _tables)),
+    "drift": (drift.Asked, _simple("drift", _telemetry)),
 }
 """What a request of each kind says, and the job it means."""

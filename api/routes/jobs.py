@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +15,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.problems import Problem
 from api.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
-from api.views import JobList, JobState, job_state
+from api.views import JobList, JobState, ResultDetail, job_state, result_detail
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
 
@@ -42,6 +42,14 @@ def list_jobs(
 def get_job(job_id: str, service: ServiceDep) -> JobState:
     """One job and how far it is; `address` tells where its result is."""
     return job_state(job_row(service, job_id))
+
+
+@router.get("/{job_id}/result", response_model=ResultDetail)
+def get_result(job_id: str, service: ServiceDep) -> Response:
+    """A job of any kind with the document that it made, null until it is done."""
+    row = job_row(service, job_id)
+    headers = {} if row.status in ENDED else {"Retry-After": "1"}
+    return Response(result_detail(row, service.store.result(job_id)), media_type="application/json", headers=headers)
 
 
 def _known(job_id: str, service: ServiceDep) -> str:
