@@ -13,7 +13,21 @@ from api.access import all_guarded
 from api.authentication import Authenticated
 from api.context import running
 from api.gate import Gate
-from api.routes import asking, capacity, directing, fleet, forecasts, health, jobs, plans, profiles, schedules
+from api.routes import (
+    alarms,
+    asking,
+    capacity,
+    diagnoses,
+    directing,
+    fleet,
+    forecasts,
+    health,
+    jobs,
+    models,
+    plans,
+    profiles,
+    schedules,
+)
 from api.settings import Settings
 from api.tenancy import DEFAULT
 from api.watching import Metrics, Watched
@@ -39,7 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    parts = (directing, plans, forecasts, capacity, profiles, jobs, asking, schedules, fleet, health)
+    parts = (directing, plans, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses, alarms, models,
+             health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:

@@ -7,49 +7,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.access import caller_of
 from api.database import upgrade
+from api.diagnoses import Diagnoses
 from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
+from api.marks import Marks
 from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Store
 from api.tenancy import DEFAULT
 from api.workers import Workers
 from planner.errors import InputError
-
-if TYPE_CHECKING:
-    from diagnostics.diagnose import Diagnosis
-
-
-class Diagnoses:
-    """The diagnosis of the service's telemetry, made when first asked for and again when the file has changed."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._path = settings.telemetry
-        self._lock = threading.Lock()
-        self._seen: tuple[int, int] | None = None
-        self._diagnosis: Diagnosis | None = None
-
-    def current(self) -> Diagnosis | None:
-        """The diagnosis; None when the service was started without telemetry. Raises InputError for a bad file."""
-        if self._path is None:
-            return None
-        from planner.diagnose import run_diagnose  # pandas and scipy: only who asks waits for them
-
-        with self._lock:
-            stat = self._path.stat()
-            now = (stat.st_mtime_ns, stat.st_size)
-            if now != self._seen:
-                self._diagnosis = run_diagnose(self._path)
-                self._seen = now
-            return self._diagnosis
 
 
 @dataclass(frozen=True)
@@ -60,6 +35,7 @@ class Service:
     store: Store
     workers: Workers
     diagnoses: Diagnoses
+    marks: Marks
     explainer: Explainer
     directing: Directing
     schedules: Schedules
@@ -82,7 +58,8 @@ class Services:
                 settings, store = self._settings.of(tenant), self._store.of(tenant)
                 directing = Directing(store)
                 directing.start()
-                self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings),
+                marks = Marks(store.engine)
+                self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks), marks,
                                              Explainer(settings, store), directing,
                                              Schedules(store, self._queue))
             return self._made[tenant]
@@ -91,6 +68,7 @@ class Services:
         """End what runs for tenants."""
         for service in self._made.values():
             service.directing.stop()
+            service.diagnoses.close()
 
 
 def service_of(request: Request) -> Service:

@@ -85,6 +85,24 @@ class ScheduledJob(Section):
     request: dict[str, Any] = Field({}, description="what it is asked, as the body of POST /v1/schedules has it")
 
 
+class Watching(Section):
+    """What the diagnosis of the service's telemetry goes by."""
+
+    step_minutes: int = Field(60, ge=1, le=1440, description="length of a step; it divides a day")
+    scenario: Path | None = Field(None, description="providers and regions of clusters, objectives and runbooks")
+    alarms: Path | None = Field(None, description="alarm policy (.yaml): maintenance, inhibition, users, remedies")
+    rules: Path | None = Field(None, description="what experts call normal and not normal (.yaml)")
+    jobs: Path | None = Field(None, description="runs of jobs (.csv, .parquet), for those that are stuck")
+    false_alarms_per_day: float = Field(0.01, gt=0, le=10, description="allowed a cluster while all is calm")
+
+    @field_validator("scenario", "alarms", "rules", "jobs")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.exists():
+            raise ValueError(f"{path}: no such file")
+        return path
+
+
 class Settings(Section):
     """One service."""
 
@@ -106,6 +124,7 @@ class Settings(Section):
     )
     tables: Path | None = Field(None, description="folder of tables and of rules for them that jobs may check by name")
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
+    watch: Watching = Field(Watching(), description="what diagnoses go by")
     models: Path | None = Field(
         None, description="folder of versions of diagnostics models; left out: `models` in the data folder"
     )

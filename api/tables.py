@@ -126,3 +126,29 @@ ticks = Table(
     Column("at", String, primary_key=True),
     Column("job_id", ForeignKey("jobs.id")),
 )
+alarm_seen = Table(
+    "alarm_seen",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("fingerprint", String, primary_key=True),
+    Column("since", String, primary_key=True),
+    Column("by", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("note", Text, nullable=False),
+)
+alarm_feedback = Table(
+    "alarm_feedback",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("seq", Integer, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("since", String, nullable=False),
+    Column("cluster", String, nullable=False),
+    Column("metric", String, nullable=False),
+    Column("p", Float, nullable=False),
+    Column("verdict", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("note", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -11,31 +11,20 @@ from planner.errors import InputError
 
 if TYPE_CHECKING:
     from diagnostics.alarms.policy import AlarmPolicy
-    from diagnostics.diagnose import Diagnosis, DiagnosisSettings
+    from diagnostics.diagnose import DiagnosisSettings
     from diagnostics.perturbed import Outcome
     from diagnostics.telemetry import Telemetry
 
 
-def telemetry_at(path: Path) -> Telemetry:
+def telemetry_at(path: Path, step_minutes: int = 60) -> Telemetry:
     """Read a telemetry file. Raises InputError when it cannot be read, or breaks the telemetry contract."""
     from diagnostics.telemetry import TelemetryError, read_telemetry  # numpy, which no other command may wait for
 
     try:
-        return read_telemetry(path)
+        return read_telemetry(path, step_minutes)
     except TelemetryError as error:
         raise InputError([str(error)]) from error
 
-
-def run_diagnose(path: Path) -> Diagnosis:
-    """Read a telemetry file and diagnose every cluster in it; `found` on the result says whether anything is wrong.
-
-    Raises:
-        InputError: the file cannot be read, or breaks the telemetry contract.
-
-    """
-    from diagnostics.diagnose import diagnose
-
-    return diagnose(telemetry_at(path))
 
 
 def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day: float | None) -> DiagnosisSettings:

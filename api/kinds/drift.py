@@ -6,8 +6,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict
 
-from api.job import Task
-from api.kinds.model_store import telemetry_of
+from api.diagnoses import watch_of
+from api.job import CannotBeError, Task
+from api.marks import Marks
 
 
 class Asked(BaseModel):
@@ -18,8 +19,11 @@ class Asked(BaseModel):
 
 def carry_out(task: Task) -> None:
     """Diagnose, and keep what `GET /v1/diagnostics/clusters` says."""
-    from planner.diagnose import run_diagnose
+    from planner.watch import watched
 
     task.report({"phase": "diagnosing"})
-    found = run_diagnose(telemetry_of(task.settings))
+    watch = watch_of(task.settings)
+    if watch is None:
+        raise CannotBeError("no telemetry: start the service with a telemetry file")
+    found = watched(watch, Marks(task.store.engine).feedback()).diagnosis
     task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), {})

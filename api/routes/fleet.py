@@ -1,9 +1,9 @@
-"""What runs where, and how the clusters are."""
+"""What runs where."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -41,22 +41,6 @@ def where(workload: str, service: ServiceDep, plan: PlanId = None) -> Whereabout
     return Whereabouts(workload=workload, plan=plan_id, units=[Unit(**unit) for unit in units])
 
 
-@router.get("/diagnostics/clusters")
-def diagnosed_clusters(service: ServiceDep) -> dict[str, Any]:
-    """The diagnosis of all clusters that send telemetry."""
-    return _diagnosis(service)
-
-
-@router.get("/diagnostics/clusters/{name}")
-def diagnosed_cluster(name: str, service: ServiceDep) -> dict[str, Any]:
-    """The diagnosis of one cluster: status, alarms with their chance, and drift of every metric."""
-    diagnosis = _diagnosis(service)
-    found: dict[str, dict[str, Any]] = {cluster["cluster"]: cluster for cluster in diagnosis.pop("clusters")}
-    if name not in found:
-        raise unknown("cluster with telemetry", name, found)
-    return diagnosis | found[name]
-
-
 def _done_plan(service: Service, plan_id: str | None) -> tuple[str, tuple[str, ...]]:
     """The plan that is asked about, and the clusters of its scenario."""
     chosen = plan_id or service.store.newest_done()
@@ -68,12 +52,3 @@ def _done_plan(service: Service, plan_id: str | None) -> tuple[str, tuple[str, .
     if row.status != "done":
         raise Problem(HTTPStatus.CONFLICT, f"plan: {chosen}: {row.status}: nothing runs by a plan that is not done")
     return chosen, clusters
-
-
-def _diagnosis(service: Service) -> dict[str, Any]:
-    diagnosis = service.diagnoses.current()
-    if diagnosis is None:
-        detail = "no telemetry: start the service with a telemetry file"
-        raise Problem(HTTPStatus.NOT_FOUND, detail)
-    content: dict[str, Any] = diagnosis.to_dict()
-    return content

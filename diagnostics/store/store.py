@@ -135,6 +135,11 @@ class ModelStore:
             name = _last(rows.stable_versions(connection, hardware))
             return None if name is None else _one(rows.read_versions(connection, start=name))
 
+    def stable(self, hardware: str) -> list[str]:
+        """Ids of the stable versions of a hardware; the last serves, the one before it is the last known good."""
+        with self._database.reading() as connection:
+            return rows.stable_versions(connection, hardware)
+
     def promote(self, name: str, expected: str | None, by: str, why: str) -> Event:
         """Let a candidate serve in place of `expected` (None: nobody), which stays stable, as the last known good.
 

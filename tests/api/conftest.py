@@ -201,6 +201,20 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         served.kill()
 
 
+@pytest.fixture(scope="module")
+def serve_long() -> Iterator[Serve]:
+    """Start services for all tests of a module."""
+    running: list[Served] = []
+
+    def one(data_dir: Path, **settings: Any) -> Served:
+        running.append(start(data_dir, **settings))
+        return running[-1]
+
+    yield one
+    for served in running:
+        served.kill()
+
+
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scenarios: Path
             ) -> Iterator[Served]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.database import engine_of
 from api.durable import Queue
+from api.marks import Marks, Said
 from api.store import IdempotencyConflictError, Job, Store, Submission
 from api.tables import documents, files, in_force, jobs, metadata, workers
 from api.tenancy import EVERYONE, NAME, narrowed, of_tenant
@@ -119,6 +121,21 @@ def test_reports_of_clusters_of_one_name_do_not_meet(stores: tuple[Store, Store,
     assert globex.hear("cheap", lambda known: json.dumps([known, "b"])) == (1, '[null, "b"]')
     assert acme.hear("cheap", lambda known: json.dumps([known]))[0] == 2
     assert [row[:2] for row in globex.health(0)] == [("cheap", 1)]
+
+
+def test_marks_of_alarms_are_the_tenants_own(stores: tuple[Store, Store, Store]) -> None:
+    """Who saw an alarm and what was said of it is not there for another tenant, and the last word of a person counts.
+    """
+    acme, globex = (Marks(store.engine) for store in stores[:2])
+    acme.see([("f", "s"), ("g", "s")], "ann", "mine")
+    acme.see([("f", "s")], "bob", "mine too")
+    first = Said("f", "s", "c", "m", 1e-9, "true_positive", "ann", "t", "")
+    acme.judge([first])
+    acme.judge([replace(first, verdict="false_positive"), replace(first, by="bob")])
+    assert {mark.by for mark in acme.seen().values()} == {"ann"}
+    assert [(one.by, one.verdict) for one in acme.judgements()] == [("ann", "false_positive"), ("bob", "true_positive")]
+    assert acme.said() == 3
+    assert (globex.seen(), globex.judgements(), globex.said()) == ({}, [], 0)
 
 
 def test_another_tenants_plan_is_not_put_in_force(stores: tuple[Store, Store, Store]) -> None:

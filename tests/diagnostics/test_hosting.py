@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.diagnose import run_diagnose
 from planner.errors import InputError
 from planner.hosting import with_diagnostics
 from planner.scenario.model import Scenario
 from planner.scenario.replica_rows import ReplicaRows
+from planner.watch import Watch, watched
 
 
 def scenario(clusters: list[dict[str, Any]], slots: int = 168, slot_minutes: int = 60, name: str = "etl") -> Scenario:
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named(clusters: list[dict[str, Any]], name: str, say
 def test_diagnose_reads_the_example_and_refuses_in_one_line(tmp_path: Path) -> None:
     """What the command line calls answers for the example, and names what is wrong with a bad file."""
     example = Path(__file__).resolve().parents[2] / "examples" / "hybrid" / "telemetry.parquet"
-    assert run_diagnose(example).found
+    assert watched(Watch(example)).diagnosis.found
     with pytest.raises(InputError, match=r"none\.csv: no such file") as caught:
-        run_diagnose(tmp_path / "none.csv")
+        watched(Watch(tmp_path / "none.csv"))
     assert len(caught.value.problems) == 1

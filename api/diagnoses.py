@@ -1,0 +1,72 @@
+"""What the service knows of its telemetry: the newest diagnosis, and the store of models that stand behind it."""
+
+from __future__ import annotations
+
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from api.marks import Marks
+from api.problems import Problem
+from api.settings import Settings
+from planner.watch import Watch
+
+if TYPE_CHECKING:
+    from diagnostics.store import ModelStore
+    from planner.watch import Watched
+
+
+def watch_of(settings: Settings) -> Watch | None:
+    """What a service watches, None without telemetry."""
+    if settings.telemetry is None:
+        return None
+    by = settings.watch
+    return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, by.false_alarms_per_day)
+
+
+class Diagnoses:
+    """The diagnosis of what the service watches: made when first asked for, and again when one of its files or what
+    people said of alarms has changed.
+    """
+
+    def __init__(self, settings: Settings, marks: Marks) -> None:
+        self._settings, self._marks = settings, marks
+        self._making, self._opening = threading.Lock(), threading.Lock()
+        self._seen: object = None
+        self._found: Watched | None = None
+        self._models: ModelStore | None = None
+
+    def current(self) -> Watched:
+        """The newest diagnosis. Raises Problem without telemetry, InputError for a bad file."""
+        from planner.watch import watched  # pandas and scipy: only who asks waits for them
+
+        watch = watch_of(self._settings)
+        if watch is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no telemetry: start the service with a telemetry file")
+        with self._making:
+            stats = [path.stat() for path in watch.files if path.exists()]
+            now = [(one.st_mtime_ns, one.st_size) for one in stats], self._marks.said()
+            if self._found is None or now != self._seen:
+                self._found, self._seen = watched(watch, self._marks.feedback()), now
+            return self._found
+
+    @property
+    def models(self) -> ModelStore:
+        """The store of models. Raises Problem where this tenant has none, StoreError for a broken one."""
+        from diagnostics.store import ModelStore
+
+        if self._settings.telemetry is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no models: they are made of telemetry, and there is none")
+        with self._opening:
+            if self._models is None:
+                database = self._settings.models_database
+                self._models = ModelStore(self._settings.models or self._settings.data / "models",
+                                          None if database is None else database.get_secret_value())
+            return self._models
+
+    def close(self) -> None:
+        """Give connections back."""
+        with self._opening:
+            if self._models is not None:
+                self._models.close()
+                self._models = None
