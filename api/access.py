@@ -34,6 +34,7 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/v1/plans/{plan_id}/events"): "viewer",
     ("POST", "/v1/plans/{plan_id}/cancel"): "planner",
     ("PUT", "/v1/plans/{plan_id}/in-force"): "planner",
+    ("POST", "/v1/plans/{plan_id}/replan"): "planner",
     ("GET", "/v1/plans/{plan_id}/packings"): "viewer",
     ("GET", "/v1/plans/{plan_id}/explain/{workload}"): "viewer",
     ("POST", "/v1/forecasts"): "planner",

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.access import caller_of
+from api.bell import Bell
 from api.database import upgrade
 from api.diagnoses import Diagnoses
 from api.directing import Directing
@@ -44,8 +45,10 @@ class Service:
 class Services:
     """The service of each tenant, made when first asked for."""
 
-    def __init__(self, settings: Settings, store: Store, queue: Queue, workers: Workers) -> None:
+    def __init__(self, settings: Settings, store: Store, queue: Queue, workers: Workers, bell: Bell
+                 ) -> None:
         self._settings, self._store, self._queue, self._workers = settings, store, queue, workers
+        self._bell = bell
         self._lock, self._made = threading.Lock(), dict[str, Service]()
 
     def of(self, tenant: str) -> Service:
@@ -56,7 +59,7 @@ class Services:
         with self._lock:
             if tenant not in self._made:
                 settings, store = self._settings.of(tenant), self._store.of(tenant)
-                directing = Directing(store)
+                directing = Directing(store, self._bell)
                 directing.start()
                 marks = Marks(store.engine)
                 self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks), marks,
@@ -120,14 +123,17 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
         except (SQLAlchemyError, RuntimeError) as error:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
         store = Store(settings.store, queue)
+        bell = Bell(settings.store)
+        bell.start()
         workers = Workers(store, queue, settings)
-        services = Services(settings, store, queue, workers)
+        services = Services(settings, store, queue, workers, bell)
         services.of(DEFAULT)
         workers.start()
         try:
             yield services, store
         finally:
             workers.stop()
+            bell.stop()
             services.stop()
             queue.close()
             store.close()

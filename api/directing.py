@@ -11,16 +11,16 @@ from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.bell import Bell
 from api.kinds.files import ROUTES
+from api.mending import Mending
 from api.problems import Problem
 from api.store import Store
 from planner.directing import ClusterHealth, Director, Hysteresis, Report
 from planner.directing.routes import parse_routes
 
-LOOK_S = 0.05
-"""How often it is looked for what other services were told of clusters."""
-LOOKS_A_PLAN = 10
-"""Every how many of these looks the plan in force is looked for, too."""
+PAUSE_S = 0.02
+"""Between looks at the database, however often it is written to."""
 
 
 class Directing:
@@ -28,8 +28,9 @@ class Directing:
     report down for the other services and for after a restart. Start it once.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._how = store, Hysteresis()
+    def __init__(self, store: Store, bell: Bell) -> None:
+        self._store, self._bell, self._how = store, bell, Hysteresis()
+        self._mending = Mending(store)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="directing")
@@ -101,14 +102,14 @@ class Directing:
         self._listen()
 
     def _look(self) -> None:
-        """Follow what other services put in force and were told."""
-        looks = 0
-        while not self._stopping.wait(LOOK_S):
-            looks += 1
+        """Follow what other services put in force and were told, and see to it that the plan in force is mended."""
+        heard = 0
+        while not self._stopping.wait(PAUSE_S):
+            heard = self._bell.wait(heard)
             with suppress(SQLAlchemyError):  # the database is away: /readyz says so; go on with what is known
                 self._listen()
-                if looks % LOOKS_A_PLAN == 0:
-                    self.refresh()
+                self.refresh()
+                self._mend()
 
     def _listen(self) -> None:
         """Learn what was said of clusters since the last time; a cluster with a report on its way waits for that."""
@@ -120,3 +121,11 @@ class Directing:
                 self._version = max(version for _, version, _ in rows)
                 heard = {name: ClusterHealth.from_dict(json.loads(content)) for name, _, content in rows}
                 self._director.learn({name: health for name, health in heard.items() if not self._unkept[name]})
+
+    def _mend(self) -> None:
+        """Ask for a plan that does without what is lost, or goes back to what is there again."""
+        director = self._director
+        if director is not None:
+            routes = director.routes
+            down = frozenset(routes.down) & routes.clusters.keys()
+            self._mending.look(routes.plan_id, down, director.lost, lambda name: director.health(name).since)

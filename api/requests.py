@@ -83,6 +83,20 @@ class NewPlan(_WithScenario, PlanSettings):
         return PlanSettings(**self.model_dump(exclude={"scenario", "priority"}))
 
 
+class NewMend(BaseModel):
+    """What happened to the clusters of a plan, and what may be done about it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    down: list[str] = Field(default=[], max_length=1000, description="clusters, provider/region or providers lost")
+    restore: list[str] = Field(default=[], max_length=1000, description="those that are back")
+    max_moves: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="units that may move beside the lost ones; null: none after a loss, else what is worth it"
+    )
+    time_limit_s: Annotated[float, Field(gt=0, le=MAX_TIME_LIMIT_S)] = Field(120.0, description="wall seconds")
+    priority: Priority = 50
+
+
 class NewCapacity(_WithScenario):
     """A question how long room lasts."""
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.bell import ring
 from api.database import alone_in, engine_of
 from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
 from api.tenancy import EVERYONE, of_tenant
@@ -223,6 +224,7 @@ class Store:
             _insert_all(connection, assignments, "plan_id", job.id, units)
             rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]
             _insert_all(connection, machines, "plan_id", job.id, rows)
+            ring(connection)
         return True
 
     @staticmethod
@@ -277,6 +279,7 @@ class Store:
         """Direct by this plan from now on; those before it stay on record."""
         with self._engine.begin() as connection:
             connection.execute(insert(in_force).values(plan_id=plan_id, at=_now()))
+            ring(connection)
 
     def in_force(self, routes: str) -> str | None:
         """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`."""
@@ -299,6 +302,7 @@ class Store:
             connection.execute(delete(cluster_health).where(cluster_health.c.cluster == cluster))
             row = {"cluster": cluster, "version": latest + 1, "content": content}
             connection.execute(insert(cluster_health).values(**row))
+            ring(connection)
         return latest + 1, content
 
     def health(self, after: int) -> list[tuple[str, int, str]]:

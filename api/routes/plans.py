@@ -13,12 +13,14 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.kinds.files import PACKINGS, ROUTES
+from api.mending import Mend, check_names, mend_submission
 from api.problems import Problem
-from api.requests import NewPlan
+from api.requests import NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
 from api.store import ENDED, JobRow, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
+from planner.directing.routes import parse_routes
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Route)
 
@@ -112,6 +114,24 @@ def put_in_force(plan_id: str, service: ServiceDep) -> PlanState:
     service.store.put_in_force(plan_id)
     service.directing.refresh()
     return state
+
+
+@router.post("/{plan_id}/replan", status_code=HTTPStatus.ACCEPTED, response_model=PlanState)
+def ask_for_replan(
+    plan_id: str, body: NewMend, service: ServiceDep, response: Response, idempotency_key: Key = None
+) -> PlanState:
+    """Queue a plan near this one that does without lost clusters, or goes back to those that are there again. The
+    service asks for one itself when clusters of the plan in force are lost or return.
+    """
+    found = service.store.file(_row(service, plan_id).id, ROUTES)
+    if found is None:
+        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: only a plan that is done can be mended")
+    check_names(body, parse_routes(found[1], f"plan {plan_id}"))
+    mend = Mend(plan_id, tuple(body.down), tuple(body.restore), body.max_moves, body.time_limit_s)
+    asked = mend_submission(service.store, mend, idempotency_key, body.priority)
+    new_id = queued(service, idempotency_key, asked.body_sha256, lambda: asked)
+    response.headers["Location"] = f"/v1/plans/{new_id}"
+    return _state(service, new_id)
 
 
 @router.get("/{plan_id}/packings", response_class=Response)

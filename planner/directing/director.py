@@ -77,6 +77,12 @@ class Director:
         """What is in force."""
         return self._now.routes
 
+    @property
+    def lost(self) -> frozenset[str]:
+        """Clusters of the plan in force that are lost now."""
+        now = self._now if self._clock() < self._now.until else self._turned()
+        return now.lost & now.routes.clusters.keys()
+
     def follow(self, routes: Routes) -> None:
         """Direct by another plan from now on."""
         with self._lock:

@@ -51,7 +51,9 @@ class Stream(_Part):
 
 
 class Routes(_Part):
-    """What a plan says of where requests go. `clusters` names the losses that take a cluster, itself first."""
+    """What a plan says of where requests go. `clusters` names the losses that take a cluster, itself first; the plan
+    was made without those that were `down`.
+    """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     plan_id: str
@@ -60,6 +62,7 @@ class Routes(_Part):
     clusters: dict[str, Row[str]]
     workloads: dict[str, Row[Stream]]
     unplaced: Row[str] = ()
+    down: Row[str] = ()
 
     def bounds(self) -> tuple[datetime, datetime]:
         """When the first slot begins and the last one ends."""
@@ -100,7 +103,7 @@ def routes_of(plan: Plan, clusters: Sequence[Cluster], demand: Demand) -> Routes
     return Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon,
                   clusters={one.name: (one.name, one.region_key, one.provider) for one in clusters},
                   workloads={name: tuple(found) for name, found in workloads.items()},
-                  unplaced=tuple(row.workload for row in plan.unplaced))
+                  unplaced=tuple(row.workload for row in plan.unplaced), down=plan.provenance.down)
 
 
 def _key(unit: Assignment) -> tuple[str, str | None, int, int]:

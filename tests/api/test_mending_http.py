@@ -1,0 +1,70 @@
+"""A lost cluster, from the report to the mended plan and back, in one service and in two."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Json = dict[str, Any]
+DOWN: Json = {"state": "down", "by": "person", "source": "ann"}
+UP = DOWN | {"state": "up"}
+DIRECT = "/v1/direct/claims-etl"
+
+
+@pytest.fixture
+def now(tiny: Json) -> Json:
+    """The tiny scenario from the beginning of this hour on, all of it free to move and to survive a loss."""
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    tiny["horizon"] = {"start": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "slots": 4, "slot_minutes": 60}
+    tiny["workloads"] = tiny["workloads"][:1]
+    return tiny | {"survive": "cluster"}
+
+
+def until(what: Callable[[], bool], seconds: float = 500) -> None:
+    give_up = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def directed(service: Any) -> tuple[str, str, str]:
+    """Where requests go, where the plan in force has them, and that plan."""
+    answer = service.http.get(DIRECT).json()
+    return answer.get("cluster", ""), answer.get("home", ""), answer.get("plan", "")
+
+
+def mends(service: Any) -> list[tuple[str, list[str], list[str], str]]:
+    """Jobs that mend plans, the oldest first: the plan, what is lost, what is back, the state."""
+    plans = reversed(service.http.get("/v1/plans").json()["plans"])
+    return [(plan["settings"]["mends"], plan["settings"]["down"], plan["settings"]["restore"], plan["status"])
+            for plan in plans if "mends" in plan["settings"]]
+
+
+def test_a_loss_and_a_return(serve: Any, database: str, now: Json, tmp_path: Path) -> None:
+    """A loss is directed around at once and planned around soon, by one job of all services on the database; a return
+    brings the workload home again. Another service knows of a loss without being told.
+    """
+    told, asked = serve(database=database), serve(data_dir=tmp_path / "beside", database=database)
+    first = told.ended(told.ask({"scenario": now}).json()["id"])["id"]
+    until(lambda: directed(asked) == ("cheap", "cheap", first))
+    told.http.put("/v1/clusters/cheap/health", json=DOWN)
+    assert directed(told)[:2] == ("dear", "cheap")
+    until(lambda: directed(asked)[0] == "dear", 10)
+    until(lambda: directed(asked)[:2] == ("dear", "dear"))
+    second = directed(asked)[2]
+    assert mends(told) == [(first, ["cheap"], [], "done")]
+    asked.http.put("/v1/clusters/cheap/health", json=UP)
+    until(lambda: directed(told)[:2] == ("cheap", "cheap"))
+    assert mends(told)[1:] == [(second, [], ["cheap"], "done")]
+    until(lambda: directed(asked)[:2] == ("cheap", "cheap"), 10)
+
+    again = told.http.post(f"/v1/plans/{first}/replan", json={"down": ["aws/eu-west-1"], "priority": 3})
+    assert (again.status_code, again.json()["settings"]["down"]) == (202, ["aws/eu-west-1"])
+    assert told.http.post(f"/v1/plans/{first}/replan", json={"down": ["chaep"]}).status_code == 422
+    assert told.http.post("/v1/plans/none/replan", json={"down": ["cheap"]}).status_code == 404
+    plan = told.ended(again.json()["id"])["plan"]
+    assert plan["provenance"]["down"] == ["cheap"]
+    assert {unit["cluster"] for unit in plan["assignments"]} == {"dear"}
