@@ -321,6 +321,24 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
                    did_you_mean(now.pool, list(pools)))
 
 
+def _watched(scenario: Scenario, names: Names) -> Iterator[Finding]:
+    """Watched clusters are clusters of the scenario, and of the hardware class and country that is said of them."""
+    clusters = {cluster.name: cluster for cluster in scenario.clusters}
+    for workload in scenario.workloads:
+        watches, field = workload.watches, f"workloads.{workload.name}.watches"
+        if watches is None:
+            continue
+        for name in watches.clusters:
+            if name not in names.pools:
+                yield f"{field}.clusters", name, "no cluster has that name", did_you_mean(name, list(names.pools))
+            elif name in clusters and clusters[name].hardware_class not in (None, watches.hardware_class):
+                yield (f"{field}.hardware_class", watches.hardware_class,
+                       f"{name} is {clusters[name].hardware_class}", "watch clusters of one class")
+            elif name in clusters and clusters[name].country not in (None, watches.country):
+                yield (f"{field}.country", watches.country, f"{name} is in {clusters[name].country}",
+                       "watch clusters of one country: rows do not leave it")
+
+
 def _losses(scenario: Scenario, _: Names) -> Iterator[Finding]:
     """A plan names what is lost: a cluster's name and a provider's must differ where both are to be survived."""
     levels = {scenario.level_survived(workload) for workload in scenario.workloads}
@@ -396,7 +414,7 @@ def _pooled(scenario: Scenario, _: Names) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Scenario, Names], Iterator[Finding]], ...] = (
     _periods, _objective, _duplicates, _slashes, _countries, _zones, _by_slot, _offers, _requests, _replicas, _users,
-    _flow, _batches, _rules, _incumbents, _losses, _shared, _interference, _pooled,
+    _flow, _batches, _rules, _incumbents, _watched, _losses, _shared, _interference, _pooled,
 )
 """All checks, in the order in which their findings are listed."""
 

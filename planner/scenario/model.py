@@ -246,8 +246,19 @@ class Pool(Model):
     offers: Row[Offer] = ()
 
 
+class Telemetry(Model):
+    """What a cluster sends: rows an hour (a row has all metrics of all its hosts), and how many hosts are in one."""
+
+    rows_per_hour: Positive = 1.0
+    hosts: AtLeastOne = 4
+
+
 class Cluster(Model):
-    """Pools at one provider and region; one failure domain, unless it has zones: then each zone is one."""
+    """Pools at one provider and region; one failure domain, unless it has zones: then each zone is one.
+
+    A cluster with `telemetry` is watched. Its rows are trained on only with `telemetry_opt_in`, which alone means hourly
+    rows of four hosts.
+    """
 
     name: Name
     provider: Name
@@ -258,6 +269,7 @@ class Cluster(Model):
     tier: Tier = "iaas"
     hardware_class: Name | None = None
     telemetry_opt_in: Flag = False
+    telemetry: Telemetry | None = None
     storage_usd_per_gb_month: Amount | None = None
     grid_g_per_kwh: Amounts | None = None
     pue: Annotated[float, Field(ge=1, le=10)] | None = None
@@ -395,6 +407,18 @@ class Incumbent(Model):
     move_cost_usd: Amount = 0.0
 
 
+class Watches(Model):
+    """What a workload of the planner's own watches: telemetry of `clusters` of one hardware class in one country.
+
+    `purpose` is to score every row, to compare months for drift, or to train the model of the class.
+    """
+
+    hardware_class: Name
+    clusters: Some[Name]
+    country: Country
+    purpose: Literal["score", "drift", "train"]
+
+
 class Workload(Model):
     """A task with its needs, SLOs and rules. After profiling, `request` is given for all."""
 
@@ -422,6 +446,7 @@ class Workload(Model):
     preemptible: Flag = False
     clusters: ClusterRules = ClusterRules()
     incumbent: Incumbent | None = None
+    watches: Watches | None = None
 
     @property
     def per_replica(self) -> float | None:

@@ -278,7 +278,7 @@ def test_diagnostics_are_planned_and_verified(scenario: Path, capsys: pytest.Cap
     output = scenario / "plan.json"
     assert run([*PLAN, str(scenario), "--with-diagnostics", "-o", str(output)]) == 0
     assert {row["workload"] for row in json.loads(output.read_text())["assignments"]} == {
-        "web", "diagnostics-model-general-de", "drift-monitor-general-de"}
+        "web", "diagnostics-here", "drift-monitor-here", "training-general-de"}
     assert run(["verify", str(scenario), str(output), "--with-diagnostics"]) == 0
     assert run(["verify", str(scenario), str(output)]) == 1
     assert "no such workload in the scenario" in capsys.readouterr().out

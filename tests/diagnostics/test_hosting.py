@@ -1,14 +1,18 @@
 """Diagnostics are workloads of the plan: one model and one monitor per hardware class and country that opted in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.hosting import with_diagnostics
-from planner.scenario.model import Scenario
+from planner.hosting import MEASURED, hosted_of, hosted_text, parse_hosted, with_diagnostics
+from planner.planning import PlanRequest, make_plan
+from planner.scenario.model import Scenario, User, Watches
 from planner.scenario.replica_rows import ReplicaRows
 from planner.watch import Watch, watched
 
@@ -36,29 +40,64 @@ CLUSTERS = [
     {"name": "c", "country": "DE", "hardware_class": "all-flash", "telemetry_opt_in": True},
     {"name": "d", "country": "US", "hardware_class": "general"},
 ]
+SUPPLIES = {"name": "e", "country": "IE", "hardware_class": "mixed-disk", "telemetry": {"rows_per_hour": 60.0}}
+"""Is watched and did not opt in."""
 
 
-def test_one_model_and_one_monitor_per_class_and_country() -> None:
-    """Clusters of one class and country share theirs, kept in that country; a cluster not opted in adds none."""
-    before = scenario(CLUSTERS)
+def test_every_watched_cluster_and_every_class_has_its_workloads() -> None:
+    """A cluster that sends telemetry is scored and watched for drift; classes are trained on those that opted in."""
+    before = scenario([*CLUSTERS, SUPPLIES])
     after = with_diagnostics(before)
-    added = after.workloads[1:]
-    assert [(workload.name, workload.kind, workload.residency.allow) for workload in added] == [
-        ("diagnostics-model-all-flash-de", "diagnostics", ("DE",)),
-        ("drift-monitor-all-flash-de", "drift_monitor", ("DE",)),
-        ("diagnostics-model-general-ie", "diagnostics", ("IE",)),
-        ("drift-monitor-general-ie", "drift_monitor", ("IE",)),
-    ]
+    found = {workload.name: workload for workload in after.workloads[1:]}
+    assert {name: (one.kind, one.residency.allow) for name, one in found.items()} == {
+        "diagnostics-a": ("diagnostics", ("IE",)), "drift-monitor-a": ("drift_monitor", ("IE",)),
+        "diagnostics-b": ("diagnostics", ("IE",)), "drift-monitor-b": ("drift_monitor", ("IE",)),
+        "diagnostics-c": ("diagnostics", ("DE",)), "drift-monitor-c": ("drift_monitor", ("DE",)),
+        "diagnostics-e": ("diagnostics", ("IE",)), "drift-monitor-e": ("drift_monitor", ("IE",)),
+        "training-all-flash-de": ("training", ("DE",)), "training-general-ie": ("training", ("IE",)),
+    }  # fmt: skip
+    assert found["training-general-ie"].watches == Watches(
+        hardware_class="general", clusters=("a", "b"), country="IE", purpose="train")
+    assert "never trained on: telemetry_opt_in is not set" in found["diagnostics-e"].description
+    assert (found["diagnostics-a"].survive, found["diagnostics-c"].survive) == ("cluster", "none")
+    assert found["diagnostics-a"].users == (User(region="aws/eu-west-1"),)
     assert after.workloads[0] == before.workloads[0]
     assert len(before.workloads) == 1
 
 
+@given(rows=st.floats(0.1, 1e6), hosts=st.integers(1, 5000), cost=st.floats(1e-5, 0.1))
+def test_replicas_and_requests_hold_the_measured_load_twice(rows: float, hosts: int, cost: float) -> None:
+    """Whatever a cluster sends, its replicas together request twice the processors that scoring it keeps busy."""
+    sends = {"rows_per_hour": rows, "hosts": hosts}
+    after = with_diagnostics(scenario([SUPPLIES | {"telemetry": sends}], slots=2), replace(MEASURED, score_cpu_s=cost))
+    work = after.workloads[1]
+    assert isinstance(work.replicas, tuple)
+    assert work.request is not None
+    assert 0.05 <= work.request.vcpu <= 1.0
+    assert work.replicas[0] * (work.request.vcpu + 0.0005) >= 2 * cost * rows * hosts / 3600
+
+
+def test_what_hosts_need_of_a_plan() -> None:
+    """Of a plan stays what it hosts; lost places are served by their fallback, and by nobody where all are lost."""
+    planned = make_plan(with_diagnostics(scenario(CLUSTERS[:2], slots=24)), PlanRequest(solver="highs"))
+    hosted = parse_hosted(hosted_text(hosted_of(planned.plan, planned.scenario)), "plan")
+    assert sorted(hosted.work) == ["diagnostics-a", "diagnostics-b", "drift-monitor-a", "drift-monitor-b",
+                                   "training-general-ie"]
+    assert hosted.clusters["a"].opted_in
+    work = hosted.work["diagnostics-a"]
+    home = work.places[0].cluster
+    other = {"a": "b", "b": "a"}[home]
+    assert work.served_on({"a", "b"}, hosted.losses()) == {home}
+    assert work.served_on({other}, hosted.losses()) == {other}
+    assert work.served_on(set(), hosted.losses()) == set()
+
+
 def test_needs_and_source_are_carried() -> None:
-    """The additions state one replica in every slot; the folder stays, and the hash tells the two scenarios apart."""
+    """The additions state their replicas in every slot; the folder stays, and the hash tells the two scenarios apart."""
     before = scenario(CLUSTERS)
     after = with_diagnostics(before)
     names = [workload.name for workload in after.workloads]
-    np.testing.assert_array_equal(after.given_replicas.stack(names), [[2] * 168, *[[1] * 168] * 4])
+    np.testing.assert_array_equal(after.given_replicas.stack(names), [[2] * 168, *[[1] * 168] * 8])
     assert after.folder == before.folder
     assert after.source_sha256 != before.source_sha256
     assert with_diagnostics(before).source_sha256 == after.source_sha256
@@ -71,7 +110,7 @@ def test_the_monitor_runs_once_a_day_where_there_are_hours_to_choose(
     slots: int, slot_minutes: int, every: int | None
 ) -> None:
     """With a day or more of shorter slots the monitor runs one slot a day; otherwise it simply runs."""
-    monitor = with_diagnostics(scenario(CLUSTERS, slots, slot_minutes)).workloads[-1]
+    monitor = with_diagnostics(scenario(CLUSTERS, slots, slot_minutes)).workloads[2]
     assert (monitor.batch.every_slots if monitor.batch else None) == every
 
 
@@ -81,7 +120,7 @@ def test_the_monitor_runs_once_a_day_where_there_are_hours_to_choose(
         ([CLUSTERS[3]], "etl", "clusters: telemetry_opt_in: no cluster sends telemetry"),
         ([{"name": "a", "country": "IE", "telemetry_opt_in": True}], "etl", "clusters: a: hardware_class: not given"),
         ([CLUSTERS[0] | {"country": None}], "etl", "clusters: a: country: not given"),
-        (CLUSTERS, "drift-monitor-general-ie", "workloads: drift-monitor-general-ie: the name is needed"),
+        (CLUSTERS, "drift-monitor-a", "workloads: drift-monitor-a: the name is needed"),
     ],
 )
 def test_what_is_missing_is_named(clusters: list[dict[str, Any]], name: str, says: str) -> None:

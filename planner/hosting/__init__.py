@@ -1,0 +1,8 @@
+"""The planner's own diagnostics as workloads: what they need, where a plan has them, who serves what."""
+
+from planner.hosting.cost import MEASURED, Cost
+from planner.hosting.hosted import Hosted, HostedWork, Watched, hosted_of, hosted_text, parse_hosted
+from planner.hosting.workloads import watched, with_diagnostics
+
+__all__ = ["MEASURED", "Cost", "Hosted", "HostedWork", "Watched", "hosted_of", "hosted_text", "parse_hosted", "watched",
+           "with_diagnostics"]  # fmt: skip
