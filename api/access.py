@@ -70,6 +70,9 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/v1/models/{version}"): "viewer",
     ("POST", "/v1/models/{version}/promote"): "sre",
     ("GET", "/v1/direct/{workload}"): "viewer",
+    ("POST", "/v1/telemetry"): "sre",
+    ("GET", "/v1/clusters/{name}/verdicts"): "viewer",
+    ("GET", "/v1/hosting"): "viewer",
     ("GET", "/v1/clusters/{name}/health"): "viewer",
     ("PUT", "/v1/clusters/{name}/health"): "sre",
 }

@@ -22,6 +22,7 @@ from api.routes import (
     fleet,
     forecasts,
     health,
+    hosting,
     jobs,
     models,
     plans,
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
     parts = (directing, plans, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses, alarms, models,
-             health)
+             hosting, health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:

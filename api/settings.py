@@ -134,6 +134,9 @@ class Settings(Section):
     feature_sets: Path | None = Field(
         None, description="file of feature sets that models are trained with (.yaml); left out: the built-in ones"
     )
+    encryption_keys: Secret | None = Field(
+        None, description="keys that telemetry is encrypted with at rest, one a line: the first encrypts, all decrypt"
+    )
     workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
@@ -164,6 +167,16 @@ class Settings(Section):
             return SecretStr(checked_url(address.get_secret_value()))
         except InputError as error:
             raise ValueError(str(error)) from None
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder of the models."""
+        return self.models or self.data / "models"
+
+    @property
+    def model_database(self) -> str | None:
+        """The address of the database of models; None for SQLite in their folder."""
+        return None if self.models_database is None else self.models_database.get_secret_value()
 
     @property
     def store(self) -> str:

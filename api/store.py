@@ -95,6 +95,13 @@ class Store:
         bound._engine = of_tenant(self._engine, tenant)  # noqa: SLF001 - our own
         return bound
 
+    @classmethod
+    def on(cls, engine: Engine) -> Store:
+        """The store behind an engine that somebody else opened and closes, for the tenant that it is for."""
+        bound = cls.__new__(cls)
+        bound._engine, bound._queue = engine, None  # noqa: SLF001 - our own
+        return bound
+
     @property
     def engine(self) -> Engine:
         """For what keeps its own tables in the same database."""

@@ -5,7 +5,19 @@ What is a tenant's own has a column `tenant`, which `api.tenancy` looks after: n
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 jobs = Table(
@@ -151,4 +163,78 @@ alarm_feedback = Table(
     Column("at", String, nullable=False),
     Column("note", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("host", String, primary_key=True),
+    Column("cluster", String, nullable=False),
+    Column("until", Float, nullable=False),
+)
+leases = Table(
+    "leases",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("workload", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+)
+streams = Table(
+    "telemetry_streams",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("hardware_class", String, nullable=False),
+    Column("country", String, nullable=False),
+    Column("opted_in", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+)
+stream_rows = Table(
+    "telemetry_rows",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("ts", Integer, nullable=False),
+    Column("arrived_at", Float, nullable=False),
+    Column("content", Text, nullable=False),
+    UniqueConstraint("tenant", "cluster", "ts", name="telemetry_rows_once"),
+)
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("workload", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("ts", Integer, primary_key=True, autoincrement=False),
+    Column("model_version", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("score", Float),
+    Column("threshold", Float, nullable=False),
+    Column("alarms", Text, nullable=False),
+    Column("workload", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("cluster", String, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("metric", String, primary_key=True),
+    Column("statistic", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("p", Float, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    Column("host", String, nullable=False),
 )

@@ -280,6 +280,12 @@ def _alarm(
     return Alarm(*series, since, until, z, p, value, expected, sentence, None if rule is None else rule.name)
 
 
+def drifts(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> tuple[Drift, ...]:
+    """Compare the last month of every series with the month before; without two months, that is said."""
+    metrics = Counter(series.cluster for series in telemetry.series)
+    return tuple(_drifts(telemetry, settings or DiagnosisSettings(), metrics))
+
+
 def _drifts(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> list[Drift]:
     """One verdict a series on the last two months of whole days."""
     day, steps = telemetry.steps_per_day, telemetry.values.shape[1]

@@ -19,7 +19,7 @@ import typer
 
 from planner import __version__
 from planner.cli_models import models_app
-from planner.cli_service import serve, settings
+from planner.cli_service import host, serve, settings
 from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
@@ -32,7 +32,6 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
 
 NOT_YET = {
-    "host": "runs placed diagnostics and drift monitors on a cluster",
     "import": "scenarios from other tools",
 }
 """Commands that have their place but no code yet, with what they will answer."""
@@ -66,6 +65,7 @@ app.command("health")(health)
 export_app.command("rules")(export_rules)
 app.add_typer(models_app, name="models")
 app.command("serve")(serve)
+app.command("host")(host)
 app.command("settings")(settings)
 
 

@@ -38,6 +38,21 @@ def serve(
     import_module("api.serve").serve(config, given)
 
 
+def host(
+    cluster: Annotated[str, typer.Option(help="The cluster of the plan in force that this host is of.")],
+    config: Config = None,
+    data: Annotated[Path | None, typer.Option(help="The service's folder.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="The service's postgresql://USER@HOST/NAME; left out: SQLite in its folder.")
+    ] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of the model files.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: any.")] = 0,
+) -> None:
+    """Serve what the plan in force gives a cluster: score its telemetry, watch for drift, train models."""
+    given = {"data": data, "database": database, "models": models}
+    import_module("api.hosting.run").host(config, given, cluster, port)
+
+
 def settings(
     config: Config = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page that docs/settings.md is.")] = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PARQUET, CSV, JSON = "application/vnd.apache.parquet", "text/csv", "application/json"
 PACKINGS = "packings.parquet"
-ROUTES = "routes.json"
+ROUTES, HOSTED = "routes.json", "hosted.json"
 HISTORY, QUANTILES, BACKTEST = "history", "quantiles.parquet", "backtest.parquet"
 ENDINGS = {CSV: ".csv", PARQUET: ".parquet"}
 """Types of histories, and the endings of files of them."""

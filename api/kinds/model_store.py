@@ -28,9 +28,8 @@ def model_store(settings: Settings) -> Iterator[ModelStore]:
     from diagnostics.store import ModelStore, StoreError
     from diagnostics.training.errors import TrainingError
 
-    database = None if settings.models_database is None else settings.models_database.get_secret_value()
     try:
-        store = ModelStore(settings.models or settings.data / "models", database)
+        store = ModelStore(settings.model_folder, settings.model_database)
         try:
             yield store
         finally:

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from api.job import CannotBeError, Task
-from api.kinds.files import JSON, PACKINGS, PARQUET, ROUTES
+from api.kinds.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
 from api.kinds.mended import mended
 from api.scenarios import read
 from planner.directing.routes import routes_of, routes_text
+from planner.hosting import hosted_of, hosted_text
 from planner.packings import packing_bytes
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 
@@ -27,6 +28,7 @@ def carry_out(task: Task) -> None:
     if plan.status != "infeasible":
         routes = routes_of(plan, planned.scenario.clusters, planned.formulation.demand)
         made[ROUTES] = JSON, routes_text(routes).encode()
+        made[HOSTED] = JSON, hosted_text(hosted_of(plan, planned.scenario)).encode()
     task.store.finish_plan(task.job, plan, made)
 
 

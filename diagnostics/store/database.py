@@ -162,6 +162,11 @@ def events(connection: Connection, hardware: str | None) -> list[Event]:
     return [Event(**row) for row in connection.execute(asked).mappings()]
 
 
+def count_events(connection: Connection) -> int:
+    """How many lines all histories have."""
+    return int(connection.execute(select(func.count()).select_from(history)).scalar_one())
+
+
 def file_of(connection: Connection, version: str) -> str:
     """Hash of a version's file."""
     asked = select(versions.c.file_sha256).where(versions.c.id == version)

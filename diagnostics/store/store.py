@@ -232,6 +232,11 @@ class ModelStore:
         with self._database.reading() as connection:
             return rows.events(connection, hardware)
 
+    def lines(self) -> int:
+        """How many lines all histories have: where it is the same number, nobody has changed anything."""
+        with self._database.reading() as connection:
+            return rows.count_events(connection)
+
     # Serving ----------------------------------------------------------------------------------------------------------
 
     def serve(self, hardware: str) -> Served:

@@ -7,10 +7,14 @@ what it leaves: load twice as large as ever is then met with a line, not with a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:  # loaded only where a model is made or asked
+    import lightgbm
 
 Floats = npt.NDArray[np.float64]
 State = dict[str, Any]
@@ -40,9 +44,15 @@ def _fit_lightgbm(inputs: Floats, wanted: Floats, trees: int, seed: int) -> Stat
 
 
 def _predict_lightgbm(state: Mapping[str, Any], inputs: Floats) -> Floats:
+    return np.asarray(_booster(state["booster"]).predict(inputs, num_threads=1), dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _booster(text: str) -> lightgbm.Booster:
+    """Trees from their text, which takes longer to read than a few rows to predict."""
     import lightgbm
 
-    return np.asarray(lightgbm.Booster(model_str=state["booster"]).predict(inputs, num_threads=1), dtype=np.float64)
+    return lightgbm.Booster(model_str=text)
 
 
 def _fit_hist(inputs: Floats, wanted: Floats, trees: int, seed: int) -> State:

@@ -47,8 +47,15 @@ class Cost:
         return self.score_cpu_s * rows_per_hour * hosts / 3600.0
 
 
-MEASURED = Cost(score_cpu_s=0.002, drift_cpu_s=1.0, train_cpu_s=600.0, score_memory_gib=0.4, drift_memory_gib=0.5,
-                train_memory_gib=1.5, verdict_ms=700.0)
+MEASURED = Cost(
+    score_cpu_s=0.002,
+    drift_cpu_s=1.0,
+    train_cpu_s=600.0,
+    score_memory_gib=0.4,
+    drift_memory_gib=0.5,
+    train_memory_gib=1.5,
+    verdict_ms=700.0,
+)
 """By `python -m benchmarks.hosting` on two cores of a small cloud machine."""
 
 

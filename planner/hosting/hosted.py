@@ -24,7 +24,7 @@ class _Part(BaseModel):
 
 
 class Watched(_Part):
-    """A cluster whose telemetry is taken in: what is said of all its rows. `losses` name what takes it, itself first."""
+    """A cluster whose telemetry is taken in: what holds for all its rows. `losses` name what takes it, itself first."""
 
     country: str
     hardware_class: str | None
@@ -82,13 +82,18 @@ def hosted_of(plan: Plan, scenario: Scenario) -> Hosted:
     work = {}
     for workload in scenario.workloads:
         if workload.watches is not None and workload.name in homes:
-            places = [Place(cluster=name, fallbacks=fallbacks.get((workload.name, name), {}))
-                      for name in dict.fromkeys(homes[workload.name])]
+            places = [
+                Place(cluster=name, fallbacks=fallbacks.get((workload.name, name), {}))
+                for name in dict.fromkeys(homes[workload.name])
+            ]
             work[workload.name] = HostedWork(kind=workload.kind, watches=workload.watches, places=tuple(places))
     clusters = {
-        cluster.name: Watched(country=cluster.country or "", hardware_class=cluster.hardware_class,
-                              opted_in=cluster.telemetry_opt_in,
-                              losses=(cluster.name, cluster.region_key, cluster.provider))
+        cluster.name: Watched(
+            country=cluster.country or "",
+            hardware_class=cluster.hardware_class,
+            opted_in=cluster.telemetry_opt_in,
+            losses=(cluster.name, cluster.region_key, cluster.provider),
+        )
         for cluster in scenario.clusters
     }
     return Hosted(plan_id=plan.plan_id, clusters=clusters, work=work)
@@ -104,8 +109,8 @@ def parse_hosted(text: str | bytes, where: str) -> Hosted:
     try:
         return Hosted.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{where}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg']}" for mistake in
-                 error.errors(include_url=False)]
+        lines = [
+            f"{where}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg']}"
+            for mistake in error.errors(include_url=False)
+        ]
         raise InputError(lines) from None
-
-

@@ -1,8 +1,8 @@
 """Diagnostics as workloads: what every watched cluster and hardware class needs, placed like any other work.
 
 Telemetry never leaves its country, neither to be scored nor to be trained on, so all of it is resident there. There is
-one `diagnostics` workload for every watched cluster, one `drift_monitor` for its stream, and one recurring `training` for
-every hardware class and country with a cluster that opted in: classes of one country are pooled, countries are not.
+one `diagnostics` workload for every watched cluster, one `drift_monitor` for its stream, and one recurring `training`
+for every hardware class and country with a cluster that opted in: clusters of one country are pooled, countries not.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def watched(cluster: Cluster) -> Telemetry | None:
 
 
 def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
-    """The scenario and the diagnostics of all its clusters that send telemetry, sized by what they were measured to take.
+    """The scenario and the diagnostics of all its clusters that send telemetry, sized by what was measured.
 
     Scoring runs all the time, within reach of the cluster it watches and as available, and has somewhere to go when its
     own place is lost. Drift is compared and models are trained once a day, at whatever hour is cheapest, and may be
@@ -67,8 +67,10 @@ def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
         problems += [f"clusters: {cluster.name}: {name}: not given: diagnostics need one; state it" for name in missing]
         sending.append(cluster)
     if not sending:
-        problems.append("clusters: telemetry_opt_in: no cluster sends telemetry: set it to true where that is allowed, "
-                        "or give telemetry to one that is only to be watched")
+        problems.append(
+            "clusters: telemetry_opt_in: no cluster sends telemetry: set it to true where that is allowed, "
+            "or give telemetry to one that is only to be watched"
+        )
     added = () if problems else tuple(_added(scenario, sending, cost))
     taken = {workload.name for workload in scenario.workloads}
     problems += [
@@ -96,8 +98,14 @@ def _added(scenario: Scenario, sending: list[Cluster], cost: Cost) -> Iterator[W
 
 
 def _watches(cluster: Cluster, purpose: str) -> Watches:
-    return Watches.model_validate({"hardware_class": cluster.hardware_class, "clusters": (cluster.name,),
-                                   "country": cluster.country, "purpose": purpose})
+    return Watches.model_validate(
+        {
+            "hardware_class": cluster.hardware_class,
+            "clusters": (cluster.name,),
+            "country": cluster.country,
+            "purpose": purpose,
+        }
+    )
 
 
 def _scoring(scenario: Scenario, cluster: Cluster, cost: Cost, *, elsewhere: bool) -> Workload:

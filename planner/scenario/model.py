@@ -256,8 +256,8 @@ class Telemetry(Model):
 class Cluster(Model):
     """Pools at one provider and region; one failure domain, unless it has zones: then each zone is one.
 
-    A cluster with `telemetry` is watched. Its rows are trained on only with `telemetry_opt_in`, which alone means hourly
-    rows of four hosts.
+    A cluster with `telemetry` is watched. Its rows are trained on only with `telemetry_opt_in`, which by itself means
+    hourly rows of four hosts.
     """
 
     name: Name

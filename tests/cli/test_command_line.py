@@ -79,7 +79,7 @@ def test_out_of_memory_is_no_fault_of_the_planner(monkeypatch: pytest.MonkeyPatc
             raise problem
 
         monkeypatch.setattr("planner.cli._refuse", full)
-        assert run(["host"]) == 3
+        assert run(["import"]) == 3
         assert capsys.readouterr().err.startswith("out of memory: give the planner more")
 
 

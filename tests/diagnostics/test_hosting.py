@@ -93,7 +93,7 @@ def test_what_hosts_need_of_a_plan() -> None:
 
 
 def test_needs_and_source_are_carried() -> None:
-    """The additions state their replicas in every slot; the folder stays, and the hash tells the two scenarios apart."""
+    """The additions state their replicas in every slot; the folder stays, the hash tells the scenarios apart."""
     before = scenario(CLUSTERS)
     after = with_diagnostics(before)
     names = [workload.name for workload in after.workloads]

@@ -1,0 +1,203 @@
+"""A host: serves what the plan in force gives its cluster, as long as it lives, and takes over where another died.
+
+One thread looks around twice a second: it says that the host lives, follows the plan and the health of clusters, and
+holds the leases of what is to be served here. Another works: rows in, verdicts out. Neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.hosting.figures import Figures
+from api.hosting.health import Health
+from api.hosting.leases import Leases
+from api.hosting.models import Loaded, Models
+from api.hosting.plans import Following
+from api.hosting.results import DAY_S, Said, keep_drifts, keep_verdicts
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Reader, Row
+from planner.errors import InputError
+from planner.hosting import Hosted, HostedWork
+
+LOOK_S = 0.5
+REST_S = 0.2
+"""How long the host rests when nothing waits."""
+AWAY_S = 1.0
+"""How long it rests when the database does not answer."""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What is served now: the work, and the epochs of its leases."""
+
+    work: Mapping[str, HostedWork]
+    epochs: Mapping[str, int]
+
+    def of(self, purpose: str) -> dict[str, HostedWork]:
+        """The part of it with one purpose."""
+        return {name: one for name, one in self.work.items() if one.watches.purpose == purpose}
+
+
+class Host:
+    """Serves one cluster. `run` until `stop`."""
+
+    def __init__(self, engine: Engine, name: str, cluster: str, models: Models, sealing: Sealing) -> None:
+        self.name, self.cluster = name, cluster
+        self.figures = Figures(cluster)
+        self._engine, self._models, self._sealing = engine, models, sealing
+        self._leases = Leases(engine, name, cluster)
+        self._following, self._health = Following(engine), Health(engine, cluster)
+        self._duty = Duty({}, {})
+        self._reader: Reader | None = None
+        self._stopping = threading.Event()
+        self._log = structlog.get_logger("api.hosting")
+
+    def stop(self) -> None:
+        """Ask it to end; may be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve until asked to stop; leases are given back then."""
+        looking = threading.Thread(target=self._look_around, name="looking")
+        looking.start()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    worked = self._round()
+                except SQLAlchemyError as error:
+                    self._failed("database", error)
+                    worked = None
+                self.figures.ended_round()
+                if not worked:
+                    self._stopping.wait(REST_S if worked is not None else AWAY_S)
+        finally:
+            self._stopping.set()
+            looking.join()
+            try:
+                self._leases.leave()
+            except SQLAlchemyError as error:
+                self._failed("database", error)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.figures.errors.labels(what).inc()
+        self._log.warning("failed", what=what, why=str(error).splitlines()[0])
+
+    # Looking around ---------------------------------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if self.figures.well:  # a host that is stuck stops saying that it lives, and another takes over
+                    self._look()
+            except SQLAlchemyError as error:
+                self._failed("database", error)
+            except InputError as error:
+                self._failed("plan", error)
+            self._stopping.wait(LOOK_S)
+
+    def _look(self) -> None:
+        living = self._leases.beat()
+        hosted = self._following.now()
+        lost = self._health.heard(living, hosted)
+        if living.silent:
+            self._leases.bury(living.silent)
+        wanted = {} if hosted is None else self._wanted(hosted, frozenset(living.alive.values()) - lost)
+        before = self._duty.epochs
+        epochs = self._leases.hold(wanted)
+        taken = sorted(name for name, epoch in epochs.items() if before.get(name) != epoch)
+        if taken or epochs.keys() != before.keys():
+            self.figures.takeovers.inc(len(taken))
+            self._log.info("leases", held=len(epochs), taken=len(taken), given_back=len(before.keys() - epochs.keys()))
+        if hosted is not None and taken:
+            self._begin(hosted, {name: wanted[name] for name in taken if name in wanted})
+        self._duty = Duty({name: wanted[name] for name in epochs if name in wanted}, epochs)
+        for purpose in ("score", "drift", "train"):
+            self.figures.held.labels(purpose).set(len(self._duty.of(purpose)))
+
+    def _wanted(self, hosted: Hosted, up: frozenset[str]) -> dict[str, HostedWork]:
+        """The work that may be served here: by the plan, and as its rows may be in this country."""
+        here = hosted.clusters.get(self.cluster)
+        if here is None:
+            raise InputError([f"--cluster: {self.cluster}: not a cluster of the plan in force"])
+        if self._reader is None or self._reader.country != here.country:
+            self._reader = Reader(self._engine, here.country, self._sealing)
+        losses = hosted.losses()
+        found = {}
+        for name, work in hosted.work.items():
+            if work.watches.country != here.country:
+                continue
+            if self.cluster in work.served_on(up, losses):
+                found[name] = work
+        return found
+
+    def _begin(self, hosted: Hosted, work: Mapping[str, HostedWork]) -> None:
+        assert self._reader is not None
+        watching = [
+            (name, cluster)
+            for name, one in work.items()
+            for cluster in one.watches.clusters
+            if one.watches.purpose != "train" and cluster in hosted.clusters
+        ]
+        self._reader.begin(watching)
+
+    # Working ----------------------------------------------------------------------------------------------------------
+
+    def _round(self) -> bool:
+        """Score what waits; where nothing does, compare the months of one cluster. Whether anything was done."""
+        duty, reader = self._duty, self._reader
+        if reader is None:
+            return False
+        self.figures.store.set(1 if self._models.refresh() else 0)
+        scored = self._score(duty, reader)
+        return scored or self._compare(duty, reader)
+
+    def _score(self, duty: Duty, reader: Reader) -> bool:
+        scoring = duty.of("score")
+        rows = reader.pending(scoring) if scoring else []
+        said = self._verdicts(scoring, rows, reader)
+        self.figures.loaded(self._models.versions())
+        self.figures.lag.set(len(rows) and reader.lag(scoring))
+        if not said:
+            return False
+        epochs = {name: duty.epochs[name] for name in {one.verdict.row.workload for one in said}}
+        seconds = keep_verdicts(self._engine, self.name, epochs, said)
+        for taken in seconds:
+            self.figures.seconds.observe(taken)
+        for one in said[: len(seconds)]:
+            self.figures.rows.labels(one.verdict.status).inc()
+        return bool(seconds)
+
+    def _verdicts(self, scoring: Mapping[str, HostedWork], rows: list[Row], reader: Reader) -> list[Said]:
+        """Score rows, all that one model answers for together; rows without a model wait for one."""
+        from api.hosting.scoring import score
+
+        by_model: dict[str, tuple[Loaded, list[Row]]] = {}
+        for row in rows:
+            loaded = self._models.of(scoring[row.workload].watches.hardware_class)
+            if loaded is not None:
+                by_model.setdefault(loaded.version, (loaded, []))[1].append(row)
+        said = []
+        for version, (loaded, some) in sorted(by_model.items()):
+            said += [Said(verdict, version) for verdict in score(loaded.model, some, reader.at)]
+        return said
+
+    def _compare(self, duty: Duty, reader: Reader) -> bool:
+        """Compare the months of one cluster whose stream has gone on to another day."""
+        from api.hosting.monitoring import compare
+
+        monitors = {one.watches.clusters[0]: name for name, one in duty.of("drift").items()}
+        due = reader.due(monitors, DAY_S)
+        if not due:
+            return False
+        cluster, day = due[0]
+        name = monitors[cluster]
+        found = compare(reader, cluster, duty.work[name].watches.hardware_class, day)
+        if keep_drifts(self._engine, self.name, (name, duty.epochs[name]), (cluster, day), found):
+            self.figures.drifts.labels(str(any(one.drifted for one in found)).lower()).inc()
+        return True

@@ -1,0 +1,122 @@
+"""What hosts say: verdicts and drift, written in the transaction that notes how far was read, and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, insert, select
+
+from api.hosting.leases import fenced
+from api.hosting.scoring import Verdict
+from api.hosting.streams import done
+from api.hosting.transactions import now, writing
+from api.tables import drifts, verdicts
+from diagnostics.diagnose import Drift
+
+DAY_S = 86_400
+
+
+class Said(NamedTuple):
+    """A verdict and the version of the model that it is of."""
+
+    verdict: Verdict
+    version: str
+
+
+def keep_verdicts(engine: Engine, host: str, epochs: Mapping[str, int], said: Sequence[Said]) -> list[float]:
+    """Keep what a host says of rows, and that these are done; seconds from each row to its verdict.
+
+    What belongs to a workload that somebody else serves by now is left out: they have done it, or will.
+    """
+    with writing(engine) as connection:
+        mine = fenced(connection, host, epochs)
+        moment = now(connection)
+        kept = [one for one in said if one.verdict.row.workload in mine]
+        if not kept:
+            return []
+        connection.execute(
+            insert(verdicts),
+            [
+                {
+                    "cluster": one.verdict.row.cluster,
+                    "ts": one.verdict.row.ts,
+                    "model_version": one.version,
+                    "status": one.verdict.status,
+                    "score": one.verdict.score,
+                    "threshold": one.verdict.threshold,
+                    "alarms": json.dumps(one.verdict.alarms),
+                    "workload": one.verdict.row.workload,
+                    "host": host,
+                    "epoch": epochs[one.verdict.row.workload],
+                    "seconds": max(0.0, moment - one.verdict.row.arrived_at),
+                }
+                for one in kept
+            ],
+        )
+        last: dict[tuple[str, str], int] = {}
+        for one in kept:
+            row = one.verdict.row
+            last[row.workload, row.cluster] = max(row.number, last.get((row.workload, row.cluster), 0))
+        for (workload, cluster), number in sorted(last.items()):
+            done(connection, workload, cluster, number)
+    return [max(0.0, moment - one.verdict.row.arrived_at) for one in kept]
+
+
+def keep_drifts(
+    engine: Engine, host: str, lease: tuple[str, int], period: tuple[str, int], found: Sequence[Drift]
+) -> bool:
+    """Keep what was found of a cluster's months up to a day, and that the day is done; False where somebody else
+    serves it by now.
+    """
+    (workload, epoch), (cluster, day) = lease, period
+    with writing(engine) as connection:
+        if not fenced(connection, host, {workload: epoch}):
+            return False
+        rows = [
+            {
+                "cluster": one.cluster,
+                "day": day,
+                "metric": one.metric,
+                "statistic": one.statistic,
+                "threshold": one.threshold,
+                "p": one.p,
+                "drifted": int(one.drifted),
+                "host": host,
+            }
+            for one in found
+            if one.statistic is not None
+        ]
+        if rows:
+            connection.execute(insert(drifts), rows)
+        done(connection, workload, cluster, day)
+    return True
+
+
+def verdicts_of(engine: Engine, clusters: Sequence[str], first: int, after: int, limit: int) -> list[dict[str, Any]]:
+    """Verdicts of clusters on rows from `first` to before `after`, the newest first."""
+    query = (
+        select(*[column for column in verdicts.columns if column.name != "tenant"])
+        .where(verdicts.c.cluster.in_(sorted(clusters)), verdicts.c.ts >= first, verdicts.c.ts < after)
+        .order_by(verdicts.c.ts.desc(), verdicts.c.cluster)
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [dict(row) | {"alarms": json.loads(row["alarms"])} for row in rows]
+
+
+def drifts_of(engine: Engine, clusters: Sequence[str]) -> list[dict[str, Any]]:
+    """The newest comparison of the months of each cluster, by metric."""
+    query = (
+        select(*[column for column in drifts.columns if column.name != "tenant"])
+        .where(drifts.c.cluster.in_(sorted(clusters)))
+        .order_by(drifts.c.cluster, drifts.c.day.desc())
+    )
+    newest: dict[str, int] = {}
+    with engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    for row in rows:
+        newest.setdefault(row["cluster"], row["day"])
+    return [dict(row) | {"drifted": bool(row["drifted"])} for row in rows if row["day"] == newest[row["cluster"]]]

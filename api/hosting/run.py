@@ -1,0 +1,65 @@
+"""`planner host`: one process that serves the diagnostics of a cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.configured import read_settings
+from api.database import engine_of, upgrade
+from api.hosting.figures import Answering
+from api.hosting.host import Host
+from api.hosting.models import Models
+from api.hosting.sealing import Sealing
+from api.settings import Settings
+from api.tenancy import DEFAULT, of_tenant
+from api.watching import log_as_json
+from planner.errors import InputError
+
+ADDRESS = "127.0.0.1"
+"""Figures are for this machine: whoever scrapes them from elsewhere does so through something that asks who it is."""
+
+
+def host(config: Path | None, given: Mapping[str, Any], cluster: str, port: int) -> None:
+    """Serve a cluster by the settings of the service: a file, the environment, and what is `given` with the command."""
+    run(read_settings(config, os.environ, given), cluster, port)
+
+
+def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) -> None:
+    """Serve until interrupted or told to end (SIGTERM), then give leases back. Prints where its figures are.
+
+    Raises:
+        InputError: the database cannot be used, or the port is in use.
+
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    sealing = Sealing.of(settings)
+    try:
+        upgrade(settings.store)
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
+    log_as_json()
+    name = f"{cluster}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    models = Models(settings.model_folder, settings.model_database)
+    serving = Host(of_tenant(engine_of(settings.store), tenant), name, cluster, models, sealing)
+    try:
+        answering = Answering(serving.figures, ADDRESS, port)
+    except OSError as error:
+        raise InputError([f"--port: {port}: {error.strerror}; name another, or 0 for any that is free"]) from None
+    answering.start()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, lambda *_: serving.stop())
+    sys.stderr.write(f"planner hosts {cluster}: figures at http://{ADDRESS}:{answering.port}/metrics\n")
+    sys.stderr.flush()
+    try:
+        serving.run()
+    finally:
+        answering.stop()

@@ -1,0 +1,276 @@
+"""Telemetry as streams, one a cluster: rows come in once, are numbered, and are read from where the last reader was.
+
+Numbers of a cluster have no gaps and become visible in their order (its row in `streams` is locked meanwhile), so that
+a reader that goes on after the highest number it has done leaves nothing out, however late a row comes.
+
+Rows never leave their country: whoever reads them says in which country it is (`Reader`), and gets those only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+
+from sqlalchemy import Connection, Engine, and_, func, insert, select, update
+
+from api.hosting.sealing import Sealing
+from api.hosting.transactions import insert_new, now, writing
+from api.tables import cursors, stream_rows, streams
+from planner.hosting import Watched
+
+Measures = Mapping[str, Mapping[str, float]]
+"""Values by host and metric."""
+MOST_AHEAD_S = 300.0
+"""How far ahead of its arrival a row may be."""
+MOST_AT_ONCE = 2000
+"""Rows that a reader takes at a time, over all clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A row as it is sent: all metrics of all hosts of a cluster at one time (POSIX seconds)."""
+
+    cluster: str
+    ts: int
+    hosts: Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as it is read, by the workload that reads it."""
+
+    workload: str
+    cluster: str
+    number: int
+    ts: int
+    arrived_at: float
+    hosts: Measures
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What became of rows: `again` were there already; `refused` says whose were not taken, and why."""
+
+    stored: int
+    again: int
+    refused: tuple[str, ...]
+
+
+def push(engine: Engine, rows: Sequence[Given], clusters: Mapping[str, Watched], sealing: Sealing) -> Pushed:
+    """Take in rows of clusters that the plan in force knows; each (cluster, time) counts once.
+
+    Rows of other clusters, without a finite value, or from the future are refused by name, the others are stored.
+    """
+    refused = dict[str, int]()
+    kept: dict[str, dict[int, Given]] = defaultdict(dict)
+    with engine.connect() as connection:
+        latest = now(connection) + MOST_AHEAD_S
+    for row in rows:
+        why = _wrong(row, clusters, latest)
+        if why is None:
+            kept[row.cluster].setdefault(row.ts, row)
+        else:
+            refused[why] = refused.get(why, 0) + 1
+    stored = 0
+    if kept:
+        with writing(engine) as connection:
+            insert_new(connection, streams, [_stream(name, clusters[name]) for name in sorted(kept)])
+            for name in sorted(kept):  # in one order, so that no two wait for each other
+                stored += _append(connection, name, kept[name], clusters[name], sealing)
+    given = len(rows) - sum(refused.values())
+    said = (f"{why}; {count} row{'s are' if count > 1 else ' is'} not stored" for why, count in sorted(refused.items()))
+    return Pushed(stored, given - stored, tuple(said))
+
+
+def _wrong(row: Given, clusters: Mapping[str, Watched], latest: float) -> str | None:
+    """Why a row is refused."""
+    known = clusters.get(row.cluster)
+    if known is None:
+        near = get_close_matches(row.cluster, list(clusters), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"cluster: {row.cluster!r}: not a cluster of the plan in force{hint}"
+    if known.hardware_class is None:
+        return f"cluster: {row.cluster}: hardware_class: not given in the scenario: nothing knows what is usual there"
+    if row.ts > latest:
+        return f"cluster: {row.cluster}: ts: more than {MOST_AHEAD_S / 60:.0f} minutes ahead: set its clock"
+    if not any(isfinite(value) for host in row.hosts.values() for value in host.values()):
+        return f"cluster: {row.cluster}: hosts: no finite value"
+    return None
+
+
+def _stream(name: str, cluster: Watched) -> dict[str, object]:
+    return {
+        "cluster": name,
+        "hardware_class": cluster.hardware_class,
+        "country": cluster.country,
+        "opted_in": int(cluster.opted_in),
+        "last": 0,
+    }
+
+
+def _append(connection: Connection, name: str, rows: Mapping[int, Given], cluster: Watched, sealing: Sealing) -> int:
+    """Number the rows that are new and add them; nobody else adds to the cluster until the transaction ends."""
+    said = {key: value for key, value in _stream(name, cluster).items() if key not in ("cluster", "last")}
+    locked = update(streams).where(streams.c.cluster == name).values(**said).returning(streams.c.last)
+    last = int(connection.execute(locked).scalar_one())
+    first, final = min(rows), max(rows)
+    there = set(
+        connection.execute(
+            select(stream_rows.c.ts).where(
+                stream_rows.c.cluster == name, stream_rows.c.ts >= first, stream_rows.c.ts <= final
+            )
+        ).scalars()
+    )
+    fresh = [rows[ts] for ts in sorted(rows) if ts not in there]
+    if not fresh:
+        return 0
+    arrived = now(connection)
+    connection.execute(
+        insert(stream_rows),
+        [
+            {
+                "cluster": name,
+                "number": last + at,
+                "ts": row.ts,
+                "arrived_at": arrived,
+                "content": sealing.seal(json.dumps(_finite(row.hosts), separators=(",", ":"))),
+            }
+            for at, row in enumerate(fresh, 1)
+        ],
+    )
+    connection.execute(update(streams).where(streams.c.cluster == name).values(last=last + len(fresh)))
+    return len(fresh)
+
+
+def _finite(hosts: Measures) -> dict[str, dict[str, float]]:
+    return {
+        host: {metric: value for metric, value in metrics.items() if isfinite(value)} for host, metrics in hosts.items()
+    }
+
+
+class Reader:
+    """Reads streams in one country, and none of another: the one place where rows come out."""
+
+    def __init__(self, engine: Engine, country: str, sealing: Sealing) -> None:
+        self._engine, self.country, self._sealing = engine, country, sealing
+
+    def begin(self, watching: Iterable[tuple[str, str]]) -> None:
+        """Let workloads read clusters from their first row on, where they have not begun yet."""
+        rows = [{"workload": workload, "cluster": cluster, "number": 0} for workload, cluster in watching]
+        if rows:
+            with self._engine.connect() as connection:
+                there = {(row.workload, row.cluster) for row in connection.execute(select(cursors))}
+            missing = [row for row in rows if (row["workload"], row["cluster"]) not in there]
+            if missing:
+                with writing(self._engine) as connection:
+                    insert_new(connection, cursors, missing)
+
+    def pending(self, workloads: Collection[str]) -> list[Row]:
+        """Rows that these workloads have not done yet, of each cluster the first ones, in their order."""
+        depth = max(1, MOST_AT_ONCE // max(1, len(workloads)))
+        here = and_(
+            stream_rows.c.cluster == cursors.c.cluster,
+            stream_rows.c.number > cursors.c.number,
+            stream_rows.c.number <= cursors.c.number + depth,
+        )
+        query = (
+            select(
+                cursors.c.workload,
+                stream_rows.c.cluster,
+                stream_rows.c.number,
+                stream_rows.c.ts,
+                stream_rows.c.arrived_at,
+                stream_rows.c.content,
+            )
+            .select_from(cursors)
+            .join(streams, and_(streams.c.cluster == cursors.c.cluster, streams.c.last > cursors.c.number))
+            .join(stream_rows, here)
+            .where(cursors.c.workload.in_(sorted(workloads)), streams.c.country == self.country)
+            .order_by(stream_rows.c.cluster, stream_rows.c.number)
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+        return [Row(*row[:-1], self._sealing.open_json(row.content)) for row in found]
+
+    def at(self, clusters: Collection[str], times: Collection[int]) -> dict[tuple[str, int], Measures]:
+        """Rows of clusters at some times, for models that look back."""
+        query = (
+            select(stream_rows.c.cluster, stream_rows.c.ts, stream_rows.c.content)
+            .join(streams, streams.c.cluster == stream_rows.c.cluster)
+            .where(
+                streams.c.country == self.country,
+                stream_rows.c.cluster.in_(sorted(clusters)),
+                stream_rows.c.ts.in_(sorted(times)),
+            )
+        )
+        with self._engine.connect() as connection:
+            return {(row.cluster, row.ts): self._sealing.open_json(row.content) for row in connection.execute(query)}
+
+    def between(self, cluster: str, first: int, after: int) -> list[tuple[int, Measures]]:
+        """Rows of a cluster from `first` to before `after`, in the order of time."""
+        query = (
+            select(stream_rows.c.ts, stream_rows.c.content)
+            .join(streams, streams.c.cluster == stream_rows.c.cluster)
+            .where(
+                streams.c.country == self.country,
+                stream_rows.c.cluster == cluster,
+                stream_rows.c.ts >= first,
+                stream_rows.c.ts < after,
+            )
+            .order_by(stream_rows.c.ts)
+        )
+        with self._engine.connect() as connection:
+            return [(row.ts, self._sealing.open_json(row.content)) for row in connection.execute(query)]
+
+    def newest(self, clusters: Collection[str]) -> dict[str, int]:
+        """The time of the newest row of each cluster."""
+        query = (
+            select(stream_rows.c.cluster, func.max(stream_rows.c.ts))
+            .join(streams, streams.c.cluster == stream_rows.c.cluster)
+            .where(streams.c.country == self.country, stream_rows.c.cluster.in_(sorted(clusters)))
+            .group_by(stream_rows.c.cluster)
+        )
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def due(self, monitors: Mapping[str, str], length_s: int) -> list[tuple[str, int]]:
+        """Clusters with their last period (of `length_s`, numbered since 1970) that has ended by the time of their
+        newest row, where the workload that monitors them has not done it; `monitors` are workloads by cluster.
+        """
+        if not monitors:
+            return []
+        query = select(cursors.c.cluster, cursors.c.number).where(cursors.c.workload.in_(sorted(monitors.values())))
+        with self._engine.connect() as connection:
+            seen = {row.cluster: row.number for row in connection.execute(query)}
+        last = {name: ts // length_s - 1 for name, ts in self.newest(monitors).items()}
+        return sorted((name, period) for name, period in last.items() if period > seen.get(name, period))
+
+    def opted_in(self, clusters: Collection[str]) -> list[str]:
+        """Of clusters, those that agreed to be trained on, as it was said with their last rows."""
+        query = select(streams.c.cluster).where(
+            streams.c.country == self.country, streams.c.opted_in == 1, streams.c.cluster.in_(sorted(clusters))
+        )
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    def lag(self, workloads: Collection[str]) -> int:
+        """How many rows these workloads have not done yet."""
+        behind = func.sum(streams.c.last - cursors.c.number)
+        query = (
+            select(behind)
+            .select_from(cursors)
+            .join(streams, streams.c.cluster == cursors.c.cluster)
+            .where(cursors.c.workload.in_(sorted(workloads)), streams.c.country == self.country)
+        )
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+
+def done(connection: Connection, workload: str, cluster: str, number: int) -> None:
+    """Note how far a workload has read a cluster."""
+    here = cursors.c.workload == workload, cursors.c.cluster == cluster
+    connection.execute(update(cursors).where(*here).values(number=number))

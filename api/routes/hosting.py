@@ -1,0 +1,90 @@
+"""Telemetry in, and what hosts say of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.access import Route
+from api.context import Service, ServiceDep
+from api.hosting.leases import standing
+from api.hosting.plans import Following
+from api.hosting.requests import Accepted, Hosting, RowVerdict, TelemetryRows, VerdictsOf, Work
+from api.hosting.results import verdicts_of
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Given, push
+from api.problems import Problem, unknown
+from planner.hosting import Hosted
+
+router = APIRouter(prefix="/v1", tags=["hosting"], route_class=Route)
+
+FOREVER = 2**31 - 1
+
+
+@router.post("/telemetry", response_model=Accepted)
+def post_telemetry(body: TelemetryRows, service: ServiceDep) -> Accepted:
+    """Take in rows of telemetry. A row is all metrics of all hosts of a cluster at one time, and counts once.
+
+    Rows of clusters that the plan in force does not know, without values or from the future are refused by name; the
+    others are stored. Where none is stored, the answer is a problem.
+    """
+    hosted = _hosted(service)
+    rows = [Given(row.cluster, int(row.ts.timestamp()), row.hosts) for row in body.rows]
+    pushed = push(service.store.engine, rows, hosted.clusters, Sealing.of(service.settings))
+    if pushed.refused and not pushed.stored and not pushed.again:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, pushed.refused[0], pushed.refused)
+    return Accepted(stored=pushed.stored, again=pushed.again, refused=list(pushed.refused))
+
+
+@router.get("/clusters/{name}/verdicts", response_model=VerdictsOf)
+def get_verdicts(
+    name: str,
+    service: ServiceDep,
+    since: Annotated[datetime | None, Query(description="only rows from then on")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> VerdictsOf:
+    """What models said of the rows of a cluster, the newest first: which version, which host, and what is off."""
+    hosted = _hosted(service)
+    if name not in hosted.clusters:
+        raise unknown("cluster", name, hosted.clusters)
+    first = 0 if since is None else int(since.timestamp())
+    found = verdicts_of(service.store.engine, [name], first, FOREVER, limit)
+    return VerdictsOf(cluster=name, verdicts=[RowVerdict(**row | {"ts": _utc(row["ts"])}) for row in found])
+
+
+@router.get("/hosting", response_model=Hosting)
+def get_hosting(service: ServiceDep) -> Hosting:
+    """Who serves what by the plan in force, how often it changed hands, and how many rows wait."""
+    hosted = _hosted(service)
+    held = standing(service.store.engine)
+    work = []
+    for name, one in sorted(hosted.work.items()):
+        holder = held.get(name)
+        work.append(
+            Work(
+                workload=name,
+                purpose=one.watches.purpose,
+                hardware_class=one.watches.hardware_class,
+                clusters=list(one.watches.clusters),
+                places=[place.cluster for place in one.places],
+                host=None if holder is None else holder.host,
+                served_on=None if holder is None else holder.cluster,
+                epoch=0 if holder is None else holder.epoch,
+                waiting_rows=0 if holder is None else holder.waiting,
+            )
+        )
+    return Hosting(plan=hosted.plan_id, work=work)
+
+
+def _hosted(service: Service) -> Hosted:
+    hosted = Following(service.store.engine).now()
+    if hosted is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "no plan is in force yet: POST /v1/plans asks for one")
+    return hosted
+
+
+def _utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

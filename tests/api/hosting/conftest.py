@@ -1,0 +1,289 @@
+"""A fleet of three clusters of two countries, a plan in force that watches them, models, and hosts as processes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from api.database import engine_of
+from api.durable import Queue
+from api.hosting.host import Host
+from api.hosting.models import Models
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Given, Pushed, push
+from api.store import Store, Submission
+from api.tenancy import DEFAULT, of_tenant
+from diagnostics.store import ModelStore, NewVersion
+from diagnostics.store.skops_file import dump
+from diagnostics.synthetic import Site, make_fleet
+from diagnostics.training.model import Candidate, FitSettings, Measured, fit
+from diagnostics.training.rows import Allowed, Rows, rows_of
+from planner.hosting import Hosted, parse_hosted
+from planner.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[3]
+START = 1_789_948_800
+"""Monday, 21 September 2026, 0 o'clock UTC: made-up telemetry begins on a Monday, too."""
+METRICS = ("iops", "io_size_kib", "read_latency_ms", "queue_depth")
+Json = dict[str, Any]
+
+
+def hosted(plan_id: str = "", **places: list[str]) -> Hosted:
+    """What a plan says: clusters a and b in IE and c in DE, each scored and watched for drift at home unless `places`
+    says otherwise; a and b fall back to each other.
+    """
+    country = {"a": "IE", "b": "IE", "c": "DE"}
+    work: Json = {}
+    for name in country:
+        homes = places.get(name, [name])
+        fallback = {home: "b" if home == "a" else "a" for home in homes if home != "c"}
+        watches = {"hardware_class": "all-flash-nvme" if name == "c" else "mixed-disk", "clusters": [name],
+                   "country": country[name]}  # fmt: skip
+        where = [{"cluster": home, "fallbacks": {home: fallback[home]} if home in fallback else {}} for home in homes]
+        kinds = ("diagnostics", "score", "diagnostics"), ("drift_monitor", "drift", "drift-monitor")
+        for kind, purpose, prefix in kinds:
+            work[f"{prefix}-{name}"] = {"kind": kind, "watches": watches | {"purpose": purpose}, "places": where}
+    clusters = {name: {"country": country[name],
+                       "hardware_class": "all-flash-nvme" if name == "c" else "mixed-disk",
+                       "opted_in": name != "b", "losses": [name, f"aws/{name}", "aws"]}
+                for name in country}  # fmt: skip
+    return parse_hosted(json.dumps({"schema": 1, "plan_id": plan_id, "clusters": clusters, "work": work}), "made up")
+
+
+def put_in_force(database: str, what: Hosted) -> str:
+    """A plan that says so, in force; its id."""
+    queue = Queue(database)
+    queue.open()
+    store = Store(database, queue)
+    mine = store.of(DEFAULT)
+    try:
+        job = store.begin(mine.submit(Submission("made", {}, None, tuple(what.clusters), "x")), 3)
+        assert job is not None
+        document: Json = {
+            "schema": 1, "name": "made", "status": "optimal", "mode": "min_cost", "cost_usd": 0.0,
+            "costs": {"machines": 0.0, "egress": 0, "storage": 0, "moves": 0, "carbon": 0},
+            "sla_attainment": 1.0, "bound": 0.0, "gap": 0.0, "assignments": [], "machines": [],
+        }  # fmt: skip
+        text = what.model_copy(update={"plan_id": job.id}).model_dump_json(by_alias=True).encode()
+        files = {"routes.json": ("application/json", b"{}"), "hosted.json": ("application/json", text)}
+        assert mine.finish_plan(job, Plan.model_validate(document, strict=False), files)
+        mine.put_in_force(job.id)
+        return job.id
+    finally:
+        queue.close()
+        store.close()
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    """The database as the tenant `default` sees it."""
+    made = of_tenant(engine_of(database), DEFAULT)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Callable[..., dict[str, list[tuple[int, dict[str, dict[str, float]]]]]]:
+    """Rows (time, values by host and metric) of clusters a, b and c, hour by hour."""
+
+    def make(days: int = 3, seed: int = 1) -> dict[str, list[tuple[int, dict[str, dict[str, float]]]]]:
+        kinds = {"a": ("mixed-disk", "IE"), "b": ("mixed-disk", "IE"), "c": ("all-flash-nvme", "DE")}
+        found: dict[str, list[tuple[int, dict[str, dict[str, float]]]]] = {}
+        for name, kind in kinds.items():
+            made = make_fleet([Site(name, *kind, hosts=2)], days, seed)
+            frame = made.frame()
+            frame = frame[frame["metric"].isin(METRICS)]
+            table = frame.pivot_table(index=["ts", "host"], columns="metric", values="value")
+            rows: dict[int, dict[str, dict[str, float]]] = {}
+            first = int(frame["ts"].min().timestamp())
+            for (ts, host), values in table.iterrows():
+                at = START + int(ts.timestamp()) - first
+                rows.setdefault(at, {})[str(host)] = {str(metric): float(value) for metric, value in values.items()}
+            found[name] = sorted(rows.items())
+        return found
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of models with a stable one for mixed-disk, an earlier stable one of it, and one for all hardware."""
+    folder = tmp_path_factory.mktemp("models")
+    store = ModelStore(folder)
+    for trees in (5, 6):
+        version = register(store, "mixed-disk", trees)
+        before = store.serving("mixed-disk")
+        store.promote(version, None if before is None else before.id, "test", "good")
+    store.promote(register(store, "all", 5), None, "test", "good")
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def models(model_files: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(model_files, tmp_path / "models")
+    return tmp_path / "models"
+
+
+def register(store: ModelStore, hardware: str, trees: int) -> str:
+    """Fit a small model to made-up hosts and register it; its id."""
+    rows = hosts_of("mixed-disk" if hardware == "all" else hardware)
+    day = rows.steps_per_day
+    candidate = Candidate("io", ("io_size_kib", "iops"), "zscore", "none", "linear_then_boosting")
+    settings = FitSettings(trees, 20_000, 0.02, 0)
+    made = fit(
+        candidate,
+        ("queue_depth", "read_latency_ms"),
+        rows.between(0, 10 * day),
+        Measured(rows.between(10 * day, 14 * day), 0),
+        settings,
+    )
+    told = NewVersion(
+        hardware, rows.sha256, "made up", "test", made.predictions_sha256(), {"trees": trees}, {}, {}, (), (), None
+    )
+    return store.register(told, dump(made.to_dict()), "test", "made").id
+
+
+def hosts_of(hardware: str) -> Rows:
+    """Four made-up hosts for a fortnight."""
+    site = Site(f"{hardware}-0", hardware, "IE", 4)
+    frame = make_fleet([site], 14, 0).frame()
+    frame = frame[frame["metric"].isin(METRICS)].assign(country="IE")
+    return rows_of(frame, Allowed())
+
+
+@dataclass
+class Hosting:
+    """A running host and where its figures are."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+    def kill(self) -> None:
+        """Kill -9, as the machine would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def start(cluster: str, database: str, models: Path, log: Path) -> Hosting:
+    """A host as its own process, ready."""
+    given = {"data": str(log.parent / "data"), "database": database, "models": str(models)}
+    code = f"from api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0)"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+    give_up = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < give_up:
+        if found := re.search(r"figures at (http://\S+)/metrics", log.read_text()):
+            return Hosting(process, found[1], log)
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def start_host(database: str, models: Path, tmp_path: Path) -> Iterator[Callable[[str], Hosting]]:
+    """Start hosts of clusters; they are killed after the test."""
+    running: list[Hosting] = []
+
+    def one(cluster: str) -> Hosting:
+        running.append(start(cluster, database, models, tmp_path / f"host-{len(running)}.log"))
+        return running[-1]
+
+    yield one
+    for host in running:
+        with suppress(ProcessLookupError):
+            host.kill()
+
+
+@dataclass
+class Threaded:
+    """A host in a thread of this process, which starts at once."""
+
+    host: Host
+    thread: threading.Thread
+
+    def figures(self) -> str:
+        """Its figures."""
+        return self.host.figures.text().decode()
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has."""
+        self.host.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def start_thread(engine: Engine, models: Path) -> Iterator[Callable[[str], Threaded]]:
+    """Start hosts of clusters in threads; they are stopped after the test."""
+    running: list[Threaded] = []
+
+    def one(cluster: str) -> Threaded:
+        host = Host(engine, f"{cluster}/{len(running)}", cluster, Models(models), Sealing())
+        running.append(Threaded(host, threading.Thread(target=host.run)))
+        running[-1].thread.start()
+        return running[-1]
+
+    yield one
+    for threaded in running:
+        threaded.stop()
+
+
+@pytest.fixture
+def send(engine: Engine) -> Callable[..., Pushed]:
+    """Push rows of clusters."""
+
+    def one(rows: dict[str, list[tuple[int, dict[str, dict[str, float]]]]], sealing: Sealing | None = None) -> Pushed:
+        given = [Given(name, ts, hosts) for name, some in rows.items() for ts, hosts in some]
+        return push(engine, given, hosted().clusters, sealing or Sealing())
+
+    return one
+
+
+@pytest.fixture
+def made_up() -> Callable[..., Hosted]:
+    """What plans say."""
+    return hosted
+
+
+@pytest.fixture
+def in_force(database: str) -> Callable[[Hosted], str]:
+    """Put what a plan says in force."""
+    return lambda what: put_in_force(database, what)
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What a question answers once that is true."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        if found := holds():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never did")
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Wait until something holds."""
+    return wait_until

@@ -1,0 +1,252 @@
+"""Hosts as processes on one database: who serves what, which model says what, and what happens when one dies."""
+
+import json
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, select
+
+from api.hosting.leases import standing
+from api.hosting.plans import Following
+from api.hosting.results import drifts_of, verdicts_of
+from api.store import Store
+from api.tables import verdicts
+from diagnostics.store import ModelStore
+from planner.directing import ClusterHealth
+
+Start = Callable[[str], Any]
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""What does not depend on the database is tested on one."""
+Eventually = Callable[..., Any]
+
+
+def served(engine: Engine) -> dict[str, str | None]:
+    """Where each cluster is scored."""
+    return {
+        name.removeprefix("diagnostics-"): one.cluster
+        for name, one in standing(engine).items()
+        if name.startswith("diagnostics-") and one.host
+    }
+
+
+def scored(engine: Engine, name: str) -> list[dict[str, Any]]:
+    return verdicts_of(engine, [name], 0, 2**31 - 1, 100_000)
+
+
+def lost(engine: Engine) -> set[str]:
+    """Clusters that hosts reported lost."""
+    return {name for name, _, text in Store.on(engine).health(0) if ClusterHealth.from_dict(json.loads(text)).lost}
+
+
+@on_sqlite
+def test_rows_come_in_and_verdicts_come_out(
+    engine: Engine,
+    start_thread: Start,
+    in_force: Any,
+    made_up: Any,
+    fleet: Any,
+    send: Any,
+    models: Path,
+    eventually: Eventually,
+) -> None:
+    """Every row of a cluster gets one verdict of the model of its class, from the host of its cluster; a slow disk is
+    an alarm on the metric that is off; figures tell of it.
+    """
+    in_force(made_up())
+    rows = fleet(2)
+    ts, last = rows["a"][-1]
+    rows["a"][-1] = (
+        ts,
+        {host: values | {"read_latency_ms": 8 * values["read_latency_ms"]} for host, values in last.items()},
+    )
+    hosts = {name: start_thread(name) for name in ("a", "c")}
+    eventually(lambda: {"a", "c"} <= served(engine).keys())
+    send(rows)
+    eventually(lambda: len(scored(engine, "a")) == len(rows["a"]) and len(scored(engine, "c")) == len(rows["c"]))
+    store = ModelStore(models)
+    assert {row["model_version"] for row in scored(engine, "a")} == {store.serving("mixed-disk").id}
+    assert {row["model_version"] for row in scored(engine, "c")} == {store.serving("all").id}
+    worst = scored(engine, "a")[0]
+    assert worst["status"] == "alarm"
+    assert {alarm["metric"] for alarm in worst["alarms"]} == {"read_latency_ms"}
+    assert all(alarm["value"] > 2 * alarm["expected"] for alarm in worst["alarms"])
+    assert Counter(row["status"] for row in scored(engine, "a"))["ok"] > 0.8 * len(rows["a"])
+    figures = hosts["a"].figures()
+    count = sum(float(found) for found in re.findall(r'planner_host_rows_total\{status="\w+"\} (\S+)', figures))
+    assert count == len(rows["a"]) + len(rows["b"])  # b has no host: its rows are scored where it falls back to
+    assert 'planner_host_model_info{hardware_class="mixed-disk"' in figures
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+def test_a_killed_host_is_taken_over_and_no_row_is_lost_or_scored_twice(
+    engine: Engine, start_host: Start, in_force: Any, made_up: Any, fleet: Any, send: Any, eventually: Eventually
+) -> None:
+    """Rows go on coming while the host of a is killed: within ten seconds b serves them, each once; a is said lost."""
+    in_force(made_up())
+    rows = fleet(2)
+    first, second = start_host("a"), start_host("b")
+    eventually(lambda: served(engine) == {"a": "a", "b": "b"})
+    send({"a": rows["a"][:20]})
+    eventually(lambda: scored(engine, "a"))
+    first.kill()
+    began = time.monotonic()
+    send({"a": rows["a"][20:]})
+    eventually(lambda: served(engine).get("a") == "b")
+    assert time.monotonic() - began < 10
+    eventually(lambda: len(scored(engine, "a")) == len(rows["a"]))
+    with engine.connect() as connection:
+        times = list(connection.execute(select(verdicts.c.ts).where(verdicts.c.cluster == "a")).scalars())
+    assert sorted(times) == [ts for ts, _ in rows["a"]]
+    assert eventually(lambda: lost(engine) == {"a"})
+    assert second.process.poll() is None
+    assert httpx.get(f"{second.address}/healthz").json() == {"status": "ok"}
+    assert 'planner_host_info{cluster="b"} 1.0' in httpx.get(f"{second.address}/metrics").text
+
+
+@on_sqlite
+def test_an_orderly_end_hands_over_at_once(
+    engine: Engine, start_host: Start, in_force: Any, made_up: Any, eventually: Eventually
+) -> None:
+    """SIGTERM gives leases back: the next host has them without waiting for silence, and nobody thinks a lost."""
+    in_force(made_up())
+    first, _ = start_host("a"), start_host("b")
+    eventually(lambda: served(engine) == {"a": "a", "b": "b"})
+    began = time.monotonic()
+    assert first.stop() == 0
+    ended = time.monotonic()
+    eventually(lambda: served(engine).get("a") == "b")
+    assert time.monotonic() - ended < 4
+    assert ended - began < 10
+    assert lost(engine) == set()
+
+
+@on_sqlite
+def test_a_new_plan_a_new_model_and_a_rollback_take_effect_without_a_restart(
+    engine: Engine,
+    start_thread: Start,
+    in_force: Any,
+    made_up: Any,
+    fleet: Any,
+    send: Any,
+    models: Path,
+    eventually: Eventually,
+) -> None:
+    """The host follows what is in force and what is stable while it runs; two plans at once end with the last one."""
+    in_force(made_up())
+    rows = fleet(2)["a"]
+    start_thread("a")
+    host = start_thread("b")
+    eventually(lambda: served(engine) == {"a": "a", "b": "b"})
+    in_force(made_up(a=["b"]))
+    last = in_force(made_up(a=["b"], b=["a"]))
+    eventually(lambda: served(engine) == {"a": "b", "b": "a"})
+    hosted = Following(engine).now()
+    assert hosted is not None
+    assert hosted.plan_id == last
+    store = ModelStore(models)
+    newest = store.serving("mixed-disk").id
+
+    def version_of(row: tuple[int, Any]) -> str:
+        send({"a": [row]})
+        return str(eventually(lambda: [one for one in scored(engine, "a") if one["ts"] == row[0]])[0]["model_version"])
+
+    assert version_of(rows[0]) == newest
+    earlier = store.rollback("mixed-disk", "last-known-good", "test", "worse").after
+    eventually(lambda: f'version="{earlier}"' in host.figures())
+    assert version_of(rows[1]) == earlier != newest
+
+
+@on_sqlite
+def test_a_changed_model_file_is_never_served(
+    engine: Engine,
+    start_thread: Start,
+    in_force: Any,
+    made_up: Any,
+    fleet: Any,
+    send: Any,
+    models: Path,
+    eventually: Eventually,
+) -> None:
+    """Where the newest stable file was changed, the stable one before it answers."""
+    in_force(made_up())
+    store = ModelStore(models)
+    newest = store.serving("mixed-disk")
+    earlier = next(one for one in store.versions("mixed-disk") if one.id != newest.id)
+    path = store.files.path(newest.file_sha256)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    start_thread("a")
+    send({"a": fleet(1)["a"]})
+    rows = eventually(lambda: scored(engine, "a"))
+    assert {row["model_version"] for row in rows} == {earlier.id}
+
+
+@on_sqlite
+def test_a_store_of_models_that_is_away_for_a_while_loses_nothing(
+    engine: Engine,
+    start_thread: Start,
+    in_force: Any,
+    made_up: Any,
+    fleet: Any,
+    send: Any,
+    models: Path,
+    eventually: Eventually,
+) -> None:
+    """What is in memory goes on; a class that no model was loaded for waits, and is scored when the store is back."""
+    in_force(made_up())
+    rows = fleet(1)
+    host = start_thread("a")
+    send({"a": rows["a"][:5]})
+    eventually(lambda: len(scored(engine, "a")) == 5)
+    shutil.move(models, models.with_name("away"))
+    eventually(lambda: "planner_host_model_store_up 0.0" in host.figures())
+    send({"a": rows["a"][5:]})
+    eventually(lambda: len(scored(engine, "a")) == len(rows["a"]))
+    start_thread("c")
+    send({"c": rows["c"]})
+    eventually(lambda: served(engine).get("c") == "c")
+    time.sleep(1)
+    assert scored(engine, "c") == []
+    shutil.move(models.with_name("away"), models)
+    eventually(lambda: len(scored(engine, "c")) == len(rows["c"]))
+
+
+@on_sqlite
+def test_drift_is_compared_once_a_day_and_cluster(
+    engine: Engine, start_thread: Start, in_force: Any, made_up: Any, fleet: Any, send: Any, eventually: Eventually
+) -> None:
+    """When a stream has gone on to another day, its last month is compared with the one before, metric by metric."""
+    in_force(made_up())
+    rows = fleet(58)["a"]
+    slower = [
+        (ts, {host: values | {"read_latency_ms": 2 * values["read_latency_ms"]} for host, values in hosts.items()})
+        for ts, hosts in rows[29 * 24 :]
+    ]
+    send({"a": rows[: 29 * 24] + slower})
+    start_thread("a")
+    found = eventually(lambda: drifts_of(engine, ["a"]))
+    assert {row["metric"]: row["drifted"] for row in found} == {
+        "iops": False,
+        "io_size_kib": False,
+        "read_latency_ms": True,
+        "queue_depth": False,
+    }
+    assert len({row["day"] for row in found}) == 1
+
+
+@on_sqlite
+def test_a_plan_without_the_cluster_is_said_and_nothing_is_served(
+    start_thread: Start, in_force: Any, made_up: Any, eventually: Eventually
+) -> None:
+    """A host of a cluster that the plan in force does not know waits and says so in its figures."""
+    in_force(made_up())
+    host = start_thread("nowhere")
+    eventually(lambda: 'planner_host_errors_total{what="plan"}' in host.figures())
+    assert host.thread.is_alive()

@@ -1,0 +1,126 @@
+"""Streams: rows come in once, are read in order and to the end, in their country only, sealed where there is a key."""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import Engine, select, text
+
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Given, Reader, done, push
+from api.hosting.transactions import writing
+from api.tables import stream_rows
+from planner.errors import InputError
+from planner.hosting import Hosted
+
+FOUND = "SELECT count(*) FROM telemetry_rows WHERE content LIKE '%secret%'"
+VALUES = {"host-1": {"iops": 1.0}}
+
+
+def read_all(reader: Reader, engine: Engine, workloads: list[str], most: int) -> list[tuple[str, int]]:
+    """Read in portions until nothing is pending, up to so many portions."""
+    found = []
+    for _ in range(most):
+        rows = reader.pending(workloads)
+        if not rows:
+            break
+        found += [(row.cluster, row.ts) for row in rows]
+        with writing(engine) as connection:
+            for row in rows:
+                done(connection, row.workload, row.cluster, row.number)
+    return found
+
+
+def test_every_row_is_read_once_whatever_the_order_they_come_in(engine: Engine, made_up: Callable[..., Hosted]) -> None:
+    """Rows that come late, twice and from several senders at once are each read exactly once."""
+    clusters = made_up().clusters
+    given = [Given(name, ts, VALUES) for name in ("a", "b") for ts in range(1000, 61_000, 60)]
+    twice = given + given[::3]
+    random.Random(0).shuffle(twice)
+    parts = [twice[at::16] for at in range(16)]
+    reader = Reader(engine, "IE", Sealing())
+    reader.begin([("score-a", "a"), ("score-b", "b")])
+    with ThreadPoolExecutor(4) as pool:
+        pushed = list(pool.map(lambda part: push(engine, part, clusters, Sealing()), parts))
+        found = read_all(reader, engine, ["score-a", "score-b"], 3)
+    found += read_all(reader, engine, ["score-a", "score-b"], 1000)
+    assert sorted(found) == sorted((row.cluster, row.ts) for row in given)
+    assert sum(one.stored for one in pushed) == len(given)
+    assert sum(one.again for one in pushed) == len(twice) - len(given)
+    assert reader.lag(["score-a", "score-b"]) == 0
+
+
+def test_rows_do_not_leave_their_country(
+    engine: Engine, made_up: Callable[..., Hosted], send: Callable[..., Any]
+) -> None:
+    """A reader in another country gets none of them, by no way of reading, even for a workload that watches them."""
+    send({"a": [(1000, VALUES), (90_000, VALUES)], "c": [(1000, VALUES)]})
+    abroad = Reader(engine, "DE", Sealing())
+    abroad.begin([("score-a", "a")])
+    assert abroad.pending(["score-a"]) == []
+    assert abroad.at(["a"], [1000]) == {}
+    assert abroad.between("a", 0, 10**9) == []
+    assert abroad.newest(["a", "c"]) == {"c": 1000}
+    assert abroad.opted_in(["a", "c"]) == ["c"]
+    assert abroad.lag(["score-a"]) == 0
+    assert len(Reader(engine, "IE", Sealing()).pending(["score-a"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (
+            Given("francfurt", 1000, VALUES),
+            "cluster: 'francfurt': not a cluster of the plan in force; did you mean 'frankfurt'?",
+        ),
+        (Given("a", int(time.time()) + 400, VALUES), "cluster: a: ts: more than 5 minutes ahead: set its clock"),
+        (Given("a", 1000, {"host-1": {"iops": float("nan")}}), "cluster: a: hosts: no finite value"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_and_the_others_are_stored(
+    engine: Engine, made_up: Callable[..., Hosted], row: Given, says: str
+) -> None:
+    """One line a reason, with the number of rows."""
+    known = made_up().clusters
+    pushed = push(engine, [row, Given("b", 1000, VALUES)], known | {"frankfurt": known["a"]}, Sealing())
+    assert pushed.refused == (f"{says}; 1 row is not stored",)
+    assert pushed.stored == 1
+
+
+def test_a_sender_whose_clock_is_five_minutes_off_is_heard(engine: Engine, made_up: Callable[..., Hosted]) -> None:
+    """Rows up to five minutes from the future are rows like others."""
+    soon = int(time.time()) + 290
+    assert push(engine, [Given("a", soon, VALUES)], made_up().clusters, Sealing()).stored == 1
+
+
+def test_rows_are_sealed_at_rest(engine: Engine, send: Callable[..., Any]) -> None:
+    """With a key no value stands in the database; keys are replaced by putting a new one first, and needed to read."""
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    other = Fernet.generate_key().decode()
+    send({"a": [(1000, {"host-1": {"secret_metric": 1.0}})]}, Sealing(old))
+    with engine.connect() as connection:
+        kept = connection.execute(select(stream_rows.c.content)).scalar_one()
+        assert (
+            connection.execute(text(FOUND)).scalar() == 0
+        )
+    assert "secret" not in kept
+    assert Reader(engine, "IE", Sealing(f"{new}\n{old}")).between("a", 0, 2000) == [
+        (1000, {"host-1": {"secret_metric": 1.0}})
+    ]
+    for wrong in (Sealing(other), Sealing()):
+        with pytest.raises(
+            InputError, match="encryption_keys: what is kept was sealed with a key"
+        ):
+            Reader(engine, "IE", wrong).between("a", 0, 2000)
+
+
+@pytest.mark.parametrize("keys", ["short", "a b c", "ä" * 44])
+def test_keys_that_are_none_are_refused(keys: str) -> None:
+    """What is no key is refused with the way to make one, and is not repeated."""
+    with pytest.raises(InputError, match="openssl rand") as refused:
+        Sealing(keys)
+    assert keys not in str(refused.value)
