@@ -79,6 +79,8 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
 """The role that each route needs, None where anybody may ask. A route that is not here does not start."""
 OPERATORS: Final = frozenset({("GET", "/metrics")})
 """Routes that tell of all tenants: only callers of the tenant `default`, who run the service, may ask."""
+PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)
+"""Addresses that anybody may ask."""
 _CALLER = "planner.caller"
 
 
@@ -93,6 +95,10 @@ class Caller:
 
 LOCAL: Final = Caller(DEFAULT, "local", frozenset(ROLES))
 """Whoever asks from this machine, where the service is not told to ask for keys."""
+
+
+NOBODY: Final = Caller(DEFAULT, "nobody", frozenset())
+"""Whoever asks for what anybody may ask for."""
 
 
 def known_as(scope: Scope, caller: Caller) -> None:

@@ -10,9 +10,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.access import all_guarded
-from api.authentication import Authenticated
+from api.authentication import Authenticated, Doorkeeper
 from api.context import running
 from api.gate import Gate
+from api.keyring import Keyring
+from api.keys import Keys
+from api.oidc import Issuer
 from api.routes import (
     alarms,
     asking,
@@ -29,7 +32,7 @@ from api.routes import (
     profiles,
     schedules,
 )
-from api.settings import Settings
+from api.settings import Settings, is_loopback
 from api.tenancy import DEFAULT
 from api.watching import Metrics, Watched
 from planner import __version__
@@ -38,6 +41,8 @@ from planner import __version__
 def create_app(settings: Settings) -> FastAPI:
     """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
     metrics = Metrics()
+    issuer = None if settings.oidc is None else Issuer(settings.oidc)
+    doorkeeper = Doorkeeper(issuer, loopback=is_loopback(settings.host))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -45,9 +50,11 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.services, store = await run_in_threadpool(context.__enter__)
         metrics.watch(store)
         try:
+            await run_in_threadpool(doorkeeper.start, Keyring(Keys(settings.store, "service")))
             await run_in_threadpool(asking.configure_schedules, app.state.services.of(DEFAULT))
             yield
         finally:
+            await run_in_threadpool(doorkeeper.stop)
             await run_in_threadpool(context.__exit__, None, None, None)
 
     # The built-in pages for documentation fetch scripts from elsewhere, and no built-in route asks for a role.
@@ -61,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.state.metrics = metrics
-    app.add_middleware(Authenticated)
+    app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app

@@ -2,18 +2,150 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access import LOCAL, known_as
+from api.access import LOCAL, NOBODY, PUBLIC, Caller, known_as
+from api.gate import drain
+from api.keyring import Keyring
+from api.keys import PREFIX
+from api.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
+from api.problems import Problem, problem_response
+from api.settings import is_loopback
+
+TOKEN_S = 5.0
+"""How long a token is believed before its signature is checked again."""
+MOST_TOKENS = 10_000
+_REALM = 'Bearer realm="planner"'
+_HOW = "send a key or token as Authorization: Bearer, or a key as X-API-Key"
+
+
+class Doorkeeper:
+    """Knows who asks: by a key, by a provider's token, or, where the service listens on this machine only, has no
+    provider and never had a key, because only this machine can ask.
+    """
+
+    def __init__(self, issuer: Issuer | None, *, loopback: bool) -> None:
+        self._issuer, self._loopback = issuer, loopback
+        self._keyring: Keyring | None = None
+        self._believed: dict[bytes, tuple[Caller, float]] = {}
+        self._log = structlog.get_logger("api")
+
+    def start(self, keyring: Keyring) -> None:
+        """Follow the keys and the provider."""
+        self._keyring = keyring
+        keyring.start()
+        if self._issuer is not None:
+            self._issuer.keys.start()
+
+    def stop(self) -> None:
+        """Follow them no more."""
+        if self._keyring is not None:
+            self._keyring.stop()
+        if self._issuer is not None:
+            self._issuer.keys.stop()
+
+    async def caller(self, headers: Headers) -> Caller:
+        """Who sent these headers. Raises Problem for somebody who is not known."""
+        keyring = self._keyring
+        assert keyring is not None
+        if self._loopback and self._issuer is None and not keyring.any:
+            return _local(headers)
+        text = _credential(headers)
+        if not text.startswith(PREFIX):
+            return await self._by_token(text)
+        if not keyring.believed:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the keys cannot be read: the database does not answer",
+                          headers={"Retry-After": "1"})
+        caller = keyring.caller(text.encode())
+        if caller is None:
+            raise self._refused("a key that is not known, has expired or was revoked")
+        return caller
+
+    async def _by_token(self, text: str) -> Caller:
+        if self._issuer is None:
+            raise self._refused("no key, and there is no provider of tokens")
+        digest, now = hashlib.sha256(text.encode()).digest(), time.time()
+        caller, until = self._believed.get(digest, (None, 0.0))
+        if caller is not None and now < until:
+            return caller
+        try:
+            try:
+                caller, expires = self._issuer.caller(text)
+            except UnknownKeyError:
+                await run_in_threadpool(self._issuer.keys.refresh)
+                caller, expires = self._issuer.caller(text)
+        except InvalidTokenError as error:
+            raise self._refused(f"a token: {error}") from None
+        except NoAccessError as error:
+            raise Problem(HTTPStatus.FORBIDDEN, str(error)) from None
+        if len(self._believed) >= MOST_TOKENS:
+            self._believed.clear()
+        self._believed[digest] = caller, min(expires, now + TOKEN_S)
+        return caller
+
+    def _refused(self, why: str) -> Problem:
+        """The one answer to whatever is not believed: what is wrong with it stands in the log only."""
+        self._log.warning("refused", why=why)
+        return _unknown("the key or token is not valid: unknown, expired, revoked or not for here", "invalid_token")
 
 
 class Authenticated:
-    """ASGI middleware that notes who asks. Only this machine may, so it is always the local caller."""
+    """ASGI middleware that notes who asks, or turns them away."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
+        self.app, self._doorkeeper = app, doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note it and pass the request on."""
-        known_as(scope, LOCAL)
+        """Pass the request on, or answer it with a problem."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            known_as(scope, NOBODY if scope["path"] in PUBLIC else await self._doorkeeper.caller(Headers(scope=scope)))
+        except Problem as problem:
+            await drain(receive)
+            headers = {"Connection": "close"} | dict(problem.headers or {})
+            await problem_response(problem.status, problem.detail, headers=headers)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
+
+
+def _credential(headers: Headers) -> str:
+    """The one key or token of a request. Raises Problem where there is none, or more than one."""
+    given, keys = headers.getlist("authorization"), headers.getlist("x-api-key")
+    if len(given) + len(keys) != 1:
+        raise _unknown(f"nobody is known by this request: {_HOW}" if not given and not keys else
+                       f"more than one key or token: {_HOW}, once")
+    if keys:
+        return keys[0].strip()
+    scheme, _, text = given[0].strip().partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise _unknown(f"Authorization: not Bearer: {_HOW}")
+    return text.strip()
+
+
+def _unknown(detail: str, error: str | None = None) -> Problem:
+    challenge = _REALM if error is None else f'{_REALM}, error="{error}"'
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _local(headers: Headers) -> Caller:
+    """The caller on this machine. Raises Problem for a page of another site that a browser here happens to show: it has
+    a foreign Origin, or its name was rebound to 127.0.0.1.
+    """
+    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    if not is_loopback(host):
+        allowed = "only 127.0.0.1, ::1 and localhost are served while nobody needs a key"
+        raise Problem(HTTPStatus.MISDIRECTED_REQUEST, f"Host: {host}: {allowed}")
+    origin = headers.get("origin")
+    if origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
+        raise Problem(HTTPStatus.FORBIDDEN, f"Origin: {origin}: pages of other sites may not ask")
+    return LOCAL

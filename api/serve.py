@@ -1,4 +1,4 @@
-"""`planner serve`: one process that answers, on this machine only."""
+"""`planner serve`: one process that answers, on this machine only unless callers have keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import uvicorn
 from api.app import create_app
 from api.configured import read_settings
 from api.context import owned
+from api.database import upgrade
+from api.keys import Keys
 from api.protocol import BoundedHead
 from api.settings import Settings, is_loopback
 from api.watching import log_as_json
@@ -30,15 +33,13 @@ def run(settings: Settings) -> None:
     """Serve until interrupted. Prints the address when it is ready.
 
     Raises:
-        InputError: the address is not this machine's own or in use, or the data folder cannot be used.
+        InputError: others could reach the address and there is no key, it is in use, or the data folder cannot be used.
 
     """
     host = settings.host
-    if not is_loopback(host):
-        allowed = "only this machine (127.0.0.1, ::1, localhost) until clients have keys; put a proxy before it"
-        raise InputError([f"--host: {host}: {allowed}"])
     with owned(settings):  # a quick answer; the application holds it while it runs
-        pass
+        if not is_loopback(host) and settings.oidc is None:
+            _need_keys(settings)
     listener = _listen(host, settings.port)
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data}\n")
@@ -47,6 +48,18 @@ def run(settings: Settings) -> None:
                             access_log=False, proxy_headers=False, server_header=False, date_header=True)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end, which is what was asked for
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _need_keys(settings: Settings) -> None:
+    """Refuse to listen where others can ask while there is nothing that they could be known by. Raises InputError."""
+    upgrade(settings.store)
+    keys = Keys(settings.store, "service")
+    now = datetime.now(UTC)
+    valid = any(key.state(now) == "valid" for key in keys.all())
+    keys.close()
+    if not valid:
+        how = "make one with `planner keys create NAME --role admin`, or name who signs tokens (oidc)"
+        raise InputError([f"--host: {settings.host}: others could ask, and there is no valid key: {how}"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -18,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from api.access import ROLES, Role
 from api.database import checked_url
 from api.store import Kind
-from api.tenancy import DEFAULT
+from api.tenancy import DEFAULT, NAME
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
@@ -103,6 +105,43 @@ class Watching(Section):
         return path
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures with a private key only: with a shared secret, whoever can check a token can make one."""
+
+
+class Oidc(Section):
+    """Who signs tokens of callers, and how they are read. A claim within others is named with dots."""
+
+    issuer: str = Field(min_length=1, description="of the tokens, letter by letter")
+    audience: str = Field(min_length=1, description="that tokens for this service name")
+    jwks: str = Field(min_length=1, description="public keys of the provider: a file or an https address")
+    algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1, description="that may sign tokens")
+    leeway_s: float = Field(30.0, ge=0, le=120, description="how far clocks may be apart")
+    name_claim: str = Field("sub", description="claim that says who asks")
+    tenant_claim: str | None = Field(None, description="claim that says the tenant")
+    tenants: dict[str, str] = Field({}, description="tenants by values of the claim; others stand for themselves")
+    tenant: str | None = Field(None, pattern=f"^{NAME.pattern}$", description="of everybody, instead of a claim")
+    roles_claim: str = Field("roles", description="claim that lists roles or groups")
+    roles: dict[str, Role] = Field({role: role for role in ROLES}, description="the role that each of them gives")
+
+    @field_validator("jwks")
+    @classmethod
+    def _cannot_be_changed_on_its_way(cls, jwks: str) -> str:
+        address = urlsplit(jwks)
+        here = address.scheme == "http" and is_loopback(address.hostname or "")
+        if "://" in jwks and address.scheme != "https" and not here:
+            raise ValueError(f"{jwks}: a file or an https address: whoever can change keys can make tokens")
+        if "://" not in jwks and not Path(jwks).is_file():
+            raise ValueError(f"{jwks}: no such file; an address begins with https://")
+        return jwks
+
+    @model_validator(mode="after")
+    def _one_tenant(self) -> Self:
+        if (self.tenant_claim is None) == (self.tenant is None):
+            raise ValueError("tenant_claim, tenant: give the claim that says it, or the tenant of everybody")
+        return self
+
+
 class Settings(Section):
     """One service."""
 
@@ -141,7 +180,7 @@ class Settings(Section):
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
     niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
-
+    oidc: Oidc | None = Field(None, description="who signs tokens of callers")
     schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
 
     @field_validator("scenarios", "histories", "tables")

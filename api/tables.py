@@ -238,3 +238,31 @@ drifts = Table(
     Column("drifted", Integer, nullable=False),
     Column("host", String, nullable=False),
 )
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("roles", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String),
+    Column("revoked_at", String),
+    Column("version", Integer, nullable=False),
+    Index("keys_by_version", "version"),
+)
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("caller", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("result", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Index("audit_by_tenant", "tenant", "seq"),
+    sqlite_autoincrement=True,
+)

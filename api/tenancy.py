@@ -7,6 +7,7 @@ are written as if there were one tenant only; the condition is added when they a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -44,10 +45,10 @@ def keep_apart(engine: Engine) -> None:
     event.listen(engine, "before_execute", _narrow, retval=True)
 
 
-def _narrow(connection: Connection, statement: Any, multiparams: Any, params: Any, options: Any) -> Any:  # noqa: ANN401, ARG001
+def _narrow(_: Connection, statement: Any, multiparams: Any, params: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
     if isinstance(statement, Insert) and any(_COLUMN in row for row in (*multiparams, params)):
         raise RuntimeError(f"{statement.table.name}: whose a row is, the engine says")
-    return narrowed(statement, connection.get_execution_options().get(_COLUMN)), multiparams, params
+    return narrowed(statement, options.get(_COLUMN)), multiparams, params
 
 
 def narrowed(statement: Any, tenant: str | None) -> Any:  # noqa: ANN401 - whatever may be executed

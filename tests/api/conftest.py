@@ -112,7 +112,7 @@ class Served:
 Serve = Callable[..., Served]
 
 
-def start(data_dir: Path, **settings: Any) -> Served:
+def started(data_dir: Path, **settings: Any) -> Served:
     """Serve a data folder on a free port."""
     given = {"port": 0, "data": data_dir, "niceness": 0} | settings  # tests wait for jobs
     code = f"import json; from api.serve import serve; serve(None, json.loads({json.dumps(given, default=str)!r}))"
@@ -143,6 +143,12 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def start() -> Serve:
+    """Start a service that whoever starts it ends."""
+    return started
 
 
 @pytest.fixture(scope="session")
@@ -193,7 +199,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     running: list[Served] = []
 
     def one(data_dir: Path = tmp_path / "data", **settings: Any) -> Served:
-        running.append(start(data_dir, **settings))
+        running.append(started(data_dir, **settings))
         return running[-1]
 
     yield one
@@ -224,7 +230,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         address = created(checked_url(request.getfixturevalue("postgresql")), None)
     telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
     folder = tmp_path_factory.mktemp("service")
-    served = start(folder, scenarios=scenarios, telemetry=telemetry, database=address)
+    served = started(folder, scenarios=scenarios, telemetry=telemetry, database=address)
     yield served
     served.kill()
 

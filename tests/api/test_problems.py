@@ -132,12 +132,12 @@ def test_a_body_that_is_too_large(service: Any) -> None:
 
 def test_other_sites_may_not_ask(service: Any) -> None:
     """A name rebound to this machine and a page of another site are turned away; this machine's own are not."""
-    check_problem(service.http.get("/healthz", headers={"Host": "evil.example"}), 421, "evil.example")
+    check_problem(service.http.get("/v1/plans", headers={"Host": "evil.example"}), 421, "evil.example")
     check_problem(
         service.http.post("/v1/plans/x/cancel", headers={"Origin": "https://evil.example"}), 403, "evil.example"
     )
     for origin in ("http://localhost:3000", "http://127.0.0.1"):
-        assert service.http.get("/healthz", headers={"Origin": origin}).status_code == 200
+        assert service.http.get("/v1/plans", headers={"Origin": origin}).status_code == 200
 
 
 def test_what_is_not_known(service: Any) -> None:

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.database import upgrade
+from api.keys import Keys
 from api.serve import run
 from api.settings import Settings
 from planner.errors import InputError
@@ -77,12 +80,16 @@ def test_two_services_on_one_folder(serve: Any, tmp_path: Path) -> None:
     assert "another planner serves from it" in second.stderr
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "planner.example", ""])
-def test_only_this_machine(host: str, tmp_path: Path) -> None:
-    """Other addresses are refused by name before anything is opened."""
-    with pytest.raises(InputError, match="--host"):
-        run(Settings(host=host, port=0, data=tmp_path / "data"))
-    assert not (tmp_path / "data").exists()
+def test_only_this_machine_without_keys(tmp_path: Path) -> None:
+    """Where others can ask, a service without a valid key does not start, and says how to make one."""
+    settings = Settings(data=tmp_path)
+    upgrade(settings.store)
+    keys = Keys(settings.store, "test")
+    keys.create("old", ["admin"], "default", timedelta(microseconds=1))
+    keys.close()
+    for host in ("0.0.0.0", "::", "192.168.1.5", "planner.example", ""):
+        with pytest.raises(InputError, match=f"--host: {host}: .* no valid key: make one with `planner keys create"):
+            run(Settings(host=host, port=0, data=tmp_path))
 
 
 def test_a_port_in_use(serve: Any, tmp_path: Path) -> None:
