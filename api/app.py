@@ -27,6 +27,7 @@ from api.routes import (
     health,
     hosting,
     jobs,
+    life_cycle,
     models,
     plans,
     profiles,
@@ -61,8 +62,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    parts = (directing, plans, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses, alarms, models,
-             hosting, health)
+    parts = (directing, plans, life_cycle, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses,
+             alarms, models, hosting, health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from api.problems import Problem, unknown
-from api.scenarios import read
+from api.scenarios import scenario_of
 from api.settings import Settings
 from api.store import JobRow, Store
 
@@ -45,10 +45,10 @@ class Explainer:
 
         if self._open is None or self._open[0] != row.id:
             self._open = None
-            plan, text = Plan.model_validate_json(self._store.result(row.id) or ""), self._store.given(row.id)
-            name = json.loads(row.request).get("scenario")
-            scenario = read(self._settings.scenarios, json.loads(text) if text is not None else name)
+            plan, request = Plan.model_validate_json(self._store.result(row.id) or ""), json.loads(row.request)
+            scenario = scenario_of(self._settings, request, self._store.given(row.id))
             if scenario.source_sha256 != plan.provenance.scenario_sha256:
+                name = request.get("scenario")
                 detail = f"plan {row.id}: the scenario {name} has changed since it was made: ask for a new plan"
                 raise Problem(HTTPStatus.CONFLICT, detail)
             self._open = row.id, open_plan(scenario, plan)

@@ -31,6 +31,7 @@ KINDS: dict[Kind, str] = {
     "evaluate": "api.kinds.evaluate",
     "validate": "api.kinds.validate",
     "drift": "api.kinds.drift",
+    "verification": "api.kinds.verification",
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5

@@ -23,13 +23,15 @@ _UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """An answer that is not the one asked for. `errors` holds one line for each mistake in the input."""
+    """An answer that is not the one asked for. `errors` holds one line for each mistake in the input, `more` what else
+    the body has.
+    """
 
-    def __init__(
-        self, status: HTTPStatus, detail: str, errors: Sequence[str] = (), headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[str] = (),
+                 headers: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail, self.errors, self.headers = status, detail, tuple(errors), headers
+        self.more = dict(more or {})
 
 
 def problem_body(status: int, detail: str, errors: Sequence[str] = (), **more: object) -> bytes:
@@ -67,7 +69,7 @@ def install(app: FastAPI) -> None:
 
 def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(error.status, error.detail, error.errors, error.headers)
+    return problem_response(error.status, error.detail, error.errors, error.headers, **error.more)
 
 
 def _input_error(_: Request, error: Exception) -> Response:

@@ -15,6 +15,10 @@ MAX_TIME_LIMIT_S = 3600.0
 Priority = Annotated[int, Field(ge=-50, le=50, description="of jobs that wait, the highest is first")]
 
 
+IN_FORCE = "in_force"
+"""Names the plan of a scenario that is in force."""
+
+
 class PlanSettings(BaseModel):
     """How to plan. What is left out is as the scenario says."""
 
@@ -73,14 +77,47 @@ class _WithScenario(BaseModel):
 
 
 class NewPlan(_WithScenario, PlanSettings):
-    """A plan to be made."""
+    """A plan to be made, anew or from the plan in force (its incumbent)."""
 
     priority: Priority = 0
+    incumbent: str | None = Field(
+        None, description="id of the plan that the new one replaces; in_force: the one of its scenario that is when "
+        "it is begun, if any"
+    )
+    max_moves: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="most places of the incumbent that may be left"
+    )
+    now: str | None = Field(
+        None, description="slot or time from which it is planned; what the incumbent did before stays as it was"
+    )
 
     @property
     def settings(self) -> PlanSettings:
-        """How to plan, without the scenario."""
-        return PlanSettings(**self.model_dump(exclude={"scenario", "priority"}))
+        """How to plan, without the scenario and the plan to start from."""
+        return PlanSettings(**self.model_dump(include=set(PlanSettings.model_fields)))
+
+    @model_validator(mode="after")
+    def _from_something(self) -> NewPlan:
+        for name in ("max_moves", "now"):
+            if self.incumbent is None and getattr(self, name) is not None:
+                raise ValueError(f"{name}: from what? name the plan in force as incumbent")
+        return self
+
+
+class Reason(BaseModel):
+    """Why a step is taken, for its history."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    why: str = Field("", max_length=1000)
+
+
+class WaveReport(Reason):
+    """What was made of a wave."""
+
+    moves: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, max_length=1_000_000, description="positions in the wave's list of moves that are made; all when left out"
+    )
 
 
 class NewMend(BaseModel):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from api.settings import Settings
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,3 +58,8 @@ def read(root: Path | None, scenario: str | Mapping[str, Any]) -> Scenario:
     if isinstance(scenario, str):
         return read_scenario(named_scenario(root, scenario))
     return parse_scenario(scenario, NOWHERE, "scenario")
+
+
+def scenario_of(settings: Settings, request: Mapping[str, Any], given: str | None) -> Scenario:
+    """Read the scenario of a job again, from what came with it or by the name in its request. Raises InputError."""
+    return read(settings.scenarios, json.loads(given) if given is not None else request["scenario"])

@@ -17,7 +17,7 @@ from croniter import CroniterBadDateError, croniter
 from sqlalchemy import Row, delete, insert, select
 
 from api.database import alone_in
-from api.store import Kind, Store, Submission
+from api.store import Repeatable, Store, Submission
 from api.tables import jobs, schedules, ticks
 from planner.errors import InputError
 
@@ -47,7 +47,7 @@ class Wanted:
 
     name: str
     cron: str
-    kind: Kind
+    kind: Repeatable
     request: Mapping[str, Any]
 
 

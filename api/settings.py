@@ -21,7 +21,7 @@ from pydantic import (
 
 from api.access import ROLES, Role
 from api.database import checked_url
-from api.store import Kind
+from api.store import Repeatable
 from api.tenancy import DEFAULT, NAME
 from planner.errors import InputError
 
@@ -83,7 +83,7 @@ class ScheduledJob(Section):
 
     name: str = Field(description="of the schedule")
     cron: str = Field(description="when, in UTC: minute hour day month weekday, or with seconds before")
-    kind: Kind = Field(description="what it does")
+    kind: Repeatable = Field(description="what it does")
     request: dict[str, Any] = Field({}, description="what it is asked, as the body of POST /v1/schedules has it")
 
 

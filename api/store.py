@@ -20,11 +20,14 @@ from sqlalchemy.exc import IntegrityError
 
 from api.bell import ring
 from api.database import alone_in, engine_of
+from api.lives import begin_life
 from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
 from api.tenancy import EVERYONE, of_tenant
 from planner.plan import Plan, plan_text
 
-Kind = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
+Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
+"""Kinds of jobs that may be asked for by their kind, once or by a schedule."""
+Kind = Repeatable | Literal["verification"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
@@ -231,6 +234,8 @@ class Store:
             _insert_all(connection, assignments, "plan_id", job.id, units)
             rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]
             _insert_all(connection, machines, "plan_id", job.id, rows)
+            if status == "done":
+                begin_life(connection, job.id, plan)
             ring(connection)
         return True
 
@@ -281,12 +286,6 @@ class Store:
             return list(connection.execute(query).scalars())
 
     # Directing --------------------------------------------------------------------------------------------------------
-
-    def put_in_force(self, plan_id: str) -> None:
-        """Direct by this plan from now on; those before it stay on record."""
-        with self._engine.begin() as connection:
-            connection.execute(insert(in_force).values(plan_id=plan_id, at=_now()))
-            ring(connection)
 
     def in_force(self, routes: str) -> str | None:
         """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`."""

@@ -93,6 +93,37 @@ machines = Table(
     Column("count", Text, nullable=False),
     Index("machines_by_cluster", "plan_id", "cluster"),
 )
+life_cycles = Table(
+    "life_cycles",
+    metadata,
+    Column("plan_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("scenario", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("content_id", String, nullable=False),
+    Column("parent", String),
+    Column("valid_until", String, nullable=False),
+    Column("moves", Text, nullable=False),
+    Column("waves_done", Integer, nullable=False),
+    Column("made", Text, nullable=False),
+    Column("predecessor", String),
+    Column("verification", Text),
+)
+life_events = Table(
+    "life_events",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("plan_id", ForeignKey("jobs.id"), nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("before", String, nullable=False),
+    Column("after", String, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
 workers = Table(
     "workers",
     metadata,

@@ -50,7 +50,7 @@ def partway(plan: Plan, done: int) -> Where:
     """Where units are once the first `done` waves of a plan have been made; what is lost is where it was."""
     state = where_before(plan)
     for wave in plan.waves[:done]:
-        state, _ = _applied(state, wave)
+        state, _ = applied(state, wave)
     return state
 
 
@@ -169,7 +169,7 @@ def wave_faults(plan: Plan, formulation: Formulation) -> Iterator[str]:
     """
     state, problem, final = where_before(plan), formulation.problem, where_of(plan)
     for wave in plan.waves:
-        before, state, wrong = state, *_applied(state, wave)
+        before, state, wrong = state, *applied(state, wave)
         try:
             standing, arriving = (by_stream(_standing(plan, where, formulation)) for where in (before, state))
         except ValueError:  # what formulation does not offer cannot be read
@@ -195,7 +195,8 @@ def _standing(plan: Plan, where: Where, formulation: Formulation) -> Units:
     return Units(*(getattr(units, column.name)[up] for column in fields(units)))
 
 
-def _applied(state: Where, wave: Wave) -> tuple[Where, list[str]]:
+def applied(state: Where, wave: Wave) -> tuple[Where, list[str]]:
+    """Where units are after a wave, and in words which of its moves begin where nothing is."""
     after, wrong = {key: set(spots) for key, spots in state.items()}, []
     for move in wave.moves:
         spots = after.setdefault((move.workload, move.user_region), set())

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from api.job import CannotBeError, Task
-from api.scenarios import read
+from api.scenarios import scenario_of
 from planner.catalog import builtin_catalog
 from planner.commands.capacity import without_history
 from planner.growth import Growth
@@ -19,8 +19,8 @@ from planner.resolve import resolve
 
 def carry_out(task: Task) -> None:
     """Look ahead, and keep what was found."""
-    began, request, text = time.monotonic(), task.job.request, task.store.given(task.job.id)
-    scenario = read(task.settings.scenarios, json.loads(text) if text is not None else request["scenario"])
+    began, request = time.monotonic(), task.job.request
+    scenario = scenario_of(task.settings, request, task.store.given(task.job.id))
     resolved = resolve(scenario, builtin_catalog())
 
     def told(share: float) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from api.job import CannotBeError, Task
-from api.scenarios import read
+from api.scenarios import scenario_of
 from planner.plan import Plan
 from planner.planning import Planned
 from planner.replan import ReplanRequest, replan
@@ -14,8 +13,8 @@ from planner.replan import ReplanRequest, replan
 
 def mended(task: Task) -> Planned:
     """The plan again after what the job says has happened. Raises CannotBeError where nothing changes by it."""
-    began, request, given = time.monotonic(), task.job.request, task.store.given(task.job.id)
-    scenario = read(task.settings.scenarios, json.loads(given) if given is not None else request["scenario"])
+    began, request = time.monotonic(), task.job.request
+    scenario = scenario_of(task.settings, request, task.store.given(task.job.id))
     before = Plan.model_validate_json(task.store.result(request["mends"]) or "")
     asked = ReplanRequest(tuple(request["down"]), tuple(request["restore"]), request["max_moves"])
     task.report({"seconds": 0.0, "phase": "mending"})

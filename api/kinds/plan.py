@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.job import CannotBeError, Task
 from api.kinds.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
 from api.kinds.mended import mended
-from api.scenarios import read
+from api.lives import Lives
+from api.requests import IN_FORCE
+from api.scenarios import scenario_of
 from planner.directing.routes import routes_of, routes_text
 from planner.hosting import hosted_of, hosted_text
+from planner.in_force import InForce
 from planner.packings import packing_bytes
+from planner.plan import Plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 
 if TYPE_CHECKING:
@@ -33,18 +36,28 @@ def carry_out(task: Task) -> None:
 
 
 def _planned(task: Task) -> Planned:
-    """A plan from nothing but its scenario."""
+    """A plan from its scenario, and from the plan in force where that is named."""
     job, store = task.job, task.store
-    settings = dict(job.request)
-    name, text = settings.pop("scenario", None), store.given(job.id)
-    scenario = read(task.settings.scenarios, json.loads(text) if text is not None else name)
+    settings = {name: value for name, value in job.request.items() if name != "scenario"}
+    scenario = scenario_of(task.settings, job.request, store.given(job.id))
     store.about(job, [cluster.name for cluster in scenario.clusters])
+    start = _in_force(task, settings, scenario.name)
 
     def report(progress: Progress) -> None:
         task.report({"seconds": progress.seconds, "objective": progress.objective, "bound": progress.bound,
                      "gap": progress.gap, "phase": progress.phase})
 
     try:
-        return make_plan(scenario, PlanRequest(**settings), report)
+        return make_plan(scenario, PlanRequest(**settings, in_force=start), report)
     except NoPlanFound as why:
         raise CannotBeError(str(why)) from why
+
+
+def _in_force(task: Task, settings: dict[str, Any], scenario: str) -> InForce | None:
+    """The plan to start from, which is taken out of the settings; None where they name none. Raises InputError."""
+    incumbent, *how = (settings.pop(name, None) for name in ("incumbent", "max_moves", "now"))
+    if incumbent == IN_FORCE:
+        incumbent = Lives(task.store.engine).of_scenario(scenario, "in_force")
+    if incumbent is None:
+        return None
+    return InForce(Plan.model_validate_json(task.store.result(incumbent) or ""), *how)

@@ -24,7 +24,7 @@ from api.routes import capacity, plans
 from api.routes.jobs import job_row, queued
 from api.schedules import Wanted
 from api.settings import Settings
-from api.store import Kind, Submission
+from api.store import Repeatable, Submission
 from api.views import JobState, job_state
 from planner.errors import InputError
 
@@ -39,7 +39,7 @@ class NewJob(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", json_schema_extra={
         "examples": [{"kind": "train", "request": {"hardware": "all-nvme", "time_limit_s": 600}}]})
 
-    kind: Kind
+    kind: Repeatable
     request: dict[str, Any] = Field(default={}, description="what the job is asked")
     priority: Priority = 0
 
@@ -60,7 +60,7 @@ def ask_for_job(body: NewJob, service: ServiceDep, response: Response, idempoten
     return state
 
 
-def submission(service: Service, kind: Kind, request: Mapping[str, Any], where: str) -> Submission:
+def submission(service: Service, kind: Repeatable, request: Mapping[str, Any], where: str) -> Submission:
     """The job that a request means, checked as its route would. Raises InputError with every mistake, said `where`."""
     body, made = ASKS[kind]
     try:
@@ -94,7 +94,7 @@ def _forecast(service: Service, body: ForecastOf) -> Submission:
     return Submission(body.name, asked, None, (), digest, None, "forecast", body.priority)
 
 
-def _simple(kind: Kind, check: Callable[[Settings, Any], object]) -> Callable[[Service, BaseModel], Submission]:
+def _simple(kind: Repeatable, check: Callable[[Settings, Any], object]) -> Callable[[Service, BaseModel], Submission]:
     """A job that is asked what its request says and no more, once `check` has not raised InputError."""
 
     def made(service: Service, body: BaseModel) -> Submission:
@@ -117,7 +117,7 @@ def _telemetry(settings: Settings, _: BaseModel) -> None:
     telemetry_of(settings)
 
 
-ASKS: dict[Kind, tuple[type[BaseModel], Callable[[Service, Any], Submission]]] = {
+ASKS: dict[Repeatable, tuple[type[BaseModel], Callable[[Service, Any], Submission]]] = {
     "plan": (NewPlan, _plan),
     "forecast": (ForecastOf, _forecast),
     "capacity": (NewCapacity, _capacity),

@@ -15,12 +15,13 @@ from api.context import Service, ServiceDep
 from api.kinds.files import PACKINGS, ROUTES
 from api.mending import Mend, check_names, mend_submission
 from api.problems import Problem
-from api.requests import NewMend, NewPlan
+from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
 from api.store import ENDED, JobRow, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
 from planner.directing.routes import parse_routes
+from planner.errors import InputError
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Route)
 
@@ -39,6 +40,7 @@ def ask_for_plan(body: NewPlan, service: ServiceDep, response: Response, idempot
 def submission(service: Service, body: NewPlan, digest: str, key: str | None) -> Submission:
     """Read the scenario, so that its mistakes are told now and not by a failed plan."""
     from planner.catalog import builtin_catalog  # numba and pandas: the service answers before they are loaded
+    from planner.frozen import slot_of
     from planner.planning import PlanRequest
     from planner.resolve import resolve
 
@@ -47,12 +49,26 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
     scenario = read(service.settings.scenarios, body.scenario)
     asked.objective(scenario.objective)
     resolve(scenario, builtin_catalog())
+    if body.incumbent is not None:
+        _check_incumbent(service, body.incumbent, scenario.name)
+        request |= {"incumbent": body.incumbent, "max_moves": body.max_moves, "now": body.now}
+    if body.now is not None:
+        slot_of(body.now, scenario.horizon)
     if isinstance(body.scenario, str):
         request["scenario"] = body.scenario
     else:
         text = json.dumps(body.scenario)
     clusters = tuple(cluster.name for cluster in scenario.clusters)
     return Submission(scenario.name, request, text, clusters, digest, key, priority=body.priority)
+
+
+def _check_incumbent(service: Service, named: str, scenario: str) -> None:
+    """Raise InputError unless there is a plan to start from."""
+    row = None if named == IN_FORCE else service.store.job(named, "plan")
+    if named == IN_FORCE or (row is not None and row.status == "done" and row.name == scenario):
+        return
+    found = "not known" if row is None else row.status if row.status != "done" else f"of the scenario {row.name}"
+    raise InputError([f"incumbent: {named}: {found}: a plan of {scenario} that is done is needed"])
 
 
 @router.get("", response_model=PlanList)
@@ -70,7 +86,7 @@ def list_plans(
 @router.get("/{plan_id}", response_model=PlanDetail)
 def get_plan(plan_id: str, service: ServiceDep) -> Response:
     """A plan: how far it is, and `plan.json` when it is made. That no plan is feasible is an answer too."""
-    row = _row(service, plan_id)
+    row = plan_row(service, plan_id)
     headers = {} if row.status in ENDED else {"Retry-After": "1"}
     document = service.store.result(plan_id)
     return Response(plan_detail(row, document), media_type="application/json", headers=headers)
@@ -78,7 +94,7 @@ def get_plan(plan_id: str, service: ServiceDep) -> Response:
 
 def _known(plan_id: str, service: ServiceDep) -> str:
     """The id of a plan that is there: an answer that streams can no longer say that it is not."""
-    return str(_row(service, plan_id).id)
+    return str(plan_row(service, plan_id).id)
 
 
 @router.get("/{plan_id}/events", response_class=EventSourceResponse)
@@ -93,26 +109,12 @@ async def plan_events(
 @router.post("/{plan_id}/cancel", response_model=PlanState)
 def cancel_plan(plan_id: str, service: ServiceDep) -> PlanState:
     """Cancel a plan that is queued or being made."""
-    cancelled = service.store.cancel(_row(service, plan_id).id)
+    cancelled = service.store.cancel(plan_row(service, plan_id).id)
     state = _state(service, plan_id)
     if not cancelled and state.status != "cancelled":
         raise Problem(
             HTTPStatus.CONFLICT, f"plan {plan_id}: {state.status}: only queued or running plans are cancelled"
         )
-    return state
-
-
-@router.put("/{plan_id}/in-force", response_model=PlanState)
-def put_in_force(plan_id: str, service: ServiceDep) -> PlanState:
-    """Direct requests by a plan that is done, until another is put in force. Where none ever was, it is the newest."""
-    state = _state(service, plan_id)
-    if state.status != "done":
-        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {state.status}: only a plan that is done is put in force")
-    if service.store.file(plan_id, ROUTES) is None:
-        detail = f"plan {plan_id}: made by an earlier version, which kept no routes: ask for a new plan"
-        raise Problem(HTTPStatus.CONFLICT, detail)
-    service.store.put_in_force(plan_id)
-    service.directing.refresh()
     return state
 
 
@@ -123,7 +125,7 @@ def ask_for_replan(
     """Queue a plan near this one that does without lost clusters, or goes back to those that are there again. The
     service asks for one itself when clusters of the plan in force are lost or return.
     """
-    found = service.store.file(_row(service, plan_id).id, ROUTES)
+    found = service.store.file(plan_row(service, plan_id).id, ROUTES)
     if found is None:
         raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: only a plan that is done can be mended")
     check_names(body, parse_routes(found[1], f"plan {plan_id}"))
@@ -137,7 +139,7 @@ def ask_for_replan(
 @router.get("/{plan_id}/packings", response_class=Response)
 def get_packings(plan_id: str, service: ServiceDep) -> Response:
     """Which replica lies on which machine, as Parquet, for plans that name such a table."""
-    found = service.store.file(_row(service, plan_id).id, PACKINGS)
+    found = service.store.file(plan_row(service, plan_id).id, PACKINGS)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"plan {plan_id}: it shows no packings: simple orders find them all")
     return Response(found[1], media_type=found[0])
@@ -151,17 +153,18 @@ def explain(
     at: Annotated[str | None, Query(description="CLUSTER or CLUSTER/POOL: why not there")] = None,
 ) -> dict[str, Any]:
     """Why a workload is where a plan has it, and what every other place would cost or which rule forbids it."""
-    row = _row(service, plan_id)
+    row = plan_row(service, plan_id)
     if service.store.result(plan_id) is None:
         raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {row.status}: only a plan that is made can be explained")
     return service.explainer.explain(row, workload, at)
 
 
 def _state(service: Service, plan_id: str) -> PlanState:
-    return plan_state(_row(service, plan_id))
+    return plan_state(plan_row(service, plan_id))
 
 
-def _row(service: Service, plan_id: str) -> JobRow:
+def plan_row(service: Service, plan_id: str) -> JobRow:
+    """A plan of the store. Raises Problem where there is none."""
     row = service.store.job(plan_id, "plan")
     if row is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"plan: {plan_id}: not known; GET /v1/plans lists them")

@@ -15,7 +15,7 @@ from api.context import Service, ServiceDep
 from api.problems import Problem, unknown
 from api.routes.asking import submission
 from api.schedules import Origin, Schedule, Schedules
-from api.store import Kind
+from api.store import Repeatable
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=Route)
 
@@ -32,7 +32,7 @@ class NewSchedule(BaseModel):
 
     name: str = Field(pattern=_NAME, description="lower case, digits and hyphens")
     cron: str = Field(max_length=200, description="when, in UTC: minute hour day month weekday, or with seconds before")
-    kind: Kind
+    kind: Repeatable
     request: dict[str, Any] = Field(description="what the job is asked; of a forecast with `history`, a file's name")
 
 
@@ -49,7 +49,7 @@ class ScheduleState(BaseModel):
 
     name: str
     cron: str
-    kind: Kind
+    kind: Repeatable
     request: dict[str, Any]
     origin: Origin = Field(description="settings: told by the settings of the service, and changed there")
     created_at: datetime

@@ -12,15 +12,23 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
+from api import life_cycle as steps
 from api.database import checked_url, upgrade
+from api.kinds.files import JSON, ROUTES
+from api.lives import Lives
+from api.store import Store, Submission
+from api.tenancy import DEFAULT
+from planner.directing.routes import Routes, routes_text
+from planner.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
@@ -63,6 +71,7 @@ class Served:
     """A running service and a client for it."""
 
     process: subprocess.Popen[bytes]
+    database: str
     http: httpx.Client = field(default_factory=httpx.Client)
 
     def ask(self, body: Json | None = None, **headers: str) -> httpx.Response:
@@ -83,6 +92,44 @@ class Served:
     def ended(self, plan_id: str) -> Json:
         """Wait until a plan is neither queued nor running."""
         return self.wait(plan_id, lambda state: state["status"] not in ("queued", "running"))
+
+    def life(self, plan_id: str) -> Json:
+        """How far a plan is on its way into force."""
+        answer: Json = self.http.get(f"/v1/plans/{plan_id}/life-cycle").json()
+        return answer
+
+    def step(self, plan_id: str, step: str, body: Json | None = None, tag: str | None = None) -> httpx.Response:
+        """Take a step, expecting the plan as it is now, or as it was at an earlier tag."""
+        address = f"/v1/plans/{plan_id}"
+        if tag is None:
+            tag = self.http.get(f"{address}/life-cycle").headers.get("ETag", "*")
+        method = "PUT" if step == "in-force" else "POST"
+        return self.http.request(method, f"{address}/{step}", json=body, headers={"If-Match": tag})
+
+    def approve(self, plan_id: str) -> None:
+        """Have a plan checked, and approve it."""
+        job_id = self.step(plan_id, "verify").json()["id"]
+        give_up = time.monotonic() + 180
+        while (job := self.http.get(f"/v1/jobs/{job_id}").json())["status"] in ("queued", "running"):
+            assert time.monotonic() < give_up, job
+            time.sleep(0.05)
+        assert self.life(plan_id)["state"] == "verified", (job, self.life(plan_id))
+        assert self.step(plan_id, "approve").status_code == 200
+
+    def hold(self, plan: Plan, *, approved: bool = True) -> str:
+        """Id of a plan that is put into the store as if it had been made, and checked and approved."""
+        held = Store(self.database, _Nowhere())
+        store, lives = held.of(DEFAULT), Lives(held.of(DEFAULT).engine)
+        plan_id = store.submit(Submission(plan.name, {}, "{}", (), plan.plan_id))
+        job = store.begin(plan_id, 3)
+        assert job is not None
+        routes = Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon, clusters={}, workloads={})
+        assert store.finish_plan(job, plan, {ROUTES: (JSON, routes_text(routes).encode())})
+        if approved:
+            lives.change(plan_id, lambda now: steps.verify(now.life, []), "test")
+            lives.change(plan_id, lambda now: steps.approve(now.life), "test")
+        held.close()
+        return plan_id
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
@@ -109,6 +156,12 @@ class Served:
         return self.process.wait(20)
 
 
+class _Nowhere:
+    """A queue from which nobody takes."""
+
+    def put(self, connection: Connection, job_id: str, priority: int) -> None: ...
+
+
 Serve = Callable[..., Served]
 
 
@@ -119,7 +172,8 @@ def started(data_dir: Path, **settings: Any) -> Served:
     log = data_dir.with_name(f"{data_dir.name}.log")
     with log.open("w") as file:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=file, env=_environment())
-    served = Served(process, httpx.Client(base_url=_address(process, log), timeout=30))
+    address = settings.get("database") or f"sqlite:///{data_dir / 'planner.sqlite'}"
+    served = Served(process, str(address), httpx.Client(base_url=_address(process, log), timeout=30))
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         try:
@@ -239,3 +293,26 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def tiny() -> Json:
     """A scenario that is solved at once."""
     return tiny_scenario()
+
+
+@pytest.fixture
+def document() -> Callable[..., Plan]:
+    """Makes plans of two units that move to and fro, both of them in every wave; `mark` tells them apart."""
+
+    def one(name: str = "tiny", parent: Plan | None = None, waves: int = 0, mark: float = 0.0) -> Plan:
+        places = [{"cluster": cluster, "pool": "p"} for cluster in ("cheap", "dear")]
+        ways = [{"from": places[at % 2], "to": places[(at + 1) % 2]} for at in range(waves)]
+        start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        content: Json = {
+            "schema": 1, "name": name, "status": "optimal", "mode": "min_cost", "cost_usd": mark,
+            "costs": {"machines": mark, "egress": 0, "storage": 0, "moves": 0, "carbon": 0}, "sla_attainment": 1.0,
+            "bound": 0.0, "gap": 0.0, "parent": parent and parent.plan_id, "machines": [],
+            "horizon": {"start": start.isoformat(), "slots": 4, "slot_minutes": 60},
+            "valid_until": (start + timedelta(hours=4)).isoformat(),
+            "assignments": [{"workload": work, **places[waves % 2]} for work in ("a", "b")],
+            "waves": [{"wave": at, "moves": [{"workload": work, **way} for work in ("a", "b")]}
+                      for at, way in enumerate(ways, 1)],
+        }  # fmt: skip
+        return Plan.model_validate(content, strict=False).with_id()
+
+    return one

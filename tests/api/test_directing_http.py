@@ -82,8 +82,10 @@ def test_which_plan_directs(serve: Any, now: Json) -> None:
     second = done(service, now)
     direct = "/v1/direct/claims-etl"
     assert (service.http.get(direct).json()["cluster"], service.http.get(direct).json()["plan"]) == ("dear", second)
-    put = service.http.put(f"/v1/plans/{first}/in-force")
-    assert (put.status_code, put.json()["id"]) == (200, first)
+    problem(service.step(first, "in-force"), 409, "draft: put_in_force is for a plan that is approved")
+    service.approve(first)
+    put = service.step(first, "in-force")
+    assert (put.status_code, put.json()["state"]) == (200, "in_force")
     assert service.http.get(direct).json()["cluster"] == "cheap"
     done(service, now | {"name": "third"}, directs=False)
     assert service.http.get(direct).json()["plan"] == first
@@ -93,8 +95,8 @@ def test_which_plan_directs(serve: Any, now: Json) -> None:
 
     cancelled = service.ask({"scenario": now, "seed": 5}).json()["id"]
     service.http.post(f"/v1/plans/{cancelled}/cancel")
-    problem(service.http.put(f"/v1/plans/{cancelled}/in-force"), 409, "only a plan that is done")
-    problem(service.http.put("/v1/plans/nope/in-force"), 404, "plan: nope: not known")
+    problem(service.step(cancelled, "in-force"), 409, "only a plan that is done")
+    problem(service.step("nope", "in-force"), 404, "plan: nope: not known")
     problem(service.http.get("/v1/direct/claims-elt"), 404, "'claims-etl'?")
     problem(service.http.get("/v1/clusters/cheep/health"), 404, "'cheap'?")
     problem(service.http.get(direct, params={"regin": "x"}), 422, "regin: not known; 'region'?")
@@ -103,10 +105,15 @@ def test_which_plan_directs(serve: Any, now: Json) -> None:
         (DOWN | {"sauce": "x"}, "sauce"),
     ]:  # fmt: skip
         problem(service.http.put("/v1/clusters/cheap/health", json=body), 422, says)
-    past = now | {"horizon": now["horizon"] | {"start": "2025-11-02T00:00:00Z"}}
+    past = now | {"name": "past", "horizon": now["horizon"] | {"start": "2025-11-02T00:00:00Z"}}
     old = done(service, past, directs=False)
-    service.http.put(f"/v1/plans/{old}/in-force")
-    problem(service.http.get(direct), 409, "not in force now: it holds from 2025-11-02T00:00:00Z to 2025-11-02T04")
+    service.approve(old)
+    problem(service.step(old, "in-force"), 409, "expired: it held until 2025-11-02T04:00:00Z")
+    next_year = now | {"name": "future", "horizon": now["horizon"] | {"start": "2027-11-02T00:00:00Z"}}
+    early = done(service, next_year, directs=False)
+    service.approve(early)
+    assert service.step(early, "in-force").status_code == 200
+    problem(service.http.get(direct), 409, "not in force now: it holds from 2027-11-02T00:00:00Z to 2027-11-02T04")
 
 
 def test_planning_makes_way(serve: Any, tiny: Json) -> None:

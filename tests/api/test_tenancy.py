@@ -3,14 +3,17 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from api import life_cycle as steps
 from api.database import engine_of
 from api.durable import Queue
+from api.lives import Lives
 from api.marks import Marks, Said
 from api.store import IdempotencyConflictError, Job, Store, Submission
 from api.tables import documents, files, in_force, jobs, metadata, workers
@@ -49,7 +52,10 @@ def done(store: Store, everyone: Store) -> Job:
     job = everyone.begin(store.submit(submission("k")), 3)
     assert job is not None
     assert store.finish_plan(job, Plan.model_validate(plan, strict=False), {"routes.json": ("a/b", b"{}")})
-    store.put_in_force(job.id)
+    lives = Lives(store.engine)
+    for step in (lambda now: steps.verify(now.life, []), lambda now: steps.approve(now.life),
+                 lambda now: steps.put_in_force(now.life, now.fleet, datetime.now(UTC))):
+        lives.change(job.id, step, "secret")
     store.hear("cheap", lambda _: '{"is": "secret"}')
     return job
 
@@ -139,12 +145,14 @@ def test_marks_of_alarms_are_the_tenants_own(stores: tuple[Store, Store, Store])
 
 
 def test_another_tenants_plan_is_not_put_in_force(stores: tuple[Store, Store, Store]) -> None:
-    """Directing by an id that is another's finds nothing to direct by."""
+    """A plan that is another's has no life; a scenario of the same name has no plan in force."""
     acme, globex, everyone = stores
     job = done(acme, everyone)
-    globex.put_in_force(job.id)
-    assert globex.in_force("routes.json") == job.id
-    assert globex.file(job.id, "routes.json") is None
+    assert Lives(acme.engine).of_scenario("tiny", "in_force") == job.id
+    assert Lives(globex.engine).standing(job.id) is None
+    assert Lives(globex.engine).of_scenario("tiny", "in_force") is None
+    assert done(globex, everyone).id != job.id
+    assert globex.in_force("routes.json") != acme.in_force("routes.json") == job.id
 
 
 def test_every_table_is_a_tenants_or_the_services() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from oracle_reading import read_scenario
-from oracle_waves import State, check_waves, state_of
+from oracle_waves import State, _apply, check_waves, state_of
 from oracle_world import World
 from test_in_force import TOGETHER, before, left_of
 from tiny import tiny_scenario, write
@@ -31,6 +31,7 @@ from planner.in_force import InForce
 from planner.interpret import read_assignments
 from planner.plan import Assignment, Plan
 from planner.planning import Job, PlanRequest, make_plan, prepare
+from planner.roll_back import made_so_far, way_back
 
 Row = dict[str, Any]
 LONG_S = 600
@@ -123,6 +124,40 @@ def test_waves_have_room_where_there_is_little(crowded: list[tuple[int, Path, Pl
     assert max(len(made.waves) for *_, made in crowded) >= 3
     assert any(wave.stops for wave in waves)
     assert any("third place" in wave.note for wave in waves)
+
+
+def midway(world: World, force: Plan, made: Plan, done: int, some: list[int]) -> State:
+    """Where units are when so many waves and moves were made."""
+    state = state_of(force.to_dict())
+    for wave in made_so_far(made, done, some):
+        after = dict(state)
+        assert list(_apply(world, wave.model_dump(mode="json", by_alias=True), state, after, {})) == []
+        state = after
+    return state
+
+
+def moments(made: Plan, rng: random.Random) -> Iterator[tuple[int, list[int]]]:
+    """Every number of waves, with none, some and all but one of the next one's moves."""
+    for done, wave in enumerate(made.waves):
+        count = len(wave.moves)
+        yield done, []
+        yield done, rng.sample(range(count), rng.randint(1, count))
+    yield len(made.waves), []
+
+
+def test_the_way_back_has_room_and_leads_back(crowded: list[tuple[int, Path, Plan, Plan]]) -> None:
+    """From every wave, begun, half made or done: each step back has room, and the last one is the plan in force."""
+    looked, stops = 0, 0
+    for seed, path, force, made in crowded:
+        world, rng = World(read_scenario(path)), random.Random(f"back {seed}")
+        for done, some in moments(made, rng):
+            back = way_back(made, done, some)
+            plan = {"assignments": force.to_dict()["assignments"],
+                    "waves": [wave.model_dump(mode="json", by_alias=True) for wave in back]}
+            assert list(check_waves(world, midway(world, force, made, done, some), plan)) == [], (seed, done, some)
+            looked, stops = looked + 1, stops + any(wave.stops for wave in back)
+    assert looked > 30
+    assert stops > 0
 
 
 def _swap(waves: list[Row], rng: random.Random) -> None:

@@ -12,18 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from api import life_cycle as steps
 from api.database import engine_of
 from api.durable import Queue
 from api.hosting.host import Host
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Pushed, push
+from api.lives import Lives
 from api.store import Store, Submission
 from api.tenancy import DEFAULT, of_tenant
 from diagnostics.store import ModelStore, NewVersion
@@ -80,7 +83,9 @@ def put_in_force(database: str, what: Hosted) -> str:
         text = what.model_copy(update={"plan_id": job.id}).model_dump_json(by_alias=True).encode()
         files = {"routes.json": ("application/json", b"{}"), "hosted.json": ("application/json", text)}
         assert mine.finish_plan(job, Plan.model_validate(document, strict=False), files)
-        mine.put_in_force(job.id)
+        for step in (lambda now: steps.verify(now.life, []), lambda now: steps.approve(now.life),
+                     lambda now: steps.put_in_force(now.life, now.fleet, datetime.now(UTC))):
+            Lives(mine.engine).change(job.id, step, "test")
         return job.id
     finally:
         queue.close()

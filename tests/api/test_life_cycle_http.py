@@ -1,0 +1,194 @@
+"""Plans from draft to in force and back over HTTP: real plans, real waves, real services that are killed."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.plan import Plan
+
+Json = dict[str, Any]
+Documents = Callable[..., Plan]
+
+
+def scenario(name: str, price: float = 1.0) -> Json:
+    """Two jobs that run where it is cheap, from the beginning of this hour on."""
+    def cluster(name: str, region: str, usd: float) -> Json:
+        pool = {"name": "p", "machine": {"name": "m", "vcpu": 4, "memory_gib": 16}, "max": 4,
+                "offers": [{"purchase": "on_demand", "price_usd_per_hour": usd}]}
+        return {"name": name, "provider": "aws", "region": region, "country": "IE", "pools": [pool]}
+
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "name": name, "horizon": {"start": start, "slots": 4, "slot_minutes": 60}, "objective": {"mode": "min_cost"},
+        "clusters": [cluster("here", "eu-west-1", price), cluster("there", "eu-central-1", 2.0)],
+        "workloads": [{"name": work, "kind": "etl", "request": {"vcpu": 2, "memory_gib": 2}, "replicas": [1] * 4}
+                      for work in ("a", "b")],
+    }  # fmt: skip
+
+
+def made(service: Any, body: Json, incumbent: str | None = None) -> str:
+    """Id of a plan that is done."""
+    state = service.ended(service.ask({"scenario": body, "incumbent": incumbent}).json()["id"])
+    assert state["status"] == "done", state["errors"]
+    return str(state["id"])
+
+
+def problem(response: Any, status: int, says: str) -> Json:
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    answer: Json = response.json()
+    assert says in answer["detail"], answer
+    return answer
+
+
+def test_from_a_scenario_to_a_plan_in_force_and_on_to_the_next(service: Any) -> None:
+    """Two real plans: made, checked and approved one after the other; the second moves all to where it is cheap now."""
+    first = made(service, scenario("turn"))
+    service.approve(first)
+    assert service.step(first, "apply").json()["state"] == "in_force"
+    second = made(service, scenario("turn", 3.0), "in_force")
+    service.approve(second)
+    life = service.life(second)
+    assert life["verification"]["violations"] == []
+    assert (life["waves"], life["next"]) == ([{"wave": 1, "moves": 2, "made": 0}], ["apply", "put_in_force", "retire"])
+    assert service.step(second, "apply", {"why": "prices"}).json()["in_force"] == first
+    assert service.step(second, "waves/1").json()["state"] == "in_force"
+    assert service.life(first)["state"] == "retired"
+    found = service.http.get(f"/v1/plans/{first}/diff/{second}").json()
+    assert found["routes"] == [{"before": "here/p", "after": "there/p", "units": 2}]
+
+
+def test_a_plan_is_rolled_back_from_the_middle_of_a_wave(service: Any, document: Documents) -> None:
+    """The answer has the moves back of what was made, and what of the wave is not known; what was in force still is,
+    and the next plan made from it can be applied, and rolled back after its end.
+    """
+    start = document("middle")
+    plans = [document("middle", start, 2, mark) for mark in (1.0, 2.0)]
+    first, second, third = (service.hold(plan) for plan in (start, *plans))
+    assert service.step(first, "apply").json()["state"] == "in_force"
+    early = service.http.get(f"/v1/plans/{second}/life-cycle").headers["ETag"]
+    begun = service.step(second, "apply").json()
+    assert (begun["state"], begun["in_force"]) == ("applying", first)
+    refused = problem(service.step(third, "apply"), 409, f"plan {second} is being applied over middle")
+    assert refused["against"] == second
+    problem(service.step(first, "retire"), 409, "is being applied over middle")
+    assert service.step(second, "waves/1").json()["waves"][0] == {"wave": 1, "moves": 2, "made": 2}
+    problem(service.step(second, "waves/1"), 409, "wave 1 is done already: wave 2 of 2 is next")
+    half = service.step(second, "waves/2", {"moves": [1]}).json()
+    assert half["waves"][1] == {"wave": 2, "moves": 2, "made": 1}
+    stale = problem(service.step(second, "waves/2", tag=early), 412, "it has changed meanwhile")
+    assert stale["life_cycle"]["waves"] == half["waves"]
+    assert stale["difference"]["before"]["plan_id"] == start.plan_id
+    problem(service.http.post(f"/v1/plans/{second}/waves/2"), 428, "If-Match: missing")
+
+    seen = service.http.get(f"/v1/plans/{second}/roll-back").json()
+    back = service.step(second, "roll-back", {"why": "errors"}).json()
+    assert back == seen
+    went = [wave["moves"] for wave in plans[0].to_dict()["waves"]]
+    assert [wave["moves"] for wave in back["waves"]] == [
+        [turned(went[1][1])], [turned(move) for move in reversed(went[0])]]
+    assert (back["unreported"], back["to"]) == ([went[1][0]], first)
+    problem(service.step(second, "roll-back"), 409, "rolled back already")
+    after = service.life(second)
+    assert (after["state"], after["in_force"], after["next"]) == ("rolled_back", first, ["retire"])
+    assert [(event["step"], event["who"], event["why"]) for event in after["history"]][-1] == (
+        "roll_back", "local", "errors")
+
+    for step in ("apply", "waves/1", "waves/2"):
+        last = service.step(third, step).json()
+    assert (last["state"], service.life(first)["state"]) == ("in_force", "retired")
+    undone = service.step(third, "roll-back").json()
+    assert ([len(wave["moves"]) for wave in undone["waves"]], undone["unreported"]) == ([2, 2], [])
+    assert service.life(first)["state"] == "in_force"
+
+
+def turned(move: Json) -> Json:
+    return move | {"from": move["to"], "to": move["from"]}
+
+
+def test_stale_plans_are_refused_with_the_difference(service: Any, document: Documents) -> None:
+    """A plan made from another one than is in force, or from none, is not applied: it is said what differs."""
+    rival = document("stale", mark=3.0)
+    first, rival_id = service.hold(document("stale", waves=1)), service.hold(rival)
+    late = service.hold(document("stale", rival, 1))
+    tag = service.http.get(f"/v1/plans/{first}/life-cycle").headers["ETag"]
+    assert service.step(rival_id, "apply").json()["state"] == "in_force"
+    found = problem(service.step(first, "apply", tag=tag), 412, "it has changed meanwhile")
+    assert found["life_cycle"]["in_force"] == found["against"] == rival_id
+    found = problem(service.step(first, "apply"), 409, f"no waves from plan {rival_id}")
+    assert [row["kind"] for row in found["difference"]["changed"]] == ["moved", "moved"]
+    assert service.http.get(found["all"]).json()["routes"] == found["difference"]["routes"]
+    assert service.step(first, "in-force").json()["state"] == "in_force"
+    for step in ("apply", "in-force"):
+        found = problem(service.step(late, step), 409, "stale: it was made to replace the plan with content")
+        assert found["against"] == first
+
+
+def test_an_expired_plan_is_not_applied(service: Any, document: Documents) -> None:
+    """A plan that held until an hour ago is refused, waves or not."""
+    plan = document("old").model_copy(update={"valid_until": "2026-01-01T00:00:00Z"})
+    for step in ("apply", "in-force"):
+        problem(service.step(service.hold(plan), step), 409, "expired: it held until 2026-01-01T00:00:00Z")
+
+
+def test_what_is_no_plan_has_no_life(service: Any, document: Documents) -> None:
+    """An infeasible plan is neither checked nor approved, an unknown one is not known; a draft is not approved."""
+    crowded = scenario("crowded")
+    crowded["workloads"][0]["request"]["vcpu"] = 5
+    plan_id = service.ended(service.ask({"scenario": crowded}).json()["id"])["id"]
+    for step in ("verify", "approve", "apply", "in-force", "roll-back", "retire"):
+        problem(service.step(plan_id, step), 409, "infeasible: only a plan that is done has a life cycle")
+    problem(service.http.get("/v1/plans/nope/life-cycle"), 404, "nope: not known")
+    draft = service.hold(document("draft"), approved=False)
+    problem(service.step(draft, "approve"), 409, "draft: approve is for a plan that is verified; from draft there is")
+    problem(service.step(draft, "roll-back"), 409, "roll_back is for a plan that is applying or in_force")
+    assert service.step(draft, "retire").json()["next"] == []
+
+
+def test_a_plan_that_no_longer_holds_is_not_verified(serve: Any, tmp_path: Path) -> None:
+    """The scenario was edited after the plan was made: it stays a draft, and its history says why."""
+    file = tmp_path / "scenarios" / "mine" / "scenario.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(scenario("mine")))
+    service = serve(scenarios=tmp_path / "scenarios")
+    plan_id = service.ended(service.ask({"scenario": "mine"}).json()["id"])["id"]
+    file.write_text(json.dumps(scenario("mine", 1.5)))
+    job_id = service.step(plan_id, "verify").json()["id"]
+    job = service.http.get(f"/v1/jobs/{job_id}").json()
+    assert job["address"] == f"/v1/jobs/{job_id}/result"
+    give_up = time.monotonic() + 180
+    while service.http.get(f"/v1/jobs/{job_id}").json()["status"] in ("queued", "running"):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    life = service.life(plan_id)
+    assert (life["state"], life["history"][0]["after"]) == ("draft", "draft")
+    assert "mine has changed since the plan was made" in life["verification"]["violations"][0]
+    assert "does not hold: the scenario mine has changed" in life["history"][0]["note"]
+
+
+def test_a_service_that_dies_between_waves_goes_on_where_it_was(serve: Any, database: str, document: Documents) -> None:
+    """Killed after a move was reported: the next start knows it, and takes the rest of the wave."""
+    service, start = serve(database=database), document()
+    first, second = service.hold(start), service.hold(document(parent=start, waves=1))
+    for plan_id in (first, second):
+        service.step(plan_id, "apply")
+    before = service.step(second, "waves/1", {"moves": [0]}).json()
+    assert before["state"] == "applying"
+    service.kill()
+    service = serve(database=database)
+    assert service.life(second) == before
+    after = service.step(second, "waves/1", {"moves": [1]}).json()
+    assert (after["state"], after["predecessor"]) == ("in_force", first)
+
+
+@pytest.mark.parametrize(("body", "says"), [
+    ({"incumbent": "nope"}, "incumbent: nope: not known"),
+    ({"max_moves": 3}, "max_moves: from what?"), ({"max_moves": -1, "incumbent": "a"}, "greater than or equal to 0"),
+])
+def test_a_plan_from_nothing_in_force(service: Any, body: Json, says: str) -> None:
+    """What a plan starts from must be there."""
+    problem(service.ask({"scenario": scenario("turnip")} | body), 422, says)
