@@ -20,6 +20,7 @@ from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
 from api.marks import Marks
+from api.probing import Prober
 from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Store
@@ -127,12 +128,14 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
         bell.start()
         workers = Workers(store, queue, settings)
         services = Services(settings, store, queue, workers, bell)
-        services.of(DEFAULT)
+        prober = Prober(services.of(DEFAULT).directing, settings.probes, workers.name)
+        prober.start()
         workers.start()
         try:
             yield services, store
         finally:
             workers.stop()
+            prober.stop()
             bell.stop()
             services.stop()
             queue.close()

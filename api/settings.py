@@ -87,6 +87,35 @@ class ScheduledJob(Section):
     request: dict[str, Any] = Field({}, description="what it is asked, as the body of POST /v1/schedules has it")
 
 
+class Probe(Section):
+    """How the service looks for itself whether a cluster is there."""
+
+    cluster: str = Field(min_length=1, description="name of the cluster in plans")
+    url: str = Field(
+        max_length=500,
+        description="http:// or https:// address that answers below status 400 while the cluster is "
+        "there, or tcp://host:port that takes a connection",
+    )
+    every_s: float = Field(5.0, ge=0.1, le=3600, description="from one look to the next")
+    timeout_s: float = Field(2.0, gt=0, le=60, description="how long a look may take")
+    down_after: int = Field(3, ge=1, le=100, description="looks in a row that fail before the cluster is lost")
+    up_after: int = Field(2, ge=1, le=100, description="looks in a row that succeed before it is there again")
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"{url}: {error}") from None
+        if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
+            raise ValueError(f"{url}: http://HOST..., https://HOST... or tcp://HOST:PORT")
+        if parts.scheme == "tcp" and port is None:
+            raise ValueError(f"{url}: no port; tcp://{parts.hostname}:443 has one")
+        return url
+
+
 class Watching(Section):
     """What the diagnosis of the service's telemetry goes by."""
 
@@ -182,6 +211,7 @@ class Settings(Section):
     niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
     oidc: Oidc | None = Field(None, description="who signs tokens of callers")
     schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
+    probes: tuple[Probe, ...] = Field((), description="what is looked at to see which clusters are there")
 
     @field_validator("scenarios", "histories", "tables")
     @classmethod

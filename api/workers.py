@@ -34,7 +34,7 @@ class Workers:
     def __init__(self, store: Store, queue: Queue, settings: Settings) -> None:
         self._store, self._queue, self._settings = store, queue, settings
         self._stopping, self._running = threading.Event(), set[str]()
-        name = _instance(settings.data)
+        self.name = name = _instance(settings.data)
         self._executors = [f"{name}-{n}" for n in range(settings.workers)]
         self._keepers = [threading.Thread(target=self._keep, args=(one,), name=one) for one in self._executors]
         self._noting = threading.Thread(target=self._note, name="workers-seen")
