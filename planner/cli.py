@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from planner import __version__
+from planner.cli_exchange import add_exporters
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_service import host, serve, settings
@@ -64,6 +65,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)
+add_exporters(export_app)
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.command("serve")(serve)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -192,3 +193,9 @@ def dump_yaml(value: Value) -> str:
     """Text of a value, in the order of its keys, such that `parse_yaml` reads the same value again."""
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120,
                          default_flow_style=None))
+
+
+def dump_documents(values: Sequence[Value]) -> str:
+    """Texts of several values in one file, each on lines of its own, as Kubernetes has its manifests."""
+    return str(yaml.dump_all(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120,
+                             default_flow_style=False, explicit_start=len(values) > 1))

@@ -1,0 +1,1 @@
+"""What Kubernetes calls things: quantities, labels and names, for exporters and importers alike."""

@@ -1,0 +1,67 @@
+"""Quantities as Kubernetes writes them: `500m`, `16Gi`, `1e3`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+
+GIB = 2**30
+TOLERANCE = 1e-6
+"""What is over a whole milli-CPU, or byte, by less than this is not (the tolerance of a fit)."""
+
+_FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,3}))?")
+_SCALE = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000),
+          **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", 1)},
+          **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", 1)}}
+
+
+def parse_quantity(text: object) -> Fraction:
+    """The exact number that a quantity says. Raises ValueError for anything else (`4 GB`, `16GB`, `-`)."""
+    found = _FORM.fullmatch(str(text)) if isinstance(text, str | int | float) and not isinstance(text, bool) else None
+    if found is None:
+        raise ValueError(f"{text!r}: not a quantity such as 500m, 2, 1.5Gi or 1e3")
+    number, suffix, exponent = found.groups()
+    return Fraction(Decimal(number)) * _SCALE[suffix or ""] * Fraction(10) ** int(exponent or 0)
+
+
+def needed_cpu(vcpu: float) -> str:
+    """CPU that a replica asks for: rounded up to a whole milli-CPU."""
+    return _cpu(ceil(vcpu * 1000 - TOLERANCE))
+
+
+def needed_gib(gib: float) -> str:
+    """Memory or disk that a replica asks for: rounded up to a whole byte."""
+    return _bytes(ceil(gib * GIB - TOLERANCE))
+
+
+def milli_cpu_there(vcpu: float) -> int:
+    """Milli-CPU that a machine has to give: rounded down to a whole one."""
+    return floor(vcpu * 1000 + TOLERANCE)
+
+
+def bytes_there(gib: float) -> int:
+    """Bytes that a machine has to give: rounded down to a whole one."""
+    return floor(gib * GIB + TOLERANCE)
+
+
+def cpu_there(vcpu: float, machines: int = 1) -> str:
+    """CPU of so many machines, each rounded down."""
+    return _cpu(machines * milli_cpu_there(vcpu))
+
+
+def gib_there(gib: float, machines: int = 1) -> str:
+    """Memory or disk of so many machines, each rounded down."""
+    return _bytes(machines * bytes_there(gib))
+
+
+def _cpu(milli: int) -> str:
+    return f"{milli}m" if milli % 1000 else str(milli // 1000)
+
+
+def _bytes(count: int) -> str:
+    for power, suffix in ((3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if count and count % 1024**power == 0:
+            return f"{count // 1024**power}{suffix}"
+    return str(count)
