@@ -37,7 +37,7 @@ class Supply:
         """Pools in the order of the scenario, which is sorted by cluster."""
         pairs = tuple((cluster, pool) for cluster in scenario.clusters for pool in cluster.pools)
         at = np.repeat(np.arange(len(scenario.clusters)), [len(cluster.pools) for cluster in scenario.clusters])
-        return cls(scenario.clusters, pairs, at, np.array([_room(pool) for _, pool in pairs]))
+        return cls(scenario.clusters, pairs, at, np.array([room_on_one(pool) for _, pool in pairs]))
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -55,8 +55,9 @@ class Supply:
         return tuple((pool.machine, cluster.pue or 1.0) for cluster, pool in self.pools)
 
 
-def _room(pool: Pool) -> list[float]:
-    """Room for replicas on one machine: (shape - reserved) x (1 - headroom), headroom on vcpu and memory only.
+def room_on_one(pool: Pool) -> list[float]:
+    """Room for replicas on one machine by `RESOURCES`: (shape - reserved) x (1 - headroom), which counts for vcpu and
+    memory only.
 
     A disk or a network that the machine does not state it does not promise: there is none of it.
     """

@@ -24,6 +24,11 @@ class Entry(NamedTuple):
 EXPORTERS: dict[str, Entry] = {
     "kubernetes": Entry("kubernetes", "Deployments and CronJobs of every cluster: requests, node selectors, spread."),
     "keda": Entry("keda", "KEDA cron scalers: the replicas of every slot."),
+    "karmada": Entry("karmada", "Karmada policies: weights that divide replicas as planned, pools, fallbacks."),
+    "kueue": Entry("kueue", "Kueue quotas of every cluster, and MultiKueue's order of clusters."),
+    "ocm": Entry("ocm", "Open Cluster Management: placement scores of every cluster."),
+    "placementdecision": Entry("placement_decisions", "SIG-Multicluster PlacementDecisions."),
+    "skypilot": Entry("skypilot", "SkyPilot tasks whose ordered resources are the plan's places."),
     "terraform": Entry("terraform", "Node pools for Terraform: sizes by purchase, with a schedule."),
     "csv": Entry("csv_tables", "Units, replicas, machines and fallbacks as CSV files."),
     "parquet": Entry("parquet_tables", "The same tables as Parquet files."),

@@ -26,34 +26,24 @@ def parse_quantity(text: object) -> Fraction:
     return Fraction(Decimal(number)) * _SCALE[suffix or ""] * Fraction(10) ** int(exponent or 0)
 
 
-def needed_cpu(vcpu: float) -> str:
-    """CPU that a replica asks for: rounded up to a whole milli-CPU."""
-    return _cpu(ceil(vcpu * 1000 - TOLERANCE))
+def needed_cpu(vcpu: float, replicas: int = 1) -> str:
+    """CPU that replicas ask for, each rounded up to a whole milli-CPU."""
+    return _cpu(replicas * ceil(vcpu * 1000 - TOLERANCE))
 
 
-def needed_gib(gib: float) -> str:
-    """Memory or disk that a replica asks for: rounded up to a whole byte."""
-    return _bytes(ceil(gib * GIB - TOLERANCE))
-
-
-def milli_cpu_there(vcpu: float) -> int:
-    """Milli-CPU that a machine has to give: rounded down to a whole one."""
-    return floor(vcpu * 1000 + TOLERANCE)
-
-
-def bytes_there(gib: float) -> int:
-    """Bytes that a machine has to give: rounded down to a whole one."""
-    return floor(gib * GIB + TOLERANCE)
+def needed_gib(gib: float, replicas: int = 1) -> str:
+    """Memory or disk that replicas ask for, each rounded up to a whole byte."""
+    return _bytes(replicas * ceil(gib * GIB - TOLERANCE))
 
 
 def cpu_there(vcpu: float, machines: int = 1) -> str:
-    """CPU of so many machines, each rounded down."""
-    return _cpu(machines * milli_cpu_there(vcpu))
+    """CPU that machines have to give, each rounded down to a whole milli-CPU."""
+    return _cpu(machines * floor(vcpu * 1000 + TOLERANCE))
 
 
 def gib_there(gib: float, machines: int = 1) -> str:
-    """Memory or disk of so many machines, each rounded down."""
-    return _bytes(machines * bytes_there(gib))
+    """Memory or disk that machines have to give, each rounded down to a whole byte."""
+    return _bytes(machines * floor(gib * GIB + TOLERANCE))
 
 
 def _cpu(milli: int) -> str:
