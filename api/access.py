@@ -63,6 +63,8 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/v1/schedules"): "viewer",
     ("GET", "/v1/schedules/{name}"): "viewer",
     ("DELETE", "/v1/schedules/{name}"): "planner",
+    ("GET", "/v1/notifications"): "viewer",
+    ("POST", "/v1/notifications/test"): "sre",
     ("GET", "/v1/clusters/{name}/runs"): "viewer",
     ("GET", "/v1/where/{workload}"): "viewer",
     ("GET", "/v1/diagnostics/clusters"): "viewer",

@@ -29,6 +29,7 @@ from api.routes import (
     jobs,
     life_cycle,
     models,
+    notifications,
     plans,
     profiles,
     schedules,
@@ -63,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
     parts = (directing, plans, life_cycle, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses,
-             alarms, models, hosting, health)
+             alarms, models, hosting, notifications, health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:

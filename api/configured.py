@@ -9,14 +9,15 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from api.settings import FROM_FILE, Section, Settings, parts
+from api.section import FROM_FILE, Section, parts
+from api.settings import Settings
 from planner.commands.basic import DONE, print_json, show_table
 from planner.errors import InputError
 
@@ -26,8 +27,6 @@ NOT_SETTINGS = frozenset(
     {
         "PLANNER_CONFIG",
         "PLANNER_DEBUG",
-        "PLANNER_MODELS",
-        "PLANNER_MODELS_DATABASE",
         "PLANNER_REQUIRE_DATA",
         "PLANNER_TELEMETRY_KEY_FILE",
     }
@@ -179,7 +178,7 @@ def _sections(field: FieldInfo) -> list[type[Section]]:
 
 
 class Described(NamedTuple):
-    """What `planner settings` says of one setting; `name[]` is a table in a list, which one variable holds as JSON."""
+    """What `planner settings` says of one setting."""
 
     name: str
     variable: str
@@ -188,7 +187,9 @@ class Described(NamedTuple):
 
 
 def described(section: type[Section] = Settings, inside: str = "") -> Iterator[Described]:
-    """Every setting with its default and meaning, those of sections after the others."""
+    """Every setting with its default and meaning, those of sections after the others. Where tables of a list are of
+    several kinds, what all have is said once.
+    """
     for name, field in section.model_fields.items():
         if not _sections(field) or _is_list(field):
             yield Described(inside + name, _variable(inside + name), _default(field), field.description or "")
@@ -196,8 +197,21 @@ def described(section: type[Section] = Settings, inside: str = "") -> Iterator[D
             file = inside + name + FROM_FILE
             yield Described(file, _variable(file), "", f"a file that holds `{name}`")
     for name, field in section.model_fields.items():
-        for one in _sections(field):
-            yield from described(one, f"{inside}{name}[]." if _is_list(field) else f"{inside}{name}.")
+        kinds = {_kind(one): list(described(one, "")) for one in _sections(field)}
+        shared = [row for row in next(iter(kinds.values()), []) if all(row in rows for rows in kinds.values())]
+        brackets = "[]" if _is_list(field) else ""
+        yield from (_within(row, f"{inside}{name}{brackets}.") for row in shared)
+        for kind, rows in kinds.items():
+            where = f"{inside}{name}[{kind}]." if len(kinds) > 1 else f"{inside}{name}{brackets}."
+            yield from (_within(row, where) for row in rows if row not in shared)
+
+
+def _within(row: Described, where: str) -> Described:
+    return row._replace(name=where + row.name, variable=_variable(where + row.name))
+
+
+def _kind(section: type[Section]) -> str:
+    return str(get_args(section.model_fields["kind"].annotation)[0]) if "kind" in section.model_fields else ""
 
 
 def _is_list(field: FieldInfo) -> bool:
@@ -205,7 +219,7 @@ def _is_list(field: FieldInfo) -> bool:
 
 
 def _variable(name: str) -> str:
-    return "" if "[]" in name else variable(tuple(name.split(".")))
+    return "" if "[" in name else variable(tuple(name.split(".")))
 
 
 def _default(field: FieldInfo) -> str:
@@ -244,8 +258,8 @@ _HEAD = """\
 the command over both. A name that is not known is an error. `planner settings --config planner.toml` checks a file;
 `planner settings --markdown` wrote this page.
 
-A name with a dot is in a section (`[notify]`), `name[]` in each table of a list (`[[schedules]]`), which a variable
-holds as JSON. Secrets may lie in files of their own: `database_file` instead of `database`.
+`name[]` stands for each table of a list (`[[schedules]]`), which a variable holds as JSON; `name[webhook]` for those
+with `kind = "webhook"`. Secrets may lie in files of their own: `database_file` instead of `database`.
 
 | name | variable | default | meaning |
 |---|---|---|---|

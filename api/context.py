@@ -20,6 +20,7 @@ from api.directing import Directing
 from api.durable import Queue
 from api.explaining import Explainer
 from api.marks import Marks
+from api.notices import Dispatcher
 from api.probing import Prober
 from api.schedules import Schedules
 from api.settings import Settings
@@ -130,11 +131,14 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
         services = Services(settings, store, queue, workers, bell)
         prober = Prober(services.of(DEFAULT).directing, settings.probes, workers.name)
         prober.start()
+        dispatcher = Dispatcher(store, queue, settings.channels)
+        dispatcher.start()
         workers.start()
         try:
             yield services, store
         finally:
             workers.stop()
+            dispatcher.stop()
             prober.stop()
             bell.stop()
             services.stop()

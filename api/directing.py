@@ -12,6 +12,7 @@ from http import HTTPStatus
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.bell import Bell
+from api.events import Event
 from api.kinds.files import ROUTES
 from api.mending import Mending
 from api.problems import Problem
@@ -65,14 +66,19 @@ class Directing:
 
     def keep(self, cluster: str, report: Report) -> ClusterHealth:
         """Add a report to what all services know of a cluster, and say what that is now."""
+        happened: list[Event] = []
 
         def said(known: str | None) -> str:
-            health = ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))
-            return json.dumps(health.heard(report, time.time(), self._how).to_dict())
+            now = time.time()
+            before = (ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))).settled(
+                now, self._how)
+            after = before.heard(report, now, self._how)
+            happened.extend(happened_to(cluster, before, after, report))
+            return json.dumps(after.to_dict())
 
         with self._lock:
             try:
-                _, content = self._store.hear(cluster, said)
+                _, content = self._store.hear(cluster, said, happened)
             finally:
                 self._count(cluster, -1)
             health = ClusterHealth.from_dict(json.loads(content))
@@ -129,3 +135,13 @@ class Directing:
             routes = director.routes
             down = frozenset(routes.down) & routes.clusters.keys()
             self._mending.look(routes.plan_id, down, director.lost, lambda name: director.health(name).since)
+
+
+def happened_to(cluster: str, before: ClusterHealth, after: ClusterHealth, report: Report) -> list[Event]:
+    """What people may want to be told: a cluster was lost by a report, or is said to be there again."""
+    was, now = (health.lost and health.well_since is None for health in (before, after))
+    if was == now:
+        return []
+    said = " ".join(filter(None, (report.by, report.source, report.note and f"({report.note})")))
+    return [Event("alarm", "critical", f"cluster {cluster}", f"cluster {cluster} is lost", f"by the word of {said}",
+                  resolved=was)]

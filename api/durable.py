@@ -7,6 +7,7 @@ back under its name carries on with what it had; what a worker had that is gone 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 APPLICATION = "planner"
 QUEUE, WORKFLOW = "jobs", "carry_out"
 TICKS, TICK = "ticks", "tick"
-QUEUES = {WORKFLOW: QUEUE, TICK: TICKS}
-"""The queue of each workflow: jobs, and moments of schedules, which do not wait behind jobs."""
+NOTICES, SEND = "notices", "send"
+QUEUES = {WORKFLOW: QUEUE, TICK: TICKS, SEND: NOTICES}
+"""The queue of each workflow: jobs, and what does not wait behind jobs, moments of schedules and notices."""
 VERSION = "1"
 """Of the way in which jobs are carried out: work begun by another version of it is not taken up."""
 LOOK_EVERY_S, TICKS_EVERY_S = 0.2, 1.0
@@ -28,6 +30,8 @@ LOOK_AT_SCHEDULES_S = 5.0
 """How often a worker looks for schedules that are new or gone."""
 TRY_AGAIN_S, TRIES = 1.0, 10
 """How long after a moment failed (the database may be away) it is tried again, twice as long each time; how often."""
+SEND_AGAIN_S, SENDS, NOTICES_AT_ONCE = 2.0, 10, 4
+"""The same of a notice that did not arrive: 17 minutes in all; and how many a worker sends at a time."""
 _BESIDE = timedelta(seconds=0.5)
 MOST_RECOVERIES = 1_000_000
 """The store says how often a job is tried, and why it failed."""
@@ -57,6 +61,13 @@ class Queue:
         self._client.enqueue_in_transaction(
             connection, {"queue_name": QUEUE, "workflow_name": WORKFLOW, "workflow_id": job_id, "app_version": VERSION,
                          "priority": 100 - priority}, job_id)
+
+    def put_notice(self, connection: Connection, notice_id: int, delay_s: float) -> None:
+        """Queue the sending of a notice within a transaction, not before so many seconds."""
+        assert self._client is not None
+        self._client.enqueue_in_transaction(
+            connection, {"queue_name": NOTICES, "workflow_name": SEND, "workflow_id": f"{SEND}-{notice_id}",
+                         "app_version": VERSION, "delay_seconds": delay_s}, notice_id)
 
     def take_back(self, living: Iterable[str]) -> list[str]:
         """Queue again what workers had that are not among the `living`; the ids of these jobs."""
@@ -92,11 +103,21 @@ class Queue:
         self._client.backfill_schedule(schedule_id, at - _BESIDE, at + _BESIDE)
 
 
-def work(url: str, executor: str, carry_out: Callable[[str], None], tick: Callable[[str, datetime], None]) -> None:
-    """Take jobs from the queue, one at a time, in background threads, those first that this executor had before; and
-    call the moments of schedules.
+@dataclass(frozen=True)
+class Doing:
+    """What a worker does: carries out jobs, queues those of a schedule's moment, delivers notices or gives one up."""
+
+    carry_out: Callable[[str], None]
+    tick: Callable[[str, datetime], None]
+    deliver: Callable[[int], None]
+    give_up: Callable[[int], None]
+
+
+def work(url: str, executor: str, doing: Doing) -> None:
+    """Take jobs from the queue, one at a time, in background threads, those first that this executor had before; call
+    the moments of schedules, and send notices.
     """
-    from dbos import DBOS
+    from dbos import DBOS, error
 
     DBOS(config={"name": APPLICATION, "system_database_url": url, "executor_id": executor,
                  "application_version": VERSION, "log_level": "ERROR", "sys_db_pool_size": 3, "run_migrations": False,
@@ -104,16 +125,28 @@ def work(url: str, executor: str, carry_out: Callable[[str], None], tick: Callab
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MOST_RECOVERIES)
     def one(job_id: str) -> None:
-        carry_out(job_id)
+        doing.carry_out(job_id)
 
     @DBOS.step(name=TICK, retries_allowed=True, interval_seconds=TRY_AGAIN_S, max_attempts=TRIES, backoff_rate=2.0)
     def once(schedule: str, at: datetime) -> None:
-        tick(schedule, at)
+        doing.tick(schedule, at)
 
     @DBOS.workflow(name=TICK, max_recovery_attempts=MOST_RECOVERIES)
     def moment(at: datetime, schedule: str) -> None:
         once(schedule, at)
 
+    @DBOS.step(name=SEND, retries_allowed=True, interval_seconds=SEND_AGAIN_S, max_attempts=SENDS, backoff_rate=2.0)
+    def deliver(notice_id: int) -> None:
+        doing.deliver(notice_id)
+
+    @DBOS.workflow(name=SEND, max_recovery_attempts=MOST_RECOVERIES)
+    def send(notice_id: int) -> None:
+        try:
+            deliver(notice_id)
+        except error.DBOSMaxStepRetriesExceeded:
+            doing.give_up(notice_id)
+
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=LOOK_EVERY_S)
     DBOS.register_queue(TICKS, polling_interval_sec=TICKS_EVERY_S)
+    DBOS.register_queue(NOTICES, worker_concurrency=NOTICES_AT_ONCE, polling_interval_sec=TICKS_EVERY_S)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 
 from api.bell import ring
 from api.database import alone_in
+from api.events import Event, note
 from api.life_cycle import Change, Fleet, Life, State
 from api.tables import in_force, life_cycles, life_events
 from planner.plan import Plan
@@ -100,6 +101,11 @@ def _keep(connection: Connection, change: Change, who: str, why: str) -> None:
     event = {"plan_id": life.plan_id, "at": at, "who": who, "step": change.step, "before": change.before.state,
              "after": life.state, "note": change.note, "why": why}
     connection.execute(insert(life_events).values(**event))
+    if life.state != change.before.state:
+        said = f"{who}: {why}" if why else who
+        note(connection, Event("plan", "warning" if life.state == "rolled_back" else "info", f"plan {life.plan_id}",
+                               f"plan {life.plan_id} of {life.scenario} is {life.state.replace('_', ' ')}",
+                               f"{said} ({change.note})" if change.note else said, fields={"step": change.step}))
     if life.state == "in_force" != change.before.state:
         connection.execute(insert(in_force).values(plan_id=life.plan_id, at=at))
         ring(connection)

@@ -4,78 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    SerializationInfo,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from api.access import ROLES, Role
+from api.channels import AnyChannel
 from api.database import checked_url
+from api.section import REVEALED, Secret, Section
 from api.store import Repeatable
 from api.tenancy import DEFAULT, NAME
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-FROM_FILE = "_file"
-"""Ending of the name of a file that holds a secret."""
 _OF_DEFAULT = ("scenarios", "histories", "tables", "telemetry")
-_REVEALED = {"secrets": True}
-
-
-def _hidden(secret: SecretStr, info: SerializationInfo) -> str:
-    return secret.get_secret_value() if info.context == _REVEALED else str(secret)
-
-
-Secret = Annotated[SecretStr, PlainSerializer(_hidden)]
-"""A setting that is never shown; `NAME_file` names a file that holds it."""
-
-
-class Section(BaseModel):
-    """Settings that belong together; each has a description, and there are no others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _secrets_from_files(cls, given: object) -> object:
-        if not isinstance(given, dict):
-            return given
-        found = dict(given)
-        for secret in cls.secrets():
-            file = secret + FROM_FILE
-            if secret in given and file in given:
-                raise ValueError(f"{secret} and {file}: only one of them")
-            if file in given:
-                found[secret] = _content(file, found.pop(file))
-        return found
-
-    @classmethod
-    def secrets(cls) -> list[str]:
-        """Names of those settings that may be read from files."""
-        return [name for name, field in cls.model_fields.items() if SecretStr in parts(field.annotation)]
-
-
-def parts(annotation: object) -> list[object]:
-    """The types that an annotation is made of."""
-    inner = get_args(annotation)
-    return [annotation] if not inner else [part for one in inner for part in parts(one)]
-
-
-def _content(name: str, path: object) -> str:
-    try:
-        return Path(str(path)).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name}: {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
 
 
 class ScheduledJob(Section):
@@ -209,6 +152,7 @@ class Settings(Section):
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
     niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
+    channels: tuple[AnyChannel, ...] = Field((), description="where people are told of alarms, plans and failed jobs")
     oidc: Oidc | None = Field(None, description="who signs tokens of callers")
     schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
     probes: tuple[Probe, ...] = Field((), description="what is looked at to see which clusters are there")
@@ -260,7 +204,7 @@ class Settings(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, secrets among it: for the service's own processes."""
-        return self.model_dump(mode="json", context=_REVEALED)
+        return self.model_dump(mode="json", context=REVEALED)
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Self:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.bell import ring
 from api.database import alone_in, engine_of
+from api.events import Event, Findings, note, note_findings
 from api.lives import begin_life
 from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
 from api.tenancy import EVERYONE, of_tenant
@@ -104,6 +105,9 @@ class Store:
         bound = cls.__new__(cls)
         bound._engine, bound._queue = engine, None  # noqa: SLF001 - our own
         return bound
+    def _owner(self, tenant: str) -> Store:
+        """The tenant's store, where this is everyone's: only there anything may be added."""
+        return self.of(tenant) if self._engine.get_execution_options()["tenant"] == EVERYONE else self
 
     @property
     def engine(self) -> Engine:
@@ -185,10 +189,13 @@ class Store:
     def begin(self, job_id: str, max_attempts: int) -> Job | None:
         """The job, running now; None when it has ended, or ends because it was tried so often before."""
         open_ = jobs.c.id == job_id, jobs.c.status.in_(("queued", "running"))
-        given_up = f"the service ended while this was being done, {max_attempts} times"
+        with self._engine.connect() as connection:
+            tried = connection.execute(select(jobs.c.tenant, jobs.c.attempt).where(*open_)).one_or_none()
+        if tried is not None and tried.attempt >= max_attempts:
+            given_up = f"the service ended while this was being done, {max_attempts} times"
+            owner = self._owner(tried.tenant)
+            owner._end(job_id, tried.attempt, "failed", ("queued", "running"), [given_up])  # noqa: SLF001 - our own
         with self._engine.begin() as connection:
-            ended = {"status": "failed", "finished_at": _now(), "errors": json.dumps([given_up])}
-            connection.execute(update(jobs).where(*open_, jobs.c.attempt >= max_attempts).values(**ended))
             started = {"status": "running", "attempt": jobs.c.attempt + 1, "started_at": _now()}
             kept = (jobs.c.id, jobs.c.tenant, jobs.c.kind, jobs.c.attempt, jobs.c.request)
             row = connection.execute(update(jobs).where(*open_).values(**started).returning(*kept)).one_or_none()
@@ -215,13 +222,19 @@ class Store:
             found = {"clusters": json.dumps(list(clusters))}
             connection.execute(update(jobs).where(*_still(job)).values(**found))
 
-    def finish(self, job: Job, result: str, made: Mapping[str, tuple[str, bytes]]) -> bool:
-        """Keep what a job made: a document (JSON text) and files by name (type and content).
+    def finish(self, job: Job, result: str, made: Mapping[str, tuple[str, bytes]], found: Findings | None = None
+               ) -> bool:
+        """Keep what a job made: a document (JSON text) and files by name (type and content), and what it found that
+        people may want to be told of.
 
         False when it was cancelled or given up on meanwhile.
         """
         with self._engine.begin() as connection:
-            return self._keep(connection, job, "done", result, made)
+            if not self._keep(connection, job, "done", result, made):
+                return False
+            if found is not None:
+                note_findings(connection, found)
+        return True
 
     def finish_plan(self, job: Job, plan: Plan, made: Mapping[str, tuple[str, bytes]]) -> bool:
         """The same for a plan, and what runs where in it."""
@@ -251,7 +264,7 @@ class Store:
 
     def fail(self, job: Job, errors: list[str]) -> bool:
         """End a running job with the reasons why nothing came of it."""
-        return self._end(job.id, job.attempt, "failed", ("running",), errors)
+        return self._owner(job.tenant)._end(job.id, job.attempt, "failed", ("running",), errors)  # noqa: SLF001 - our own
 
     def requeue(self, job: Job) -> None:
         """Put a running job back, as if it had not been started."""
@@ -295,8 +308,9 @@ class Store:
         with self._engine.connect() as connection:
             return connection.execute(put).scalar() or connection.execute(newest).scalar()
 
-    def hear(self, cluster: str, said: Callable[[str | None], str]) -> tuple[int, str]:
-        """Keep what `said` makes of what is known of a cluster (JSON; None: nothing), as its next version.
+    def hear(self, cluster: str, said: Callable[[str | None], str], happened: Iterable[Event] = ()) -> tuple[int, str]:
+        """Keep what `said` makes of what is known of a cluster (JSON; None: nothing), as its next version, and what
+        `happened` by that.
 
         Services that share the database hear one after another: none overwrites what another has heard.
         """
@@ -304,6 +318,7 @@ class Store:
             alone_in(connection, "cluster_health")
             known = select(cluster_health.c.content).where(cluster_health.c.cluster == cluster)
             content = said(connection.execute(known).scalar())
+            note(connection, *happened)
             latest = connection.execute(select(func.max(cluster_health.c.version))).scalar() or 0
             connection.execute(delete(cluster_health).where(cluster_health.c.cluster == cluster))
             row = {"cluster": cluster, "version": latest + 1, "content": content}
@@ -417,12 +432,19 @@ def _end(
     before: tuple[Status, ...],
     errors: list[str] | None = None,
 ) -> bool:
-    """Bring a job to an end, if it is in one of the states before and still at this attempt."""
+    """Bring a job to an end, if it is in one of the states before and still at this attempt; who failed is told of."""
     statement = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(before))
     if attempt is not None:
         statement = statement.where(jobs.c.attempt == attempt)
     values = {"status": status, "finished_at": _now(), "errors": json.dumps(errors or [])}
-    return connection.execute(statement.values(**values)).rowcount == 1
+    ended = connection.execute(statement.values(**values).returning(jobs.c.kind, jobs.c.name)).one_or_none()
+    if ended is None:
+        return False
+    if status in ("failed", "infeasible"):
+        what = "failed" if status == "failed" else "is not possible"
+        note(connection, Event("job", "warning", f"{ended.kind} {ended.name}", f"{ended.kind} of {ended.name} {what}",
+                               "\n".join(errors or []), fields={"job": job_id}))
+    return True
 
 
 def _insert_all(connection: Connection, table: Table, key: str, job_id: str, rows: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ What is a tenant's own has a column `tenant`, which `api.tenancy` looks after: n
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -295,5 +296,43 @@ audit = Table(
     Column("result", String, nullable=False),
     Column("request_id", String, nullable=False),
     Index("audit_by_tenant", "tenant", "seq"),
+    sqlite_autoincrement=True,
+)
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("resolved", Boolean, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("scope", String),
+    Column("passed_on", Boolean, nullable=False),
+    Index("events_by_scope", "tenant", "scope", "seq"),
+    Index("events_waiting", "passed_on", "seq"),
+    sqlite_autoincrement=True,
+)
+notices = Table(
+    "notices",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("event", ForeignKey("events.seq"), nullable=False),
+    Column("channel", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("resolved", Boolean, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("created_at", String, nullable=False),
+    Column("not_before", String),
+    Column("sent_at", String),
+    Index("notices_told", "tenant", "channel", "fingerprint", "seq"),
     sqlite_autoincrement=True,
 )

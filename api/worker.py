@@ -14,7 +14,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from api.durable import Queue, work
+from api.durable import Doing, Queue, work
+from api.notices import Courier
 from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Job, Store
@@ -40,7 +41,8 @@ def main() -> None:
     queue.open()
     store = Store(settings.store, queue)
     carrying, schedules = Carrying(store, settings), Schedules(store, queue)
-    work(settings.store, executor, carrying.carry_out, schedules.tick)
+    courier = Courier(store, settings.channels)
+    work(settings.store, executor, Doing(carrying.carry_out, schedules.tick, courier.deliver, courier.give_up))
     schedules.resume()
     schedules.catch_up(datetime.now(UTC))
     if not sys.stdin.buffer.readline():

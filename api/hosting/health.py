@@ -11,6 +11,8 @@ import time
 import structlog
 from sqlalchemy import Engine
 
+from api.directing import happened_to
+from api.events import Event
 from api.hosting.leases import Living
 from api.store import Store
 from planner.directing import ClusterHealth, Hysteresis, Report
@@ -48,8 +50,14 @@ class Health:
         return frozenset(name for name, one in self._known.items() if one.settled(moment, self._how).lost)
 
     def _say(self, cluster: str, report: Report) -> None:
-        def said(known: str | None) -> str:
-            health = ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))
-            return json.dumps(health.heard(report, time.time(), self._how).to_dict())
+        happened: list[Event] = []
 
-        self._store.hear(cluster, said)
+        def said(known: str | None) -> str:
+            now = time.time()
+            before = (ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))).settled(
+                now, self._how)
+            after = before.heard(report, now, self._how)
+            happened.extend(happened_to(cluster, before, after, report))
+            return json.dumps(after.to_dict())
+
+        self._store.hear(cluster, said, happened)

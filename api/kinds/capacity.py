@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.events import Event, Findings
 from api.job import CannotBeError, Task
 from api.scenarios import scenario_of
 from planner.catalog import builtin_catalog
 from planner.commands.capacity import without_history
 from planner.growth import Growth
 from planner.profiles import profile
-from planner.remaining import Asked, remaining
+from planner.remaining import Asked, Remaining, remaining
 from planner.resolve import resolve
+
+SOON_DAYS, NEAR_DAYS = 90, 14
+"""What has a chance to run out within the first is told of, and is grave within the second."""
 
 
 def carry_out(task: Task) -> None:
@@ -35,4 +40,21 @@ def carry_out(task: Task) -> None:
             plan.write_text(document, encoding="utf-8")
         asked = Asked(request["days"], tuple(map(Growth.parse, request["growth"])), plan, request["seed"])
         found = remaining(resolved, profile(without_history(resolved), request["seed"]), asked, told)
-    task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), {})
+    task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), {}, _findings(found, task.job.id))
+
+
+def _findings(found: Remaining, job_id: str) -> Findings:
+    """What has a chance of one in ten to run out soon; grave where an order of today comes too late, or it is near."""
+    late = {f"{order.cluster}/{order.pool}" for order in found.orders if order.late}
+    now = datetime.now(UTC)
+    soon, near = now + timedelta(days=SOON_DAYS), now + timedelta(days=NEAR_DAYS)
+    rows = [row for row in found.left if row.p10 is not None and row.p10 <= soon]
+    return Findings(f"capacity {found.name}", tuple(Event(
+        "run_out", "critical" if row.name in late or (row.p50 is not None and row.p50 <= near) else "warning",
+        f"{row.what} {row.name}", f"{row.what} {row.name} of {found.name} runs out of {row.resource}",
+        f"more than {row.limit:g} is needed by {_day(row.p50)}, or with a chance of one in ten by {_day(row.p10)}",
+        fields={"job": job_id}) for row in rows))
+
+
+def _day(moment: datetime | None) -> str:
+    return "later than was looked" if moment is None else f"{moment:%Y-%m-%d}"

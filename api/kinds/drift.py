@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from api.diagnoses import watch_of
+from api.events import Event, Findings, Severity, stamp
 from api.job import CannotBeError, Task
 from api.marks import Marks
+
+if TYPE_CHECKING:
+    from planner.watch import Watched
+
+GRAVITY: Final[dict[str, Severity]] = {"page": "critical", "ticket": "warning", "log": "info"}
+"""How grave an alarm is by what it asks of people."""
 
 
 class Asked(BaseModel):
@@ -25,5 +34,22 @@ def carry_out(task: Task) -> None:
     watch = watch_of(task.settings)
     if watch is None:
         raise CannotBeError("no telemetry: start the service with a telemetry file")
-    found = watched(watch, Marks(task.store.engine).feedback()).diagnosis
-    task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), {})
+    found = watched(watch, Marks(task.store.engine).feedback())
+    document = json.dumps(found.diagnosis.to_dict(), ensure_ascii=False)
+    task.store.finish(task.job, document, {}, Findings("telemetry", tuple(_events(found))))
+
+
+def _events(found: Watched) -> Iterator[Event]:
+    """Alarms that last, those that belong together as one; rules of health that fire; and metrics that drifted."""
+    for together in found.together:
+        if together.until is None:
+            runbook = {} if together.runbook is None else {"contact": together.runbook.contact}
+            yield Event("alarm", GRAVITY[together.severity], f"alarm {together.id}", together.summary,
+                        together.why_severity, fields={"since": stamp(together.since), **runbook}, identity=together.id)
+    for firing in found.firings:
+        if firing.until is None:
+            yield Event("alarm", GRAVITY[firing.severity], firing.subject, f"{firing.rule} on {firing.subject}",
+                        firing.sentence, fields={"since": firing.since})
+    for drift in (one for cluster in found.diagnosis.clusters for one in cluster.drifts if one.drifted):
+        yield Event("alarm", "info", f"cluster {drift.cluster}", f"{drift.metric} of {drift.cluster} has drifted",
+                    drift.sentence, fields={"hardware_class": drift.hardware_class})

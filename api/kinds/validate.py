@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.events import Event, Findings
 from api.folders import named_file
 from api.job import CannotBeError, Task
 from api.kinds.files import ENDINGS
+
+if TYPE_CHECKING:
+    from diagnostics.validation.validate import Report
 
 RULES = (".json",)
 
@@ -38,4 +43,14 @@ def carry_out(task: Task) -> None:
         report = validate(read_table(table), read_configuration(rules), before)
     except (ConfigurationError, DataError) as error:
         raise CannotBeError(str(error)) from error
-    task.store.finish(task.job, json.dumps(report.to_dict(), ensure_ascii=False), {})
+    task.store.finish(task.job, json.dumps(report.to_dict(), ensure_ascii=False), {}, _findings(report, asked.table))
+
+
+def _findings(report: Report, table: str) -> Findings:
+    """The verdicts that are not good."""
+    told = report.interpretation
+    bad = [(name, verdict) for name, verdict in (("schema", told.schema), ("features", told.features),
+                                                 ("drift", told.drift)) if verdict.state in ("failed", "drifted")]
+    return Findings(f"table {table}", tuple(
+        Event("alarm", "info" if name == "drift" else "warning", f"table {table}",
+              f"{name} of {table}: {verdict.state}", verdict.sentence) for name, verdict in bad))

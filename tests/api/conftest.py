@@ -5,14 +5,17 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +183,10 @@ def started(data_dir: Path, **settings: Any) -> Served:
             if served.http.get("/readyz").status_code == 200:
                 return served
         except httpx.TransportError:
+            if process.poll() is not None:
+                break
             time.sleep(0.05)
-    raise AssertionError("not ready in 120 s")
+    raise AssertionError(f"not ready: {log.read_text()[-2000:]}")
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -316,3 +321,76 @@ def document() -> Callable[..., Plan]:
         return Plan.model_validate(content, strict=False).with_id()
 
     return one
+@dataclass
+class Heard:
+    """One request that a receiver heard."""
+
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Json:
+        """As JSON."""
+        content: Json = json.loads(self.raw)
+        return content
+
+
+class Hooks:
+    """An HTTP server that takes webhooks; `answers` are its next status codes, 200 after them."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.answers: list[int] = []
+        outer = self
+
+        class Taking(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.heard.append(Heard({name.lower(): value for name, value in self.headers.items()}, raw))
+                self.send_response(outer.answers.pop(0) if outer.answers else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    """A receiver of webhooks."""
+    made = Hooks()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+class Mails:
+    """A mail server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.port = 0
+
+    async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:  # noqa: N802 - its name
+        """Keep a mail."""
+        self.heard.append(envelope.content)
+        return "250 taken"
+
+
+@pytest.fixture
+def mails() -> Iterator[Mails]:
+    """A mail server."""
+    from aiosmtpd.controller import Controller
+
+    made = Mails()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        made.port = free.getsockname()[1]
+    controller = Controller(made, hostname="127.0.0.1", port=made.port)
+    controller.start()
+    yield made
+    controller.stop()

@@ -56,8 +56,8 @@ def test_what_is_not_known_is_named_with_the_nearest(file: Any) -> None:
 
 
 def test_variables_of_other_commands_are_left_alone() -> None:
-    """PLANNER_MODELS is no setting of the service, and no mistake."""
-    read_settings(None, {"PLANNER_MODELS": "m", "PLANNER_CONFIG": "c", "PLANNERS": "p"}, {})
+    """PLANNER_DEBUG is no setting of the service, and no mistake."""
+    read_settings(None, {"PLANNER_DEBUG": "1", "PLANNER_CONFIG": "c", "PLANNERS": "p"}, {})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ PACKAGES = ("planner", "placement", "forecasting", "diagnostics", "api")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORTED_AS = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client", "pyjwt": "jwt", "pyyaml": "yaml",
                "scikit-learn": "sklearn"}
-LOADED_BY_ADDRESS = {"httptools", "psycopg", "uvloop"}
+LOADED_BY_ADDRESS = {"httptools", "uvloop"}
 """What SQLAlchemy loads for an address, and uvicorn by name."""
 COMES_WITH = {"markupsafe": "jinja2", "starlette": "fastapi", "pydantic_core": "pydantic"}
 """Modules that are the public foundation of a declared dependency."""
