@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from planner.catalog import Catalog
 from planner.errors import InputError
+from planner.hosting.workloads import with_diagnostics
 from planner.scenario.fields import did_you_mean, nearest
 from planner.scenario.model import (
     Batch,
@@ -35,6 +36,7 @@ def resolve(scenario: Scenario, catalog: Catalog) -> Scenario:
       spot; a committed price is never guessed. An offer's `max` is its pool's, `assured_max` its own `max`.
     - `batch.latest_slot` is the last start that ends within the horizon, or within the first `every_slots`.
     - Links that workloads need and the scenario lacks come from the catalog: a round trip from the link back first.
+    - `with_diagnostics` adds the planner's own diagnostics, for which countries must be known.
 
     Raises InputError with everything that is needed and known neither to the scenario nor to the catalog.
     """
@@ -52,7 +54,8 @@ def resolve(scenario: Scenario, catalog: Catalog) -> Scenario:
     problems += links.problems
     if problems:
         raise InputError(problems)
-    return filled.model_copy(update={"links": links.result()})
+    whole = filled.model_copy(update={"links": links.result()})
+    return resolve(with_diagnostics(whole), catalog) if whole.with_diagnostics else whole
 
 
 def _objective(scenario: Scenario) -> object:

@@ -193,7 +193,9 @@ def _with_workloads(scenario: Scenario, added: tuple[Workload, ...]) -> Scenario
     counts = np.array([workload.replicas for workload in added], np.int32)
     row = dict(rows.row) | {workload.name: len(rows.row) + at for at, workload in enumerate(added)}
     stacked = np.vstack([rows.counts, counts]) if len(rows.row) else counts
-    said = "".join(workload.model_dump_json() for workload in added)
-    digest = hashlib.sha256(f"{scenario.source_sha256} with {said}".encode()).hexdigest()
-    larger = scenario.model_copy(update={"workloads": (*scenario.workloads, *added)})
+    digest = scenario.source_sha256  # where the scenario itself asks for them, it is still the same
+    if not scenario.with_diagnostics:
+        said = "".join(workload.model_dump_json() for workload in added)
+        digest = hashlib.sha256(f"{digest} with {said}".encode()).hexdigest()
+    larger = scenario.model_copy(update={"workloads": (*scenario.workloads, *added), "with_diagnostics": False})
     return larger.with_source(scenario.folder, digest, ReplicaRows(row, stacked, rows.paths))

@@ -458,7 +458,7 @@ class Workload(Model):
 
 
 class Scenario(Model):
-    """A fleet, its workloads, and what is asked of the plan.
+    """A fleet, its workloads, and what is asked of the plan. `with_diagnostics` adds the planner's own to them.
 
     Beside the fields it carries, outside of dumps: `folder`, where relative paths start; `source_sha256`, the hash of
     what was read; and the replicas that are given as numbers (`given_replicas`), as arrays.
@@ -480,6 +480,7 @@ class Scenario(Model):
     workloads: Some[Workload]
     interference: Row[Pair] = ()
     library: Name | None = None
+    with_diagnostics: Flag = False
 
     _folder: Path = PrivateAttr(default=Path())
     _source_sha256: str = PrivateAttr(default="")

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.catalog import builtin_catalog
 from planner.errors import InputError
 from planner.hosting import MEASURED, hosted_of, hosted_text, parse_hosted, with_diagnostics
 from planner.planning import PlanRequest, make_plan
+from planner.resolve import resolve
 from planner.scenario.model import Scenario, User, Watches
 from planner.scenario.replica_rows import ReplicaRows
 from planner.watch import Watch, watched
@@ -75,6 +77,16 @@ def test_replicas_and_requests_hold_the_measured_load_twice(rows: float, hosts: 
     assert work.request is not None
     assert 0.05 <= work.request.vcpu <= 1.0
     assert work.replicas[0] * (work.request.vcpu + 0.0005) >= 2 * cost * rows * hosts / 3600
+
+
+def test_a_scenario_may_ask_for_them_itself() -> None:
+    """With `with_diagnostics: true` they are there once resolved, once however often, and the scenario is the same."""
+    asked = scenario(CLUSTERS).model_copy(update={"with_diagnostics": True})
+    asked = asked.with_source(Path("somewhere"), "1" * 64, ReplicaRows({"etl": 0}, np.full((1, 168), 2, np.int32)))
+    made = resolve(asked, builtin_catalog())
+    assert len(made.workloads) == 9
+    assert made.source_sha256 == asked.source_sha256
+    assert resolve(made, builtin_catalog()) == made
 
 
 def test_what_hosts_need_of_a_plan() -> None:
