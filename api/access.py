@@ -84,6 +84,7 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("POST", "/v1/telemetry"): "sre",
     ("GET", "/v1/clusters/{name}/verdicts"): "viewer",
     ("GET", "/v1/hosting"): "viewer",
+    ("GET", "/v1/retraining"): "viewer",
     ("GET", "/v1/clusters/{name}/health"): "viewer",
     ("PUT", "/v1/clusters/{name}/health"): "sre",
 }

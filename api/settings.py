@@ -77,6 +77,21 @@ class Watching(Section):
         return path
 
 
+class Retraining(Section):
+    """How models of hosted diagnostics are trained again."""
+
+    every_minutes: float = Field(60.0, gt=0, description="how often it is looked whether data have drifted")
+    days: int = Field(56, ge=9, le=400, description="how many days of rows a model is trained on")
+    step_minutes: int = Field(60, ge=1, le=1440, description="length of a step of models; it divides a day")
+    search_s: float = Field(540.0, gt=0, le=21_600, description="wall seconds for the search of a model")
+    canary_rows: int = Field(24, ge=1, description="rows that a new version scores on one cluster before it serves all")
+    canary_hours: float = Field(72.0, gt=0, description="within which these have to come")
+    canary_more_alarms: float = Field(0.02, ge=0, le=1, description="share of rows in alarm that a new version may "
+                                      "have beyond that of the one that serves, on the same rows")
+    name_key: Secret | None = Field(None, description="secret (16 bytes or more) that names of clusters and hosts are "
+                                    "hashed with before rows are pooled; nothing is trained without")
+
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures with a private key only: with a shared secret, whoever can check a token can make one."""
 
@@ -135,6 +150,7 @@ class Settings(Section):
     )
     tables: Path | None = Field(None, description="folder of tables and of rules for them that jobs may check by name")
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
+    retraining: Retraining = Field(Retraining(), description="of the models of hosted diagnostics")
     watch: Watching = Field(Watching(), description="what diagnoses go by")
     models: Path | None = Field(
         None, description="folder of versions of diagnostics models; left out: `models` in the data folder"

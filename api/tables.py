@@ -336,3 +336,25 @@ notices = Table(
     Index("notices_told", "tenant", "channel", "fingerprint", "seq"),
     sqlite_autoincrement=True,
 )
+loop_steps = Table(
+    "loop_steps",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("run", String, primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("workload", String, nullable=False),
+    Column("hardware_class", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("hardware_class", String, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("cluster", String, nullable=False),
+    Column("at", Float, nullable=False),
+)

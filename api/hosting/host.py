@@ -20,8 +20,10 @@ from api.hosting.leases import Leases
 from api.hosting.models import Loaded, Models
 from api.hosting.plans import Following
 from api.hosting.results import DAY_S, Said, keep_drifts, keep_verdicts
+from api.hosting.rollouts import Canary, canaries
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Reader, Row
+from api.hosting.training import Training
 from planner.errors import InputError
 from planner.hosting import Hosted, HostedWork
 
@@ -47,13 +49,16 @@ class Duty:
 class Host:
     """Serves one cluster. `run` until `stop`."""
 
-    def __init__(self, engine: Engine, name: str, cluster: str, models: Models, sealing: Sealing) -> None:
+    def __init__(
+        self, engine: Engine, name: str, cluster: str, models: Models, sealing: Sealing, training: Training
+    ) -> None:
         self.name, self.cluster = name, cluster
         self.figures = Figures(cluster)
-        self._engine, self._models, self._sealing = engine, models, sealing
+        self._engine, self._models, self._sealing, self._training = engine, models, sealing, training
         self._leases = Leases(engine, name, cluster)
         self._following, self._health = Following(engine), Health(engine, cluster)
         self._duty = Duty({}, {})
+        self._canaries: Mapping[str, Canary] = {}
         self._reader: Reader | None = None
         self._stopping = threading.Event()
         self._log = structlog.get_logger("api.hosting")
@@ -79,6 +84,7 @@ class Host:
         finally:
             self._stopping.set()
             looking.join()
+            self._training.stop()
             try:
                 self._leases.leave()
             except SQLAlchemyError as error:
@@ -116,7 +122,9 @@ class Host:
             self._log.info("leases", held=len(epochs), taken=len(taken), given_back=len(before.keys() - epochs.keys()))
         if hosted is not None and taken:
             self._begin(hosted, {name: wanted[name] for name in taken if name in wanted})
+        self._canaries = canaries(self._engine)
         self._duty = Duty({name: wanted[name] for name in epochs if name in wanted}, epochs)
+        self._training.keep(self._duty.of("train"), epochs)
         for purpose in ("score", "drift", "train"):
             self.figures.held.labels(purpose).set(len(self._duty.of(purpose)))
 
@@ -179,13 +187,20 @@ class Host:
 
         by_model: dict[str, tuple[Loaded, list[Row]]] = {}
         for row in rows:
-            loaded = self._models.of(scoring[row.workload].watches.hardware_class)
+            loaded = self._model_for(scoring[row.workload].watches.hardware_class, row.cluster)
             if loaded is not None:
                 by_model.setdefault(loaded.version, (loaded, []))[1].append(row)
         said = []
         for version, (loaded, some) in sorted(by_model.items()):
             said += [Said(verdict, version) for verdict in score(loaded.model, some, reader.at)]
         return said
+
+    def _model_for(self, hardware_class: str, cluster: str) -> Loaded | None:
+        """The version that is tried on the cluster, if one is and can be read, else what serves the class."""
+        tried = self._canaries.get(hardware_class)
+        if tried is not None and tried.cluster == cluster:
+            return self._models.version(tried.version) or self._models.of(hardware_class)
+        return self._models.of(hardware_class)
 
     def _compare(self, duty: Duty, reader: Reader) -> bool:
         """Compare the months of one cluster whose stream has gone on to another day."""

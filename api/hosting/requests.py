@@ -88,3 +88,21 @@ class Hosting(BaseModel):
 
     plan: str
     work: list[Work]
+
+
+class StepTaken(BaseModel):
+    """What became of a step of retraining: `go_on`, or why the run ended there; `detail` has its figures."""
+
+    run: str
+    step: str
+    workload: str
+    hardware_class: str
+    at: datetime
+    outcome: str
+    detail: dict[str, JsonValue]
+
+
+class Retrained(BaseModel):
+    """Steps, the oldest first."""
+
+    steps: list[StepTaken]

@@ -19,6 +19,7 @@ from api.hosting.figures import Answering
 from api.hosting.host import Host
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing
+from api.hosting.training import Training
 from api.settings import Settings
 from api.tenancy import DEFAULT, of_tenant
 from api.watching import log_as_json
@@ -49,7 +50,9 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
     log_as_json()
     name = f"{cluster}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     models = Models(settings.model_folder, settings.model_database)
-    serving = Host(of_tenant(engine_of(settings.store), tenant), name, cluster, models, sealing)
+    serving = Host(
+        of_tenant(engine_of(settings.store), tenant), name, cluster, models, sealing, Training(settings, tenant, name)
+    )
     try:
         answering = Answering(serving.figures, ADDRESS, port)
     except OSError as error:

@@ -12,8 +12,9 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.hosting.leases import standing
 from api.hosting.plans import Following
-from api.hosting.requests import Accepted, Hosting, RowVerdict, TelemetryRows, VerdictsOf, Work
+from api.hosting.requests import Accepted, Hosting, Retrained, RowVerdict, StepTaken, TelemetryRows, VerdictsOf, Work
 from api.hosting.results import verdicts_of
+from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, push
 from api.problems import Problem, unknown
@@ -79,6 +80,15 @@ def get_hosting(service: ServiceDep) -> Hosting:
     return Hosting(plan=hosted.plan_id, work=work)
 
 
+@router.get("/retraining", response_model=Retrained)
+def get_retraining(
+    service: ServiceDep, run: Annotated[str | None, Query(description="only this run")] = None
+) -> Retrained:
+    """What became of every step of retraining, the oldest first."""
+    rows = record(service.store.engine, run)
+    return Retrained(steps=[StepTaken(**row | {"at": _utc(row["at"])}) for row in rows])
+
+
 def _hosted(service: Service) -> Hosted:
     hosted = Following(service.store.engine).now()
     if hosted is None:
@@ -86,5 +96,5 @@ def _hosted(service: Service) -> Hosted:
     return hosted
 
 
-def _utc(seconds: int) -> datetime:
+def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

@@ -26,7 +26,9 @@ from api.hosting.host import Host
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Pushed, push
+from api.hosting.training import Training
 from api.lives import Lives
+from api.settings import Settings
 from api.store import Store, Submission
 from api.tenancy import DEFAULT, of_tenant
 from diagnostics.store import ModelStore, NewVersion
@@ -104,11 +106,11 @@ def engine(database: str) -> Iterator[Engine]:
 def fleet() -> Callable[..., dict[str, list[tuple[int, dict[str, dict[str, float]]]]]]:
     """Rows (time, values by host and metric) of clusters a, b and c, hour by hour."""
 
-    def make(days: int = 3, seed: int = 1) -> dict[str, list[tuple[int, dict[str, dict[str, float]]]]]:
+    def make(days: int = 3, hosts: int = 2) -> dict[str, list[tuple[int, dict[str, dict[str, float]]]]]:
         kinds = {"a": ("mixed-disk", "IE"), "b": ("mixed-disk", "IE"), "c": ("all-flash-nvme", "DE")}
         found: dict[str, list[tuple[int, dict[str, dict[str, float]]]]] = {}
         for name, kind in kinds.items():
-            made = make_fleet([Site(name, *kind, hosts=2)], days, seed)
+            made = make_fleet([Site(name, *kind, hosts=hosts)], days, 1)
             frame = made.frame()
             frame = frame[frame["metric"].isin(METRICS)]
             table = frame.pivot_table(index=["ts", "host"], columns="metric", values="value")
@@ -240,12 +242,29 @@ class Threaded:
 
 
 @pytest.fixture
-def start_thread(engine: Engine, models: Path) -> Iterator[Callable[[str], Threaded]]:
+def settings(database: str, models: Path, tmp_path: Path) -> Settings:
+    """Those of the service, to retrain quickly."""
+    return Settings.model_validate({
+        "data": tmp_path / "data", "database": database, "models": models,
+        "feature_sets": Path(__file__).with_name("quick.yaml"),
+        "retraining": {"every_minutes": 1000, "search_s": 60, "canary_rows": 10, "name_key": "a secret of many bytes"},
+    })  # fmt: skip
+
+
+@pytest.fixture
+def start_thread(engine: Engine, models: Path, settings: Settings) -> Iterator[Callable[[str], Threaded]]:
     """Start hosts of clusters in threads; they are stopped after the test."""
     running: list[Threaded] = []
 
     def one(cluster: str) -> Threaded:
-        host = Host(engine, f"{cluster}/{len(running)}", cluster, Models(models), Sealing())
+        host = Host(
+            engine,
+            f"{cluster}/{len(running)}",
+            cluster,
+            Models(models),
+            Sealing(),
+            Training(settings, DEFAULT, cluster),
+        )
         running.append(Threaded(host, threading.Thread(target=host.run)))
         running[-1].thread.start()
         return running[-1]
@@ -292,3 +311,36 @@ def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
 def eventually() -> Callable[..., Any]:
     """Wait until something holds."""
     return wait_until
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[Callable[..., Hosting]]:
+    """Start hosts on a database as processes; they are killed after the test."""
+    running: list[Hosting] = []
+
+    def one(cluster: str, database: str, models: Path) -> Hosting:
+        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log"))
+        return running[-1]
+
+    yield one
+    for host in running:
+        with suppress(ProcessLookupError):
+            host.kill()
+
+
+@pytest.fixture
+def watched() -> Json:
+    """A scenario of two clusters that are watched, for a day."""
+
+    def cluster(name: str, region: str) -> Json:
+        offer = {"purchase": "owned", "price_usd_per_hour": 1.0, "owned": 2}
+        pool = {"name": "p", "machine": {"name": "m", "vcpu": 8, "memory_gib": 32}, "max": 2, "offers": [offer]}
+        return {"name": name, "provider": "aws", "region": region, "country": "IE", "hardware_class": "mixed-disk",
+                "telemetry_opt_in": True, "pools": [pool]}  # fmt: skip
+
+    work = {"name": "web", "kind": "serving", "request": {"vcpu": 1, "memory_gib": 1}, "replicas": [1] * 24}
+    return {
+        "name": "watched", "horizon": {"start": "2026-09-21T00:00:00Z", "slots": 24, "slot_minutes": 60},
+        "objective": {"mode": "min_cost"}, "with_diagnostics": True,
+        "clusters": [cluster("a", "eu-west-1"), cluster("b", "eu-west-1")], "workloads": [work],
+    }  # fmt: skip

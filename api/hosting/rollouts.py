@@ -1,0 +1,61 @@
+"""Which version of a hardware class is tried on which cluster, and what became of every step of retraining."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, delete, select
+
+from api.hosting.transactions import insert_new, now, writing
+from api.tables import loop_steps, rollouts
+
+
+class Canary(NamedTuple):
+    """A version that one cluster is scored by before others are; `at` is since when (POSIX seconds)."""
+
+    run: str
+    version: str
+    cluster: str
+    at: float
+
+
+def canaries(engine: Engine) -> dict[str, Canary]:
+    """What is tried, by hardware class."""
+    query = select(rollouts.c.hardware_class, rollouts.c.run, rollouts.c.version, rollouts.c.cluster, rollouts.c.at)
+    with engine.connect() as connection:
+        return {row[0]: Canary(*row[1:]) for row in connection.execute(query)}
+
+
+def begin_canary(engine: Engine, hardware_class: str, run: str, version: str, cluster: str) -> Canary:
+    """Try a version on a cluster, unless one of the class is being tried: then that one."""
+    with writing(engine) as connection:
+        row = {"hardware_class": hardware_class, "run": run, "version": version, "cluster": cluster}
+        insert_new(connection, rollouts, [row | {"at": now(connection)}])
+    return canaries(engine)[hardware_class]
+
+
+def end_canary(engine: Engine, hardware_class: str, run: str) -> None:
+    """Try no more."""
+    with engine.begin() as connection:
+        mine = rollouts.c.hardware_class == hardware_class, rollouts.c.run == run
+        connection.execute(delete(rollouts).where(*mine))
+
+
+def note(engine: Engine, run: tuple[str, str, str], step: str, outcome: str, detail: Mapping[str, Any]) -> None:
+    """Put on record what became of a step of a run (its id, workload, hardware class); what was noted before stays."""
+    with writing(engine) as connection:
+        row = {"run": run[0], "workload": run[1], "hardware_class": run[2], "step": step, "outcome": outcome,
+               "detail": json.dumps(detail, sort_keys=True, default=str), "at": now(connection)}  # fmt: skip
+        insert_new(connection, loop_steps, [row])
+
+
+def record(engine: Engine, run: str | None = None) -> list[dict[str, Any]]:
+    """What is on record, the oldest first, of one run or of all."""
+    query = select(*[column for column in loop_steps.columns if column.name != "tenant"]).order_by(loop_steps.c.at)
+    if run is not None:
+        query = query.where(loop_steps.c.run == run)
+    with engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [dict(row) | {"detail": json.loads(row["detail"])} for row in rows]

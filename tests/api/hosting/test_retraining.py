@@ -1,0 +1,216 @@
+"""Retraining: from drift to a version that serves all, or back to what served; a crash at any step goes on there."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, insert
+
+from api.hosting.leases import Leases
+from api.hosting.results import Said, keep_verdicts
+from api.hosting.rollouts import canaries, record
+from api.hosting.scoring import score
+from api.hosting.sealing import Sealing
+from api.hosting.steps import GO_ON, Steps
+from api.hosting.streams import Reader
+from api.settings import Settings
+from api.tables import drifts
+from diagnostics.lifecycle import open_model
+from diagnostics.store import ModelStore
+from planner.hosting import HostedWork
+
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+NAME = "training-mixed-disk-ie"
+
+
+def work(clusters: tuple[str, ...] = ("a", "b")) -> HostedWork:
+    watches = {"hardware_class": "mixed-disk", "clusters": clusters, "country": "IE", "purpose": "train"}
+    return HostedWork.model_validate({"kind": "training", "watches": watches, "places": [{"cluster": "a"}]},
+                                     strict=False)  # fmt: skip
+
+
+def drifted(engine: Engine, day: int) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            insert(drifts).values(
+                cluster="a", day=day, metric="read_latency_ms", statistic=1.0, threshold=0.1, p=0.0, drifted=1, host="h"
+            )
+        )
+
+
+def slower(values: dict[str, float]) -> dict[str, float]:
+    return values | {metric: 2 * values[metric] for metric in ("read_latency_ms", "queue_depth")}
+
+
+@pytest.fixture
+def history(fleet: Any, send: Any) -> dict[str, Any]:
+    """Thirty days of rows; a and b have become half as fast for good on the third."""
+    rows = fleet(30, hosts=4)
+    for name in ("a", "b"):
+        rows[name] = [(ts, hosts if at < 48 else {host: slower(values) for host, values in hosts.items()})
+                      for at, (ts, hosts) in enumerate(rows[name])]
+    send(rows)
+    return dict(rows)
+
+
+def scored_by(engine: Engine, version: str, models: Path, rows: list[Any]) -> None:
+    """As if the host of a had scored its last rows by a version."""
+    lease = Leases(engine, "host", "a")
+    lease.beat()
+    epochs = lease.hold(["diagnostics-a"])
+    reader = Reader(engine, "IE", Sealing())
+    reader.begin([("diagnostics-a", "a")])
+    store = ModelStore(models)
+    model = open_model(store, store.version(version))
+    pending = [row for row in reader.pending(["diagnostics-a"])][-len(rows) :]  # noqa: C416
+    keep_verdicts(engine, "host", epochs, [Said(one, version) for one in score(model, pending, reader.at)])
+
+
+@on_sqlite
+def test_from_drift_to_a_version_that_serves(engine: Engine, settings: Settings, history: Any, models: Path) -> None:
+    """Steps hand on what the next need: rows of those who agreed, hashed; a better candidate; tried on one cluster;
+    then it serves. Everything is on record, and a step that is done again changes nothing.
+    """
+    drifted(engine, 20_000)
+    before = ModelStore(models).serving("mixed-disk")
+    steps, facts = Steps(engine, settings, NAME, work(), "run-1"), {}
+    for name in ("ingest", "validate", "drift", "train", "evaluate"):
+        again = steps.done(name, facts)
+        found = steps.done(name, facts)
+        assert found["outcome"] == GO_ON, (name, found)
+        if name != "train":
+            assert found == again
+        facts |= found
+    frame = pd.read_parquet(facts["data"])
+    assert set(frame["country"]) == {"IE"}
+    assert len(set(frame["cluster"])) == 1
+    assert not {"a", "b", "host-001"} & {*frame["cluster"], *frame["host"]}
+    assert facts["serving"] == before.id
+    assert facts["losses"]["relative_error"]["verdict"] == "better"
+    with_host = threading.Thread(target=scored_by, args=(engine, facts["version"], models, history["a"]))
+    with_host.start()
+    tried = steps.done("canary", facts)
+    with_host.join()
+    assert tried["outcome"] == GO_ON, tried
+    assert canaries(engine)["mixed-disk"].cluster == "a"
+    assert steps.done("promote", facts)["outcome"] == GO_ON
+    assert steps.done("promote", facts)["outcome"] == GO_ON
+    assert ModelStore(models).serving("mixed-disk").id == facts["version"]
+    assert canaries(engine) == {}
+    assert [one["step"] for one in record(engine, "run-1")] == [*steps.named()]
+    later = Steps(engine, settings, NAME, work(), "run-2")
+    assert later.done("drift", {})["outcome"] == "no drift since the last look"
+
+
+@on_sqlite
+def test_a_canary_that_raises_more_alarms_goes_back(
+    engine: Engine, settings: Settings, history: Any, models: Path
+) -> None:
+    """Where the version that is tried alarms more on the same rows than the one that serves, that one goes on."""
+    store = ModelStore(models)
+    serving = store.serving("mixed-disk").id
+    poor = next(one.id for one in store.versions("mixed-disk") if one.id != serving)
+    # The one that is tried knew only the latency of before; the one that serves is made to know that of now.
+    steps, facts = Steps(engine, settings, NAME, work(), "run-1"), {}
+    for name in ("ingest", "validate", "train"):
+        facts |= steps.done(name, facts)
+    scored_by(engine, poor, models, history["a"][-100:])
+    found = steps.done("canary", {"version": poor, "serving": facts["version"]})
+    assert found["outcome"] == "more alarms on the cluster that tried it: what served goes on"
+    assert found["alarm_share"] > found["alarm_share_of_serving"] + 0.02
+    assert canaries(engine) == {}
+    assert ModelStore(models).serving("mixed-disk").id == serving
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("changes", "clusters", "why"),
+    [
+        ({"name_key": None}, ("a",), "retraining.name_key is not set"),
+        ({"name_key": "short"}, ("a",), "retraining.name_key: key: 5 bytes"),
+        ({}, ("b",), "no rows of a cluster that opted in"),
+        ({}, ("c",), "no rows of a cluster that opted in"),
+    ],
+)
+def test_rows_that_may_not_be_trained_on_are_not(
+    engine: Engine, settings: Settings, send: Any, fleet: Any, changes: Any, clusters: tuple[str, ...], why: str
+) -> None:
+    """Nothing is pooled without a key for names, of a cluster that did not agree, or from another country."""
+    send(fleet(1))
+    told = settings.model_copy(
+        update={
+            "retraining": settings.retraining.model_validate(
+                {**json.loads(json.dumps(settings.to_dict()["retraining"])), **changes}
+            )
+        }
+    )
+    found = Steps(engine, told, NAME, work(clusters), "run").done("ingest", {})
+    assert found["outcome"].startswith(why)
+    assert not (settings.model_folder / "rows").exists()
+
+
+@on_sqlite
+def test_too_little_is_not_trained_on(engine: Engine, settings: Settings, send: Any, fleet: Any) -> None:
+    """A few days of rows end the run with the reason on record."""
+    send(fleet(3))
+    steps = Steps(engine, settings, NAME, work(), "run")
+    found = steps.done("validate", steps.done("ingest", {}))
+    assert found["outcome"].startswith("3.0 days of rows: at least")
+    assert [one["outcome"] for one in record(engine, "run")] == [GO_ON, found["outcome"]]
+
+
+def start_loop(settings: Settings, epoch: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from api.hosting.loop import main; main()"],
+        stdin=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    order = {"settings": settings.to_dict(), "tenant": "default", "workload": NAME, "host": "h", "epoch": epoch,
+             "work": work().model_dump_json()}  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(order).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+def test_a_run_that_is_killed_goes_on_at_its_step(
+    engine: Engine, settings: Settings, history: Any, models: Path, eventually: Callable[..., Any]
+) -> None:
+    """Kill -9 while a version is tried: the next process goes on with the same run there, and ends it; nothing
+    before is done again.
+    """
+    drifted(engine, 20_000)
+    lease = Leases(engine, "h", "a")
+    lease.beat()
+    epoch = lease.hold([NAME])[NAME]
+    first = start_loop(settings, epoch)
+    tried = eventually(lambda: canaries(engine).get("mixed-disk"))
+    first.kill()
+    first.wait()
+    before = record(engine)
+    assert [one["step"] for one in before] == ["ingest", "validate", "drift", "train", "evaluate"]
+    second = start_loop(settings, epoch)
+    scored_by(engine, tried.version, models, history["a"])
+    eventually(lambda: len(record(engine)) == 7)
+    second.kill()
+    second.wait()
+    assert record(engine)[:5] == before
+    assert {one["run"] for one in record(engine)} == {tried.run}
+    assert ModelStore(models).serving("mixed-disk").id == tried.version
+
+
+@on_sqlite
+def test_a_process_whose_lease_was_taken_ends(engine: Engine, settings: Settings, history: Any) -> None:
+    """It changes nothing more: the host that holds the lease now goes on."""
+    lease = Leases(engine, "h", "a")
+    lease.beat()
+    lease.hold([NAME])
+    assert start_loop(settings, 99).wait(60) == 4
+    assert record(engine) == []
