@@ -9,9 +9,11 @@ from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
-from starlette.types import Receive, Scope, Send
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Receive, Scope, Send
 
 from api.problems import Problem
+from api.recording import Acting
 from api.tenancy import DEFAULT
 
 Role = Literal["viewer", "planner", "sre", "admin"]
@@ -28,6 +30,7 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/readyz"): None,
     ("GET", "/metrics"): "sre",
     ("GET", "/openapi.json"): "viewer",
+    ("GET", "/v1/audit"): "admin",
     ("POST", "/v1/plans"): "planner",
     ("GET", "/v1/plans"): "viewer",
     ("GET", "/v1/plans/{plan_id}"): "viewer",
@@ -91,9 +94,18 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
 """The role that each route needs, None where anybody may ask. A route that is not here does not start."""
 OPERATORS: Final = frozenset({("GET", "/metrics")})
 """Routes that tell of all tenants: only callers of the tenant `default`, who run the service, may ask."""
+CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNRECORDED: Final = frozenset({
+    ("POST", "/v1/profiles/predict"),  # changes nothing
+    ("POST", "/v1/telemetry"),  # measurements, many a second
+    ("PUT", "/v1/clusters/{name}/health"),  # the same, but for what people say
+})
+"""Changes of which only refusals are recorded, and what `record_this` was said of."""
 PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)
 """Addresses that anybody may ask."""
-_CALLER = "planner.caller"
+_CALLER, _ACTING, _WANTED = "planner.caller", "planner.acting", "planner.wanted"
+REQUEST: Final = "planner.request"
+"""Where the id of a request stands in its scope."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,12 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def told_of(scope: Scope) -> dict[str, str]:
+    """Who asks, for the log; nothing where it is not known."""
+    caller: Caller | None = scope.get(_CALLER)
+    return {} if caller is None else {"tenant": caller.tenant, "caller": caller.name}
+
+
 async def _caller(request: Request) -> Caller:
     return caller_of(request)
 
@@ -133,21 +151,74 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 """Who asks, for routes that need to know."""
 
 
+def acting_of(request: Request) -> Acting | None:
+    """What is recorded of this request; None for one that changes nothing."""
+    found: Acting | None = request.scope.get(_ACTING)
+    return found
+
+
+def record_this(request: Request) -> None:
+    """Have a request recorded whose route is not."""
+    request.scope[_WANTED] = True
+
+
 class Route(APIRoute):
-    """A route that is reached with the role it needs only; nothing of the body has been read by then."""
+    """A route that is reached with the role it needs only; nothing of the body has been read by then. Who may change
+    something is recorded, and who may not.
+    """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or go on."""
         asked = scope["method"], self.path_format
         needed = NEEDED.get(asked)
-        if needed is not None:
-            caller: Caller = scope[_CALLER]
-            if needed not in caller.roles:
-                held = ", ".join(sorted(caller.roles)) or "none"
-                raise Problem(HTTPStatus.FORBIDDEN, f"{asked[0]} {asked[1]}: needs the role {needed}; yours: {held}")
-            if asked in OPERATORS and caller.tenant != DEFAULT:
-                raise Problem(HTTPStatus.FORBIDDEN, f"{asked[0]} {asked[1]}: tells of all tenants: for who runs this")
-        await super().handle(scope, receive, send)
+        if needed is None:
+            await super().handle(scope, receive, send)
+            return
+        caller: Caller = scope[_CALLER]
+        if asked[0] not in CHANGING:
+            _refuse(caller, needed, asked)
+            await super().handle(scope, receive, send)
+            return
+        acting = Acting(caller.name, " ".join(asked), scope["path"], scope.get(REQUEST, ""))
+        if asked not in UNRECORDED:
+            scope[_ACTING] = acting
+
+        async def recorded(status: int) -> None:
+            if _unrecorded(asked, acting, status, wanted=_WANTED in scope):
+                record = scope["app"].state.services.record
+                await run_in_threadpool(record, caller.tenant, acting.ended(str(int(status))))
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await recorded(message["status"])
+            await send(message)
+
+        try:
+            _refuse(caller, needed, asked)
+        except Problem as refusal:
+            await recorded(refusal.status)
+            raise
+        try:
+            await super().handle(scope, receive, told)
+        except Exception:
+            await recorded(HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise
+
+
+def _refuse(caller: Caller, needed: Role, asked: tuple[str, str]) -> None:
+    """Raise Problem where a caller may not."""
+    if needed not in caller.roles:
+        held = ", ".join(sorted(caller.roles)) or "none"
+        raise Problem(HTTPStatus.FORBIDDEN, f"{asked[0]} {asked[1]}: needs the role {needed}; yours: {held}")
+    if asked in OPERATORS and caller.tenant != DEFAULT:
+        raise Problem(HTTPStatus.FORBIDDEN, f"{asked[0]} {asked[1]}: tells of all tenants: for who runs this")
+
+
+def _unrecorded(asked: tuple[str, str], acting: Acting, status: int, *, wanted: bool) -> bool:
+    """Whether what came of a request is still to be recorded."""
+    if asked in UNRECORDED and not wanted:
+        return status in (HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return not acting.committed or status >= HTTPStatus.BAD_REQUEST
 
 
 def all_guarded(routers: Iterable[APIRouter]) -> None:

@@ -15,10 +15,12 @@ from api.context import running
 from api.gate import Gate
 from api.keyring import Keyring
 from api.keys import Keys
+from api.limits import Rates
 from api.oidc import Issuer
 from api.routes import (
     alarms,
     asking,
+    audit,
     capacity,
     diagnoses,
     directing,
@@ -44,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
     metrics = Metrics()
     issuer = None if settings.oidc is None else Issuer(settings.oidc)
-    doorkeeper = Doorkeeper(issuer, loopback=is_loopback(settings.host))
+    doorkeeper = Doorkeeper(issuer, Rates(settings.limits), loopback=is_loopback(settings.host))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,13 +66,13 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
     parts = (directing, plans, life_cycle, forecasts, capacity, profiles, jobs, asking, schedules, fleet, diagnoses,
-             alarms, models, hosting, notifications, health)
+             alarms, models, hosting, notifications, audit, health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:
         app.include_router(router)
     app.state.metrics = metrics
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
-    app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app

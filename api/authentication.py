@@ -16,6 +16,7 @@ from api.access import LOCAL, NOBODY, PUBLIC, Caller, known_as
 from api.gate import drain
 from api.keyring import Keyring
 from api.keys import PREFIX
+from api.limits import Rates
 from api.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
 from api.problems import Problem, problem_response
 from api.settings import is_loopback
@@ -32,8 +33,8 @@ class Doorkeeper:
     provider and never had a key, because only this machine can ask.
     """
 
-    def __init__(self, issuer: Issuer | None, *, loopback: bool) -> None:
-        self._issuer, self._loopback = issuer, loopback
+    def __init__(self, issuer: Issuer | None, rates: Rates, *, loopback: bool) -> None:
+        self._issuer, self._rates, self._loopback = issuer, rates, loopback
         self._keyring: Keyring | None = None
         self._believed: dict[bytes, tuple[Caller, float]] = {}
         self._log = structlog.get_logger("api")
@@ -52,38 +53,47 @@ class Doorkeeper:
         if self._issuer is not None:
             self._issuer.keys.stop()
 
-    async def caller(self, headers: Headers) -> Caller:
-        """Who sent these headers. Raises Problem for somebody who is not known."""
+    async def admitted(self, scope: Scope) -> Caller:
+        """Who makes a request. Raises Problem for somebody who is not known, and for one request too many."""
+        address = scope["client"][0] if scope.get("client") else ""
+        try:
+            caller = await self._caller(Headers(scope=scope), address)
+        except _NotKnown as why:
+            self._log.warning("refused", why=why.reason, address=address)
+            self._rates.refused(address)
+            raise
+        self._rates.admit(scope["method"], caller.tenant, caller.name)
+        return caller
+
+    async def _caller(self, headers: Headers, address: str) -> Caller:
         keyring = self._keyring
         assert keyring is not None
         if self._loopback and self._issuer is None and not keyring.any:
             return _local(headers)
         text = _credential(headers)
         if not text.startswith(PREFIX):
-            return await self._by_token(text)
+            return await self._by_token(text, address)
         if not keyring.believed:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the keys cannot be read: the database does not answer",
                           headers={"Retry-After": "1"})
         caller = keyring.caller(text.encode())
         if caller is None:
-            raise self._refused("a key that is not known, has expired or was revoked")
+            raise _invalid("a key that is not known, has expired or was revoked")
         return caller
 
-    async def _by_token(self, text: str) -> Caller:
+    async def _by_token(self, text: str, address: str) -> Caller:
         if self._issuer is None:
-            raise self._refused("no key, and there is no provider of tokens")
+            raise _invalid("no key, and there is no provider of tokens")
         digest, now = hashlib.sha256(text.encode()).digest(), time.time()
         caller, until = self._believed.get(digest, (None, 0.0))
         if caller is not None and now < until:
             return caller
+        if self._rates.suspicious(address):
+            raise _invalid("a token, after too many others from there")
         try:
-            try:
-                caller, expires = self._issuer.caller(text)
-            except UnknownKeyError:
-                await run_in_threadpool(self._issuer.keys.refresh)
-                caller, expires = self._issuer.caller(text)
+            caller, expires = await self._read(self._issuer, text)
         except InvalidTokenError as error:
-            raise self._refused(f"a token: {error}") from None
+            raise _invalid(f"a token: {error}") from None
         except NoAccessError as error:
             raise Problem(HTTPStatus.FORBIDDEN, str(error)) from None
         if len(self._believed) >= MOST_TOKENS:
@@ -91,10 +101,21 @@ class Doorkeeper:
         self._believed[digest] = caller, min(expires, now + TOKEN_S)
         return caller
 
-    def _refused(self, why: str) -> Problem:
-        """The one answer to whatever is not believed: what is wrong with it stands in the log only."""
-        self._log.warning("refused", why=why)
-        return _unknown("the key or token is not valid: unknown, expired, revoked or not for here", "invalid_token")
+    @staticmethod
+    async def _read(issuer: Issuer, text: str) -> tuple[Caller, float]:
+        try:
+            return issuer.caller(text)
+        except UnknownKeyError:
+            await run_in_threadpool(issuer.keys.refresh)
+            return issuer.caller(text)
+
+
+class _NotKnown(Problem):
+    """An answer to somebody who is not known; the reason is for the log."""
+
+    def __init__(self, detail: str, reason: str, challenge: str) -> None:
+        super().__init__(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+        self.reason = reason
 
 
 class Authenticated:
@@ -109,7 +130,7 @@ class Authenticated:
             await self.app(scope, receive, send)
             return
         try:
-            known_as(scope, NOBODY if scope["path"] in PUBLIC else await self._doorkeeper.caller(Headers(scope=scope)))
+            known_as(scope, NOBODY if scope["path"] in PUBLIC else await self._doorkeeper.admitted(scope))
         except Problem as problem:
             await drain(receive)
             headers = {"Connection": "close"} | dict(problem.headers or {})
@@ -132,9 +153,14 @@ def _credential(headers: Headers) -> str:
     return text.strip()
 
 
-def _unknown(detail: str, error: str | None = None) -> Problem:
-    challenge = _REALM if error is None else f'{_REALM}, error="{error}"'
-    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+def _unknown(detail: str) -> _NotKnown:
+    return _NotKnown(detail, "no key or token, or more than one", _REALM)
+
+
+def _invalid(reason: str) -> _NotKnown:
+    """The one answer to whatever is not believed: what is wrong with it stands in the log only."""
+    detail = "the key or token is not valid: unknown, expired, revoked or not for here"
+    return _NotKnown(detail, reason, f'{_REALM}, error="invalid_token"')
 
 
 def _local(headers: Headers) -> Caller:

@@ -6,13 +6,14 @@ import fcntl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.access import caller_of
+from api.access import acting_of, caller_of
 from api.bell import Bell
 from api.database import upgrade
 from api.diagnoses import Diagnoses
@@ -22,6 +23,7 @@ from api.explaining import Explainer
 from api.marks import Marks
 from api.notices import Dispatcher
 from api.probing import Prober
+from api.recording import Acting, Deed, record
 from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Store
@@ -69,6 +71,20 @@ class Services:
                                              Schedules(store, self._queue))
             return self._made[tenant]
 
+    def acting(self, tenant: str, request: Acting) -> Service:
+        """That of one tenant for what a request does, which is recorded with what it changes in the database."""
+        made = self.of(tenant)
+        store = made.store.acting(request)
+        return replace(made, store=store, marks=Marks(store.engine), schedules=Schedules(store, self._queue))
+
+    def record(self, tenant: str, deed: Deed) -> None:
+        """Add to the record of a tenant; without a database, to the log."""
+        try:
+            with self.of(tenant).store.engine.begin() as connection:
+                record(connection, deed)
+        except SQLAlchemyError:
+            structlog.get_logger("api").error("not recorded", tenant=tenant, **asdict(deed))
+
     def stop(self) -> None:
         """End what runs for tenants."""
         for service in self._made.values():
@@ -80,7 +96,8 @@ def service_of(request: Request) -> Service:
     """The service that a request came to, as the caller's tenant sees it."""
     services = request.app.state.services
     assert isinstance(services, Services)
-    return services.of(caller_of(request).tenant)
+    tenant, acting = caller_of(request).tenant, acting_of(request)
+    return services.of(tenant) if acting is None else services.acting(tenant, acting)
 
 
 ServiceDep = Annotated[Service, Depends(service_of)]

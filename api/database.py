@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
+from api.recording import keep_record
 from api.tenancy import keep_apart
 from planner.errors import InputError
 
@@ -38,6 +39,7 @@ def engine_of(url: str) -> Engine:
     """
     engine = _connecting(url)
     keep_apart(engine)
+    keep_record(engine)
     return engine
 
 

@@ -1,7 +1,10 @@
-"""What is turned away before anything reads it: bodies that are too large."""
+"""What is turned away before anything reads it: bodies that are too large or too slow."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -12,15 +15,17 @@ from api.problems import problem_response
 
 LITTLE = 2**20
 """Bytes that are read of a body which nobody will look at."""
+DRAIN_S = 5.0
+"""Seconds for that."""
 _DRAINED = 4
 
 
 class Gate:
-    """ASGI middleware: a body that is too long is refused before anything reads it."""
+    """ASGI middleware: a body that is too long, or too long on its way, is refused before anything reads it."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, body_s: float) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.max_body_bytes, self.body_s = max_body_bytes, body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -44,13 +49,20 @@ class Gate:
         return None
 
     def _limited(self, receive: Receive) -> Receive:
-        """Count what arrives, for bodies that do not state their length."""
-        seen = 0
+        """Count what arrives, for bodies that do not state their length, and wait only so long for all of it."""
+        seen, until, arrived = 0, time.monotonic() + self.body_s, False
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, arrived
+            if arrived:  # what is waited for now is that the client goes away
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except TimeoutError:
+                late = f"body: not here after {self.body_s:g} s"
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
             seen += len(message.get("body", b""))
+            arrived = not message.get("more_body", False)
             if seen > self.max_body_bytes:
                 if message.get("more_body", False):
                     await drain(receive, _DRAINED * self.max_body_bytes)
@@ -66,8 +78,10 @@ class Gate:
 async def drain(receive: Receive, most: int = LITTLE) -> None:
     """Drop what still arrives, within reason: a client that is sending does not hear an answer."""
     dropped = 0
-    while dropped < most:
-        message = await receive()
-        dropped += len(message.get("body", b""))
-        if not message.get("more_body", False):
-            return
+    with suppress(TimeoutError, HTTPException):
+        async with asyncio.timeout(DRAIN_S):
+            while dropped < most:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return

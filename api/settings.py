@@ -129,6 +129,26 @@ class Oidc(Section):
         return self
 
 
+class Limits(Section):
+    """What one caller may ask of one service: `100/second`, or several by semicolons, `100/second; 3000/minute`."""
+
+    reads: str = Field("5000/second", description="requests of a caller that change nothing, directing among them")
+    writes: str = Field("200/second", description="other requests of a caller")
+    refused: str = Field("50/second", description="requests of an address with keys or tokens that are not known")
+    body_s: float = Field(30.0, gt=0, le=3600, description="seconds in which the body of a request must arrive")
+
+    @field_validator("reads", "writes", "refused")
+    @classmethod
+    def _is_rate(cls, rate: str) -> str:
+        from limits import parse_many  # a tenth of a second to load
+
+        try:
+            parse_many(rate)
+        except ValueError:
+            raise ValueError(f"{rate}: not a rate; 100/second is one, or 3000/minute") from None
+        return rate
+
+
 class Settings(Section):
     """One service."""
 
@@ -169,6 +189,7 @@ class Settings(Section):
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
     niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
     channels: tuple[AnyChannel, ...] = Field((), description="where people are told of alarms, plans and failed jobs")
+    limits: Limits = Field(default_factory=Limits, description="what one caller may ask")
     oidc: Oidc | None = Field(None, description="who signs tokens of callers")
     schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
     probes: tuple[Probe, ...] = Field((), description="what is looked at to see which clusters are there")

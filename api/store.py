@@ -22,6 +22,7 @@ from api.bell import ring
 from api.database import alone_in, engine_of
 from api.events import Event, Findings, note, note_findings
 from api.lives import begin_life
+from api.recording import Acting, about, acting
 from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
 from api.tenancy import EVERYONE, of_tenant
 from planner.plan import Plan, plan_text
@@ -99,6 +100,12 @@ class Store:
         bound._engine = of_tenant(self._engine, tenant)  # noqa: SLF001 - our own
         return bound
 
+    def acting(self, request: Acting) -> Store:
+        """The same store for what a request does, which is recorded."""
+        bound = copy(self)
+        bound._engine = acting(self._engine, request)  # noqa: SLF001 - our own
+        return bound
+
     @classmethod
     def on(cls, engine: Engine) -> Store:
         """The store behind an engine that somebody else opened and closes, for the tenant that it is for."""
@@ -145,6 +152,7 @@ class Store:
         """Queue a job within a transaction of this database, and give its id."""
         assert self._queue is not None
         job_id = uuid.uuid4().hex
+        about(connection, f"/v1/jobs/{job_id}")
         connection.execute(
             insert(jobs).values(
                 id=job_id,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access import REQUEST, told_of
 from api.store import Store
 
 REQUEST_ID = "X-Request-Id"
@@ -103,6 +104,7 @@ class Watched:
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _ID.match(given) else uuid.uuid4().hex
+        scope[REQUEST] = request_id
         began, status = time.perf_counter(), 500
 
         async def told(message: Message) -> None:
@@ -130,7 +132,7 @@ class Watched:
         self.metrics.seconds.labels(method, route).observe(seconds)
         if status >= 500 or not scope["path"].startswith(QUIET):
             self.log.info("request", method=method, route=route, status=status, ms=round(1000 * seconds, 2),
-                          request_id=request_id)
+                          request_id=request_id, **told_of(scope))
 
 
 def log_as_json() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.access import Route
+from api.access import Route, record_this
 from api.context import Service, service_of
 from api.problems import Problem
 from api.requests import HealthReport
@@ -74,13 +74,15 @@ async def get_health(name: str, service: AtOnce) -> ClusterState:
 
 
 @router.put("/clusters/{name}/health", response_model=ClusterState)
-async def put_health(name: str, body: HealthReport, service: AtOnce) -> ClusterState:
+async def put_health(name: str, body: HealthReport, service: AtOnce, request: Request) -> ClusterState:
     """Say how a cluster is. A loss counts for the next request; a return after the hold, or by a person's word at once.
 
     When this is answered it is written down, and holds after a restart.
     """
     director = service.directing.director
     report = Report(**body.model_dump())
+    if body.by == "person":
+        record_this(request)
     service.directing.report(name, report)
     health = await run_in_threadpool(service.directing.keep, name, report)
     return cluster_state(name, health, director.returns_at(health))

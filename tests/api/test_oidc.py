@@ -268,7 +268,7 @@ def test_keys_from_an_address(provider: Any, signer: Signer, monkeypatch: pytest
 
 def test_tokens_over_http(serve: Any, oidc: dict[str, Any], signer: Signer) -> None:
     """With a provider every request needs a token; nothing of a forged one comes back, whatever the route."""
-    service = serve(oidc=oidc)
+    service = serve(oidc=oidc, limits={"refused": "100000/second"})
 
     def ask(token: str, method: str = "GET", path: str = "/v1/plans") -> Any:
         return service.http.request(method, path, headers={"Authorization": f"Bearer {token}"})

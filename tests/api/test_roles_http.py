@@ -10,14 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.datastructures import Headers
 
 from api.access import LOCAL, NEEDED, OPERATORS, ROLES
 from api.authentication import Doorkeeper
 from api.database import upgrade
 from api.keyring import Keyring
 from api.keys import Keys
+from api.limits import Rates
 from api.problems import Problem
+from api.settings import Limits
 
 HOUR = timedelta(hours=1)
 
@@ -48,7 +49,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, start: Any, scenarios: Pat
     gone, keys["default", "revoked"] = store.create("gone", ["admin"], "default", HOUR)
     store.revoke(gone.id)
     store.close()
-    served = start(folder, scenarios=scenarios)
+    served = start(folder, scenarios=scenarios, limits={"refused": "100000/second"})
     yield Guarded(served, keys)
     served.kill()
 
@@ -143,9 +144,9 @@ def test_a_refused_body_is_not_read(guarded: Guarded) -> None:
 def test_a_service_that_others_can_reach_is_never_open(database: str) -> None:
     """Without a key it knows nobody, this machine neither."""
     for loopback, known in ((True, True), (False, False)):
-        doorkeeper = Doorkeeper(None, loopback=loopback)
+        doorkeeper = Doorkeeper(None, Rates(Limits()), loopback=loopback)
         doorkeeper.start(Keyring(Keys(database, "test")))
-        asked = doorkeeper.caller(Headers({"host": "127.0.0.1"}))
+        asked = doorkeeper.admitted({"type": "http", "method": "GET", "headers": [(b"host", b"127.0.0.1")]})
         if known:
             assert asyncio.run(asked) == LOCAL
         else:

@@ -14,8 +14,8 @@ PACKAGES = ("planner", "placement", "forecasting", "diagnostics", "api")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORTED_AS = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client", "pyjwt": "jwt", "pyyaml": "yaml",
                "scikit-learn": "sklearn"}
-LOADED_BY_ADDRESS = {"httptools", "uvloop"}
-"""What SQLAlchemy loads for an address, and uvicorn by name."""
+LOADED_BY_NAME = {"httptools", "uvloop"}
+"""What uvicorn loads by name."""
 COMES_WITH = {"markupsafe": "jinja2", "starlette": "fastapi", "pydantic_core": "pydantic"}
 """Modules that are the public foundation of a declared dependency."""
 
@@ -61,7 +61,7 @@ def test_every_dependency_has_a_reason() -> None:
 def test_dependencies_are_what_is_imported() -> None:
     """Every declared dependency is imported by the packages, and every import is declared."""
     to_run = names(everything()) - names(PROJECT["optional-dependencies"]["dev"])
-    declared = {IMPORTED_AS.get(name, name) for name in to_run} - LOADED_BY_ADDRESS
+    declared = {IMPORTED_AS.get(name, name) for name in to_run} - LOADED_BY_NAME
     used = imported() - set(sys.stdlib_module_names) - set(PACKAGES) - set(COMES_WITH)
     assert used == declared
 
