@@ -250,7 +250,9 @@ class Store:
         with self._engine.begin() as connection:
             if not self._keep(connection, job, status, plan_text(plan), made):
                 return False
-            connection.execute(update(jobs).where(jobs.c.id == job.id).values(bound=plan.bound, gap=plan.gap))
+            reached = plan.sla_attainment if plan.mode == "max_sla" else plan.cost_usd
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(
+                objective=reached if status == "done" else None, bound=plan.bound, gap=plan.gap, phase="ended"))
             units = [unit.model_dump(by_alias=True) for unit in plan.assignments]
             _insert_all(connection, assignments, "plan_id", job.id, units)
             rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]

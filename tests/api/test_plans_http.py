@@ -34,6 +34,8 @@ def test_a_plan_is_made(done: Json) -> None:
     plan = Plan.model_validate(done["plan"])
     assert plan.status == "optimal"
     assert plan.cost_usd == pytest.approx(4 * 1.0 + 4 * 2.0)
+    progress = done["progress"] or {"phase": "ended"}  # none where it took less than a report
+    assert (progress["phase"], progress.get("objective", plan.cost_usd)) == ("ended", plan.cost_usd)
     assert {unit.workload: unit.cluster for unit in plan.assignments} == {
         "claims-etl": "cheap", "drift-monitor": "cheap", "front": "dear",
     }  # fmt: skip
