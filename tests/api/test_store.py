@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from api.database import checked_url, engine_of, upgrade
@@ -239,6 +240,14 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     assert store.find_key("key-a", "") == "a"
     assert Store(url).of("other").jobs(None, 9, None) == []
     store.close()
+
+
+def test_versions_of_the_store_follow_one_another() -> None:
+    """Each version follows one other, and each file is named after its version."""
+    folder = ROOT / "api" / "migrations" / "versions"
+    files = sorted(path.name for path in folder.glob("v*.py"))
+    scripts = list(ScriptDirectory(str(folder.parent)).walk_revisions())[::-1]
+    assert [f"v{script.revision}" for script in scripts] == [name.split("_")[0] for name in files]
 
 
 def test_a_newer_store_is_refused(database: str) -> None:
