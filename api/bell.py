@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import psycopg
 from sqlalchemy import Connection, make_url
@@ -62,7 +63,7 @@ class Bell:
     def _hear(self) -> None:
         listen = self._ask if self._url.startswith("sqlite") else self._listen
         while not self._stopping.is_set():
-            with suppress(SQLAlchemyError, psycopg.Error):  # it is away: whoever reads it says so
+            with suppress(SQLAlchemyError, psycopg.Error, sqlite3.Error):  # it is away: whoever reads it says so
                 listen()
             self._stopping.wait(AGAIN_S)
 
@@ -78,13 +79,12 @@ class Bell:
 
     def _ask(self) -> None:
         """Ring whenever the number of changes that others made to the file is another than before."""
-        engine = engine_of(self._url)
+        engine, seen = engine_of(self._url), None
         try:
-            with engine.connect() as connection:
-                seen = None
+            with closing(engine.raw_connection()) as connection:  # so often, what lies above the driver would count
+                cursor = connection.cursor()
                 while not self._stopping.is_set():
-                    now = connection.exec_driver_sql("PRAGMA data_version").scalar()
-                    connection.rollback()
+                    (now,) = cursor.execute("PRAGMA data_version").fetchone()
                     if now != seen:
                         seen = now
                         self._ring()

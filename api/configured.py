@@ -18,7 +18,6 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from api.section import FROM_FILE, Section, parts
 from api.settings import Settings
-from planner.commands.basic import DONE, print_json, show_table
 from planner.errors import InputError
 
 PREFIX, INTO = "PLANNER_", "__"
@@ -229,6 +228,8 @@ def _default(field: FieldInfo) -> str:
 
 def show(config: Path | None, markdown: bool, as_json: bool) -> int:
     """Say what may be set; with a file, whether it is right."""
+    from planner.commands.basic import DONE, print_json, show_table  # all that plans: `serve` does without
+
     if config is not None:
         read_settings(config, os.environ, {})
     rows = list(described())

@@ -12,6 +12,7 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 
 from api.access import acting_of, caller_of
 from api.bell import Bell
@@ -55,11 +56,12 @@ class Services:
         self._bell = bell
         self._lock, self._made = threading.Lock(), dict[str, Service]()
 
+    def made(self, tenant: str) -> Service | None:
+        """That of a tenant who has asked before."""
+        return self._made.get(tenant)
+
     def of(self, tenant: str) -> Service:
         """That of one tenant. Raises what the database's driver does when it cannot be reached at the first time."""
-        made = self._made.get(tenant)
-        if made is not None:
-            return made
         with self._lock:
             if tenant not in self._made:
                 settings, store = self._settings.of(tenant), self._store.of(tenant)
@@ -71,9 +73,8 @@ class Services:
                                              Schedules(store, self._queue))
             return self._made[tenant]
 
-    def acting(self, tenant: str, request: Acting) -> Service:
+    def acting(self, made: Service, request: Acting) -> Service:
         """That of one tenant for what a request does, which is recorded with what it changes in the database."""
-        made = self.of(tenant)
         store = made.store.acting(request)
         return replace(made, store=store, marks=Marks(store.engine), schedules=Schedules(store, self._queue))
 
@@ -92,12 +93,14 @@ class Services:
             service.diagnoses.close()
 
 
-def service_of(request: Request) -> Service:
-    """The service that a request came to, as the caller's tenant sees it."""
-    services = request.app.state.services
+async def service_of(request: Request) -> Service:
+    """The service that a request came to, as the caller's tenant sees it; no thread is needed to find it."""
+    services, tenant = request.app.state.services, caller_of(request).tenant
     assert isinstance(services, Services)
-    tenant, acting = caller_of(request).tenant, acting_of(request)
-    return services.of(tenant) if acting is None else services.acting(tenant, acting)
+    made, acting = services.made(tenant), acting_of(request)
+    if made is None:
+        made = await run_in_threadpool(services.of, tenant)
+    return made if acting is None else services.acting(made, acting)
 
 
 ServiceDep = Annotated[Service, Depends(service_of)]

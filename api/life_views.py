@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from api.life_cycle import State, Step
 from api.lives import Standing
 from planner.plan import Plan, Wave
-from planner.roll_back import back_to_lost, way_back
 
 _EXAMPLE: dict[str, JsonValue] = {
     "plan": "6f1c", "scenario": "medical", "state": "applying", "next": ["wave", "roll_back"], "parent": "9b2e",
@@ -90,6 +89,8 @@ def life_cycle(standing: Standing) -> LifeCycle:
 
 def back(standing: Standing, plan: Plan) -> WayBack:
     """The way back from where a plan is."""
+    from planner.roll_back import back_to_lost, way_back  # numba: the service answers before it is loaded
+
     life = standing.life
     waves = way_back(plan, life.waves_done, life.made)
     lost = sorted({move.workload for move in back_to_lost(plan, waves)})

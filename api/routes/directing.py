@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.access import Route, record_this
-from api.context import Service, service_of
+from api.context import ServiceDep, service_of
 from api.problems import Problem
 from api.requests import HealthReport
 from api.views import ClusterState, Directed, cluster_state
@@ -20,14 +20,6 @@ from planner.directing import Report
 router = APIRouter(prefix="/v1", tags=["directing"], route_class=Route)
 
 _ASKED = ("region", "key")
-
-
-async def _at_once(request: Request) -> Service:
-    """The service, without a thread: a health report must not wait behind long requests."""
-    return service_of(request)
-
-
-AtOnce = Annotated[Service, Depends(_at_once)]
 
 
 def _parameter(name: str, where: str, what: str) -> dict[str, Any]:
@@ -55,7 +47,7 @@ async def direct(request: Request) -> Response:
         near = difflib.get_close_matches(odd[0], _ASKED, n=1)
         hint = f"'{near[0]}'?" if near else f"allowed are {', '.join(_ASKED)}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {odd[0]}: not known; {hint}")
-    director = service_of(request).directing.director
+    director = (await service_of(request)).directing.director
     found = director.direct(request.path_params["workload"], asked.get("region"), asked.get("key"))
     answer = {
         "workload": found.workload, "user_region": found.user_region, "cluster": found.cluster, "home": found.home,
@@ -66,7 +58,7 @@ async def direct(request: Request) -> Response:
 
 
 @router.get("/clusters/{name}/health", response_model=ClusterState)
-async def get_health(name: str, service: AtOnce) -> ClusterState:
+async def get_health(name: str, service: ServiceDep) -> ClusterState:
     """Whether requests go to a cluster, since when, and what was reported of it."""
     director = service.directing.director
     health = director.health(name)
@@ -74,7 +66,7 @@ async def get_health(name: str, service: AtOnce) -> ClusterState:
 
 
 @router.put("/clusters/{name}/health", response_model=ClusterState)
-async def put_health(name: str, body: HealthReport, service: AtOnce, request: Request) -> ClusterState:
+async def put_health(name: str, body: HealthReport, service: ServiceDep, request: Request) -> ClusterState:
     """Say how a cluster is. A loss counts for the next request; a return after the hold, or by a person's word at once.
 
     When this is answered it is written down, and holds after a restart.

@@ -39,9 +39,8 @@ def ask_for_plan(body: NewPlan, service: ServiceDep, response: Response, idempot
 
 def submission(service: Service, body: NewPlan, digest: str, key: str | None) -> Submission:
     """Read the scenario, so that its mistakes are told now and not by a failed plan."""
-    from planner.catalog import builtin_catalog  # numba and pandas: the service answers before they are loaded
-    from planner.frozen import slot_of
-    from planner.planning import PlanRequest
+    from planner.catalog import builtin_catalog
+    from planner.plan_request import PlanRequest
     from planner.resolve import resolve
 
     request, text = body.settings.model_dump(), None
@@ -53,6 +52,8 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
         _check_incumbent(service, body.incumbent, scenario.name)
         request |= {"incumbent": body.incumbent, "max_moves": body.max_moves, "now": body.now}
     if body.now is not None:
+        from planner.frozen import slot_of  # numba: the service answers before it is loaded
+
         slot_of(body.now, scenario.horizon)
     if isinstance(body.scenario, str):
         request["scenario"] = body.scenario

@@ -49,6 +49,15 @@ def test_kill_9_in_the_middle(serve: Any) -> None:
     assert len(second.http.get("/v1/plans").json()["plans"]) == 2
 
 
+def test_a_plan_is_accepted_without_loading_what_plans(serve: Any) -> None:
+    """Neither the start nor a request for a plan loads compiled searches or frames, which take seconds and memory."""
+    service = serve()
+    assert service.ask().status_code == 202
+    loaded = Path(f"/proc/{service.process.pid}/maps").read_text()
+    assert "sqlite" in loaded
+    assert not [name for name in ("llvmlite", "scipy", "pandas", "pyarrow") if f"/{name}/" in loaded]
+
+
 def test_an_orderly_stop(serve: Any) -> None:
     """Ctrl-C ends the service and its planning process; the plan is made after the next start, as if begun then."""
     first = serve()
