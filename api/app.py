@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.access import all_guarded
+from api.answers import Answers
 from api.authentication import Authenticated, Doorkeeper
 from api.context import running
 from api.gate import Gate
@@ -74,5 +75,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = metrics
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)
+    app.add_middleware(Answers)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app

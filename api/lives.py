@@ -58,6 +58,12 @@ class Lives:
             life = _of_scenario(connection, scenario, state)
         return None if life is None else life.plan_id
 
+    def states(self, plan_ids: Iterable[str]) -> dict[str, State]:
+        """States of plans by id; those that have no life are left out."""
+        query = select(life_cycles.c.plan_id, life_cycles.c.state).where(life_cycles.c.plan_id.in_(list(plan_ids)))
+        with self._engine.connect() as connection:
+            return {row.plan_id: row.state for row in connection.execute(query)}
+
     def with_content(self, content_id: str) -> str | None:
         """Id of a plan that has this content; None when there is none."""
         query = select(life_cycles.c.plan_id).where(life_cycles.c.content_id == content_id).limit(1)
@@ -92,8 +98,13 @@ def begin_life(connection: Connection, plan_id: str, plan: Plan) -> None:
     connection.execute(insert(life_cycles).values(**row))
 
 
+def written(moment: datetime) -> str:
+    """A moment as the store has it: of two of them the later is the greater text, too."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _keep(connection: Connection, change: Change, who: str, why: str) -> None:
-    life, at = change.after, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    life, at = change.after, written(datetime.now(UTC))
     where = life_cycles.c.plan_id == life.plan_id
     kept = {"state": life.state, "waves_done": life.waves_done, "made": json.dumps(life.made),
             "predecessor": life.predecessor}

@@ -6,15 +6,13 @@ from http import HTTPStatus
 
 from api.problems import Problem
 
+COMPRESSED = '-gzip"'
+"""How the tag of a compressed answer ends: its bytes are others than those of the plain one."""
+
 
 def tag(version: str) -> str:
     """A strong entity tag."""
     return f'"{version}"'
-
-
-def named(header: str) -> list[str]:
-    """The tags in an If-Match or If-None-Match, without the mark of a compressed answer."""
-    return [part.strip().replace('-gzip"', '"') for part in header.split(",") if part.strip()]
 
 
 def expect(if_match: str | None, version: str) -> None:
@@ -23,7 +21,17 @@ def expect(if_match: str | None, version: str) -> None:
     if if_match is None:
         detail = "If-Match: missing: send the ETag of what this step is to change, so that nothing new is overlooked"
         raise Problem(HTTPStatus.PRECONDITION_REQUIRED, detail, headers={"ETag": current})
-    given = named(if_match)
-    if current not in given and given != ["*"]:
+    if not {current, "*"} & set(_named(if_match)):
         detail = f"If-Match: {if_match}: it has changed meanwhile; look at it again: its ETag is now {current}"
         raise Problem(HTTPStatus.PRECONDITION_FAILED, detail, headers={"ETag": current})
+
+
+def none_match(if_none_match: str | None, current: str) -> bool:
+    """Whether If-None-Match names the tag of what there is: the client has it."""
+    known = set() if if_none_match is None else {one.removeprefix("W/") for one in _named(if_none_match)}
+    return bool({current, "*"} & known)
+
+
+def _named(header: str) -> list[str]:
+    """The tags in a header, as those of what is not compressed."""
+    return [part.strip().replace(COMPRESSED, '"') for part in header.split(",")]

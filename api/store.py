@@ -21,9 +21,20 @@ from sqlalchemy.exc import IntegrityError
 from api.bell import ring
 from api.database import alone_in, engine_of
 from api.events import Event, Findings, note, note_findings
-from api.lives import begin_life
+from api.life_cycle import State
+from api.lives import begin_life, written
 from api.recording import Acting, about, acting
-from api.tables import assignments, cluster_health, documents, files, in_force, jobs, machines, workers
+from api.tables import (
+    assignments,
+    cluster_health,
+    documents,
+    files,
+    in_force,
+    jobs,
+    life_cycles,
+    machines,
+    workers,
+)
 from api.tenancy import EVERYONE, of_tenant
 from planner.plan import Plan, plan_text
 
@@ -345,12 +356,19 @@ class Store:
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def jobs(self, kind: Kind | None, limit: int, before: int | None, status: Status | None = None) -> list[JobRow]:
-        """The newest first, of one kind and in one state if given, those older than `before` (a `seq`) if given."""
+    def jobs(self, kind: Kind | None, limit: int, before: int | None, status: Status | None = None,
+             name: str | None = None, since: datetime | None = None, state: State | None = None) -> list[JobRow]:
+        """The newest first, those older than `before` (a `seq`) if given; of one kind, status or name, asked for since
+        then, and plans whose life is in one state, if given.
+        """
         query = select(*_SUMMARY).order_by(jobs.c.seq.desc()).limit(limit)
-        for column, value in ((jobs.c.kind, kind), (jobs.c.status, status)):
+        for column, value in ((jobs.c.kind, kind), (jobs.c.status, status), (jobs.c.name, name)):
             if value is not None:
                 query = query.where(column == value)
+        if since is not None:
+            query = query.where(jobs.c.created_at >= written(since))
+        if state is not None:
+            query = query.join(life_cycles).where(life_cycles.c.state == state)
         if before is not None:
             query = query.where(jobs.c.seq < before)
         with self._engine.connect() as connection:
@@ -466,4 +484,4 @@ def _insert_all(connection: Connection, table: Table, key: str, job_id: str, row
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(datetime.now(UTC))

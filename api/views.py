@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.life_cycle import State
 from api.store import JobRow, Kind, Status
 from planner.directing import ClusterHealth
 
@@ -38,6 +39,7 @@ class PlanState(BaseModel):
     settings: dict[str, Any]
     progress: Progress | None
     errors: list[str] = Field(description="why it failed, one line for each mistake")
+    state: State | None = Field(description="how far it is on its way into force, once it is done")
 
 
 class JobProgress(BaseModel):
@@ -70,7 +72,7 @@ class JobList(BaseModel):
     """The newest jobs first."""
 
     jobs: list[JobState]
-    next: str | None = Field(description="address of the jobs before these, null when there are none")
+    next: str | None = Field(description="address of the jobs after these; null when there are none")
 
 
 class ResultDetail(JobState):
@@ -89,7 +91,7 @@ class PlanList(BaseModel):
     """The newest plans first."""
 
     plans: list[PlanState]
-    next: str | None = Field(description="address of the plans before these, null when there are none")
+    next: str | None = Field(description="address of the plans after these; null when there are none")
 
 
 class Unit(BaseModel):
@@ -167,8 +169,8 @@ class Health(BaseModel):
     status: str
 
 
-def plan_state(row: JobRow) -> PlanState:
-    """A row of the store as the service shows it."""
+def plan_state(row: JobRow, state: State | None = None) -> PlanState:
+    """A row of the store as the service shows it, and the state of its life."""
     progress = None
     if row.seconds is not None:
         progress = Progress(seconds=row.seconds, objective=row.objective, bound=row.bound, gap=row.gap, phase=row.phase)
@@ -183,6 +185,7 @@ def plan_state(row: JobRow) -> PlanState:
         settings=json.loads(row.request),
         progress=progress,
         errors=json.loads(row.errors),
+        state=state,
     )
 
 
@@ -218,9 +221,9 @@ def result_detail(row: JobRow, document: str | None) -> bytes:
     return f'{head[:-1]},"result":{document or "null"}}}'.encode()
 
 
-def plan_detail(row: JobRow, document: str | None) -> bytes:
+def plan_detail(row: JobRow, state: State | None, document: str | None) -> bytes:
     """A plan with its document, which is kept as text and may be large: it is put in without being read."""
-    head = plan_state(row).model_dump_json()
+    head = plan_state(row, state).model_dump_json()
     return f'{head[:-1]},"plan":{document or "null"}}}'.encode()
 
 

@@ -67,6 +67,7 @@ class VerdictsOf(BaseModel):
 
     cluster: str
     verdicts: list[RowVerdict]
+    next: str | None = Field(description="address of the verdicts after these; null when there are none")
 
 
 class Work(BaseModel):

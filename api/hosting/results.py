@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, and_, insert, or_, select
 
 from api.hosting.leases import fenced
 from api.hosting.scoring import Verdict
@@ -94,14 +94,20 @@ def keep_drifts(
     return True
 
 
-def verdicts_of(engine: Engine, clusters: Sequence[str], first: int, after: int, limit: int) -> list[dict[str, Any]]:
-    """Verdicts of clusters on rows from `first` to before `after`, the newest first."""
+def verdicts_of(engine: Engine, clusters: Sequence[str], first: int, after: int, limit: int,
+                past: tuple[int, str] | None = None) -> list[dict[str, Any]]:
+    """Verdicts of clusters on rows from `first` to before `after`, the newest first; of one cluster those that come
+    after that of a moment and a version.
+    """
     query = (
         select(*[column for column in verdicts.columns if column.name != "tenant"])
         .where(verdicts.c.cluster.in_(sorted(clusters)), verdicts.c.ts >= first, verdicts.c.ts < after)
-        .order_by(verdicts.c.ts.desc(), verdicts.c.cluster)
+        .order_by(verdicts.c.ts.desc(), verdicts.c.cluster, verdicts.c.model_version)
         .limit(limit)
     )
+    if past is not None:
+        same = and_(verdicts.c.ts == past[0], verdicts.c.model_version > past[1])
+        query = query.where(or_(verdicts.c.ts < past[0], same))
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
     return [dict(row) | {"alarms": json.loads(row["alarms"])} for row in rows]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
 from api.marks import Said, Verdict
+from api.paging import PageDep
 from api.problems import Problem, unknown
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Judgement(Note):
 @router.get("")
 def list_alarms(
     service: ServiceDep,
+    page: PageDep,
     cluster: Some = None,
     hardware_class: Some = None,
     metric: Some = None,
@@ -60,15 +62,16 @@ def list_alarms(
              and any(match.holds(alarm.condition, alarm.attributes) for alarm in one.alarms)]
     told = [row for row in map(_Telling(service), found)
             if acknowledged is None or acknowledged == (row["acknowledged"] is not None)]
-    diagnosis = current.diagnosis
+    diagnosis, (told, following) = current.diagnosis, page.cut(told, lambda row: row["id"])
     return {"from": diagnosis.reported_from, "to": diagnosis.end, "singly": sum(len(one.alarms) for one in found),
-            "expected_false_alarms": diagnosis.expected_false_alarms, "alarms": told}
+            "expected_false_alarms": diagnosis.expected_false_alarms, "alarms": told, "next": following}
 
 
 @router.get("/feedback")
-def list_feedback(service: ServiceDep) -> dict[str, Any]:
+def list_feedback(service: ServiceDep, page: PageDep) -> dict[str, Any]:
     """What people said of alarms, the oldest first; it moves thresholds from the next diagnosis on."""
-    return {"feedback": [vars(one) for one in service.marks.judgements()]}
+    numbered, following = page.cut(list(enumerate(service.marks.judgements(), 1)), lambda row: row[0])
+    return {"feedback": [vars(one) for _, one in numbered], "next": following}
 
 
 @router.get("/{alarm_id}")

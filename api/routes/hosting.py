@@ -17,6 +17,7 @@ from api.hosting.results import verdicts_of
 from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, push
+from api.paging import PageDep
 from api.problems import Problem, unknown
 from planner.hosting import Hosted
 
@@ -44,16 +45,17 @@ def post_telemetry(body: TelemetryRows, service: ServiceDep) -> Accepted:
 def get_verdicts(
     name: str,
     service: ServiceDep,
+    page: PageDep,
     since: Annotated[datetime | None, Query(description="only rows from then on")] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> VerdictsOf:
     """What models said of the rows of a cluster, the newest first: which version, which host, and what is off."""
     hosted = _hosted(service)
     if name not in hosted.clusters:
         raise unknown("cluster", name, hosted.clusters)
     first = 0 if since is None else int(since.timestamp())
-    found = verdicts_of(service.store.engine, [name], first, FOREVER, limit)
-    return VerdictsOf(cluster=name, verdicts=[RowVerdict(**row | {"ts": _utc(row["ts"])}) for row in found])
+    found = verdicts_of(service.store.engine, [name], first, FOREVER, page.limit, page.numbered)
+    return VerdictsOf(cluster=name, verdicts=[RowVerdict(**row | {"ts": _utc(row["ts"])}) for row in found],
+                      next=page.next([f"{row['ts']}/{row['model_version']}" for row in found]))
 
 
 @router.get("/hosting", response_model=Hosting)

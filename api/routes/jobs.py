@@ -9,10 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.paging import PageDep
 from api.problems import Problem
 from api.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
 from api.views import JobList, JobState, ResultDetail, job_state, result_detail
@@ -26,16 +28,15 @@ WATCH_S = 0.25
 @router.get("", response_model=JobList)
 def list_jobs(
     service: ServiceDep,
+    page: PageDep,
     kind: Kind | None = None,
     status: Status | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    name: Annotated[str | None, Query(description="of plans the scenario's")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="only those asked for since then")] = None,
 ) -> JobList:
-    """Jobs, the newest first, of one kind or in one state if given."""
-    rows = service.store.jobs(kind, limit, before, status)
-    only = "".join(f"&{name}={value}" for name, value in (("kind", kind), ("status", status)) if value)
-    following = f"/v1/jobs?limit={limit}&before={rows[-1].seq}{only}" if len(rows) == limit else None
-    return JobList(jobs=[job_state(row) for row in rows], next=following)
+    """Jobs, the newest first; of one kind, in one state, of one name if given."""
+    rows = service.store.jobs(kind, page.limit, page.number, status, name, since)
+    return JobList(jobs=[job_state(row) for row in rows], next=page.next([row.seq for row in rows]))
 
 
 @router.get("/{job_id}", response_model=JobState)

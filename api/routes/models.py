@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
+from api.paging import PageDep
 from api.problems import Problem
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ def _asked(service: Service) -> Iterator[ModelStore]:
 
 
 @router.get("")
-def list_models(service: ServiceDep, hardware: Hardware = None) -> dict[str, Any]:
+def list_models(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """All versions, the oldest first: stage, who serves, figures, lineage."""
     with _asked(service) as store:
-        found = [version.to_dict() for version in store.versions(hardware)]
-    return {"models": [{name: value for name, value in one.items() if name != "trials"} for one in found]}
+        versions, following = page.cut(store.versions(hardware), lambda version: version.id)
+        found = [version.to_dict() for version in versions]
+    rows = [{name: value for name, value in one.items() if name != "trials"} for one in found]
+    return {"models": rows, "next": following}
 
 
 @router.get("/compare")
@@ -75,10 +78,11 @@ def compare_models(
 
 
 @router.get("/history")
-def history(service: ServiceDep, hardware: Hardware = None) -> dict[str, Any]:
+def history(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """Who changed what, when and why; the oldest first."""
     with _asked(service) as store:
-        return {"history": [asdict(event) for event in store.history(hardware)]}
+        numbered, following = page.cut(list(enumerate(store.history(hardware), 1)), lambda row: row[0])
+    return {"history": [asdict(event) for _, event in numbered], "next": following}
 
 
 @router.post("/rollback")

@@ -9,16 +9,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AwareDatetime
 
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.kinds.files import PACKINGS, ROUTES
+from api.life_cycle import State
+from api.lives import Lives
 from api.mending import Mend, check_names, mend_submission
+from api.paging import PageDep
 from api.problems import Problem
 from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
-from api.store import ENDED, JobRow, Submission
+from api.store import ENDED, JobRow, Status, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
 from planner.directing.routes import parse_routes
 from planner.errors import InputError
@@ -75,13 +79,16 @@ def _check_incumbent(service: Service, named: str, scenario: str) -> None:
 @router.get("", response_model=PlanList)
 def list_plans(
     service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    page: PageDep,
+    scenario: Annotated[str | None, Query(description="name of the scenario")] = None,
+    status: Status | None = None,
+    state: Annotated[State | None, Query(description="on the way into force")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="only those asked for since then")] = None,
 ) -> PlanList:
     """Plans, the newest first."""
-    rows = service.store.jobs("plan", limit, before)
-    following = f"/v1/plans?limit={limit}&before={rows[-1].seq}" if len(rows) == limit else None
-    return PlanList(plans=[plan_state(row) for row in rows], next=following)
+    rows = service.store.jobs("plan", page.limit, page.number, status, scenario, since, state)
+    states = Lives(service.store.engine).states(row.id for row in rows)
+    return PlanList(plans=[plan_state(row, states.get(row.id)) for row in rows], next=page.next([r.seq for r in rows]))
 
 
 @router.get("/{plan_id}", response_model=PlanDetail)
@@ -90,7 +97,7 @@ def get_plan(plan_id: str, service: ServiceDep) -> Response:
     row = plan_row(service, plan_id)
     headers = {} if row.status in ENDED else {"Retry-After": "1"}
     document = service.store.result(plan_id)
-    return Response(plan_detail(row, document), media_type="application/json", headers=headers)
+    return Response(plan_detail(row, _life(service, plan_id), document), media_type="application/json", headers=headers)
 
 
 def _known(plan_id: str, service: ServiceDep) -> str:
@@ -161,7 +168,11 @@ def explain(
 
 
 def _state(service: Service, plan_id: str) -> PlanState:
-    return plan_state(plan_row(service, plan_id))
+    return plan_state(plan_row(service, plan_id), _life(service, plan_id))
+
+
+def _life(service: Service, plan_id: str) -> State | None:
+    return Lives(service.store.engine).states([plan_id]).get(plan_id)
 
 
 def plan_row(service: Service, plan_id: str) -> JobRow:

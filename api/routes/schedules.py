@@ -12,6 +12,7 @@ from pydantic.config import JsonDict
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.paging import PageDep
 from api.problems import Problem, unknown
 from api.routes.asking import submission
 from api.schedules import Origin, Schedule, Schedules
@@ -58,9 +59,10 @@ class ScheduleState(BaseModel):
 
 
 class ScheduleList(BaseModel):
-    """All schedules, by name."""
+    """Schedules by name."""
 
     schedules: list[ScheduleState]
+    next: str | None = Field(description="address of the schedules after these; null when there are none")
 
 
 @router.post("", status_code=HTTPStatus.CREATED, response_model=ScheduleState)
@@ -77,9 +79,11 @@ def add_schedule(body: NewSchedule, service: ServiceDep, response: Response) -> 
 
 
 @router.get("", response_model=ScheduleList)
-def list_schedules(service: ServiceDep) -> ScheduleList:
-    """All schedules."""
-    return ScheduleList(schedules=[_state(service.schedules, one) for one in service.schedules.all()])
+def list_schedules(service: ServiceDep, page: PageDep, kind: Repeatable | None = None) -> ScheduleList:
+    """Schedules by name, of one kind if given."""
+    some = [one for one in service.schedules.all() if kind in (None, one.kind)]
+    found, following = page.cut(some, lambda one: one.name)
+    return ScheduleList(schedules=[_state(service.schedules, one) for one in found], next=following)
 
 
 @router.get("/{name}", response_model=ScheduleState)

@@ -272,7 +272,7 @@ def serve_long() -> Iterator[Serve]:
     running: list[Served] = []
 
     def one(data_dir: Path, **settings: Any) -> Served:
-        running.append(start(data_dir, **settings))
+        running.append(started(data_dir, **settings))
         return running[-1]
 
     yield one

@@ -58,6 +58,8 @@ def test_from_a_scenario_to_a_plan_in_force_and_on_to_the_next(service: Any) -> 
     assert service.step(second, "apply", {"why": "prices"}).json()["in_force"] == first
     assert service.step(second, "waves/1").json()["state"] == "in_force"
     assert service.life(first)["state"] == "retired"
+    listed = service.http.get("/v1/plans", params={"scenario": "turn", "state": "in_force"}).json()["plans"]
+    assert [(plan["id"], plan["state"]) for plan in listed] == [(second, "in_force")]
     found = service.http.get(f"/v1/plans/{first}/diff/{second}").json()
     assert found["routes"] == [{"before": "here/p", "after": "there/p", "units": 2}]
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,18 @@ def test_kinds_and_states_are_told_apart(store: Store) -> None:
     assert store.job(second, "plan") is None
     begun(store, first)
     assert [row.id for row in store.jobs(None, 10, None, "running")] == [first]
+    assert [row.id for row in store.jobs(None, 10, None, name="tiny")] == [second, first]
+    assert store.jobs(None, 10, None, name="other") == []
+    assert len(store.jobs(None, 10, None, since=datetime.now(UTC) - timedelta(minutes=1))) == 2
+    assert store.jobs(None, 10, None, since=datetime.now(UTC) + timedelta(minutes=1)) == []
+
+
+def test_plans_are_listed_by_how_far_they_are(store: Store) -> None:
+    """A plan that is done is a draft; one that is waiting is nowhere yet."""
+    first, _ = store.submit(submission()), store.submit(submission())
+    assert store.finish_plan(begun(store, first), plan(), {})
+    assert [row.id for row in store.jobs("plan", 10, None, state="draft")] == [first]
+    assert store.jobs("plan", 10, None, state="in_force") == []
 
 
 def test_the_newest_version_of_the_store_has_the_tables_of_this_program(database: str) -> None:
