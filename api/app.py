@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +42,7 @@ from api.settings import Settings, is_loopback
 from api.tenancy import DEFAULT
 from api.watching import Metrics, Watched
 from planner import __version__
+from planner.errors import InputError
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,11 +54,13 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context = running(settings)
-        app.state.services, store = await run_in_threadpool(context.__enter__)
+        with _refusing(app):
+            app.state.services, store = await run_in_threadpool(context.__enter__)
         metrics.watch(store)
         try:
-            await run_in_threadpool(doorkeeper.start, Keyring(Keys(settings.store, "service")))
-            await run_in_threadpool(asking.configure_schedules, app.state.services.of(DEFAULT))
+            with _refusing(app):
+                await run_in_threadpool(doorkeeper.start, Keyring(Keys(settings.store, "service")))
+                await run_in_threadpool(asking.configure_schedules, app.state.services.of(DEFAULT))
             yield
         finally:
             await run_in_threadpool(doorkeeper.stop)
@@ -72,9 +76,20 @@ def create_app(settings: Settings) -> FastAPI:
     all_guarded(routers)
     for router in routers:
         app.include_router(router)
-    app.state.metrics = metrics
+    app.state.metrics, app.state.refused = metrics, None
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)
     app.add_middleware(Answers)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
     return app
+
+
+@contextmanager
+def _refusing(app: FastAPI) -> Iterator[None]:
+    """Keep why the service cannot start, for who started it, to be told in one line instead of in a traceback."""
+    try:
+        yield
+    except InputError as error:
+        app.state.refused = error
+        logging.getLogger("uvicorn.error").disabled = True
+        raise

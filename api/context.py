@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from api.access import acting_of, caller_of
+from api.backup import UNFINISHED
 from api.bell import Bell
 from api.database import upgrade
 from api.diagnoses import Diagnoses
@@ -119,6 +120,8 @@ def owned(settings: Settings) -> Iterator[None]:
         lock = (settings.data / "lock").open("w")
     except OSError as error:
         raise InputError([f"data folder: {settings.data}: {error.strerror}; name another"]) from None
+    if (settings.data / UNFINISHED).exists():
+        raise InputError([f"data folder: {settings.data}: a restore did not end: run `planner restore` again"])
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

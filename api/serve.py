@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -22,6 +22,9 @@ from api.protocol import BoundedHead
 from api.settings import Settings, is_loopback
 from api.watching import log_as_json
 from planner.errors import InputError
+
+FINISH_S = 5
+"""How long requests that are being answered may go on when the service is to end; streams of events would for ever."""
 
 
 def serve(config: Path | None, given: Mapping[str, Any]) -> None:
@@ -44,10 +47,24 @@ def run(settings: Settings) -> None:
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data}\n")
     log_as_json()
-    config = uvicorn.Config(create_app(settings), loop="uvloop", http=BoundedHead, ws="none", log_config=None,
-                            access_log=False, proxy_headers=False, server_header=False, date_header=True)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly end, which is what was asked for
+    app = create_app(settings)
+    config = uvicorn.Config(app, loop="uvloop", http=BoundedHead, ws="none", log_config=None, access_log=False,
+                            proxy_headers=False, server_header=False, date_header=True,
+                            timeout_graceful_shutdown=FINISH_S)
+    signal.signal(signal.SIGTERM, _end)
+    try:
         uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn raises it again after an orderly end, which is what was asked for
+        pass
+    except SystemExit:
+        if app.state.refused is not None:
+            raise app.state.refused from None
+        raise
+
+
+def _end(*_: object) -> NoReturn:
+    """Uvicorn raises the signal again after an orderly end, which is what was asked for."""
+    raise SystemExit(0)
 
 
 def _need_keys(settings: Settings) -> None:

@@ -21,7 +21,7 @@ from planner import __version__
 from planner.cli_exchange import add_exporters
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
-from planner.cli_service import host, serve, settings
+from planner.cli_service import backup, host, restore, serve, settings
 from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
@@ -71,6 +71,8 @@ app.add_typer(keys_app, name="keys")
 app.command("serve")(serve)
 app.command("host")(host)
 app.command("settings")(settings)
+app.command("backup")(backup)
+app.command("restore")(restore)
 
 
 @app.callback(invoke_without_command=True)

@@ -61,3 +61,23 @@ def settings(
     """Say what `planner serve` may be told, where, and what it means; with --config, check a file."""
     status: int = import_module("api.configured").show(config, markdown, as_json)
     return status
+
+
+def backup(
+    data: Annotated[Path, typer.Option(envvar="PLANNER_DATA", help="Folder of what the service keeps.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write the backup here (.tar.gz).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> int:
+    """Back up the data folder of a service, which may go on meanwhile, into one file."""
+    status: int = import_module("api.backup").backup(data, output, as_json)
+    return status
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What `planner backup` wrote.")],
+    data: Annotated[Path, typer.Option(envvar="PLANNER_DATA", help="A folder that is empty, or not there.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> int:
+    """Put a backup into a new data folder, from which a service then goes on."""
+    status: int = import_module("api.backup").restore(source, data, as_json)
+    return status

@@ -152,11 +152,11 @@ class Served:
         self.process.wait()
         self.http.close()
 
-    def stop(self) -> int:
-        """Ctrl-C, and the exit status."""
-        self.process.send_signal(signal.SIGINT)
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C or another signal, and the exit status."""
+        self.process.send_signal(how)
         self.http.close()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 class _Nowhere:

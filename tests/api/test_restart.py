@@ -1,6 +1,8 @@
 """What was accepted is not lost: not by an orderly stop, not by kill -9, and never twice."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from api.database import upgrade
@@ -58,13 +61,18 @@ def test_a_plan_is_accepted_without_loading_what_plans(serve: Any) -> None:
     assert not [name for name in ("llvmlite", "scipy", "pandas", "pyarrow") if f"/{name}/" in loaded]
 
 
-def test_an_orderly_stop(serve: Any) -> None:
-    """Ctrl-C ends the service and its planning process; the plan is made after the next start, as if begun then."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_orderly_stop(serve: Any, how: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end the service and its planning process, also while somebody watches it; the plan is made
+    after the next start, as if begun then.
+    """
     first = serve()
     plan_id = first.ask().json()["id"]
     first.wait(plan_id, lambda state: state["status"] == "running")
     children = first.children()
-    assert first.stop() == 0
+    with httpx.stream("GET", f"{first.http.base_url}/v1/plans/{plan_id}/events", timeout=60) as events:
+        next(events.iter_lines())
+        assert first.stop(how) == 0
     assert gone(children)
     state = serve().ended(plan_id)
     assert (state["status"], state["attempts"]) == ("done", 1)
@@ -121,3 +129,21 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(InputError, match="data folder"):
         run(Settings(port=0, data=tmp_path / "data"))
+
+
+@pytest.mark.parametrize(("settings", "says"), [
+    ({"database": "postgresql://nobody@127.0.0.1:1/x"}, "database: "),
+    ({"schedules": [{"name": "n", "cron": "* * * * *", "kind": "plan", "request": {"scenario": "lost"}}]},
+     "schedules: n: scenario: 'lost': not known"),
+])
+def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path, settings: dict[str, Any], says: str) -> None:
+    """A database that is not there and a schedule of nothing: exit status 2, no traceback."""
+    variables = {f"PLANNER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+                 for name, value in settings.items()}
+    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | variables)
+    assert done.returncode == 2
+    address, *lines = done.stderr.splitlines()
+    assert address.startswith("planner serves")
+    assert len(lines) == 1
+    assert lines[0].startswith(says)
