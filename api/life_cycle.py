@@ -64,11 +64,14 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What else there is of a plan's scenario: the plans in force and being applied, and the one before the plan."""
+    """What else there is of a plan's scenario: the plans in force and being applied, and the one before the plan; a
+    `shadow` is planned beside what runs, and never applied.
+    """
 
     in_force: Life | None = None
     applying: Life | None = None
     predecessor: Life | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,9 @@ def _may(life: Life, step: Step) -> None:
 
 def _may_replace(life: Life, fleet: Fleet, now: datetime) -> None:
     """Whether it may take the place of what is in force."""
+    if fleet.shadow:
+        raise NotPossibleError(f"plan {life.plan_id}: the scenario {life.scenario} is a shadow: its plans are looked "
+                               f"at and never applied")
     if life.valid_until and datetime.fromisoformat(life.valid_until) <= now:
         raise NotPossibleError(f"plan {life.plan_id}: expired: it held until {life.valid_until}: ask for a new plan")
     _may_leave(life, fleet)

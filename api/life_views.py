@@ -15,6 +15,7 @@ from planner.plan import Plan, Wave
 _EXAMPLE: dict[str, JsonValue] = {
     "plan": "6f1c", "scenario": "medical", "state": "applying", "next": ["wave", "roll_back"], "parent": "9b2e",
     "in_force": "1d07", "predecessor": "1d07", "valid_until": "2026-11-04T00:00:00Z",
+    "shadow": False,
     "waves": [{"wave": 1, "moves": 12, "made": 12}, {"wave": 2, "moves": 3, "made": 1}],
     "verification": {"violations": [], "cost_usd": 5301.9, "sla_attainment": 1.0},
     "history": [{"at": "2026-11-02T08:00:00.000Z", "who": "ann", "step": "wave", "before": "applying",
@@ -55,6 +56,7 @@ class LifeCycle(BaseModel):
     in_force: str | None = Field(description="the plan of the same scenario that is in force")
     predecessor: str | None = Field(description="the plan that was in force when this one was applied")
     valid_until: str
+    shadow: bool = Field(description="plans of this scenario are looked at and never applied")
     waves: list[WaveState]
     verification: dict[str, Any] | None = Field(description="what its last check found")
     history: list[Event]
@@ -80,6 +82,7 @@ def life_cycle(standing: Standing) -> LifeCycle:
     return LifeCycle(
         plan=life.plan_id, scenario=life.scenario, state=life.state, next=list(life.steps), parent=life.parent,
         in_force=None if force is None else force.plan_id, predecessor=life.predecessor, valid_until=life.valid_until,
+        shadow=standing.fleet.shadow,
         waves=[WaveState(wave=at, moves=count, made=made)
                for at, (count, made) in enumerate(zip(life.moves, done, strict=True), 1)],
         verification=None if standing.verification is None else dict(standing.verification),

@@ -17,7 +17,9 @@ from api.bell import ring
 from api.database import alone_in
 from api.events import Event, note
 from api.life_cycle import Change, Fleet, Life, State
+from api.shadows import is_shadow
 from api.tables import in_force, life_cycles, life_events
+from api.times import written
 from planner.plan import Plan
 
 EventRow = Row[*tuple[Any, ...]]
@@ -98,11 +100,6 @@ def begin_life(connection: Connection, plan_id: str, plan: Plan) -> None:
     connection.execute(insert(life_cycles).values(**row))
 
 
-def written(moment: datetime) -> str:
-    """A moment as the store has it: of two of them the later is the greater text, too."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _keep(connection: Connection, change: Change, who: str, why: str) -> None:
     life, at = change.after, written(datetime.now(UTC))
     where = life_cycles.c.plan_id == life.plan_id
@@ -129,7 +126,8 @@ def _standing(connection: Connection, plan_id: str) -> Standing | None:
     life = _life(row)
     fleet = Fleet(_of_scenario(connection, life.scenario, "in_force"),
                   _of_scenario(connection, life.scenario, "applying"),
-                  None if life.predecessor is None else _by_id(connection, life.predecessor))
+                  None if life.predecessor is None else _by_id(connection, life.predecessor),
+                  is_shadow(connection, life.scenario))
     events = connection.execute(
         select(life_events).where(life_events.c.plan_id == plan_id).order_by(life_events.c.seq)).all()
     return Standing(life, fleet, tuple(events), None if row.verification is None else json.loads(row.verification))

@@ -22,8 +22,9 @@ from api.bell import ring
 from api.database import alone_in, engine_of
 from api.events import Event, Findings, note, note_findings
 from api.life_cycle import State
-from api.lives import begin_life, written
+from api.lives import begin_life
 from api.recording import Acting, about, acting
+from api.shadows import Shadows
 from api.tables import (
     assignments,
     cluster_health,
@@ -36,6 +37,7 @@ from api.tables import (
     workers,
 )
 from api.tenancy import EVERYONE, of_tenant
+from api.times import written
 from planner.plan import Plan, plan_text
 
 Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
@@ -322,9 +324,12 @@ class Store:
     # Directing --------------------------------------------------------------------------------------------------------
 
     def in_force(self, routes: str) -> str | None:
-        """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`."""
+        """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`,
+        and whose scenario is no shadow.
+        """
         put = select(in_force.c.plan_id).order_by(in_force.c.seq.desc()).limit(1)
-        made = jobs.c.kind == "plan", jobs.c.status == "done", files.c.name == routes
+        beside = Shadows(self._engine).names()
+        made = jobs.c.kind == "plan", jobs.c.status == "done", files.c.name == routes, jobs.c.name.not_in(beside)
         newest = select(jobs.c.id).join(files).where(*made).order_by(jobs.c.seq.desc()).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(put).scalar() or connection.execute(newest).scalar()

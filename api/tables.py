@@ -125,6 +125,15 @@ life_events = Table(
     Column("why", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("scenario", String, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("why", Text, nullable=False),
+)
 workers = Table(
     "workers",
     metadata,

@@ -75,6 +75,7 @@ def test_rolling_back() -> None:
     (life(state="approved"), Fleet(), "in force is none", None),
     (life(state="approved", parent=None), Fleet(A), "no waves from plan a", "a"),
     (life(state="approved"), Fleet(A, life("c", state="applying")), "plan c is being applied over s", "c"),
+    (life(state="approved"), Fleet(A, shadow=True), "the scenario s is a shadow", None),
     (life(state="verified"), Fleet(A), "verified: apply is for a plan that is approved; from verified", None),
     (life(state="rolled_back"), Fleet(A), "from rolled_back there is retire", None),
 ])

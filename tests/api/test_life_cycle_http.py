@@ -137,6 +137,19 @@ def test_an_expired_plan_is_not_applied(service: Any, document: Documents) -> No
         problem(service.step(service.hold(plan), step), 409, "expired: it held until 2026-01-01T00:00:00Z")
 
 
+def test_a_shadow_is_planned_and_never_applied(service: Any, document: Documents) -> None:
+    """Its approved plan is refused by name, by either way into force, until the scenario is a shadow no more."""
+    address, plan_id = "/v1/scenarios/trial/shadow", service.hold(document("trial"))
+    assert service.http.put(address, json={"why": "a month on trial"}).json()["by"] == "local"
+    assert service.life(plan_id)["shadow"]
+    for step in ("apply", "in-force"):
+        problem(service.step(plan_id, step), 409, "the scenario trial is a shadow")
+    assert service.http.delete(address).status_code == 204
+    assert service.http.get(address).json()["shadow"] is False
+    assert service.step(plan_id, "apply").json()["state"] == "in_force"
+    problem(service.http.put(address), 409, f"plan {plan_id} of it is in force")
+
+
 def test_what_is_no_plan_has_no_life(service: Any, document: Documents) -> None:
     """An infeasible plan is neither checked nor approved, an unknown one is not known; a draft is not approved."""
     crowded = scenario("crowded")

@@ -19,6 +19,7 @@ from api.database import engine_of, upgrade
 from api.durable import Queue
 from api.life_cycle import Change, NotPossibleError
 from api.lives import Lives, Standing
+from api.shadows import FleetRunsError, Shadows
 from api.store import Store, Submission
 from api.tables import life_cycles
 from planner.plan import Plan
@@ -37,12 +38,12 @@ def store(database: str) -> Iterator[Store]:
     queue.close()
 
 
-def made(store: Store, plan: Plan) -> str:
+def made(store: Store, plan: Plan, files: dict[str, tuple[str, bytes]] | None = None) -> str:
     """Id of the plan in the store, done."""
     plan_id = store.submit(Submission(plan.name, {}, "{}", (), plan.plan_id))
     job = store.begin(plan_id, 3)
     assert job is not None
-    assert store.finish_plan(job, plan, {})
+    assert store.finish_plan(job, plan, files or {})
     return plan_id
 
 
@@ -178,6 +179,30 @@ def test_of_processes_that_put_in_force_at_once_exactly_one_wins(store: Store, d
     assert sorted(line == "won" for line in said) == [False, False, True], said
     assert sum("stale: it was made to replace" in line for line in said) == 2
     assert sorted(standing(store, plan_id).life.state for plan_id in ids) == ["approved", "approved", "in_force"]
+
+
+def test_plans_of_a_shadow_are_not_applied(store: Store, document: Documents) -> None:
+    """They are checked and approved, and neither applied nor followed, until the scenario is no shadow any more; one
+    with a plan in force does not become a shadow.
+    """
+    shadows, plan_id = Shadows(store.engine), made(store, document())
+    shadows.add("tiny", "ann", "on trial")
+    shadows.add("tiny", "bob", "again")
+    assert (shadows.find("tiny") or ())[1:] == ("ann", "on trial")
+    approve(store, plan_id)
+    with pytest.raises(NotPossibleError, match="the scenario tiny is a shadow"):
+        Lives(store.engine).change(plan_id, apply, "ann")
+    job = store.submit(Submission("real", {}, "{}", (), "x"))
+    begun = store.begin(job, 3)
+    assert begun is not None
+    assert store.finish_plan(begun, document("real"), {"routes.json": ("a/b", b"{}")})
+    newer = made(store, document(mark=2.0), {"routes.json": ("a/b", b"{}")})
+    assert store.in_force("routes.json") == job
+    shadows.remove("tiny")
+    assert store.in_force("routes.json") == newer
+    assert Lives(store.engine).change(plan_id, apply, "ann").life.state == "in_force"
+    with pytest.raises(FleetRunsError, match=plan_id):
+        shadows.add("tiny", "ann", "")
 
 
 def test_the_database_itself_refuses_two_in_force(store: Store, document: Documents) -> None:
