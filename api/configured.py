@@ -190,12 +190,14 @@ def described(section: type[Section] = Settings, inside: str = "") -> Iterator[D
     several kinds, what all have is said once.
     """
     for name, field in section.model_fields.items():
-        if not _sections(field) or _is_list(field):
+        if not _sections(field) or get_origin(field.annotation) in (list, tuple, dict):
             yield Described(inside + name, _variable(inside + name), _default(field), field.description or "")
         if name in section.secrets():
             file = inside + name + FROM_FILE
             yield Described(file, _variable(file), "", f"a file that holds `{name}`")
     for name, field in section.model_fields.items():
+        if get_origin(field.annotation) is dict:  # by names of their own: the description says what they take
+            continue
         kinds = {_kind(one): list(described(one, "")) for one in _sections(field)}
         shared = [row for row in next(iter(kinds.values()), []) if all(row in rows for rows in kinds.values())]
         brackets = "[]" if _is_list(field) else ""

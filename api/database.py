@@ -45,8 +45,8 @@ def engine_of(url: str) -> Engine:
 
 def _connecting(url: str, foreign_keys: str = "ON") -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=POOL_SIZE, max_overflow=MORE)
-    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=POOL_SIZE, max_overflow=MORE)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is

@@ -18,7 +18,6 @@ from api.tenancy import DEFAULT, NAME
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-_OF_DEFAULT = ("scenarios", "histories", "tables", "telemetry")
 
 
 class ScheduledJob(Section):
@@ -149,31 +148,18 @@ class Limits(Section):
         return rate
 
 
-class Settings(Section):
-    """One service."""
+class Holdings(Section):
+    """What the service holds for a tenant, beside what lies in the store."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    data: Path = Field(
-        description="folder of what the service keeps: its store, unless `database` names one, and its "
-        "name among services that share a database. Left out: `planner` in the user's data "
-        "folder ($XDG_DATA_HOME or ~/.local/share)"
-    )
-    database: Secret | None = Field(
-        None,
-        description="postgresql://USER@HOST/NAME, which several services may share; "
-        "left out: a SQLite file in the data folder",
-    )
     scenarios: Path | None = Field(None, description="folder whose sub-folders are scenarios that requests may name")
     histories: Path | None = Field(
         None, description="folder of histories (.csv, .parquet) that schedules may forecast by name"
     )
     tables: Path | None = Field(None, description="folder of tables and of rules for them that jobs may check by name")
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
-    retraining: Retraining = Field(Retraining(), description="of the models of hosted diagnostics")
     watch: Watching = Field(Watching(), description="what diagnoses go by")
     models: Path | None = Field(
-        None, description="folder of versions of diagnostics models; left out: `models` in the data folder"
+        None, description="folder of versions of diagnostics models; left out: one in the data folder"
     )
     models_database: Secret | None = Field(
         None, description="postgresql://USER@HOST/NAME of that; left out: SQLite there"
@@ -181,18 +167,6 @@ class Settings(Section):
     feature_sets: Path | None = Field(
         None, description="file of feature sets that models are trained with (.yaml); left out: the built-in ones"
     )
-    encryption_keys: Secret | None = Field(
-        None, description="keys that telemetry is encrypted with at rest, one a line: the first encrypts, all decrypt"
-    )
-    workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
-    max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
-    max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
-    niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
-    channels: tuple[AnyChannel, ...] = Field((), description="where people are told of alarms, plans and failed jobs")
-    limits: Limits = Field(default_factory=Limits, description="what one caller may ask")
-    oidc: Oidc | None = Field(None, description="who signs tokens of callers")
-    schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
-    probes: tuple[Probe, ...] = Field((), description="what is looked at to see which clusters are there")
 
     @field_validator("scenarios", "histories", "tables")
     @classmethod
@@ -208,6 +182,40 @@ class Settings(Section):
             raise ValueError(f"{path}: no such file")
         return path
 
+
+class Settings(Holdings):
+    """One service, and what it holds for the tenant `default`."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    data: Path = Field(
+        description="folder of what the service keeps: its store, unless `database` names one, and its "
+        "name among services that share a database. Left out: `planner` in the user's data "
+        "folder ($XDG_DATA_HOME or ~/.local/share)"
+    )
+    database: Secret | None = Field(
+        None,
+        description="postgresql://USER@HOST/NAME, which several services may share; "
+        "left out: a SQLite file in the data folder",
+    )
+    retraining: Retraining = Field(Retraining(), description="of the models of hosted diagnostics")
+    encryption_keys: Secret | None = Field(
+        None, description="keys that telemetry is encrypted with at rest, one a line: the first encrypts, all decrypt"
+    )
+    workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
+    max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")
+    max_body_bytes: int = Field(32 * 2**20, ge=1, description="the longest body of a request")
+    niceness: int = Field(10, ge=0, le=19, description="how much nicer jobs are than requests; 0: as urgent")
+    channels: tuple[AnyChannel, ...] = Field((), description="where people are told of alarms, plans and failed jobs")
+    limits: Limits = Field(default_factory=Limits, description="what one caller may ask")
+    tenants: dict[str, Holdings] = Field(
+        {}, description="what the service holds for other tenants, by their names: `[tenants.NAME]` takes "
+        + ", ".join(f"`{one}`" for one in Holdings.model_fields)
+    )
+    oidc: Oidc | None = Field(None, description="who signs tokens of callers")
+    schedules: tuple[ScheduledJob, ...] = Field((), description="jobs that are queued by the clock")
+    probes: tuple[Probe, ...] = Field((), description="what is looked at to see which clusters are there")
+
     @field_validator("database")
     @classmethod
     def _is_address(cls, address: SecretStr | None) -> SecretStr | None:
@@ -217,6 +225,15 @@ class Settings(Section):
             return SecretStr(checked_url(address.get_secret_value()))
         except InputError as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("tenants")
+    @classmethod
+    def _are_names(cls, tenants: dict[str, Holdings]) -> dict[str, Holdings]:
+        for name in tenants:
+            if name == DEFAULT or not NAME.fullmatch(name):
+                allowed = "small letters, digits and hyphens within, 63 at most; what `default` has stands above"
+                raise ValueError(f"{name}: {allowed}")
+        return tenants
 
     @property
     def model_folder(self) -> Path:
@@ -236,8 +253,15 @@ class Settings(Section):
         return f"sqlite:///{self.data.absolute() / 'planner.sqlite'}"
 
     def of(self, tenant: str) -> Self:
-        """As a tenant sees them: folders and the telemetry are the default tenant's."""
-        return self if tenant == DEFAULT else self.model_copy(update=dict.fromkeys(_OF_DEFAULT))
+        """As a tenant sees them, again and again the same: with its own holdings, and nothing that is scheduled or
+        probed for the tenant `default`.
+        """
+        if tenant == DEFAULT:
+            return self
+        held = self.tenants.get(tenant, Holdings())
+        own = {name: getattr(held, name) for name in Holdings.model_fields}
+        folder = held.models or self.data / "tenants" / tenant / "models"
+        return self.model_copy(update=own | {"models": folder, "schedules": (), "probes": ()})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, secrets among it: for the service's own processes."""

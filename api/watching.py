@@ -135,6 +135,10 @@ class Watched:
                           request_id=request_id, **told_of(scope))
 
 
+TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Where it happened, and not what was in hand there: keys and tokens are among that."""
+
+
 def log_as_json() -> None:
     """One JSON object a line on standard error: what this program says, and what its libraries warn of."""
     shared: list[structlog.typing.Processor] = [
@@ -146,7 +150,7 @@ def log_as_json() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.dict_tracebacks,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, TRACEBACKS,
                     structlog.processors.JSONRenderer()]))
     root = logging.getLogger()
     root.handlers[:] = [handler]

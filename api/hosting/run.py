@@ -41,6 +41,7 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
         InputError: the database cannot be used, or the port is in use.
 
     """
+    settings = settings.of(tenant)
     settings.data.mkdir(parents=True, exist_ok=True)
     sealing = Sealing.of(settings)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from api.views import Health
 from api.watching import Metrics
 
 router = APIRouter(tags=["health"], route_class=Route)
+LOG = structlog.get_logger("api")
 
 
 @router.get("/healthz", response_model=Health)
@@ -30,7 +32,8 @@ def ready(service: ServiceDep) -> Health:
     try:
         service.store.check()
     except SQLAlchemyError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"store: {error}".splitlines()[0]) from error
+        LOG.warning("store does not answer", reason=str(error).splitlines()[0])
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "store: does not answer; the log says more") from error
     if not service.workers.alive():
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no jobs are taken from the queue: restart the service")
     return Health(status="ok")

@@ -294,6 +294,12 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     served.kill()
 
 
+@pytest.fixture(scope="session", name="tiny_scenario")
+def _tiny_scenario() -> Callable[..., Json]:
+    """Makes scenarios that are solved at once."""
+    return tiny_scenario
+
+
 @pytest.fixture
 def tiny() -> Json:
     """A scenario that is solved at once."""
