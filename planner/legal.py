@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 
 from placement.problem import TOLERANCE, Bools, Floats, Ints
 from planner.demand import Demand, group, whole
-from planner.scenario.model import Batch, Cluster, ClusterRules, Pool, Workload
+from planner.scenario.model import Batch, Workload
 from planner.supply import RESOURCES, Links, Supply, missing_link
 from planner.survival import LEVELS, Losses
 
@@ -138,7 +137,7 @@ def _arch(supply: Supply, demand: Demand) -> Rule:
 
 def _patterns(supply: Supply, demand: Demand) -> Rule:
     row, keys = group(workload.clusters for workload in demand.workloads)
-    passes = [[_named(rules, cluster, pool) for cluster, pool in supply.pools] for rules in keys]
+    passes = [[rules.lets(cluster.name, pool.name) for cluster, pool in supply.pools] for rules in keys]
 
     def why(stream: int, pools: Ints) -> str:
         rules = _of(demand, stream).clusters
@@ -148,14 +147,6 @@ def _patterns(supply: Supply, demand: Demand) -> Rule:
         parts += [f"clusters.deny is {_some(rules.deny)}"] if rules.deny else []
         return f"{' and '.join(parts)}, which leaves out {_clusters(supply, pools)}"
     return Rule("cluster rules", row[demand.workload], np.array(passes), why)
-
-
-def _named(rules: ClusterRules, cluster: Cluster, pool: Pool) -> bool:
-    if rules.pin is not None and not any(rules.pin == name or fnmatchcase(name, rules.pin)
-                                         for name in (cluster.name, f"{cluster.name}/{pool.name}")):
-        return False
-    allowed = rules.allow is None or any(fnmatchcase(cluster.name, pattern) for pattern in rules.allow)
-    return allowed and not any(fnmatchcase(cluster.name, pattern) for pattern in rules.deny)
 
 
 def _residency(supply: Supply, demand: Demand) -> Rule:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from planner.catalog import Catalog
 from planner.errors import InputError
@@ -289,7 +288,5 @@ def _places(scenario: Scenario) -> dict[str, tuple[str, ...]]:
 
 
 def _lets(rules: ClusterRules, home: Residency, cluster: Cluster) -> bool:
-    return ((rules.allow is None or any(fnmatchcase(cluster.name, pattern) for pattern in rules.allow))
-            and not any(fnmatchcase(cluster.name, pattern) for pattern in rules.deny)
-            and (rules.pin is None or rules.pin.split("/")[0] == cluster.name)
+    return (any(rules.lets(cluster.name, pool.name) for pool in cluster.pools)
             and (home.allow is None or cluster.country in home.allow) and cluster.country not in home.deny)

@@ -293,15 +293,16 @@ def _window(field: str, workload: Workload, slots: int) -> Iterator[Finding]:
 
 
 def _rules(scenario: Scenario, names: Names) -> Iterator[Finding]:
-    clusters = list(names.pools)
+    clusters = tuple(names.pools)
     matches: dict[str, bool] = {}
     for workload in scenario.workloads:
         rules, field = workload.clusters, f"workloads.{workload.name}.clusters"
         for pattern in rules.allow or ():
+            known, what = (names.both, "pool") if "/" in pattern else (clusters, "cluster")
             if pattern not in matches:  # a wildcard may be meant for clusters of other fleets
-                matches[pattern] = any(c in pattern for c in "*?[") or pattern in clusters
+                matches[pattern] = any(c in pattern for c in "*?[") or pattern in known
             if not matches[pattern]:
-                yield f"{field}.allow", pattern, "matches no cluster", did_you_mean(pattern, clusters)
+                yield f"{field}.allow", pattern, f"matches no {what}", did_you_mean(pattern, list(known))
         if rules.pin is not None and rules.pin not in names.both:
             yield (f"{field}.pin", rules.pin, "a cluster, or one pool of it as cluster/pool",
                    did_you_mean(rules.pin, list(names.both)))

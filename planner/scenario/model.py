@@ -7,6 +7,7 @@ the default written beside the field. Units are in the names; shares and availab
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -391,11 +392,24 @@ class Batch(Model):
 
 
 class ClusterRules(Model):
-    """Clusters by name pattern; `pin` is one cluster (`onprem-a`) or one pool of it (`onprem-a/gpu`)."""
+    """Clusters (`onprem-*`) or pools of them (`onprem-*/gpu`) by pattern; `pin` is one cluster or one pool of it."""
 
     allow: Some[Name] | None = None
     deny: Row[Name] = ()
     pin: Name | None = None
+
+    def lets(self, cluster: str, pool: str) -> bool:
+        """Whether the rules let work into a pool."""
+        names = cluster, f"{cluster}/{pool}"
+        if self.pin is not None and not any(self.pin == name or fnmatchcase(name, self.pin) for name in names):
+            return False
+        allowed = self.allow is None or any(_names_pool(pattern, *names) for pattern in self.allow)
+        return allowed and not any(_names_pool(pattern, *names) for pattern in self.deny)
+
+
+def _names_pool(pattern: str, cluster: str, pool: str) -> bool:
+    """Whether a pattern matches a cluster or, where it has a slash, `cluster/pool`."""
+    return fnmatchcase(pool if "/" in pattern else cluster, pattern)
 
 
 class Incumbent(Model):

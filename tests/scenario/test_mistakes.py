@@ -90,6 +90,8 @@ ONE_LINE: list[tuple[str, object, str]] = [
      "did you mean aws-saopaulo/m6i?")),
     ("workloads/1/clusters", {"allow": ["own-lisbo"]},
      "workloads.web.clusters.allow: own-lisbo: matches no cluster: did you mean own-lisbon?"),
+    ("workloads/1/clusters", {"allow": ["aws-saopaulo/m6"]},
+     "workloads.web.clusters.allow: aws-saopaulo/m6: matches no pool: did you mean aws-saopaulo/m6i?"),
     ("workloads/1/clusters", {"allow": []},
      "workloads.web.clusters.allow: a list of 0: at least one item: leave it out if all are meant"),
     ("workloads/0/incumbent", {"cluster": "aws-saopaulo", "pool": "m6"},
