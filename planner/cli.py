@@ -1,7 +1,7 @@
 """The command line. Heavy parts are imported inside the commands, so that `planner --help` answers at once.
 
-Exit status: 0 done; 1 the answer is no (infeasible, violated, drift found); 2 the input is wrong or the command is not
-available yet; 3 a fault of the planner itself, or out of memory; 130 stopped by the user.
+Exit status: 0 done; 1 the answer is no (infeasible, violated, drift found); 2 the input is wrong or what is asked for
+is not available yet; 3 a fault of the planner itself, or out of memory; 130 stopped by the user.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from planner import __version__
-from planner.cli_exchange import add_exporters
+from planner.cli_exchange import add_exporters, import_app
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_service import backup, host, restore, serve, settings
@@ -32,12 +32,6 @@ DONE, WRONG_INPUT, FAULT, STOPPED = 0, 2, 3, 130
 _LOADED_AT = time.monotonic()
 _STARTED: ContextVar[float] = ContextVar("_STARTED")
 """When the command began, which limits of time count from."""
-
-NOT_YET = {
-    "import": "scenarios from other tools",
-}
-"""Commands that have their place but no code yet, with what they will answer."""
-
 
 Mode = Literal["min_cost", "max_sla"]
 Policy = Literal["fixed", "autoscale"]
@@ -66,6 +60,7 @@ app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)
 add_exporters(export_app)
+app.add_typer(import_app, name="import")
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.command("serve")(serve)
@@ -493,17 +488,6 @@ def _diagnose(
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, perturb, seed, as_json)
-
-
-def _add_missing(name: str, what: str) -> None:
-    @app.command(name, help=f"Not available yet: {what}.",
-                 context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-    def refuse() -> None:
-        _refuse(**{f"planner {name}": True})
-
-
-for _name, _what in NOT_YET.items():
-    _add_missing(_name, _what)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from planner.exporters import EXPORTERS
+from planner.importers import IMPORTERS
 
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario that the plan was made for.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
@@ -33,3 +34,26 @@ def _export(name: str) -> Callable[..., int]:
         return export_plan(name, scenario, plan, output, slot, basic.prices_of(catalog), as_json)
 
     return export
+
+
+import_app = typer.Typer(help="Make a scenario of what you have, with a list of what was guessed.",
+                         no_args_is_help=True, rich_markup_mode=None)
+SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files or folders.")]
+StartOption = Annotated[str | None, typer.Option(help="When the horizon begins. Left out: the next full hour.")]
+SlotsOption = Annotated[int, typer.Option(min=1, max=100_000, help="Slots of the horizon.")]
+MinutesOption = Annotated[int, typer.Option(min=1, max=10_080, help="Length of a slot.")]
+
+
+def _import(name: str) -> Callable[..., int]:
+    def read(sources: SourceNames, output: FolderPath, start: StartOption = None, slots: SlotsOption = 24,
+             slot_minutes: MinutesOption = 60, catalog: CatalogPath = None, as_json: Json = False) -> int:
+        from planner.commands import basic
+        from planner.commands.imports import import_scenario
+
+        return import_scenario(name, sources, output, (start, slots, slot_minutes), basic.prices_of(catalog), as_json)
+
+    return read
+
+
+for _name, _entry in IMPORTERS.items():
+    import_app.command(_name, help=_entry.about)(_import(_name))

@@ -19,7 +19,7 @@ from planner.files import write_together
 from planner.terminal import plain
 
 INDEX = "export.json"
-"""Lists what an export wrote, so that the next one can take away what is no longer part of it."""
+"""Lists what was written, so that the next export can take away what is no longer part of it."""
 
 
 def export_plan(name: str, scenario: Path, plan: Path, folder: Path, slot: int | None, prices: Catalog,
@@ -29,7 +29,7 @@ def export_plan(name: str, scenario: Path, plan: Path, folder: Path, slot: int |
     files = exporter(name)(planned, slot)
     content = {"exporter": name, "plan_id": planned.plan.plan_id,
                "files": {path: sha256(found).hexdigest() for path, found in sorted(files.items())}}
-    write_folder(folder, files, content)
+    write_folder(folder, files, content, INDEX)
     if as_json:
         print_json({"folder": str(folder), **content})
     else:
@@ -38,32 +38,32 @@ def export_plan(name: str, scenario: Path, plan: Path, folder: Path, slot: int |
     return DONE
 
 
-def write_folder(folder: Path, files: Files, index: Mapping[str, object]) -> None:
-    """Write files and their index, and take away what an earlier export wrote that is not among them.
+def write_folder(folder: Path, files: Files, index: Mapping[str, object], index_name: str) -> None:
+    """Write files and their index, and take away what was written with an earlier index and is not among them.
 
-    Raises InputError where the folder cannot be written, and where files that no export wrote are in the way.
+    Raises InputError where the folder cannot be written, and where files that no index lists are in the way.
     """
-    before = _written_before(folder)
+    before = _written_before(folder / index_name)
     paths = {folder / path: found for path, found in files.items()}
     foreign = [path for path in paths if path.exists() and path.relative_to(folder).as_posix() not in before]
     if foreign:
-        raise InputError([f"{foreign[0]}: is there already and no export wrote it: name another folder"])
+        raise InputError([f"{foreign[0]}: is there already, and {index_name} does not list it: name another folder"])
     try:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        write_together(paths | {folder / INDEX: json_text(index)})
+        write_together(paths | {folder / index_name: json_text(index)})
         for stale in before - files.keys():
             (folder / stale).unlink(missing_ok=True)
     except OSError as error:
         raise InputError([f"{folder}: cannot be written: {error.strerror}: name another folder"]) from None
 
 
-def _written_before(folder: Path) -> set[str]:
-    """Files that the index of a folder lists; a path that leads out of it counts for nothing."""
+def _written_before(index: Path) -> set[str]:
+    """Files that an index lists; a path that leads out of its folder counts for nothing."""
     try:
-        listed = json.loads((folder / INDEX).read_bytes())["files"]
+        listed = json.loads(index.read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    root = folder.resolve()
+    root = index.parent.resolve()
     return {path for path in listed if (root / path).resolve().is_relative_to(root)}

@@ -37,17 +37,18 @@ def cron_jobs(unit: Unit, planned: Planned) -> Iterator[Manifest]:
     groups = [list(group) for _, group in groupby(starts, alike)]
     for number, group in enumerate(sorted(groups), 1):
         name = unit.name if len(groups) == 1 else labels.dns_label(f"{unit.name}-{number}", 52)
-        yield _cron_job(unit, name, cron([planned.moment(slot) for slot in group]))
+        yield _cron_job(unit, name, cron([planned.moment(slot) for slot in group]), planned.horizon.slot_minutes)
 
 
-def _cron_job(unit: Unit, name: str, schedule: str) -> Manifest:
-    gang = unit.runs[0].replicas
+def _cron_job(unit: Unit, name: str, schedule: str, slot_minutes: int) -> Manifest:
+    gang, minutes = unit.runs[0].replicas, (unit.runs[0].end - unit.runs[0].start) * slot_minutes
     job = {"parallelism": gang, "completions": gang, "backoffLimit": BACKOFF,
            "template": _template(unit, {"restartPolicy": "Never"})}
     if gang > 1:
         job["completionMode"] = "Indexed"
     return {
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": _metadata(unit) | {"name": name},
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": _metadata(unit) | {"name": name, "annotations": {labels.RUN_MINUTES: str(minutes)}},
         "spec": {"schedule": schedule, "timeZone": UTC_ZONE, "concurrencyPolicy": "Forbid",
                  "jobTemplate": {"spec": job}},
     }

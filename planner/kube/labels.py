@@ -7,7 +7,7 @@ from hashlib import sha256
 
 PREFIX = "workload-planner/"
 POOL, PURCHASE, KIND, UNIT, USERS = (PREFIX + name for name in ("pool", "purchase", "kind", "unit", "users"))
-WORKLOAD = PREFIX + "workload"
+WORKLOAD, RUN_MINUTES = PREFIX + "workload", PREFIX + "run-minutes"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "workload-planner"}
 
 REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"

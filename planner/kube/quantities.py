@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import ceil, floor
 
 GIB = 2**30
-TOLERANCE = 1e-6
-"""What is over a whole milli-CPU, or byte, by less than this is not (the tolerance of a fit)."""
+CPU_TOLERANCE, BYTE_TOLERANCE = 1e-6, 0.2
+"""What is over a whole milli-CPU, or byte, by less than this is not: scenarios say GiB to ten digits."""
 
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,3}))?")
 _SCALE = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000),
@@ -28,22 +28,22 @@ def parse_quantity(text: object) -> Fraction:
 
 def needed_cpu(vcpu: float, replicas: int = 1) -> str:
     """CPU that replicas ask for, each rounded up to a whole milli-CPU."""
-    return _cpu(replicas * ceil(vcpu * 1000 - TOLERANCE))
+    return _cpu(replicas * ceil(vcpu * 1000 - CPU_TOLERANCE))
 
 
 def needed_gib(gib: float, replicas: int = 1) -> str:
     """Memory or disk that replicas ask for, each rounded up to a whole byte."""
-    return _bytes(replicas * ceil(gib * GIB - TOLERANCE))
+    return _bytes(replicas * ceil(gib * GIB - BYTE_TOLERANCE))
 
 
 def cpu_there(vcpu: float, machines: int = 1) -> str:
     """CPU that machines have to give, each rounded down to a whole milli-CPU."""
-    return _cpu(machines * floor(vcpu * 1000 + TOLERANCE))
+    return _cpu(machines * floor(vcpu * 1000 + CPU_TOLERANCE))
 
 
 def gib_there(gib: float, machines: int = 1) -> str:
     """Memory or disk that machines have to give, each rounded down to a whole byte."""
-    return _bytes(machines * floor(gib * GIB + TOLERANCE))
+    return _bytes(machines * floor(gib * GIB + BYTE_TOLERANCE))
 
 
 def _cpu(milli: int) -> str:

@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> Value:
     Plain words are read by the rules of YAML 1.2: `NO` is text, `1e-3` is a number, a time is text for its field to
     judge. Raises InputError for a file that is missing, too large, empty or not YAML.
     """
-    return parse_yaml(_text(path), path.name)
+    return parse_yaml(read_text(path), path.name)
 
 
 def parse_yaml(text: str, file: str) -> Value:
@@ -69,6 +69,21 @@ def parse_yaml(text: str, file: str) -> Value:
     if node is None:
         raise InputError([f"{file}: is empty: a mapping of fields is needed"])
     return _Values(file).of(node)[0]
+
+
+def parse_documents(text: str, file: str) -> list[Value]:
+    """The values of all documents of a YAML text; empty ones are left out. Raises InputError."""
+    loader, found = None, list[Value]()
+    try:
+        loader = _Loader(text)
+        while loader.check_node():
+            found.append(_Values(file).of(loader.get_node())[0])
+    except yaml.YAMLError as error:
+        raise InputError([f"{file}: {_words(error, text)}"]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return [value for value in found if value is not None]
 
 
 def scalar(text: str) -> Value:
@@ -93,7 +108,8 @@ def _number(text: str) -> Value:
     return text
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a YAML file. Raises InputError for a file that is missing, too large or not UTF-8."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

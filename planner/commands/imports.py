@@ -1,0 +1,59 @@
+"""`planner import NAME`: what users have as a scenario that plans as it is, with a list of what was guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import typer
+
+from planner.catalog import Catalog
+from planner.commands.basic import DONE, print_json
+from planner.commands.exports import write_folder
+from planner.errors import InputError
+from planner.importers import importer
+from planner.importers.complete import check, files_of
+from planner.importers.draft import Asked
+from planner.terminal import plain
+
+INDEX = "import.json"
+SHOWN = 20
+
+
+def import_scenario(name: str, sources: Sequence[str], folder: Path, horizon: tuple[str | None, int, int],
+                    prices: Catalog, as_json: bool) -> int:
+    """Write a scenario, and show what was guessed."""
+    start, slots, slot_minutes = horizon
+    asked = Asked(folder.resolve().name, moment(start), slots, slot_minutes, prices)
+    draft = importer(name)(sources, asked)
+    files = files_of(draft, asked, f"{name}: {', '.join(sources)}")
+    scenario = check(files, asked)
+    content = {"importer": name, "sources": list(sources),
+               "files": {path: sha256(found).hexdigest() for path, found in sorted(files.items())}}
+    write_folder(folder, files, content, INDEX)
+    guesses = list(draft.guesses())
+    if as_json:
+        print_json({"folder": str(folder), "clusters": len(scenario.clusters), "workloads": len(scenario.workloads),
+                    "guessed": [guess._asdict() for guess in guesses]})
+        return DONE
+    typer.echo(plain(f"{folder}: {len(scenario.workloads)} workloads, {len(scenario.clusters)} clusters"))
+    for guess in guesses[:SHOWN]:
+        typer.echo(plain(f"guessed: {guess.line}"))
+    if len(guesses) > SHOWN:
+        typer.echo(f"and {len(guesses) - SHOWN} more guesses: {folder / 'guessed.txt'}")
+    return DONE
+
+
+def moment(text: str | None) -> datetime:
+    """When the horizon starts: as given, else at the next full hour. Raises InputError."""
+    if text is None:
+        return (datetime.now(UTC) + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise InputError([f"--start: {text!r}: a time with its zone is needed, such as 2026-11-02T00:00:00Z"])
+    return found.astimezone(UTC)
