@@ -252,6 +252,12 @@ def created(server: str, like: str | None) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+@pytest.fixture(scope="session")
+def new_database() -> Callable[[str], str]:
+    """Makes an empty database of a server; its address."""
+    return lambda server: created(server, None)
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start services; they are killed after the test."""
