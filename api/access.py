@@ -50,6 +50,7 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("PUT", "/v1/scenarios/{name}/shadow"): "sre",
     ("DELETE", "/v1/scenarios/{name}/shadow"): "sre",
     ("POST", "/v1/plans/{plan_id}/replan"): "planner",
+    ("GET", "/v1/plans/{plan_id}/assignments"): "viewer",
     ("GET", "/v1/plans/{plan_id}/packings"): "viewer",
     ("GET", "/v1/plans/{plan_id}/explain/{workload}"): "viewer",
     ("POST", "/v1/forecasts"): "planner",

@@ -9,13 +9,25 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Table,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from api.bell import ring
@@ -436,6 +448,32 @@ class Store:
             query = query.where(assignments.c.workload == workload)
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+
+    def assignment_pages(self, plan_id: str, cluster: str | None = None, workload: str | None = None,
+                         rows: int = 5_000) -> Iterator[list[dict[str, Any]]]:
+        """Placed units of a plan by workload, user region, copy and part, so many at a time; no connection is held
+        while the reader takes them.
+        """
+        key = (assignments.c.workload, func.coalesce(assignments.c.user_region, ""), assignments.c.copy,
+               assignments.c.part)
+        shown = [column for column in assignments.columns if column.name not in ("tenant", "plan_id")]
+        query = select(*shown).where(assignments.c.plan_id == plan_id).order_by(*key).limit(rows)
+        for column, value in ((assignments.c.cluster, cluster), (assignments.c.workload, workload)):
+            if value is not None:
+                query = query.where(column == value)
+        last: dict[str, Any] | None = None
+        while True:
+            beyond = query
+            if last is not None:
+                after = last["workload"], last["user_region"] or "", last["copy"], last["part"]
+                beyond = query.where(tuple_(*key) > tuple_(*(literal(value) for value in after)))
+            with self._engine.connect() as connection:
+                found = [dict(row) for row in connection.execute(beyond).mappings()]
+            if found:
+                yield found
+            if len(found) < rows:
+                return
+            last = found[-1]
 
     def workloads(self, plan_id: str) -> list[str]:
         """Names of the placed workloads of a plan."""

@@ -13,6 +13,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.kinds.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
 from api.problems import Problem
+from api.representations import TABLE, table_of
 from api.requests import ForecastSettings
 from api.routes.jobs import job_row, queued
 from api.store import ENDED, Submission
@@ -65,13 +66,13 @@ def get_forecast(job_id: str, service: ServiceDep) -> Response:
     return Response(result_detail(row, service.store.result(job_id)), media_type="application/json", headers=headers)
 
 
-@router.get("/{job_id}/quantiles", response_class=Response)
+@router.get("/{job_id}/quantiles", response_class=Response, responses=TABLE)
 def get_quantiles(job_id: str, service: ServiceDep, accept: Annotated[str | None, Header()] = None) -> Response:
     """A row a series and step, as Parquet, or with `Accept: application/x-ndjson` a JSON object a line."""
     return _table(service, job_id, QUANTILES, accept)
 
 
-@router.get("/{job_id}/backtest", response_class=Response)
+@router.get("/{job_id}/backtest", response_class=Response, responses=TABLE)
 def get_backtest(job_id: str, service: ServiceDep, accept: Annotated[str | None, Header()] = None) -> Response:
     """Scores of every series, model and past origin, for forecasts asked for with `backtest`; types as of quantiles."""
     return _table(service, job_id, BACKTEST, accept)
@@ -84,16 +85,4 @@ def _table(service: Service, job_id: str, name: str, accept: str | None) -> Resp
     found = service.store.file(job_id, name)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"forecast {job_id}: asked for without backtest=true, so there is no table")
-    if "application/x-ndjson" not in (accept or ""):
-        return Response(found[1], media_type=found[0])
-    return Response(_lines(found[1]), media_type="application/x-ndjson")
-
-
-def _lines(parquet: bytes) -> str:
-    import io
-
-    import pandas as pd  # the service answers before it is loaded
-
-    table = pd.read_parquet(io.BytesIO(parquet))
-    lines: str = table.to_json(orient="records", lines=True, date_format="iso")
-    return lines
+    return table_of(found[1], accept)

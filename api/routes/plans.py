@@ -19,6 +19,7 @@ from api.lives import Lives
 from api.mending import Mend, check_names, mend_submission
 from api.paging import PageDep
 from api.problems import Problem
+from api.representations import TABLE, rows_as, table_of
 from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
@@ -29,6 +30,9 @@ from planner.errors import InputError
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Route)
 
+UNIT_COLUMNS = {"workload": "string", "user_region": "string", "copy": "int32", "part": "int32", "cluster": "string",
+                "pool": "string", "start_slot": "int32"}
+"""Columns of assignments."""
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one plan")]
 
 
@@ -144,13 +148,28 @@ def ask_for_replan(
     return _state(service, new_id)
 
 
-@router.get("/{plan_id}/packings", response_class=Response)
-def get_packings(plan_id: str, service: ServiceDep) -> Response:
-    """Which replica lies on which machine, as Parquet, for plans that name such a table."""
+@router.get("/{plan_id}/assignments", response_class=Response, responses=TABLE)
+def get_assignments(
+    plan_id: str,
+    service: ServiceDep,
+    cluster: Annotated[str | None, Query(description="only units on this cluster")] = None,
+    workload: Annotated[str | None, Query(description="only units of this workload")] = None,
+    accept: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Where every unit of a plan is, by workload: Parquet, or JSON a line with `Accept: application/x-ndjson`."""
+    row = plan_row(service, plan_id)
+    if row.status != "done":
+        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {row.status}: only a plan that is done has assignments")
+    return rows_as(service.store.assignment_pages(plan_id, cluster, workload), UNIT_COLUMNS, accept)
+
+
+@router.get("/{plan_id}/packings", response_class=Response, responses=TABLE)
+def get_packings(plan_id: str, service: ServiceDep, accept: Annotated[str | None, Header()] = None) -> Response:
+    """Which replica lies on which machine, for plans that name such a table; types as of assignments."""
     found = service.store.file(plan_row(service, plan_id).id, PACKINGS)
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"plan {plan_id}: it shows no packings: simple orders find them all")
-    return Response(found[1], media_type=found[0])
+    return table_of(found[1], accept)
 
 
 @router.get("/{plan_id}/explain/{workload:path}")

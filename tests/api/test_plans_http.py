@@ -241,6 +241,17 @@ def test_packings(service: Any, done: Json) -> None:
         assert "simple orders" in response.json()["detail"]
 
 
+def test_assignments_come_as_the_client_takes_them(service: Any, done: Json) -> None:
+    """JSON a line or Parquet, of all or of one cluster; another type is refused with those on offer."""
+    address, lines = f"/v1/plans/{done['id']}/assignments", {"Accept": "application/x-ndjson"}
+    found = service.http.get(address, headers=lines, params={"cluster": "dear"})
+    assert [json.loads(line)["workload"] for line in found.text.splitlines()] == ["front"]
+    assert len(service.http.get(address, headers=lines).text.splitlines()) == 3
+    assert service.http.get(address).content[:4] == b"PAR1"
+    refused = service.http.get(address, headers={"Accept": "text/html"})
+    assert (refused.status_code, "application/x-ndjson" in refused.json()["detail"]) == (406, True)
+
+
 def test_nothing_is_left_behind(service: Any, done: Json) -> None:
     """When nothing is being made, no planning process is there."""
     give_up = time.monotonic() + 60

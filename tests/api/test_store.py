@@ -79,6 +79,25 @@ def test_a_finished_plan_tells_what_runs_where(store: Store) -> None:
     assert store.clusters(plan_id) == ("cheap", "dear")
 
 
+def test_units_are_read_in_pages(store: Store) -> None:
+    """Every unit comes once, in order, whatever the size of a page, with and without user regions."""
+    plan_id, one = store.submit(submission()), plan().model_dump(by_alias=True)
+    names = [("a", None, 0), ("a", None, 1), ("b", "aws/eu", 0), ("b", "aws/us", 0), ("c", None, 0)]
+    one["assignments"] = [{"workload": work, "user_region": region, "copy": copy, "pool": "p",
+                           "cluster": "dear" if copy else "cheap"} for work, region, copy in reversed(names)]
+    assert store.finish_plan(begun(store, plan_id), Plan.model_validate(one, strict=False), {})
+
+    def read(rows: int, **only: str) -> list[tuple[Any, ...]]:
+        pages = list(store.assignment_pages(plan_id, **only, rows=rows))
+        assert all(len(page) <= rows for page in pages)
+        return [(unit["workload"], unit["user_region"], unit["copy"]) for page in pages for unit in page]
+
+    for rows in (1, 2, 5, 9):
+        assert read(rows) == names
+    assert read(1, cluster="dear") == [("a", None, 1)]
+    assert read(1, workload="b") == names[2:4]
+
+
 def test_an_infeasible_plan_is_an_answer_but_not_what_runs(store: Store) -> None:
     """An infeasible plan ends as such, with its document, and is not taken for what runs."""
     plan_id = store.submit(submission())
