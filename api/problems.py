@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from planner.directing.errors import DirectingError, NoClusterError, NotInForceError
@@ -62,6 +63,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InputError, _input_error)
     app.add_exception_handler(DirectingError, _not_directed)
+    for error in (UnicodeEncodeError, DataError, OverflowError):
+        app.add_exception_handler(error, _cannot_be_kept)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
@@ -103,6 +106,12 @@ def line_of(mistake: Mapping[str, Any]) -> str:
         return f"{where}: {mistake['msg'].removeprefix('Value error, ')}"
     found = json.dumps(mistake.get("input"), default=str, ensure_ascii=False)
     return f"{where}: {found[:_SHOWN_CHARACTERS]}: {mistake['msg']}"
+
+
+def _cannot_be_kept(_: Request, __: Exception) -> Response:
+    """What is JSON, but neither database keeps it. Only requests bring such values in."""
+    what = "a text with half a surrogate pair or a NUL, or a number of more than 64 bits: these cannot be kept"
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"request: {what}")
 
 
 def _http_error(request: Request, error: Exception) -> Response:
