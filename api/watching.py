@@ -7,18 +7,14 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import REQUEST, told_of
+from api.figures import StoreFigures
 from api.store import Store
 
 REQUEST_ID = "X-Request-Id"
@@ -36,7 +32,6 @@ SECURITY = {
 """Headers of every answer that does not say otherwise itself."""
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
 _OTHER = "other"
-_STORE_UP = "Whether the store answers."
 
 
 class Metrics:
@@ -48,44 +43,17 @@ class Metrics:
         self.requests = Counter("planner_http_requests", "Requests answered.", labels, registry=self.registry)
         self.seconds = Histogram("planner_http_request_seconds", "Seconds from request to the end of the answer.",
                                  ("method", "route"), buckets=BUCKETS_S, registry=self.registry)
+        self.directed = Counter("planner_directed", "Requests directed, home or to a fallback.", ("cluster", "way"),
+                                registry=self.registry)
         self.running = Gauge("planner_http_requests_running", "Requests being answered.", registry=self.registry)
 
     def watch(self, store: Store) -> None:
         """Tell of a store too."""
-        self.registry.register(_Jobs(store))
+        self.registry.register(StoreFigures(store))
 
     def text(self) -> bytes:
         """All figures as Prometheus reads them."""
         return generate_latest(self.registry)
-
-
-class _Jobs(Collector):
-    """Jobs as the store has them at this moment."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def collect(self) -> Iterable[Metric]:
-        """Jobs by kind and state, how long the oldest waits, what solves take, and gaps of the last plans."""
-        try:
-            counts, oldest = self._store.counts(), self._store.oldest_queued()
-            plans = self._store.jobs("plan", 1, None, "done")
-        except SQLAlchemyError:
-            yield GaugeMetricFamily("planner_store_up", _STORE_UP, value=0)
-            return
-        yield GaugeMetricFamily("planner_store_up", _STORE_UP, value=1)
-        jobs = GaugeMetricFamily("planner_jobs", "Jobs in the store.", labels=("kind", "status"))
-        for (kind, status), count in counts.items():
-            jobs.add_metric([kind, status], count)
-        waits = 0.0 if oldest is None else (datetime.now(UTC) - datetime.fromisoformat(oldest)).total_seconds()
-        yield jobs
-        yield GaugeMetricFamily("planner_oldest_queued_seconds", "How long the job that waits longest has waited.",
-                                value=max(waits, 0.0))
-        for name, column, what in (("planner_last_plan_seconds", "seconds", "Seconds that the last plan took."),
-                                   ("planner_last_plan_gap", "gap", "Share between the last plan and its bound.")):
-            value = getattr(plans[0], column) if plans else None
-            if value is not None:
-                yield GaugeMetricFamily(name, what, value=value)
 
 
 class Watched:

@@ -49,6 +49,8 @@ async def direct(request: Request) -> Response:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {odd[0]}: not known; {hint}")
     director = (await service_of(request)).directing.director
     found = director.direct(request.path_params["workload"], asked.get("region"), asked.get("key"))
+    way = "home" if found.cluster == found.home else "fallback"
+    request.app.state.metrics.directed.labels(found.cluster, way).inc()
     answer = {
         "workload": found.workload, "user_region": found.user_region, "cluster": found.cluster, "home": found.home,
         "plan": found.plan_id,

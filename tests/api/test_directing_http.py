@@ -53,6 +53,9 @@ def test_directing(serve: Any, now: Json) -> None:
     assert (health["state"], health["losses"], health["returns_at"]) == ("down", 1, None)
     moved = http.get(direct).json()
     assert (moved["cluster"], moved["home"]) == ("dear", "cheap")
+    figures = http.get("/metrics").text
+    assert 'planner_directed_total{cluster="cheap",way="home"}' in figures
+    assert 'planner_directed_total{cluster="dear",way="fallback"} 1.0' in figures
     health = http.put("/v1/clusters/cheap/health", json=UP).json()
     assert health["state"] == "returning"
     wait = datetime.fromisoformat(health["returns_at"]) - datetime.fromisoformat(health["reports"][0]["at"])

@@ -1,13 +1,19 @@
 """What the service tells of itself: figures, request ids, logs and headers."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Connection
 
+from api.figures import StoreFigures
+from api.store import Store, Submission
+from api.tenancy import EVERYONE
 from api.watching import SECURITY
 
 
@@ -36,6 +42,8 @@ def test_jobs_are_told_by_kind_and_state(service: Any) -> None:
     found = figures(service.http)
     assert found["planner_jobs", ("plan", "done")] >= 1
     assert found["planner_last_plan_gap", ()] >= 0
+    assert found["planner_job_seconds_count", ("plan",)] >= 1
+    assert found["planner_job_seconds_sum", ("plan",)] > 0
     assert found["planner_store_up", ()] == 1
 
 
@@ -50,7 +58,8 @@ def test_a_request_id_comes_back(service: Any, given: str) -> None:
 def test_every_answer_has_the_headers_that_keep_browsers_safe(service: Any, address: str) -> None:
     """Answers, problems and what is not there alike; the program's name is not told."""
     headers = service.http.get(address).headers
-    assert {name: headers.get(name) for name in SECURITY} == SECURITY
+    kept = SECURITY | ({"Cache-Control": "private, no-cache"} if "etag" in headers else {})
+    assert {name: headers.get(name) for name in SECURITY} == kept
     assert "server" not in headers
 
 
@@ -69,3 +78,39 @@ def test_the_log_is_json_with_the_request_id(serve: Any, tmp_path: Path) -> None
     (line,) = [json.loads(text) for text in lines if "find-me" in text]
     assert (line["route"], line["status"], line["level"]) == ("/v1/plans", 422, "info")
     assert "secret-name" not in "".join(lines)
+
+
+def test_the_error_of_the_last_forecast_and_what_was_told(store: Store) -> None:
+    """Errors stand in the run report of the newest forecast that is done; notices are counted by channel and state."""
+    job = store.of(EVERYONE).begin(store.submit(Submission("f", {}, None, (), "a", kind="forecast")), 1)
+    assert job is not None
+    scores = [{"model": "forecast", "wql": 0.25, "mase": None}, {"model": "other", "wql": 9.0}]
+    store.finish(job, json.dumps({"backtest": {"models": scores}}), {})
+    registry = CollectorRegistry()
+    registry.register(StoreFigures(store.of(EVERYONE)))
+    text = generate_latest(registry).decode()
+    assert 'planner_last_forecast_error{measure="wql"} 0.25' in text
+    assert "mase" not in text
+    assert "planner_store_up 1.0" in text
+
+
+def test_a_store_that_is_away_is_a_figure(tmp_path: Path) -> None:
+    """The scrape is answered, and says so."""
+    registry = CollectorRegistry()
+    registry.register(StoreFigures(Store(f"sqlite:///{tmp_path / 'none.sqlite'}")))
+    assert [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"] == [
+        "planner_store_up 0.0"]
+
+
+class Nobody:
+    """A queue that nobody takes jobs from."""
+
+    def put(self, connection: Connection, job_id: str, priority: int) -> None:
+        pass
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    made = Store(database, Nobody())
+    yield made.of("default")
+    made.close()
