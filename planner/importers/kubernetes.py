@@ -2,7 +2,7 @@
 
 A file or folder is a cluster of its name. Nodes become pools, less what nodes and DaemonSets take, without those that
 are cordoned or not ready; what runs or waits becomes workloads, which may run where their selectors, affinities and
-tolerations let them.
+tolerations let them. Range queries of Prometheus become their history.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.importers.draft import Asked, Draft, Fields, number, plain
 from planner.importers.kubernetes_batch import batch_of
+from planner.importers.kubernetes_history import add_history
 from planner.importers.kubernetes_nodes import NodePool, cluster_fields, gpus, node_pools, spot_nodes
 from planner.importers.kubernetes_priority import Priorities
 from planner.importers.kubernetes_work import Key, Spec, Work, daemon_needs, work_of
+from planner.importers.prometheus import series_of
 from planner.importers.sources import Sources, read_sources
 from planner.kube import labels
 from planner.kube.objects import Thing
@@ -31,7 +33,7 @@ TOLERANCE = 1e-6
 
 def read(sources: Sequence[str], asked: Asked) -> Draft:
     """Every cluster of some files and folders. Raises InputError where there is no node at all."""
-    return scenario_of(read_sources(sources), asked)
+    return scenario_of(read_sources(sources, asked), asked)
 
 
 def scenario_of(sources: Sources, asked: Asked) -> Draft:
@@ -40,7 +42,7 @@ def scenario_of(sources: Sources, asked: Asked) -> Draft:
     clusters = sources.clusters("Node")
     if not clusters:
         raise InputError([f"{sources.names}: no Node: `kubectl get nodes,pods -A -o json` writes what is needed"])
-    found = [_Cluster.of(name, things, asked, draft) for name, things in clusters.items()]
+    found = [_Cluster.of(name, source.things, asked, draft) for name, source in clusters.items()]
     names = workload_names([(cluster.name, work.key) for cluster in found for work in cluster.work])
     priorities = Priorities.of(sources.things, [spec for cluster in found for work in cluster.work
                                                 for spec in work.specs])
@@ -54,6 +56,12 @@ def scenario_of(sources: Sources, asked: Asked) -> Draft:
                     draft.guess("workloads.*.clusters.allow", "its own cluster", "it stays where it runs; widen it to "
                                 "let the plan move it", fields["name"])
                 draft.workloads.append(fields)
+        if results := clusters[cluster.name].results:
+            own = {key: name for (home, key), name in names.items() if home == cluster.name}
+            add_history(series_of(results), own, cluster.work, asked, draft)
+        else:
+            for name in (names[cluster.name, work.key] for work in cluster.work if not work.batch):
+                draft.guess("workloads.*.replicas", "those of now in all slots", "no history of demand is given", name)
     return draft
 
 
@@ -98,8 +106,6 @@ class _Cluster:
             return None
         at = {node.name: pool.name for pool in self.pools for node in pool.nodes}
         home = Counter({pool: count for node, count in work.nodes.items() if (pool := at.get(node))})
-        if batch is None:
-            draft.guess("workloads.*.replicas", "those of now in all slots", "no history of demand is given", name)
         on_spot = bool(work.nodes.keys() & self.spot)
         if on_spot:
             draft.guess("workloads.*.preemptible", "true", "it runs on spot nodes", name)

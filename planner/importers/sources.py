@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import InputError
+from planner.importers.draft import Asked
+from planner.importers.prometheus import fetch, is_address, result
 from planner.kube.objects import Thing, read_values, things_of
 
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -38,27 +40,25 @@ class Sources:
         """All objects."""
         return [thing for source in self.found for thing in source.things]
 
-    @property
-    def results(self) -> list[Mapping[str, Any]]:
-        """All results of range queries."""
-        return [result for source in self.found for result in source.results]
-
-    def clusters(self, kind: str) -> dict[str, list[Thing]]:
-        """Objects by cluster: a source with an object of a kind is a cluster of its name; those without belong to it.
+    def clusters(self, kind: str) -> dict[str, Source]:
+        """What belongs together: a source with an object of a kind is a cluster of its name; the others belong to it.
 
         Raises InputError where there are several clusters, and so it cannot be told to which the others belong.
         """
         homes = [source for source in self.found if any(thing.kind == kind for thing in source.things)]
-        others = [source for source in self.found if source.things and source not in homes]
+        others = [source for source in self.found if source not in homes]
         if len(homes) > 1 and others:
             mend = "put the files of each cluster into a folder of its name"
             raise InputError([f"{others[0].name}: no {kind} in it, and there are several clusters: {mend}"])
-        return {source.name: [thing for one in (source, *others) for thing in one.things] for source in homes}
+        return {source.name: Source(source.name, tuple(thing for one in (source, *others) for thing in one.things),
+                                    tuple(found for one in (source, *others) for found in one.results))
+                for source in homes}
 
 
-def read_sources(names: Sequence[str]) -> Sources:
-    """Read files and folders. Raises InputError for what cannot be read or is nothing that an import knows."""
-    return Sources(tuple(_source(Path(name)) for name in names))
+def read_sources(names: Sequence[str], asked: Asked) -> Sources:
+    """Read files and folders, and ask each Prometheus. Raises InputError for what cannot be read or is not known."""
+    return Sources(tuple(Source(name, (), (fetch(name, asked),)) if is_address(name) else _source(Path(name))
+                         for name in names))
 
 
 def _source(path: Path) -> Source:
@@ -66,8 +66,8 @@ def _source(path: Path) -> Source:
     things, results = list[Thing](), list[Mapping[str, Any]]()
     for file in files:
         for value in read_values(file):
-            if isinstance(value, dict) and value.get("status") == "success" and "data" in value:
-                results.append({**value["data"], "file": file.name})
+            if isinstance(value, dict) and "kind" not in value and {"status", "data"} <= value.keys():
+                results.append({**result(value, file.name), "file": file.name})
             elif not (path.is_dir() and _apart(value)):
                 things += things_of(value, file.name)
     return Source(path.stem if path.is_file() else path.resolve().name, tuple(things), tuple(results))
