@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, responses=problems.DOCUMENTED)
     app.state.metrics, app.state.refused = metrics, None
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)

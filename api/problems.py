@@ -23,6 +23,21 @@ _SHOWN_CHARACTERS = 80
 _UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
 
 
+_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "errors": {"type": "array", "items": {"type": "string"}},
+    },
+}  # fmt: skip
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+    for status in (400, 401, 403, 404, 406, 408, 409, 412, 413, 415, 421, 422, 428, 429, 431, 503)
+}
+"""Answers that every route may give instead of its own."""
+
+
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """An answer that is not the one asked for. `errors` holds one line for each mistake in the input, `more` what else
     the body has.
