@@ -12,13 +12,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from planner.directing.errors import DirectingError, NoClusterError, NotInForceError
 from planner.errors import InputError
 
 MEDIA_TYPE = "application/problem+json"
+DISK_FULL = "53100"
+"""PostgreSQL's word for it."""
 _SHOWN_CHARACTERS = 80
 _UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
 
@@ -82,6 +84,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(error, _cannot_be_kept)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OperationalError, _store_error)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -157,6 +160,23 @@ def _no_such_address(request: Request) -> Response:
     near = difflib.get_close_matches(request.url.path, paths, n=1, cutoff=0.75)
     detail = f"{request.url.path}: nothing is served here" + (f"; {near[0]}?" if near else "")
     return problem_response(HTTPStatus.NOT_FOUND, detail, endpoints=paths)
+
+
+def _store_error(_: Request, error: Exception) -> Response:
+    """The store was full, or away: nothing was kept of the request, which may come again."""
+    assert isinstance(error, OperationalError)
+    logging.getLogger(__name__).warning("store: %s", str(error.orig).splitlines()[0])
+    if _is_full(error.orig):
+        full = "store: no room on its disk: nothing was kept of this request; what is read goes on"
+        return problem_response(HTTPStatus.INSUFFICIENT_STORAGE, full, headers={"Retry-After": "60"})
+    away = "store: does not answer; nothing was kept of this request: ask again"
+    return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, away, headers={"Retry-After": "1"})
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a driver says that the disk cannot take more."""
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or getattr(error, "sqlstate", None) == DISK_FULL
 
 
 def _fault(request: Request, error: Exception) -> Response:
