@@ -13,14 +13,17 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 # One thread per process: the solvers and tests already run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help demo test soak lint format types imports examples check clean
+.PHONY: help demo demo-hosting test soak lint format types imports examples check clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(STAMP)  ## plan the hybrid example; writes out/plan.json and out/plan.html
 	@mkdir -p out
 	$(BIN)/planner plan examples/hybrid -o out/plan.json --report out/plan.html
+
+demo-hosting: $(STAMP)  ## the planner's own diagnostics: placed, run, lost, taken over, trained again, rolled back
+	$(ONE_THREAD) $(BIN)/python examples/self-hosting/run.py
 
 test: $(STAMP)  ## run every test but those that take minutes
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ from planner.cli_exchange import add_exporters, import_app
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_service import backup, host, restore, serve, settings
-from planner.cli_watch import data_app, export_rules, health, jobs_app, telemetry_app
+from planner.cli_watch import data_app, export_dashboards, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
 export_app.command("rules")(export_rules)
+export_app.command("dashboards")(export_dashboards)
 add_exporters(export_app)
 app.add_typer(import_app, name="import")
 app.add_typer(models_app, name="models")

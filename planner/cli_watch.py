@@ -176,3 +176,13 @@ def export_rules(
     from planner.commands import jobs as commands
 
     return commands.export_rules(scenario, output, as_json)
+
+
+def export_dashboards(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write the dashboards into this folder.")],
+    as_json: Json = False,
+) -> int:
+    """Write dashboards for Grafana (JSON): plans, clusters, models, drift."""
+    from planner.commands import jobs as commands
+
+    return commands.export_dashboards(output, as_json)

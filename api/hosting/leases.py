@@ -14,13 +14,15 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from api.hosting.transactions import insert_new, now, writing
 from api.tables import cursors, hosts, leases, streams
 
-ALIVE_S = 5.0
-"""How long a host counts as alive after it last said so."""
+ALIVE_S = 6.0
+"""How long a host counts as alive after it last said so: then another takes over what it held."""
+LOST_S = 10.0
+"""How much longer a cluster whose hosts are all silent is not yet said to be lost to what else runs there."""
 
 
 @dataclass(frozen=True)
 class Living:
-    """Hosts by their cluster: those that live, and those that stopped saying so without a word."""
+    """Hosts by their cluster: those that live, and those that stopped saying so without a word, long ago."""
 
     alive: Mapping[str, str]
     silent: Mapping[str, str]
@@ -76,7 +78,7 @@ class Leases:
         with writing(self._engine) as connection:
             moment = now(connection)
             for host in sorted(silent):
-                connection.execute(delete(hosts).where(hosts.c.host == host, hosts.c.until < moment))
+                connection.execute(delete(hosts).where(hosts.c.host == host, hosts.c.until < moment - LOST_S))
 
 
 def fenced(connection: Connection, host: str, epochs: Mapping[str, int]) -> set[str]:
@@ -131,6 +133,8 @@ def _living(connection: Connection, moment: float) -> Living:
     alive: dict[str, str] = {}
     silent: dict[str, str] = {}
     for row in connection.execute(select(hosts)):
-        lives = moment <= row.until <= moment + ALIVE_S + 1.0
-        (alive if lives else silent)[row.host] = row.cluster
+        if moment <= row.until <= moment + ALIVE_S + 1.0:
+            alive[row.host] = row.cluster
+        elif not moment - LOST_S <= row.until <= moment:
+            silent[row.host] = row.cluster
     return Living(alive, silent)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, and_, insert, or_, select
+from sqlalchemy import Engine, and_, func, insert, or_, select
 
 from api.hosting.leases import fenced
 from api.hosting.scoring import Verdict
@@ -111,6 +111,13 @@ def verdicts_of(engine: Engine, clusters: Sequence[str], first: int, after: int,
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
     return [dict(row) | {"alarms": json.loads(row["alarms"])} for row in rows]
+
+
+def newest_row(engine: Engine, clusters: Sequence[str]) -> int:
+    """The time of the newest row with a verdict; 0 where there is none."""
+    with engine.connect() as connection:
+        query = select(func.max(verdicts.c.ts)).where(verdicts.c.cluster.in_(sorted(clusters)))
+        return int(connection.execute(query).scalar() or 0)
 
 
 def drifts_of(engine: Engine, clusters: Sequence[str]) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
     log_as_json()
     name = f"{cluster}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     models = Models(settings.model_folder, settings.model_database)
+    from diagnostics import lifecycle  # noqa: F401 - scikit-learn and more, before anybody counts on this host
+
     serving = Host(
         of_tenant(engine_of(settings.store), tenant), name, cluster, models, sealing, Training(settings, tenant, name)
     )

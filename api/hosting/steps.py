@@ -1,6 +1,6 @@
 """The steps of retraining one hardware class in one country. Each may be done again after a crash in its middle.
 
-ingest -> validate -> drift -> train -> evaluate -> canary -> promote. A step gives what the next ones need, and its
+drift -> ingest -> validate -> train -> evaluate -> canary -> promote. A step gives what the next ones need, and its
 outcome: `go_on`, or why the run ends there. All of it is on record (`api.hosting.rollouts`).
 """
 
@@ -56,7 +56,7 @@ class Steps:
 
     def named(self) -> dict[str, Callable[[Facts], Facts]]:
         """The steps by name, in order."""
-        return {"ingest": self.ingest, "validate": self.validate, "drift": self.drift, "train": self.train,
+        return {"drift": self.drift, "ingest": self.ingest, "validate": self.validate, "train": self.train,
                 "evaluate": self.evaluate, "canary": self.canary, "promote": self.promote}  # fmt: skip
 
     def done(self, step: str, facts: Facts) -> Facts:
@@ -168,6 +168,7 @@ class Steps:
             version=made.version.id,
             serving=None if made.serving is None else made.serving.id,
             seconds=round(made.seconds, 1),
+            notes=list(made.notes),
         )
 
     def evaluate(self, facts: Facts) -> Facts:

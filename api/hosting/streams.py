@@ -270,6 +270,16 @@ class Reader:
             return int(connection.execute(query).scalar() or 0)
 
 
+def watched_metrics(engine: Engine, clusters: Collection[str], sealing: Sealing) -> dict[str, set[str]]:
+    """What the newest row of each cluster has, as host/metric: names and no values."""
+    query = select(stream_rows.c.cluster, stream_rows.c.content).join(
+        streams, and_(streams.c.cluster == stream_rows.c.cluster, streams.c.last == stream_rows.c.number)
+    ).where(stream_rows.c.cluster.in_(sorted(clusters)))  # fmt: skip
+    with engine.connect() as connection:
+        return {row.cluster: {f"{host}/{metric}" for host, metrics in sealing.open_json(row.content).items()
+                              for metric in metrics} for row in connection.execute(query)}  # fmt: skip
+
+
 def done(connection: Connection, workload: str, cluster: str, number: int) -> None:
     """Note how far a workload has read a cluster."""
     here = cursors.c.workload == workload, cursors.c.cluster == cluster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -13,10 +13,10 @@ from api.context import Service, ServiceDep
 from api.hosting.leases import standing
 from api.hosting.plans import Following
 from api.hosting.requests import Accepted, Hosting, Retrained, RowVerdict, StepTaken, TelemetryRows, VerdictsOf, Work
-from api.hosting.results import verdicts_of
+from api.hosting.results import newest_row, verdicts_of
 from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
-from api.hosting.streams import Given, push
+from api.hosting.streams import Given, push, watched_metrics
 from api.paging import PageDep
 from api.problems import Problem, unknown
 from planner.hosting import Hosted
@@ -24,6 +24,8 @@ from planner.hosting import Hosted
 router = APIRouter(prefix="/v1", tags=["hosting"], route_class=Route)
 
 FOREVER = 2**31 - 1
+MOST_ROWS = 100_000
+"""Verdicts that are looked at for super alarms."""
 
 
 @router.post("/telemetry", response_model=Accepted)
@@ -80,6 +82,23 @@ def get_hosting(service: ServiceDep) -> Hosting:
             )
         )
     return Hosting(plan=hosted.plan_id, work=work)
+
+
+@router.get("/hosting/alarms")
+def get_hosted_alarms(
+    service: ServiceDep,
+    hours: Annotated[float, Query(gt=0, le=24 * 90, description="rows of the last so many hours")] = 48.0,
+) -> dict[str, Any]:
+    """What belongs together of what models said: super alarms with hypotheses, severity, and what to do."""
+    from api.hosting.alarms import super_alarms  # numpy and more: the service answers before they are loaded
+    from diagnostics.alarms.recorded import as_dict
+
+    hosted, engine = _hosted(service), service.store.engine
+    watched = sorted({name for work in hosted.work.values() for name in work.watches.clusters})
+    after = newest_row(engine, watched) + 1
+    said = verdicts_of(engine, watched, after - int(hours * 3600), after, MOST_ROWS)
+    metrics = watched_metrics(engine, watched, Sealing.of(service.settings))
+    return {"super_alarms": [as_dict(one) for one in super_alarms(said, hosted.clusters, metrics)]}
 
 
 @router.get("/retraining", response_model=Retrained)

@@ -49,11 +49,30 @@ def health(path: Path, scenario: Path | None, step_minutes: int, as_json: bool) 
 def export_rules(scenario: Path | None, output: Path, as_json: bool) -> int:
     """Write the rules for Prometheus."""
     check_outputs({"-o": output})
-    rules = health_rules(None if scenario is None else read_scenario(scenario))
+    from planner.hosting.rules import HOST_RULES
+
+    rules = (*health_rules(None if scenario is None else read_scenario(scenario)), *HOST_RULES)
     with writing("-o", output):
         write_atomically(output, rules_text(rules).encode())
     if as_json:
         print_json({"output": str(output), "rules": len(rules)})
     else:
         typer.echo(plain(f"{len(rules)} rules are written to {output}; `promtool check rules` reads them"))
+    return DONE
+
+
+def export_dashboards(folder: Path, as_json: bool) -> int:
+    """Write the dashboards for Grafana, one file each."""
+    import json
+
+    from planner.hosting.dashboards import DASHBOARDS, dashboard
+
+    with writing("-o", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in DASHBOARDS:
+            write_atomically(folder / f"{name}.json", (json.dumps(dashboard(name), indent=1) + "\n").encode())
+    if as_json:
+        print_json({"output": str(folder), "dashboards": sorted(DASHBOARDS)})
+    else:
+        typer.echo(plain(f"{', '.join(f'{name}.json' for name in DASHBOARDS)} are written to {folder}"))
     return DONE

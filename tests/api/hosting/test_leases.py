@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Engine, update
 
-from api.hosting.leases import ALIVE_S, Leases, fenced, standing
+from api.hosting.leases import ALIVE_S, LOST_S, Leases, fenced, standing
 from api.hosting.transactions import writing
 from api.tables import hosts
 
@@ -15,7 +15,7 @@ WORK = [f"diagnostics-{number}" for number in range(20)]
 def silent(engine: Engine, host: str) -> None:
     """As if the host had not been heard of for a while."""
     with engine.begin() as connection:
-        connection.execute(update(hosts).where(hosts.c.host == host).values(until=hosts.c.until - 2 * ALIVE_S))
+        connection.execute(update(hosts).where(hosts.c.host == host).values(until=hosts.c.until - ALIVE_S - LOST_S - 1))
 
 
 def test_of_many_that_want_all_each_workload_has_one_holder(engine: Engine) -> None:
@@ -43,6 +43,17 @@ def test_what_a_silent_host_held_is_taken_under_a_new_epoch(engine: Engine) -> N
     with writing(engine) as connection:
         assert fenced(connection, "first", before) == set()
         assert fenced(connection, "second", after) == set(WORK)
+
+
+def test_silence_is_a_take_over_first_and_a_loss_later(engine: Engine) -> None:
+    """What a host held is taken after a few seconds; that its cluster is lost is said only after some more."""
+    first, second = Leases(engine, "first", "a"), Leases(engine, "second", "b")
+    first.beat()
+    first.hold(WORK)
+    with engine.begin() as connection:
+        connection.execute(update(hosts).values(until=hosts.c.until - ALIVE_S - 1))
+    assert second.beat().silent == {}
+    assert len(second.hold(WORK)) == len(WORK)
 
 
 def test_a_host_that_was_only_slow_goes_on(engine: Engine) -> None:

@@ -80,7 +80,7 @@ def test_from_drift_to_a_version_that_serves(engine: Engine, settings: Settings,
     drifted(engine, 20_000)
     before = ModelStore(models).serving("mixed-disk")
     steps, facts = Steps(engine, settings, NAME, work(), "run-1"), {}
-    for name in ("ingest", "validate", "drift", "train", "evaluate"):
+    for name in ("drift", "ingest", "validate", "train", "evaluate"):
         again = steps.done(name, facts)
         found = steps.done(name, facts)
         assert found["outcome"] == GO_ON, (name, found)
@@ -195,7 +195,7 @@ def test_a_run_that_is_killed_goes_on_at_its_step(
     first.kill()
     first.wait()
     before = record(engine)
-    assert [one["step"] for one in before] == ["ingest", "validate", "drift", "train", "evaluate"]
+    assert [one["step"] for one in before] == ["drift", "ingest", "validate", "train", "evaluate"]
     second = start_loop(settings, epoch)
     scored_by(engine, tried.version, models, history["a"])
     eventually(lambda: len(record(engine)) == 7)
