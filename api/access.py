@@ -46,6 +46,8 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("POST", "/v1/plans/{plan_id}/roll-back"): "sre",
     ("POST", "/v1/plans/{plan_id}/retire"): "planner",
     ("GET", "/v1/plans/{plan_id}/diff/{other}"): "viewer",
+    ("POST", "/v1/plans/{plan_id}/actuals"): "planner",
+    ("GET", "/v1/plans/{plan_id}/actuals"): "viewer",
     ("GET", "/v1/scenarios/{name}/shadow"): "viewer",
     ("PUT", "/v1/scenarios/{name}/shadow"): "sre",
     ("DELETE", "/v1/scenarios/{name}/shadow"): "sre",

@@ -20,6 +20,7 @@ from api.keys import Keys
 from api.limits import Rates
 from api.oidc import Issuer
 from api.routes import (
+    actuals,
     alarms,
     asking,
     audit,
@@ -71,8 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    parts = (directing, plans, life_cycle, scenarios, forecasts, capacity, profiles, jobs, asking, schedules, fleet,
-             diagnoses, alarms, models, hosting, notifications, audit, health)
+    parts = (directing, plans, life_cycle, actuals, scenarios, forecasts, capacity, profiles, jobs, asking, schedules,
+             fleet, diagnoses, alarms, models, hosting, notifications, audit, health)
     routers = [part.router for part in parts]
     all_guarded(routers)
     for router in routers:

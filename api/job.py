@@ -32,6 +32,7 @@ KINDS: dict[Kind, str] = {
     "validate": "api.kinds.validate",
     "drift": "api.kinds.drift",
     "verification": "api.kinds.verification",
+    "judgement": "api.kinds.judgement",
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5

@@ -10,10 +10,9 @@ from typing import Any
 from fastapi import Response
 from starlette.responses import StreamingResponse
 
-from api.kinds.files import PARQUET
+from api.kinds.files import NDJSON, PARQUET
 from api.problems import Problem
 
-NDJSON = "application/x-ndjson"
 OFFERED = (PARQUET, NDJSON)
 _ROWS = 5_000
 """Rows made at a time."""

@@ -54,7 +54,7 @@ from planner.plan import Plan, plan_text
 
 Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
 """Kinds of jobs that may be asked for by their kind, once or by a schedule."""
-Kind = Repeatable | Literal["verification"]
+Kind = Repeatable | Literal["verification", "judgement"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
@@ -390,6 +390,14 @@ class Store:
             query = query.where(jobs.c.seq < before)
         with self._engine.connect() as connection:
             return list(connection.execute(query))
+
+    def reports(self, plan_id: str, last: str | None = None) -> list[JobRow]:
+        """Jobs that take in what came of a plan, the oldest first, up to one of them if given; none that failed."""
+        mine = jobs.c.kind == "judgement", jobs.c.name == plan_id, jobs.c.status.not_in(("failed", "cancelled"))
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(select(*_SUMMARY).where(*mine).order_by(jobs.c.seq)))
+        ids = [row.id for row in rows]
+        return rows if last is None else rows[:ids.index(last) + 1]
 
     def job(self, job_id: str, kind: Kind | None = None) -> JobRow | None:
         """One job's state; None when there is none, or one of another kind."""

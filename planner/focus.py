@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CURRENCY = "USD"
 NEEDED = ("BilledCost", "EffectiveCost", "BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd")
+TEXTS = ("ChargePeriodStart", "ChargePeriodEnd", "BillingCurrency", "ChargeCategory", "CommitmentDiscountId",
+         "ProviderName", "ServiceProviderName")
+"""Columns that are read as they are written."""
 CATEGORIES = ("Usage", "Purchase", "Tax", "Credit", "Adjustment")
 PROVIDERS = {"aws": "aws", "amazon web services": "aws", "amazon": "aws", "microsoft": "azure",
              "microsoft azure": "azure", "azure": "azure", "google": "gcp", "google cloud": "gcp",
@@ -57,8 +60,7 @@ def read_bill(path: Path, horizon: Horizon) -> CloudBill:
     """
     if len(horizon.windows) > 1:
         raise InputError([f"{path.name}: a bill is of one stretch of time, the horizon of {len(horizon.windows)}"])
-    table = read_columns(path, ("ChargePeriodStart", "ChargePeriodEnd", "BillingCurrency", "ChargeCategory",
-                                "CommitmentDiscountId", "ProviderName", "ServiceProviderName"))
+    table = read_columns(path, TEXTS)
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise InputError([f"{path.name}: no column {', '.join(missing)}: a bill in FOCUS 1.0 or later has them"])

@@ -41,7 +41,7 @@ def read_demand(path: Path, names: Sequence[str], horizon: Horizon) -> Counts:
         rows = read_replicas(path, horizon.slots)
         _check_names(path.name, list(rows.row), names)
         return rows.stack(names)
-    return _Long(path.name, table, horizon).counts(names)
+    return Long(path.name, table, horizon).counts(names)
 
 
 def read_columns(path: Path, texts: Sequence[str]) -> pa.Table:
@@ -105,7 +105,7 @@ def numbers(column: pa.ChunkedArray) -> Floats:
         return np.full(len(column), np.nan)
 
 
-class _Long:
+class Long:
     """A table with a row for each workload and slot."""
 
     def __init__(self, file: str, table: pa.Table, horizon: Horizon) -> None:
