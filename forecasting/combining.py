@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.history import Floats
+from forecasting.jit import jit
 
 Bools = NDArray[np.bool_]
 
@@ -73,25 +74,44 @@ def _shared_weights(truth: Floats, said: Floats, levels: Floats, unit: Floats, a
     everyone = able.all(axis=0)
     if not everyone.any():
         everyone = able.any(axis=0)
-    picked = np.nan_to_num(said[:, :, everyone]) / unit[everyone, None, None]
-    real = truth[:, everyone] / unit[everyone, None]
-    seen = np.isfinite(real)
-    weights = np.full(models, 1 / models)
+    picked = np.moveaxis(np.nan_to_num(said[:, :, everyone]) / unit[everyone, None, None], 0, -1)
+    points = np.ascontiguousarray(picked).reshape(-1, len(levels), models)
+    real = (truth[:, everyone] / unit[everyone, None]).ravel()
+    weights, gradient = np.full(models, 1 / models), np.empty(models)
     best, least = weights, np.inf
     for step in range(_STEPS):
-        mixed = np.einsum("m,mjnhq->jnhq", weights, picked)
-        over = np.nan_to_num(real)[..., None] < mixed
-        loss = np.where(seen[..., None], pinball(np.nan_to_num(real), mixed, levels), 0.0).sum() / max(1, seen.sum())
+        loss = _loss_of_average(real, points, levels, weights, gradient)
         if loss < least * (1 - 1e-6):
             best, least = weights.copy(), loss
-        slope = np.where(seen[..., None], np.where(over, 1 - levels, -levels), 0.0)
-        gradient = np.einsum("jnhq,mjnhq->m", slope, picked) / max(1, seen.sum())
         scale = np.abs(gradient - gradient.mean()).max()
         if scale <= 1e-12:
             break
         weights = weights * np.exp(-_RATE / np.sqrt(1 + step / 10) * (gradient - gradient.mean()) / scale)
         weights /= weights.sum()
     return _sparse(best)
+
+
+@jit
+def _loss_of_average(truth: Floats, said: Floats, levels: Floats, weights: Floats, gradient: Floats) -> float:
+    """Mean pinball loss, over truth [P] that is there, of quantiles `said` [P, Q, M] averaged by weights [M]; fills its
+    `gradient` [M].
+    """
+    gradient[:] = 0.0
+    total, count = 0.0, 0
+    for p in range(len(truth)):
+        if truth[p] != truth[p]:  # NaN
+            continue
+        count += 1
+        for q in range(len(levels)):
+            error = truth[p]
+            for m in range(len(weights)):
+                error -= weights[m] * said[p, q, m]
+            slope = 1 - levels[q] if error < 0 else -levels[q]
+            total -= slope * error
+            for m in range(len(weights)):
+                gradient[m] += slope * said[p, q, m]
+    gradient /= max(1, count)
+    return total / max(1, count)
 
 
 def _sparse(weights: Floats) -> Floats:

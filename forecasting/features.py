@@ -111,14 +111,26 @@ def _same_time(row: Floats, first: int, t: int, day: int, end: int) -> float:
     for j in range(SAME_TIME):
         value = _at(row, first, t - j * day, end)
         if value == value:
-            seen[count] = value
+            at = count
+            while at > 0 and seen[at - 1] > value:  # kept in order: far faster than a median of so few
+                seen[at] = seen[at - 1]
+                at -= 1
+            seen[at] = value
             count += 1
-    return float(np.median(seen[:count])) if count else np.nan
+    return 0.5 * (seen[(count - 1) // 2] + seen[count // 2]) if count else np.nan
 
 
 @jit
-def _best_base(row: Floats, first: int, o: int, day: int) -> int:
-    """What foretold the days before column `o` best: 0 the day before, 1 the median of seven days, 2 that of the last.
+def _judge(row: Floats, first: int, begin: int, end: int, day: int, usual: Floats) -> None:
+    """Fill `usual` [L]: what the median of seven days said of the columns begin..end that have a day before them."""
+    for t in range(max(begin, first + day), end):
+        usual[t] = _same_time(row, first, t - day, day, t)
+
+
+@jit
+def _best_base(row: Floats, first: int, o: int, day: int, usual: Floats) -> int:
+    """What foretold the days before column o best: 0 the day before, 1 the median of seven days (`usual` [L]), 2 that
+    of the last.
     """
     errors = np.zeros(3)
     for d in range(1, JUDGED_DAYS + 1):
@@ -127,7 +139,7 @@ def _best_base(row: Floats, first: int, o: int, day: int) -> int:
         calm = _median(row, first, o - (d + 1) * day, o - d * day)
         for t in range(o - d * day, o - (d - 1) * day):
             errors[0] += abs(row[t] - row[t - day])
-            errors[1] += abs(row[t] - _same_time(row, first, t - day, day, o))
+            errors[1] += abs(row[t] - usual[t])
             errors[2] += abs(row[t] - calm)
     if min(errors[1], errors[2]) >= SURE * errors[0]:
         return 0
@@ -139,12 +151,17 @@ def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints,
           week: int, recent: Ints, rows: Rows, base: Floats, scale: Floats, level: Floats) -> None:
     """Rows of all pairs: what concerns the step, then what is the same for all steps of a pair, then the calendar."""
     pairs, ahead = steps.shape
-    same = np.empty(2 * len(recent) + 16)
+    same, usual, last = np.empty(2 * len(recent) + 16), np.empty(values.shape[1]), 0
     for p in range(pairs):
         row, o, begin = values[series[p]], origin[p], first[series[p]]
+        if p == last:  # pairs that follow each other share what hangs on the series alone
+            while last < pairs and series[last] == series[p]:
+                last += 1
+            least, most = int(origin[p:last].min()), int(origin[p:last].max())
+            _judge(row, begin, least - JUDGED_DAYS * day, most, day, usual)
         scale[p], level[p] = _tell_series(row, begin, o, day, week, recent, same)
         last_day, calm = _mean(row, begin, o - day, o), _median(row, begin, o - day, o)
-        kind = _best_base(row, begin, o, day)
+        kind = _best_base(row, begin, o, day, usual)
         for s in range(ahead):
             at, h = p * ahead + s, steps[p, s]
             x, t = rows[at], o + h - 1

@@ -84,11 +84,11 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
     rng = np.random.default_rng(seed)
     lesson = _draw(panel, horizon, _most_rows(panel), rng)
     trees = int(np.clip(len(lesson.target) // ROWS_A_TREE, LEAST_TREES, MOST_TREES))
-    middle = _train(_binned(lesson, threads), {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed,
-                    threads)
+    binned = _binned(lesson, threads)
+    middle = _train(binned, {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed, threads)
     rest = _draw(panel, horizon, min(SPREAD_ROWS, _most_rows(panel)), rng)
     rest = replace(rest, target=rest.target - _predict(middle, rest.rows))
-    binned = _binned(rest, threads)
+    binned = _binned(rest, threads, binned)
     below, above = (
         _train(binned, {"objective": "quantile", "alpha": level, "learning_rate": SPREAD_LEARNING, "num_leaves": 31},
                SPREAD_TREES, seed, threads)
@@ -118,10 +118,12 @@ def _draw(panel: Panel, horizon: int, most: int, rng: np.random.Generator) -> _L
     return _Lesson(table.rows, (truth - table.base) / np.repeat(table.scale, STEPS), np.repeat(_weights(table), STEPS))
 
 
-def _binned(lesson: _Lesson, threads: int) -> lightgbm.Dataset:
-    """Rows sorted into bins, which takes as long as many trees: boosters that learn from the same rows share it."""
+def _binned(lesson: _Lesson, threads: int, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+    """Rows sorted into bins, which takes as long as many trees: boosters that learn from the same rows share it, and
+    rows of the same panel are sorted into bins `like` those found before.
+    """
     found: lightgbm.Dataset = _load().Dataset(
-        lesson.rows, lesson.target, weight=lesson.weight, free_raw_data=False,
+        lesson.rows, lesson.target, like, weight=lesson.weight, free_raw_data=False,
         params={"max_bin": PARAMETERS["max_bin"], "verbose": -1, "num_threads": threads,
                 "bin_construct_sample_cnt": BIN_ROWS})
     return found

@@ -12,6 +12,7 @@ from planner.errors import InputError, NotEnoughEvidenceError
 from planner.profiles.blend import Asked, blended
 from planner.profiles.constants import NETWORK_SHARE
 from planner.profiles.etl import etl_profile
+from planner.profiles.heard import hear
 from planner.profiles.history import Demand, forecast_demand, wanted
 from planner.profiles.library import Library, Run, read_library
 from planner.profiles.model import Counts, Dataset, Profile, Profiles, Slots, TrainedModel
@@ -201,6 +202,18 @@ def _predict(workload: Workload, predicted: Mapping[str, Profile], setting: _Set
 
 
 def _profile_of(
+    task: Task, kind: str, upstream: Profile | None, stated: Stated, setting: _Setting, where: str
+) -> Profile:
+    """As it is described, in fields and in words together."""
+    heard = hear(task, stated.words)
+    try:
+        return heard.explain(_sized_by(heard.task, kind, upstream, stated, setting, where))
+    except NotEnoughEvidenceError as error:
+        raise NotEnoughEvidenceError([*error.problems, *(f"{where}: description: {line}" for line in heard.unclear)]
+                                     ) from None
+
+
+def _sized_by(
     task: Task, kind: str, upstream: Profile | None, stated: Stated, setting: _Setting, where: str
 ) -> Profile:
     """By formulas, corrected by past tasks where there is a library; by past tasks alone where formulas say nothing."""

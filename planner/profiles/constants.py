@@ -125,9 +125,15 @@ LATENCY_WORDS = {
     "near real-time": 1000.0,
     "near-real-time": 1000.0,
     "near real time": 1000.0,
+    "sub-second": 1000.0,
+    "within a second": 1000.0,
     "within seconds": 10_000.0,
+    "within minutes": 60_000.0,
+    "nightly": 28_800_000.0,
+    "overnight": 28_800_000.0,
 }
-"""Milliseconds that words stand for: 0.1 s feels instant, 1 s keeps the flow, 10 s attention (Nielsen 1993, ch. 5)."""
+"""Milliseconds that words stand for: 0.1 s feels instant, 1 s keeps the flow, 10 s attention (Nielsen 1993, ch. 5);
+minutes and nights as they are said, a night of eight hours."""
 
 RUNTIMES = {
     "triton": "NVIDIA Triton",
@@ -142,7 +148,7 @@ RUNTIMES = {
 }
 """Serving runtimes: software that runs on a machine, whatever the machine."""
 
-CADENCE_HOURS = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": HOURS_PER_MONTH}
+CADENCE_HOURS = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": HOURS_PER_MONTH, "nightly": 24.0}
 
 FAMILIES = {
     "xgboost": "trees",

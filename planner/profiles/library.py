@@ -20,6 +20,7 @@ import yaml
 
 from planner.errors import InputError
 from planner.files import write_atomically
+from planner.profiles.heard import hear
 from planner.profiles.tasks import TASKS, Task, read_task
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def parse_run(row: Mapping[str, Any], where: str) -> Run:
         problems.append(f"{where}: times: {given['times']!r}: {error}")
     if problems:
         raise InputError(problems)
-    return Run(str(given["application"]), str(given["kind"]), task, used, str(given.get("description", "")), finished,
+    description = str(given.get("description", ""))
+    return Run(str(given["application"]), str(given["kind"]), hear(task, description).task, used, description, finished,
                times)
 
 

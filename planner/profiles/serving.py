@@ -10,8 +10,9 @@ from planner.errors import InputError, NotEnoughEvidenceError
 from planner.profiles import constants as c
 from planner.profiles.model import Profile, Slots, TrainedModel
 from planner.profiles.parts import Evidence, Stated, allowed_gpus
+from planner.profiles.phrases import latency_phrase
 from planner.profiles.queueing import servers_needed
-from planner.profiles.tasks import Hyperparameters, ServingTask, latency_of, runtime_of
+from planner.profiles.tasks import Hyperparameters, ServingTask, runtime_of
 from planner.scenario.model import Hardware, Request, Slo
 
 
@@ -143,9 +144,10 @@ def _latency(task: ServingTask, slo: Slo, words: str) -> tuple[float, str, tuple
     if slo.latency_ms is not None:
         return slo.latency_ms, f"The SLO asks for {slo.latency_ms:g} ms.", ()
     for text in (task.latency or "", words):
-        meant = latency_of(text)
-        if meant is not None:
-            return meant, f'The words "{text}" are taken to mean {meant:g} ms.', ()
+        said = latency_phrase(text)
+        if said is not None:
+            meant = 1000 * said.value
+            return meant, f'The words "{said.words}" are taken for {meant:g} ms.', ()
     return 1000.0, "No latency is asked for; people lose the thread after a second.", ("a latency of 1000 ms",)
 
 

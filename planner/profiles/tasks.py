@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from planner.errors import InputError
 from planner.profiles.constants import CADENCE_HOURS, FAMILIES, LATENCY_WORDS, RUNTIMES
+from planner.profiles.phrases import latency_phrase
 from planner.profiles.schema import read_schema
 from planner.scenario.model import Model
 from planner.scenario.values import Positive, Row
@@ -204,10 +205,9 @@ def read_task(kind: str, given: dict[str, Any], where: str) -> Task:
 
 
 def latency_of(words: str) -> float | None:
-    """Milliseconds that words imply, by the longest phrase in them that is known; None when there is none."""
-    text = words.lower()
-    known = [phrase for phrase in LATENCY_WORDS if phrase in text]
-    return LATENCY_WORDS[max(known, key=len)] if known else None
+    """Milliseconds that words imply ("real-time", "within 50 ms"); None when they imply none."""
+    said = latency_phrase(words)
+    return None if said is None else 1000 * said.value
 
 
 def runtime_of(words: str | None) -> str | None:
