@@ -17,7 +17,8 @@ def batch_of(jobs: Sequence[Thing], name: str, asked: Asked, draft: Draft) -> Fi
 
     Runs that do not come evenly, or too seldom to be told, count from the first, as far as they are even.
     """
-    starts = sorted({slot for job in jobs if not job.at("spec", "suspend") for slot in _starts(job, asked)})
+    starts = sorted({slot for job in jobs if not job.at("spec", "suspend") for slot in starts_of(
+        job, str(job.at("spec", "schedule") or ""), str(job.at("spec", "timeZone") or "UTC"), asked)})
     if not starts:
         draft.guess("workloads.*", "left out", "CronJobs that are suspended or do not run within the horizon", name)
         return None
@@ -25,19 +26,22 @@ def batch_of(jobs: Sequence[Thing], name: str, asked: Asked, draft: Draft) -> Fi
     made = {"duration_slots": duration, "earliest_slot": starts[0], "latest_slot": starts[0]}
     if len(starts) == 1:
         return made
+    return made | {"every_slots": max(gap_of(starts, name, draft), duration)}
+
+
+def gap_of(starts: Sequence[int], name: str, draft: Draft) -> int:
+    """Slots from one start to the next."""
     gaps = [later - earlier for earlier, later in pairwise(starts)]
-    if min(gaps) < duration or len(set(gaps)) > 1:
-        draft.guess("workloads.*.batch.every_slots", max(gaps[0], duration), "its runs do not come evenly: the first "
-                    "gap counts for all", name)
-    return made | {"every_slots": max(gaps[0], duration)}
+    if len(set(gaps)) > 1:
+        why = "its runs do not come evenly: the first gap counts for all"
+        draft.guess("workloads.*.batch.every_slots", gaps[0], why, name)
+    return gaps[0]
 
 
-def _starts(job: Thing, asked: Asked) -> list[int]:
-    """Slots in which a CronJob starts."""
+def starts_of(job: Thing, schedule: str, zone: str, asked: Asked) -> list[int]:
+    """Slots in which a schedule of an object starts something. Raises InputError for what is no schedule or zone."""
     from croniter import CroniterBadCronError, croniter
 
-    schedule = str(job.at("spec", "schedule") or "")
-    zone = str(job.at("spec", "timeZone") or "UTC")
     end = asked.start + timedelta(minutes=asked.slots * asked.slot_minutes)
     try:
         found = croniter(schedule, (asked.start - timedelta(seconds=1)).astimezone(ZoneInfo(zone)))

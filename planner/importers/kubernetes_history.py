@@ -88,8 +88,9 @@ def _pasts(found: Sequence[Series], names: Mapping[Key, str], work: Sequence[Wor
                 raise InputError([f"{where}: {value:g}: demand is at least 0"])
             total[second - second % step] += value
     grid = sorted({second for total in sums.values() for second in total})
-    return {name: Past(metrics[name], {second: total[second] for second in grid if second >= min(total)})
-            for name, total in sums.items() if total}
+    first = {name: min(total) for name, total in sums.items() if total}
+    return {name: Past(metrics[name], {second: sums[name].get(second, 0.0) for second in grid if second >= begin})
+            for name, begin in first.items()}
 
 
 def _step(found: Sequence[Series], asked: Asked) -> int:

@@ -173,11 +173,14 @@ def gpus(node: Thing) -> tuple[tuple[str, int], ...]:
 def gpu_model(node: Thing, resource: str) -> str:
     """The model of a node's GPUs as catalogs call it (`NVIDIA-H100-80GB-HBM3` is an H100), with the slice if it is one.
     """
-    product = first_label(node, GPU_LABELS) or resource
-    words = re.split(r"[-_ ]", product.upper())
-    model = next((word for word in words if MODEL.fullmatch(word)), product)
     piece = resource.split("/mig-")[1:]
-    return "-".join([model, *(f"mig-{part}" for part in piece)])
+    return "-".join([model_of(first_label(node, GPU_LABELS) or resource), *(f"mig-{part}" for part in piece)])
+
+
+def model_of(product: str) -> str:
+    """The model of a GPU by a product's name; the name itself where no model is in it."""
+    words = re.split(r"[-_ ]", product.upper())
+    return next((word for word in words if MODEL.fullmatch(word)), product)
 
 
 def first_label(node: Thing, names: Sequence[str]) -> str | None:
