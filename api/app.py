@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    parts = (directing, plans, life_cycle, actuals, scenarios, forecasts, capacity, profiles, jobs, asking, schedules,
+    parts = (directing, jobs, plans, life_cycle, actuals, scenarios, forecasts, capacity, profiles, asking, schedules,
              fleet, diagnoses, alarms, models, hosting, notifications, audit, health)
     routers = [part.router for part in parts]
     all_guarded(routers)

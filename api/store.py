@@ -20,6 +20,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -60,6 +61,9 @@ ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
 _UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key")
 _SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
+_JOB = select(*_SUMMARY).where(jobs.c.id == bindparam("job_id"))
+_JOB_OF_KIND = _JOB.where(jobs.c.kind == bindparam("of_kind"))
+"""Asked so often that they are made once."""
 
 
 JobRow = Row[*tuple[Any, ...]]
@@ -401,11 +405,9 @@ class Store:
 
     def job(self, job_id: str, kind: Kind | None = None) -> JobRow | None:
         """One job's state; None when there is none, or one of another kind."""
-        query = select(*_SUMMARY).where(jobs.c.id == job_id)
-        if kind is not None:
-            query = query.where(jobs.c.kind == kind)
+        query = _JOB if kind is None else _JOB_OF_KIND
         with self._engine.connect() as connection:
-            return connection.execute(query).one_or_none()
+            return connection.execute(query, {"job_id": job_id, "of_kind": kind}).one_or_none()
 
     def result(self, job_id: str) -> str | None:
         """What a job made, as JSON text; None until it has."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -51,8 +52,10 @@ def _narrow(_: Connection, statement: Any, multiparams: Any, params: Any, option
     return narrowed(statement, options.get(_COLUMN)), multiparams, params
 
 
+@lru_cache(1024)
 def narrowed(statement: Any, tenant: str | None) -> Any:  # noqa: ANN401 - whatever may be executed
-    """The statement for rows of a tenant only; an outer join becomes an inner one by it.
+    """The statement for rows of a tenant only; an outer join becomes an inner one by it. Statements that are made once
+    and executed often are narrowed once.
 
     Raises:
         RuntimeError: nobody said whose rows are meant, or the condition cannot be added to such a statement.

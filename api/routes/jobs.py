@@ -40,9 +40,9 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobState)
-def get_job(job_id: str, service: ServiceDep) -> JobState:
+def get_job(job_id: str, service: ServiceDep) -> Response:
     """One job and how far it is; `address` tells where its result is."""
-    return job_state(job_row(service, job_id))
+    return Response(job_state(job_row(service, job_id)).model_dump_json(), media_type="application/json")
 
 
 @router.get("/{job_id}/result", response_model=ResultDetail)
