@@ -42,12 +42,13 @@ from api.routes import (
 )
 from api.settings import Settings, is_loopback
 from api.tenancy import DEFAULT
+from api.tracing import Traced, Traces
 from api.watching import Metrics, Watched
 from planner import __version__
 from planner.errors import InputError
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
     metrics = Metrics()
     issuer = None if settings.oidc is None else Issuer(settings.oidc)
@@ -67,6 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await run_in_threadpool(doorkeeper.stop)
             await run_in_threadpool(context.__exit__, None, None, None)
+            if traces is not None:
+                await run_in_threadpool(traces.close)
 
     # The built-in pages for documentation fetch scripts from elsewhere, and no built-in route asks for a role.
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
@@ -83,6 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)
     app.add_middleware(Answers)
     app.add_middleware(Watched, metrics=metrics)  # the outermost: what the gate turns away is seen too
+    if traces is not None:
+        app.add_middleware(Traced, traces=traces)
     return app
 
 

@@ -20,6 +20,7 @@ from api.database import upgrade
 from api.keys import Keys
 from api.protocol import BoundedHead
 from api.settings import Settings, is_loopback
+from api.tracing import opened
 from api.watching import log_as_json
 from planner.errors import InputError
 
@@ -39,7 +40,7 @@ def run(settings: Settings) -> None:
         InputError: others could reach the address and there is no key, it is in use, or the data folder cannot be used.
 
     """
-    host = settings.host
+    host, traces = settings.host, opened(os.environ)
     with owned(settings):  # a quick answer; the application holds it while it runs
         if not is_loopback(host) and settings.oidc is None:
             _need_keys(settings)
@@ -47,7 +48,7 @@ def run(settings: Settings) -> None:
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
     sys.stderr.write(f"planner serves {address} from {settings.data}\n")
     log_as_json()
-    app = create_app(settings)
+    app = create_app(settings, traces)
     config = uvicorn.Config(app, loop="uvloop", http=BoundedHead, ws="none", log_config=None, access_log=False,
                             proxy_headers=False, server_header=False, date_header=True,
                             timeout_graceful_shutdown=FINISH_S)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from api.durable import Doing, Queue, work
@@ -19,6 +20,7 @@ from api.notices import Courier
 from api.schedules import Schedules
 from api.settings import Settings
 from api.store import Job, Store
+from api.tracing import Traces, opened
 
 POLL_S = 0.2
 START_S = 60.0
@@ -39,8 +41,8 @@ def main() -> None:
     settings = Settings.from_dict(order)
     queue = Queue(settings.store)
     queue.open()
-    store = Store(settings.store, queue)
-    carrying, schedules = Carrying(store, settings), Schedules(store, queue)
+    store, traces = Store(settings.store, queue), opened(os.environ)
+    carrying, schedules = Carrying(store, settings, traces), Schedules(store, queue)
     courier = Courier(store, settings.channels)
     work(settings.store, executor, Doing(carrying.carry_out, schedules.tick, courier.deliver, courier.give_up))
     schedules.resume()
@@ -48,14 +50,16 @@ def main() -> None:
     if not sys.stdin.buffer.readline():
         os._exit(ORPHANED)  # what was begun counts as an attempt: it may be what ended the service
     carrying.stop()
+    if traces is not None:
+        traces.close()
     os._exit(0)
 
 
 class Carrying:
     """Carries out one job after another, each in a process of its own."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store, self._settings = store, settings
+    def __init__(self, store: Store, settings: Settings, traces: Traces | None = None) -> None:
+        self._store, self._settings, self._traces = store, settings, traces
         self._stopping, self._idle = threading.Event(), threading.Event()
         self._idle.set()
 
@@ -66,12 +70,15 @@ class Carrying:
             self._hold()
             return
         self._idle.clear()
-        process = self._start(job)
-        try:
-            reason = self._watch(job, process, float(job.request.get("time_limit_s", LIMIT_S)) * _OVERRUN + START_S)
-        finally:
-            process.kill()
-            process.wait()
+        seconds = float(job.request.get("time_limit_s", LIMIT_S)) * _OVERRUN + START_S
+        told: dict[str, str | int] = {"job": job.id, "tenant": job.tenant, "attempt": job.attempt}
+        with nullcontext() if self._traces is None else self._traces.job(job.kind, told):
+            process = self._start(job)
+            try:
+                reason = self._watch(job, process, seconds)
+            finally:
+                process.kill()
+                process.wait()
         if self._stopping.is_set():
             self._store.requeue(job)
         elif reason is not None:

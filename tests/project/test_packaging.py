@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("planner", "placement", "forecasting", "diagnostics", "api")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORTED_AS = {"mlflow-skinny": "mlflow", "prometheus-client": "prometheus_client", "pyjwt": "jwt", "pyyaml": "yaml",
-               "scikit-learn": "sklearn"}
+IMPORTED_AS = {"mlflow-skinny": "mlflow", "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+               "opentelemetry-sdk": "opentelemetry", "prometheus-client": "prometheus_client", "pyjwt": "jwt",
+               "pyyaml": "yaml", "scikit-learn": "sklearn"}
 LOADED_BY_NAME = {"httptools", "uvloop"}
 """What uvicorn loads by name."""
 COMES_WITH = {"markupsafe": "jinja2", "starlette": "fastapi", "pydantic_core": "pydantic"}
