@@ -48,15 +48,17 @@ class Cost:
 
 
 MEASURED = Cost(
-    score_cpu_s=0.002,
-    drift_cpu_s=1.0,
+    score_cpu_s=0.00025,
+    drift_cpu_s=0.05,
     train_cpu_s=600.0,
-    score_memory_gib=0.4,
-    drift_memory_gib=0.5,
+    score_memory_gib=0.3,
+    drift_memory_gib=0.3,
     train_memory_gib=1.5,
-    verdict_ms=700.0,
+    verdict_ms=500.0,
 )
-"""By `python -m benchmarks.hosting` on two cores of a small cloud machine."""
+"""By `python -m benchmarks.hosting` on two busy cores; of training, the default limit of a search and a guess of its
+memory.
+"""
 
 
 def replicas_of(load: float) -> tuple[int, float]:

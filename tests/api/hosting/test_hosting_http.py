@@ -53,12 +53,11 @@ def test_rows_are_taken_in_and_verdicts_given_out(
     assert http.get("/v1/clusters/nowhere/verdicts").status_code == 404
     note(of_tenant(engine_of(database), DEFAULT), ("run-1", "training", "mixed-disk"), "ingest", "go_on", {"values": 3})
     assert http.get("/v1/retraining").json()["steps"][0]["detail"] == {"values": 3}
+    refuses_what_is_no_row(http)
 
 
-def test_what_is_no_row_is_refused(serve: Any, watched: dict[str, Any]) -> None:
+def refuses_what_is_no_row(http: httpx.Client) -> None:
     """Each mistake by its place; where nothing is stored the answer is a problem."""
-    served = serve()
-    served.ended(served.ask({"scenario": watched}).json()["id"])
     for body, says in (
         ({"rows": []}, "body: rows"),
         ({"rows": [row("a", "2026-09-21T00:00:00", iops=1)]}, "timezone"),
@@ -67,6 +66,6 @@ def test_what_is_no_row_is_refused(serve: Any, watched: dict[str, Any]) -> None:
         ({"rows": [row("a", "2226-09-21T00:00:00Z", iops=1)]}, "more than 5 minutes ahead"),
         ({"rows": [row("a", "2026-09-21T00:00:00Z", iops=1) | {"more": 1}]}, "more"),
     ):
-        answer = served.http.post("/v1/telemetry", json=body)
+        answer = http.post("/v1/telemetry", json=body)
         assert answer.status_code == 422, answer.text
         assert says in answer.text, answer.text
