@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 IMPORTERS: dict[str, Entry] = {
     "argo": Entry("argo", "Workflows of Argo as batch workloads that come after each other."),
     "kubeflow": Entry("kubeflow", "Compiled pipelines of Kubeflow as batch workloads that come after each other."),
+    "skypilot": Entry("skypilot", "Tasks of SkyPilot on the places of its catalogs (CLOUD/vms.csv)."),
     "kubernetes": Entry("kubernetes", "Clusters and what runs on them: `kubectl get nodes,pods -A -o json`."),
 }
 """Importers by name."""
