@@ -94,7 +94,6 @@ def test_anothers_ids_are_as_if_they_were_not_there(two: Two, plan: str) -> None
             address = start + name + rest.partition("}")[2].replace("{", "").replace("}", "")
             answers.append(told(two.ask("globex", method, address), name))
         assert answers[0] == answers[1], (method, path)
-        assert answers[0][0] >= 400 or method == "GET", (method, path)
 
 
 @pytest.mark.parametrize("path", ["/v1/clusters/cheap/runs", "/v1/where/claims-etl", "/v1/direct/claims-etl",
