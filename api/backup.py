@@ -23,9 +23,7 @@ from typing import Any
 import typer
 
 from planner import __version__
-from planner.commands.basic import DONE, print_json
 from planner.errors import InputError
-from planner.terminal import plain
 
 STORE, LIST = "planner.sqlite", "backup.json"
 UNFINISHED = ".restoring"
@@ -45,8 +43,7 @@ def backup(data: Path, output: Path, as_json: bool) -> int:
         with tempfile.TemporaryDirectory(prefix=".planner-backup-", dir=output.parent) as folder:
             listed = _pack(data, written, Path(folder))
         written.replace(output)
-    _say(as_json, f"{output}: {len(listed['files'])} files of {data}", listed | {"backup": str(output)})
-    return DONE
+    return _say(as_json, f"{output}: {len(listed['files'])} files of {data}", listed | {"backup": str(output)})
 
 
 def restore(source: Path, data: Path, as_json: bool) -> int:
@@ -62,8 +59,7 @@ def restore(source: Path, data: Path, as_json: bool) -> int:
     for path in sorted(unfinished.iterdir(), key=lambda one: one.name == STORE):  # the store last: then all is there
         path.rename(data / path.name)
     unfinished.rmdir()
-    _say(as_json, f"{data}: {len(listed['files'])} files of {listed['made_at']}", listed | {"data": str(data)})
-    return DONE
+    return _say(as_json, f"{data}: {len(listed['files'])} files of {listed['made_at']}", listed | {"data": str(data)})
 
 
 def _pack(data: Path, output: Path, folder: Path) -> dict[str, Any]:
@@ -164,8 +160,12 @@ def _beside(output: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _say(as_json: bool, text: str, found: dict[str, Any]) -> None:
+def _say(as_json: bool, text: str, found: dict[str, Any]) -> int:
+    from planner.commands.basic import DONE, print_json  # all that plans: a service imports this and does without
+    from planner.terminal import plain
+
     if as_json:
         print_json(found)
     else:
         typer.echo(plain(text))
+    return DONE
