@@ -145,10 +145,11 @@ def run_batch(path: Path, asked: Asked, folder: Path, engine: str | None, worker
         told("reading", 0.0)
         manifest = _manifest(path, asked)
         _agree(folder, manifest)
-        layout = lay_out(path, asked.known, folder, lambda share: told("laying out by series", share))
-        begun = time.process_time()
-        told("learning", 0.0)
-        learned = _learn(path, layout, asked)
+        with _readable(folder):
+            layout = lay_out(path, asked.known, folder, lambda share: told("laying out by series", share))
+            begun = time.process_time()
+            told("learning", 0.0)
+            learned = _learn(path, layout, asked)
         learn_cpu = time.process_time() - begun
         _give_back()
         chosen, count = engine_of(engine, len(layout), workers)
@@ -196,6 +197,16 @@ def _kept(folder: Path) -> Iterator[None]:
     except OSError as error:
         why = f"{folder}: stopped: {error.strerror or error}"
         raise InputError([f"{why}; what is done is kept there, and the same command goes on from it"]) from error
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """A history that cannot be read leaves nothing behind: once it is mended, the same output is begun anew."""
+    try:
+        yield
+    except InputError:
+        clear(folder)
+        raise
 
 
 def _agree(folder: Path, manifest: Mapping[str, Any]) -> None:

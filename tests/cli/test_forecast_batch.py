@@ -195,6 +195,16 @@ def test_another_input_or_setting_is_refused_by_name(history: Path, tmp_path: Pa
         quantiles(other, folder)
 
 
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "unique_id,ds,y\n", "unique_id,ds,y\na,2026-01-01T00:00:00,1\n"])
+def test_a_mended_history_is_forecast_to_the_same_file(tmp_path: Path, text: str) -> None:
+    """A history that cannot be read leaves nothing behind that stands in the way of the right one."""
+    path, folder = tmp_path / "history.csv", tmp_path / "out.parquet.parts"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        run_batch(path, Asked(24 * 60, (0.5,)), folder, "serial", 1, told_nothing)
+    assert not folder.exists()
+
+
 @pytest.mark.usefixtures("small")
 def test_a_full_disk_and_ctrl_c_keep_what_is_done(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
