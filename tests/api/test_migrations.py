@@ -111,3 +111,8 @@ def test_stores_of_all_versions_are_there() -> None:
     """Every version up to the last that has a store beside this file has one: `stores/make.py` writes one."""
     versions = sorted(one.revision for one in ScriptDirectory.from_config(configured()).walk_revisions())
     assert [dump.stem for dump in STORES] == [one for one in versions if one <= STORES[-1].stem]
+
+
+def test_versions_follow_one_another() -> None:
+    """There is one newest version: no two follow the same one."""
+    assert len(ScriptDirectory.from_config(configured()).get_heads()) == 1
