@@ -38,7 +38,7 @@ class Run:
 class Unit:
     """A placed unit: its need `replicas` [T], and its `runs` where it is batch work (else none).
 
-    `name` is unique among the plan's units and a name that Kubernetes takes.
+    `name` is unique among the plan's units and a name that Kubernetes takes. `whole`: it is its workload's only unit.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Unit:
     pool: Pool
     replicas: tuple[int, ...]
     runs: tuple[Run, ...] = ()
+    whole: bool = True
 
     @property
     def batch(self) -> bool:
@@ -149,10 +150,11 @@ def _units(opened: Opened) -> tuple[Unit, ...]:
     rows = [(names.streams[s], copy, part[u], demand.workload[s], pools[u], tuple(needs[u]), runs[u])
             for u, (s, copy) in enumerate(zip(units.stream.tolist(), units.copy.tolist(), strict=True))]
     rows.sort(key=lambda row: (row[0][0], row[0][1] or "", row[1], row[2]))
+    units_of = Counter(workload for (workload, _), *_ in rows)
     called = _names([(workload, region, copy, i) for (workload, region), copy, i, *_ in rows])
     return tuple(Unit(name, demand.workloads[w], demand.requests[w], region, copy, i, made.supply.pools[p][0],
-                      made.supply.pools[p][1], need, run)
-                 for name, ((_, region), copy, i, w, p, need, run) in zip(called, rows, strict=True))
+                      made.supply.pools[p][1], need, run, units_of[workload] == 1)
+                 for name, ((workload, region), copy, i, w, p, need, run) in zip(called, rows, strict=True))
 
 
 def _runs(row: int, level: int, length: int, period: int, runs: int, start: int) -> tuple[Run, ...]:

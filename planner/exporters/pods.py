@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -48,14 +49,24 @@ def _cron_job(unit: Unit, name: str, schedule: str, slot_minutes: int) -> Manife
         job["completionMode"] = "Indexed"
     return {
         "apiVersion": "batch/v1", "kind": "CronJob",
-        "metadata": _metadata(unit) | {"name": name, "annotations": {labels.RUN_MINUTES: str(minutes)}},
+        "metadata": _metadata(unit, **{labels.RUN_MINUTES: str(minutes)}) | {"name": name},
         "spec": {"schedule": schedule, "timeZone": UTC_ZONE, "concurrencyPolicy": "Forbid",
                  "jobTemplate": {"spec": job}},
     }
 
 
-def _metadata(unit: Unit) -> Manifest:
-    return {"name": unit.name, "labels": unit_labels(unit)}
+NATIVE = {"kind", "priority", "request", "replicas"}
+"""Fields of a workload that its manifest says by itself."""
+
+
+def _metadata(unit: Unit, **annotations: str) -> Manifest:
+    """Name, labels, and as an annotation what Kubernetes has no field for: objectives, residency, runbook and so on."""
+    if unit.whole:
+        fields = unit.workload.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=NATIVE)
+        more = {"network_gbps": unit.request.network_gbps} if unit.request.network_gbps else {}
+        annotations[labels.WORKLOAD] = json.dumps({**fields, **more}, ensure_ascii=False)
+    found = {"annotations": dict(sorted(annotations.items()))} if annotations else {}
+    return {"name": unit.name, "labels": unit_labels(unit), **found}
 
 
 def unit_labels(unit: Unit) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError
 from planner.importers.draft import Asked, Draft, Fields, number, plain
+from planner.importers.kubernetes_again import again, renamed, stated_cluster, stated_workload, with_stated
 from planner.importers.kubernetes_batch import batch_of
 from planner.importers.kubernetes_history import add_history
 from planner.importers.kubernetes_nodes import NodePool, cluster_fields, gpus, node_pools, spot_nodes
@@ -46,7 +47,7 @@ def scenario_of(sources: Sources, asked: Asked) -> Draft:
     names = workload_names([(cluster.name, work.key) for cluster in found for work in cluster.work])
     priorities = Priorities.of(sources.things, [spec for cluster in found for work in cluster.work
                                                 for spec in work.specs])
-    for cluster in found:
+    for cluster, source in zip(found, clusters.values(), strict=True):
         draft.clusters.append(cluster.fields)
         for work in cluster.work:
             fields = cluster.workload(work, names[cluster.name, work.key], priorities, asked, draft)
@@ -56,7 +57,7 @@ def scenario_of(sources: Sources, asked: Asked) -> Draft:
                     draft.guess("workloads.*.clusters.allow", "its own cluster", "it stays where it runs; widen it to "
                                 "let the plan move it", fields["name"])
                 draft.workloads.append(fields)
-        if results := clusters[cluster.name].results:
+        if results := source.results:
             own = {key: name for (home, key), name in names.items() if home == cluster.name}
             add_history(series_of(results), own, cluster.work, asked, draft)
         else:
@@ -86,7 +87,11 @@ class _Cluster:
         daemons, vague = daemon_needs(things)
         for daemon in vague:
             draft.guess(f"clusters.{name}.pools.*.reserved", 0, "DaemonSets with containers without requests", daemon)
-        fields = cluster_fields(name, nodes, pools, daemons, asked, draft)
+        stated = stated_cluster(things)
+        fields = cluster_fields(name, nodes, pools, daemons, asked, Draft() if stated else draft)
+        if stated:
+            fields, pools = with_stated(fields, stated), renamed(pools, stated)
+            name = fields["name"]
         if "pools" not in fields:
             raise InputError([f"{nodes[0].file}: {len(nodes)} nodes: none is ready and takes pods: there is no room"])
         return cls(name, fields, tuple(pool for pool in pools if pool.nodes), tuple(work),
@@ -97,7 +102,10 @@ class _Cluster:
         batch = batch_of(work.things, name, asked, draft) if work.batch else None
         if work.batch and batch is None:
             return None
-        specs = work.specs
+        specs, stated = work.specs, stated_workload(work)
+        if stated:
+            level = priorities.level(specs[0], name, draft)
+            return again(work, stated, _request(specs[0].needs()), level, asked.slots)
         needs = _largest([spec.needs() for spec in specs], name, draft)
         legal = [pool.name for pool, room in zip(self.pools, self.rooms, strict=True)
                  if _fits(specs[0], needs, pool, room)]
@@ -122,8 +130,9 @@ class _Cluster:
     @property
     def rooms(self) -> list[dict[str, float]]:
         """Room on one machine of each pool."""
-        return [{name: pool["machine"].get(name, 0) - pool.get("reserved", {}).get(name, 0)
-                 for name in ("vcpu", "memory_gib", "disk_gib")} for pool in self.fields["pools"]]
+        named = {pool["name"]: pool for pool in self.fields["pools"]}
+        return [{name: found["machine"].get(name, 0) - found.get("reserved", {}).get(name, 0)
+                 for name in ("vcpu", "memory_gib", "disk_gib")} for pool in self.pools for found in [named[pool.name]]]
 
     def _rules(self, legal: Sequence[str]) -> Fields | None:
         """Which pools it may run in, where it is not all of them."""

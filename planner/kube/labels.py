@@ -14,6 +14,9 @@ REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 MACHINE, ARCH = "node.kubernetes.io/instance-type", "kubernetes.io/arch"
 GPU_MODEL, GPU_MEMORY = "nvidia.com/gpu.product", "nvidia.com/gpu.memory"
 
+CONFIG = "workload-planner"
+"""Name of the ConfigMap that says of a cluster what its nodes do not."""
+
 ARCHES = {"x86_64": "amd64", "arm64": "arm64"}
 """Processor architectures of scenarios, as Kubernetes calls them."""
 

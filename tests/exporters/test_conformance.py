@@ -111,7 +111,7 @@ def test_the_command_replaces_what_it_wrote_and_nothing_else(
     """Files that the last export wrote and this one does not go; a file of somebody else's is never overwritten."""
     command = ["export", "kubernetes", str(fleet / "scenario.yaml"), str(fleet / "plan.json"), "-o", str(tmp_path)]
     assert run([*command, "--slot", "0"]) == 0
-    assert "9 files" in capsys.readouterr().out
+    assert "11 files" in capsys.readouterr().out
     (tmp_path / "hall" / "mine.yaml").write_text("mine")
     assert run(["export", "keda", *command[2:]]) == 0
     kept = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
@@ -130,7 +130,7 @@ def test_a_kustomization_builds(planned: Planned, tmp_path: Path) -> None:
         (tmp_path / path).write_bytes(found)
     built = subprocess.run(["kubectl", "kustomize", str(tmp_path / "aws-ireland")], capture_output=True, check=True)
     objects = list(yaml.safe_load_all(built.stdout))
-    assert {found["kind"] for found in objects} == {"Deployment", "CronJob", "PriorityClass"}
+    assert {found["kind"] for found in objects} == {"Deployment", "CronJob", "PriorityClass", "ConfigMap"}
     images = {found["spec"]["template"]["spec"]["containers"][0]["image"] for found in objects
               if found["kind"] == "Deployment"}
     assert images == {f"{dns_label('Ledger')}:latest", "search:latest"}
