@@ -141,9 +141,9 @@ def run_batch(path: Path, asked: Asked, folder: Path, engine: str | None, worker
     """
     started = time.monotonic()
     engine_of(engine, 2, workers)
+    told("reading", 0.0)
+    manifest = _manifest(path, asked)
     with _own(folder), _kept(folder):
-        told("reading", 0.0)
-        manifest = _manifest(path, asked)
         _agree(folder, manifest)
         with _readable(folder):
             layout = lay_out(path, asked.known, folder, lambda share: told("laying out by series", share))

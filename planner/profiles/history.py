@@ -116,6 +116,8 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if path.is_dir():
+        raise InputError([f"{path}: a folder; name a history file (.csv, .parquet)"])
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"ts": str})
     except FileNotFoundError:

@@ -205,6 +205,14 @@ def test_a_mended_history_is_forecast_to_the_same_file(tmp_path: Path, text: str
     assert not folder.exists()
 
 
+def test_a_history_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+    """No folder of parts is made for a file that does not exist."""
+    folder = tmp_path / "out.parquet.parts"
+    with pytest.raises(InputError, match="no such history file"):
+        run_batch(tmp_path / "none.csv", Asked(24 * 60, (0.5,)), folder, "serial", 1, told_nothing)
+    assert not folder.exists()
+
+
 @pytest.mark.usefixtures("small")
 def test_a_full_disk_and_ctrl_c_keep_what_is_done(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                   capsys: pytest.CaptureFixture[str]) -> None:

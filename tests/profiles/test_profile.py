@@ -222,7 +222,9 @@ def test_bad_files_are_named(tmp_path: Path, old: str, new: str, line: str) -> N
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    """A missing, an empty and a binary file are input errors, not tracebacks."""
+    """A folder, a missing, an empty and a binary file are input errors, not tracebacks."""
+    (tmp_path / "folder").mkdir()
+    assert "folder: a folder; name a history file" in lines([from_history(file="folder")], tmp_path)
     assert "there is no such history file" in lines([from_history()], tmp_path)
     (tmp_path / "history.csv").write_text("")
     assert "history.csv: cannot be read as .csv" in lines([from_history()], tmp_path)
