@@ -33,7 +33,8 @@ odd_gibs = st.integers(1, 2**36).map(lambda count: round(count / 2**30, 10))
 @st.composite
 def pools(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """A pool with a machine of any size, GPUs or none, some of it reserved."""
-    machine = {"name": draw(names), "vcpu": 64 + draw(cpus), "memory_gib": 512 + draw(st.one_of(gibs, odd_gibs))}
+    memory_gib = round(512 + draw(st.one_of(gibs, odd_gibs)), 10)  # a sum has digits that no byte stands for
+    machine = {"name": draw(names), "vcpu": 64 + draw(cpus), "memory_gib": memory_gib}
     if draw(st.booleans()):
         model = draw(st.sampled_from(["H100", "A100", "MI300X"]))
         machine |= {"gpu_count": draw(st.integers(1, 8)), "gpu_model": model}
