@@ -95,4 +95,4 @@ def test_a_schedule_of_the_settings(serve: Any, tmp_path: Path) -> None:
     table = service.http.get(f"{done[-1]['address']}/quantiles", headers={"Accept": "application/x-ndjson"})
     assert len(table.text.splitlines()) == 3
     service.kill()
-    assert serve().http.get("/v1/schedules").json() == {"schedules": []}
+    assert serve().http.get("/v1/schedules").json()["schedules"] == []
