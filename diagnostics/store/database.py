@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
@@ -131,20 +131,23 @@ def add_event(connection: Connection, told: Event, changed: dict[str, Stage]) ->
             for version, stage in changed.items()])
 
 
+_LATER = stages.alias()
+_NEWER = select(_LATER.c.version).where(
+    _LATER.c.version == stages.c.version, _LATER.c.revision > stages.c.revision).exists()
+# Built once: making these anew takes as long as asking them.
+_STABLE = select(stages.c.version).where(stages.c.hardware == bindparam("hardware"), stages.c.stage == "stable",
+                                         ~_NEWER).order_by(stages.c.revision)
+_LAST_REVISION = select(func.max(history.c.revision)).where(history.c.hardware == bindparam("hardware"))
+
+
 def last_revision(connection: Connection, hardware: str) -> int:
     """How many lines the history of a hardware has."""
-    newest = connection.execute(select(func.max(history.c.revision)).where(history.c.hardware == hardware)).scalar_one()
-    return int(newest or 0)
+    return int(connection.execute(_LAST_REVISION, {"hardware": hardware}).scalar_one() or 0)
 
 
 def stable_versions(connection: Connection, hardware: str) -> list[str]:
     """Ids of the stable versions, the one that serves last."""
-    later = stages.alias()
-    newest = select(later.c.version).where(
-        later.c.version == stages.c.version, later.c.revision > stages.c.revision).exists()
-    rows = connection.execute(
-        select(stages.c.version).where(stages.c.hardware == hardware, stages.c.stage == "stable", ~newest)
-        .order_by(stages.c.revision))
+    rows = connection.execute(_STABLE, {"hardware": hardware})
     return [row.version for row in rows]
 
 
