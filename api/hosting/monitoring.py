@@ -8,8 +8,7 @@ import numpy as np
 
 from api.hosting.results import DAY_S
 from api.hosting.streams import Reader
-from diagnostics.diagnose import drifts
-from diagnostics.months import Drift
+from diagnostics.diagnose import Drift, drifts
 from diagnostics.telemetry import Series, Telemetry
 
 DAYS = 56

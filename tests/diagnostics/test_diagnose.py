@@ -147,7 +147,7 @@ def test_false_alarms_of_a_calm_fleet_are_within_the_stated_budget() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"detector": "magic"}, "detector: 'magic': one of auto, seasonal_z, surprise"),
+        ({"detector": "magic"}, "detector: 'magic': one of seasonal_z"),
         ({"drift_test": "adwin"}, "drift_test: 'adwin': one of kl_monthly, psi, ks, wasserstein"),
         ({"report_days": 0}, "report_days"),
         ({"report_days": float("nan")}, "report_days"),
