@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
+from api.one_writer import let_one_write
 from api.recording import keep_record
 from api.tenancy import keep_apart
 from planner.errors import InputError
@@ -53,6 +54,7 @@ def _connecting(url: str, foreign_keys: str = "ON") -> Engine:
         for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"foreign_keys = {foreign_keys}"):
             connection.execute(f"PRAGMA {setting}")
 
+    let_one_write(engine, BUSY_S)
     return engine
 
 

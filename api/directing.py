@@ -20,8 +20,10 @@ from api.store import Store
 from planner.directing import ClusterHealth, Director, Hysteresis, Report
 from planner.directing.routes import parse_routes
 
-PAUSE_S = 0.02
+PAUSE_S = 0.04
 """Between looks at the database, however often it is written to."""
+PLAN_S = 0.2
+"""Between looks which plan is in force, which takes longer."""
 
 
 class Directing:
@@ -109,13 +111,15 @@ class Directing:
 
     def _look(self) -> None:
         """Follow what other services put in force and were told, and see to it that the plan in force is mended."""
-        heard = 0
+        heard, looked = 0, float("-inf")
         while not self._stopping.wait(PAUSE_S):
             heard = self._bell.wait(heard)
             with suppress(SQLAlchemyError):  # the database is away: /readyz says so; go on with what is known
                 self._listen()
-                self.refresh()
-                self._mend()
+                if time.monotonic() - looked > PLAN_S:
+                    looked = time.monotonic()
+                    self.refresh()
+                    self._mend()
 
     def _listen(self) -> None:
         """Learn what was said of clusters since the last time; a cluster with a report on its way waits for that."""

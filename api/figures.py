@@ -60,7 +60,7 @@ class StoreFigures(Collector):
     def _forecasts(self) -> Iterable[Metric]:
         newest = self._store.jobs("forecast", 1, None, "done")
         report = json.loads(self._store.result(newest[0].id) or "{}") if newest else {}
-        scored: dict[str, float | None] = next(iter(report.get("backtest", {}).get("models", [])), {})
+        scored: dict[str, float | None] = next(iter(report.get("backtest", {}).get("models", {}).values()), {})
         what = "Errors of the last forecast on the past of its series."
         errors = GaugeMetricFamily("planner_last_forecast_error", what, labels=("measure",))
         for measure in ERRORS:

@@ -1,4 +1,4 @@
-"""Plan, verify and replay every example, profile new tasks, diagnose, host: `python examples/run_all.py`.
+"""Plan, verify and replay every example, profile new tasks, diagnose, host, ask a service: `python examples/run_all.py`.
 
 Fails when one does not run, does not verify, or is further from its bound than allowed.
 """
@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -94,6 +95,24 @@ def check_self_hosting() -> str:
     return f"self-hosting: {said.splitlines()[-1].strip()}"
 
 
+def check_api(folder: Path) -> str:
+    """Start a service of its own and go from a question to a plan in force, with the client and with curl."""
+    data, here = folder / "service", HERE / "api"
+    start = time.monotonic()
+    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:  # noqa: S603 - our own
+        assert service.stderr is not None
+        try:
+            url = service.stderr.readline().split()[2]
+            threading.Thread(target=service.stderr.read, daemon=True).start()
+            for script in ([sys.executable, str(here / "journey.py")], [str(here / "journey.sh")]):
+                if subprocess.run([*script, url], stdout=subprocess.PIPE, check=False).returncode:  # noqa: S603
+                    sys.exit(f"{script[-1]}: failed against {url}")
+        finally:
+            service.terminate()
+    return f"api: two journeys from a question to a plan in force in {time.monotonic() - start:.1f} s"
+
+
 if __name__ == "__main__":
     names = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
     if names != sorted(LARGEST_GAP):
@@ -104,3 +123,4 @@ if __name__ == "__main__":
         print(check_new_tasks(Path(temporary)))
         print(check_diagnostics(Path(temporary)))
         print(check_self_hosting())
+        print(check_api(Path(temporary)))

@@ -12,7 +12,7 @@ from api.problems import Problem
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
 
-_EXAMPLE = {"kind": "etl", "task": {"volume_gib_per_run": 200, "cadence": "daily"}}
+_EXAMPLE = {"kind": "etl", "task": {"volume_gb": 200, "cadence": "daily"}}
 
 
 @router.post("/predict")

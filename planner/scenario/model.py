@@ -50,6 +50,10 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself: it does not change. Defaults are copied into whatever is read, a fleet of workloads among it."""
+        return self
+
 
 class Period(Model):
     """One window of a horizon made of several, and the days it stands for."""

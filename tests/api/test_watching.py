@@ -84,7 +84,7 @@ def test_the_error_of_the_last_forecast_and_what_was_told(store: Store) -> None:
     """Errors stand in the run report of the newest forecast that is done; notices are counted by channel and state."""
     job = store.of(EVERYONE).begin(store.submit(Submission("f", {}, None, (), "a", kind="forecast")), 1)
     assert job is not None
-    scores = [{"model": "forecast", "wql": 0.25, "mase": None}, {"model": "other", "wql": 9.0}]
+    scores = {"forecast": {"wql": 0.25, "mase": None}, "other": {"wql": 9.0}}
     store.finish(job, json.dumps({"backtest": {"models": scores}}), {})
     registry = CollectorRegistry()
     registry.register(StoreFigures(store.of(EVERYONE)))
