@@ -1,4 +1,4 @@
-"""Plan, verify and replay every example, profile new tasks, diagnose, host, ask a service: `python examples/run_all.py`.
+"""Plan, verify, replay every example, profile new tasks, diagnose, host, ask a service: `python examples/run_all.py`.
 
 Fails when one does not run, does not verify, or is further from its bound than allowed.
 """
