@@ -13,15 +13,17 @@ from planner.watch import Watch
 
 if TYPE_CHECKING:
     from diagnostics.store import ModelStore
-    from planner.watch import Watched
+    from planner.watch import Findings
 
 
 def watch_of(settings: Settings) -> Watch | None:
     """What a service watches, None without telemetry."""
     if settings.telemetry is None:
         return None
-    by = settings.watch
-    return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, by.false_alarms_per_day)
+    by, database = settings.watch, settings.models_database
+    return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, None,
+                 settings.models or settings.data / "models", None if database is None else database.get_secret_value(),
+                 by.detector, by.false_alarms_per_day)
 
 
 class Diagnoses:
@@ -33,10 +35,10 @@ class Diagnoses:
         self._settings, self._marks = settings, marks
         self._making, self._opening = threading.Lock(), threading.Lock()
         self._seen: object = None
-        self._found: Watched | None = None
+        self._found: Findings | None = None
         self._models: ModelStore | None = None
 
-    def current(self) -> Watched:
+    def current(self) -> Findings:
         """The newest diagnosis. Raises Problem without telemetry, InputError for a bad file."""
         from planner.watch import watched  # pandas and scipy: only who asks waits for them
 
@@ -45,10 +47,14 @@ class Diagnoses:
             raise Problem(HTTPStatus.NOT_FOUND, "no telemetry: start the service with a telemetry file")
         with self._making:
             stats = [path.stat() for path in watch.files if path.exists()]
-            now = [(one.st_mtime_ns, one.st_size) for one in stats], self._marks.said()
+            now = [(one.st_mtime_ns, one.st_size) for one in stats], self._marks.said(), self._changes(watch)
             if self._found is None or now != self._seen:
-                self._found, self._seen = watched(watch, self._marks.feedback()), now
+                self._found, self._seen = watched(watch, self._marks.feedback()).findings, now
             return self._found
+
+    def _changes(self, watch: Watch) -> int:
+        """How often it was changed who serves; it is made no store for."""
+        return len(self.models.history()) if watch.has_models else 0
 
     @property
     def models(self) -> ModelStore:

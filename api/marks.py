@@ -35,6 +35,7 @@ class Said:
     since: str
     cluster: str
     metric: str
+    workload: str
     p: float
     verdict: Verdict
     by: str
@@ -92,7 +93,7 @@ class Marks:
         """What was said, as thresholds are moved by it."""
         from diagnostics.feedback import Feedback
 
-        return tuple(Feedback(one.cluster, one.metric, one.p, one.verdict) for one in self.judgements())
+        return tuple(Feedback(one.cluster, one.metric, one.p, one.verdict, one.workload) for one in self.judgements())
 
 
 def _now() -> str:

@@ -66,6 +66,7 @@ class Watching(Section):
     alarms: Path | None = Field(None, description="alarm policy (.yaml): maintenance, inhibition, users, remedies")
     rules: Path | None = Field(None, description="what experts call normal and not normal (.yaml)")
     jobs: Path | None = Field(None, description="runs of jobs (.csv, .parquet), for those that are stuck")
+    detector: str | None = Field(None, description="who reads everything; left out: each series by what fits it")
     false_alarms_per_day: float = Field(0.01, gt=0, le=10, description="allowed a cluster while all is calm")
 
     @field_validator("scenario", "alarms", "rules", "jobs")

@@ -198,6 +198,7 @@ alarm_feedback = Table(
     Column("since", String, nullable=False),
     Column("cluster", String, nullable=False),
     Column("metric", String, nullable=False),
+    Column("workload", String, nullable=False),
     Column("p", Float, nullable=False),
     Column("verdict", String, nullable=False),
     Column("by", String, nullable=False),

@@ -84,14 +84,14 @@ def discoveries(chance: Floats, rate: float, weight: Floats) -> npt.NDArray[np.b
     Benjamini and Hochberg (1995), with weights as by Genovese, Roeder and Wasserman (Biometrika 2006): while all is
     calm a step has any news at most as often as `rate`, as when the rate is shared among the tests; where much is
     wrong, more is found, and at most that share of it is wrongly so. `weight` [tests] is how much of its share a test
-    may use, 0 to 1.
+    may use: 1 for all of it, more for a test that is made at few steps only.
 
-    Raises ValueError for a rate that is none and for weights outside 0..1.
+    Raises ValueError for a rate that is none and for weights below 0.
     """
     if not 0 < rate <= 1:
         raise ValueError(f"rate: {rate}: above 0, at most 1")
-    if not ((weight >= 0) & (weight <= 1)).all():
-        raise ValueError(f"weight: {weight.min()} to {weight.max()}: between 0 and 1")
+    if not ((weight >= 0) & np.isfinite(weight)).all():
+        raise ValueError(f"weight: {weight.min()} to {weight.max()}: 0 or above")
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.where(np.isfinite(chance) & (weight[:, None] > 0), chance / weight[:, None], np.inf)
     ordered = np.sort(scaled, axis=0)

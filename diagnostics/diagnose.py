@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from diagnostics.budgets import discoveries
-from diagnostics.detectors import DETECTORS, DetectorSettings, Scores
-from diagnostics.drift import DRIFT_TESTS, DriftSettings, Verdict, Windows
+from diagnostics.drift import DRIFT_TESTS
 from diagnostics.experts import UNSAID, ExpertRule, deciding
-from diagnostics.feedback import Feedback, share_of_budget
-from diagnostics.telemetry import Series, Telemetry
+from diagnostics.feedback import Feedback, share_of_budget, threshold
+from diagnostics.misses import Miss, misses
+from diagnostics.months import Drift, DriftBudget, drifts_of
+from diagnostics.reading import AUTO, DETECTOR_NAMES, Reading, ReadSettings, read
+from diagnostics.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from diagnostics.reading.trained import Trained
 
 Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
 
-MONTH_DAYS = 28
-"""Four weeks, so that every weekday counts equally often."""
 SILENT_HOURS = 24
 MOST_FALSE_ALARMS = 10.0
 """A day and cluster; who asks for more hears of every hour."""
 JOIN_HOURS = 3
 """Alarms of one metric that are no further apart are one."""
+JOIN_RUNS = 3
+"""The same for runs and batches."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class DiagnosisSettings:
     what experts know, `feedback` what people said of earlier alarms.
     """
 
-    detector: str = "seasonal_z"
+    detector: str = AUTO
     drift_test: str = "kl_monthly"
     false_alarms_per_day: float = 0.01
     false_drifts_per_month: float = 0.01
@@ -46,7 +50,7 @@ class DiagnosisSettings:
     def __post_init__(self) -> None:
         """Refuse unknown names and empty windows."""
         for field, name, known in (
-            ("detector", self.detector, list(DETECTORS)),
+            ("detector", self.detector, list(DETECTOR_NAMES)),
             ("drift_test", self.drift_test, list(DRIFT_TESTS)),
         ):
             if name not in known:
@@ -56,11 +60,17 @@ class DiagnosisSettings:
         if not self.report_days > 0:
             raise ValueError(f"report_days: {self.report_days}: above 0")
 
+    @property
+    def drift_budget(self) -> DriftBudget:
+        """How months are compared."""
+        return DriftBudget(self.drift_test, self.false_drifts_per_month, self.seed)
+
 
 @dataclass(frozen=True)
 class Alarm:
-    """One metric away from its usual values, or against an expert's `rule`. `z`, `p`, `value` and `expected` are those
-    of the worst step, null where a rule speaks before there is a baseline; `until` is null while it lasts.
+    """One metric away from its usual values, or against an expert's `rule`; or all metrics of a cluster, none of which
+    alone says so. `z`, `p`, `value` and `expected` are those of the worst step, null where a rule speaks before there
+    is a baseline; `until` is null while it lasts. `detector` is who raised it.
     """
 
     cluster: str
@@ -74,6 +84,9 @@ class Alarm:
     expected: float | None
     sentence: str
     rule: str | None = None
+    detector: str = ""
+    workload: str = ""
+    kind: str = ""
 
     @property
     def gravity(self) -> tuple[bool, float, float]:
@@ -82,22 +95,10 @@ class Alarm:
 
 
 @dataclass(frozen=True)
-class Drift:
-    """One metric, this month against the month before; the figures are null where there is too little history."""
-
-    cluster: str
-    hardware_class: str
-    metric: str
-    drifted: bool
-    statistic: float | None
-    threshold: float | None
-    p: float | None
-    sentence: str
-
-
-@dataclass(frozen=True)
 class ClusterDiagnosis:
-    """One cluster: the gravest of its findings as `status`, one sentence, and what it rests on."""
+    """One cluster: the gravest of its findings as `status`, one sentence, and what it rests on. `note` says what else
+    one should know, such as that it did not agree to be learnt from.
+    """
 
     cluster: str
     hardware_classes: tuple[str, ...]
@@ -106,6 +107,7 @@ class ClusterDiagnosis:
     last_value: str | None
     alarms: tuple[Alarm, ...]
     drifts: tuple[Drift, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,23 @@ class RuleUse:
 
 
 @dataclass(frozen=True)
+class ModelUse:
+    """Which stored model read the clusters of a hardware class, and what a rollback would go back to; null where none
+    answers for it, and the sentence says why.
+    """
+
+    hardware_class: str
+    version: str | None
+    model_of: str | None
+    last_known_good: str | None
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
-    """All clusters, sorted by name. Times are ISO-8601 UTC; alarms before `reported_from` are left out."""
+    """All clusters, sorted by name. Times are ISO-8601 UTC; alarms before `reported_from` are left out. `misses` is
+    what the budget of false alarms costs.
+    """
 
     start: str
     end: str
@@ -133,11 +150,21 @@ class Diagnosis:
     merged_rows: int
     clusters: tuple[ClusterDiagnosis, ...]
     rules: tuple[RuleUse, ...] = ()
+    misses: tuple[Miss, ...] = ()
+    models: tuple[ModelUse, ...] = ()
 
     @property
     def found(self) -> bool:
         """Whether any cluster has an alarm or a drift."""
         return any(cluster.status in ("alarm", "drift") for cluster in self.clusters)
+
+    @property
+    def budget_sentence(self) -> str:
+        """What may be expected of the detectors while all is calm, and what they miss."""
+        told = (f"budget {self.false_alarms_per_day:g} false alarms a day and cluster: {self.expected_false_alarms:.3g}"
+                f" in these days if all were calm")
+        missed = ", ".join(f"{one.size:g} off {100 * one.share:.0f} %" for one in self.misses)
+        return told + (f"; missed of single steps, by how many deviations they are off: {missed}" if missed else "")
 
     def cluster(self, name: str) -> ClusterDiagnosis | None:
         """The diagnosis of one cluster, None when it sent no telemetry."""
@@ -148,25 +175,48 @@ class Diagnosis:
         return asdict(self)
 
 
-def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> Diagnosis:
-    """Run the detector and the drift test over every series.
+def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None,
+             models: Mapping[str, Trained] | None = None) -> Diagnosis:
+    """Run the detectors that fit, or the one named, and the drift test over everything.
 
-    A cluster's budgets are shared among its metrics (`budgets.discoveries`), so that what a cluster is told does not
-    depend on the other clusters of the fleet. Feedback narrows the share of a metric, rules have the last word.
+    A cluster's budgets are shared among what is read of it (`budgets.discoveries`), so that what a cluster is told does
+    not depend on clusters of other hardware. Feedback narrows the share of a metric, rules have the last word. `models`
+    are those of the store, by hardware class.
+
+    Raises:
+        ReadingError: a detector cannot read the values of a series.
+
     """
     settings = settings or DiagnosisSettings()
-    steps = telemetry.values.shape[1]
-    reported = max(0, steps - int(np.ceil(settings.report_days * telemetry.steps_per_day)))
-    metrics = Counter(series.cluster for series in telemetry.series)
+    return diagnose_read(telemetry, settings, reading_of(telemetry, settings, models))
+
+
+def reading_of(telemetry: Telemetry, settings: DiagnosisSettings,
+               models: Mapping[str, Trained] | None = None) -> Reading:
+    """What the detectors make of every step. Raises ReadingError."""
+    return read(telemetry, ReadSettings(settings.false_alarms_per_day, settings.detector,
+                                        _reported(telemetry, settings), models or {}))
+
+
+def diagnose_read(telemetry: Telemetry, settings: DiagnosisSettings, reading: Reading) -> Diagnosis:
+    """The diagnosis of telemetry that was read."""
+    reported, steps = _reported(telemetry, settings), telemetry.values.shape[1]
+    alarm, shares = _news(reading, settings)
+    alone = _news(reading, replace(settings, feedback=()))[0][: len(telemetry.series)]
+    decided = deciding(settings.rules, reading.telemetry)
+    for number, rule in enumerate(settings.rules):  # a score is no value that an expert would know
+        decided[len(telemetry.series) :][decided[len(telemetry.series) :] == number] = (
+            number if rule.verdict == "normal" else UNSAID)
+    uses = tuple(_apply(rule, decided == number, alarm, reported) for number, rule in enumerate(settings.rules))
     alarms: dict[str, list[Alarm]] = {name: [] for name in telemetry.clusters}
-    scores = _score(telemetry, settings, metrics)
-    decided = deciding(settings.rules, telemetry)
-    uses = tuple(_apply(rule, decided == number, scores.alarm, reported) for number, rule in enumerate(settings.rules))
-    for row, series in enumerate(telemetry.series):
-        alarms[series.cluster] += _alarms(telemetry, scores, row, reported, settings.rules, decided[row])
-    drifts = _drifts(telemetry, settings, metrics)
+    for row, series in enumerate(reading.telemetry.series):
+        if row >= len(telemetry.series):  # together they only say what none says alone, also to deaf ears
+            own = [one.cluster == series.cluster for one in telemetry.series]
+            _take_back(alarm[row], np.asarray(alone[own].any(axis=0)))
+        alarms[series.cluster] += _alarms(reading, alarm[row], row, reported, settings.rules, decided[row])
+    drifts = drifts_of(telemetry, settings.drift_budget)
     clusters = tuple(
-        _cluster(telemetry, scores, name, alarms[name], [drift for drift in drifts if drift.cluster == name])
+        _cluster(reading, telemetry, name, alarms[name], [drift for drift in drifts if drift.cluster == name])
         for name in telemetry.clusters
     )
     days = (steps - reported) / telemetry.steps_per_day
@@ -181,46 +231,56 @@ def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None) ->
         merged_rows=telemetry.merged_rows,
         clusters=clusters,
         rules=uses,
+        misses=_misses(telemetry, settings, reading, shares),
     )
 
 
-def usual_values(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> npt.NDArray[np.float64]:
-    """What the detector foresees at every step [series, steps], from what came before; NaN without a baseline."""
-    metrics = Counter(series.cluster for series in telemetry.series)
-    return _score(telemetry, settings or DiagnosisSettings(), metrics).expected
+def drifts(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> tuple[Drift, ...]:
+    """Compare the last month of every series with the month before; without two months, that is said."""
+    return tuple(drifts_of(telemetry, (settings or DiagnosisSettings()).drift_budget, most_months=1))
 
 
-def _score(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> Scores:
-    """Scores of all series; clusters with the same number of metrics share a budget and are scored together."""
-    parts: dict[int, list[int]] = {}
-    for row, series in enumerate(telemetry.series):
-        parts.setdefault(metrics[series.cluster], []).append(row)
-    shape = telemetry.values.shape
-    expected, z, p = (np.full(shape, np.nan) for _ in range(3))
-    alarm = np.zeros(shape, dtype=bool)
-    needs_days = 0.0
-    for count, rows in parts.items():
-        budget = DetectorSettings(settings.false_alarms_per_day / count, telemetry.steps_per_day)
-        scores = DETECTORS[settings.detector](telemetry.values[rows], budget)
-        expected[rows], z[rows], p[rows], alarm[rows] = scores.expected, scores.z, scores.p, scores.alarm
-        needs_days = scores.needs_days
-    for name in telemetry.clusters:
-        rows = [row for row, series in enumerate(telemetry.series) if series.cluster == name]
-        alarm[rows] = _news(telemetry, settings, rows, p[rows])
-    return Scores(expected, z, p, alarm, needs_days)
+def _reported(telemetry: Telemetry, settings: DiagnosisSettings) -> int:
+    """The first step that alarms are reported of."""
+    steps = int(telemetry.values.shape[1])
+    return max(0, steps - int(np.ceil(settings.report_days * telemetry.steps_per_day)))
 
 
-def _news(
-    telemetry: Telemetry, settings: DiagnosisSettings, rows: list[int], p: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Which steps of a cluster's metrics [rows, steps] are alarms, by its budget and what people said of others."""
-    rate = settings.false_alarms_per_day / telemetry.steps_per_day
-    judged: dict[tuple[str, str], list[Feedback]] = {}
+def _news(reading: Reading, settings: DiagnosisSettings) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Which steps are alarms [series, steps], and the chance below which a series alarms when it is alone [series]: by
+    the budget of its cluster, and by what people said of earlier alarms.
+    """
+    rate = settings.false_alarms_per_day / reading.telemetry.steps_per_day
+    judged: dict[tuple[str, str, str], list[Feedback]] = {}
     for one in settings.feedback:
-        judged.setdefault((one.cluster, one.metric), []).append(one)
-    shares = [share_of_budget(judged.get((series.cluster, series.metric), []), rate / len(rows))
-              for series in (telemetry.series[row] for row in rows)]
-    return discoveries(p, rate, np.array(shares))
+        judged.setdefault((one.cluster, one.metric, one.workload), []).append(one)
+    alarm = np.zeros(reading.scores.p.shape, dtype=bool)
+    chance = np.zeros(len(alarm))
+    members: dict[str, list[int]] = {}
+    for row, (series, detector) in enumerate(zip(reading.telemetry.series, reading.detectors, strict=True)):
+        if detector:
+            members.setdefault(series.cluster, []).append(row)
+    for rows in members.values():
+        keys = [(one.cluster, one.metric, one.workload) for one in (reading.telemetry.series[row] for row in rows)]
+        paces = [reading.paces[row] for row in rows]  # a run a day may be as unlikely a day as 24 hours together
+        shares = np.array([pace * share_of_budget(judged.get(key, []), pace * rate / len(rows))
+                           for key, pace in zip(keys, paces, strict=True)])
+        alarm[rows] = discoveries(reading.scores.p[rows], rate, shares)
+        chance[rows] = shares * rate / len(rows)
+        for row, key in zip(rows, keys, strict=True):
+            if judged.get(key):  # other metrics that are ill too do not make its false alarms true
+                alarm[row] &= reading.scores.p[row] < threshold(judged[key], reading.paces[row] * rate)
+    return alarm, chance
+
+
+def _misses(telemetry: Telemetry, settings: DiagnosisSettings, reading: Reading,
+            chance: npt.NDArray[np.float64]) -> tuple[Miss, ...]:
+    """What is missed of metrics that may be off either way, over the reported days."""
+    z = reading.scores.z[: len(telemetry.series), _reported(telemetry, settings) :]
+    either_way = (np.nan_to_num(reading.scores.z[: len(telemetry.series)]).min(axis=1, initial=0) < 0)
+    tested = either_way & np.array([bool(name) for name in reading.detectors[: len(telemetry.series)]], dtype=bool)
+    limit = reading.scores.limit(chance)[: len(telemetry.series)]
+    return misses(z[tested], limit[tested])
 
 
 def _apply(
@@ -234,107 +294,54 @@ def _apply(
     return RuleUse(rule.name, rule.verdict, int(seen.sum()), silenced, raised)
 
 
+def _take_back(alarm: npt.NDArray[np.bool_], alone: npt.NDArray[np.bool_]) -> None:
+    """Take spells of alarm [steps] back, in place, in which something alone was one too."""
+    for run in _runs(np.flatnonzero(alarm), 1):
+        if alone[run].any():
+            alarm[run] = False
+
+
 def _runs(steps: npt.NDArray[np.int64], join: int) -> Iterator[npt.NDArray[np.int64]]:
     """Sorted steps, cut where the next is more than `join` away."""
     if len(steps):
         yield from np.split(steps, np.flatnonzero(np.diff(steps) > join) + 1)
 
 
-def _alarms(
-    telemetry: Telemetry,
-    scores: Scores,
-    row: int,
-    reported: int,
-    rules: tuple[ExpertRule, ...],
-    decided: npt.NDArray[np.int64],
-) -> Iterator[Alarm]:
+def _alarms(reading: Reading, alarm: npt.NDArray[np.bool_], row: int, reported: int, rules: tuple[ExpertRule, ...],
+            decided: npt.NDArray[np.int64]) -> Iterator[Alarm]:
     """The alarms of one series that last into the reported window; `decided` [steps] numbers the rules that decide."""
-    join = max(1, JOIN_HOURS * telemetry.steps_per_day // 24)
-    known = np.flatnonzero(np.isfinite(telemetry.values[row]))
-    for run in _runs(np.flatnonzero(scores.alarm[row]), join):
+    steps_per_day = reading.telemetry.steps_per_day
+    known = np.flatnonzero(np.isfinite(reading.telemetry.values[row]))
+    pace = reading.paces[row]
+    join = max(1, JOIN_HOURS * steps_per_day // 24, JOIN_RUNS * pace * (pace > 1))
+    for run in _runs(np.flatnonzero(alarm), join):
         if run[-1] < reported:
             continue
-        worst = int(run[np.abs(np.nan_to_num(scores.z[row, run])).argmax()])
+        worst = int(run[np.abs(np.nan_to_num(reading.scores.z[row, run])).argmax()])
         lasts = bool(known[-1] - run[-1] <= join)
         said = decided[run][decided[run] != UNSAID]
         rule = rules[said[0]] if len(said) else None
-        yield _alarm(telemetry, scores, row, (int(run[0]), worst, None if lasts else int(run[-1]) + 1), rule)
+        yield _alarm(reading, row, (int(run[0]), worst, None if lasts else int(run[-1]) + pace), rule)
 
 
-def _alarm(
-    telemetry: Telemetry, scores: Scores, row: int, steps: tuple[int, int, int | None], rule: ExpertRule | None
-) -> Alarm:
+def _alarm(reading: Reading, row: int, steps: tuple[int, int, int | None], rule: ExpertRule | None) -> Alarm:
     """One alarm in words; `steps` are its first, its worst, and the one after its last (None: it lasts)."""
     first, worst, after = steps
-    series = telemetry.series[row]
-    value = float(telemetry.values[row, worst])
+    telemetry, series = reading.telemetry, reading.telemetry.series[row]
     since, until = telemetry.when(first), None if after is None else telemetry.when(after)
     z, p, expected = (None if np.isnan(one[row, worst]) else float(one[row, worst])
-                      for one in (scores.z, scores.p, scores.expected))
-    sentence = f"{series.metric} was {value:.4g}"
-    if z is not None and p is not None and expected is not None:
-        sentence += f" where {expected:.4g} is usual at that hour of the week (z {z:+.1f}, chance {p:.1g})"
+                      for one in (reading.scores.z, reading.scores.p, reading.scores.expected))
+    sentence = reading.words(row, worst)
     if rule is not None:
         sentence += f"; not normal, says {rule.name}" + (f": {rule.reason}" if rule.reason else "")
     sentence += f", since {since}" + (", and it lasts" if until is None else f" until {until}")
-    return Alarm(*series, since, until, z, p, value, expected, sentence, None if rule is None else rule.name)
+    value = float(telemetry.values[row, worst])
+    return Alarm(series.cluster, series.hardware_class, series.metric, since, until, z, p, value, expected, sentence,
+                 None if rule is None else rule.name, reading.detector(row, worst), series.workload, series.kind)
 
 
-def drifts(telemetry: Telemetry, settings: DiagnosisSettings | None = None) -> tuple[Drift, ...]:
-    """Compare the last month of every series with the month before; without two months, that is said."""
-    metrics = Counter(series.cluster for series in telemetry.series)
-    return tuple(_drifts(telemetry, settings or DiagnosisSettings(), metrics))
-
-
-def _drifts(telemetry: Telemetry, settings: DiagnosisSettings, metrics: Counter[str]) -> list[Drift]:
-    """One verdict a series on the last two months of whole days."""
-    day, steps = telemetry.steps_per_day, telemetry.values.shape[1]
-    whole = steps // day
-    days = min(whole, 2 * MONTH_DAYS)
-    tail = telemetry.values[:, steps - days * day :].reshape(-1, days, day)
-    recent = np.arange(days) >= MONTH_DAYS
-    found: dict[int, Drift] = {}
-    parts: dict[int, list[int]] = {}
-    for row, series in enumerate(telemetry.series):
-        if days < 2 * MONTH_DAYS:
-            found[row] = _no_verdict(series, f"{whole} days are here")
-        elif not _half_known(tail[row], recent):
-            found[row] = _no_verdict(series, "one of them is less than half known")
-        else:
-            parts.setdefault(metrics[series.cluster], []).append(row)
-    for count, rows in parts.items():
-        budget = DriftSettings(settings.false_drifts_per_month / count, settings.seed)
-        verdicts = DRIFT_TESTS[settings.drift_test](Windows(tail[rows], recent, np.arange(days) % 7), budget)
-        for row, verdict in zip(rows, verdicts, strict=True):
-            found[row] = _drift(telemetry.series[row], verdict, settings.drift_test)
-    return [found[row] for row in range(len(telemetry.series))]
-
-
-def _no_verdict(series: Series, why: str) -> Drift:
-    """Say why a series has no verdict."""
-    sentence = f"no verdict yet on {series.metric}: two months of {MONTH_DAYS} days are compared, {why}"
-    return Drift(*series, drifted=False, statistic=None, threshold=None, p=None, sentence=sentence)
-
-
-def _half_known(days: npt.NDArray[np.float64], recent: npt.NDArray[np.bool_]) -> bool:
-    """Whether at least half of each month was measured."""
-    known = np.isfinite(days)
-    return bool(known[recent].mean() >= 0.5 and known[~recent].mean() >= 0.5)
-
-
-def _drift(series: Series, verdict: Verdict, test: str) -> Drift:
-    """A verdict in words."""
-    what, side = ("drifted", "at or above") if verdict.drifted else ("did not drift", "below")
-    sentence = (
-        f"{series.metric} {what}: {test} {verdict.statistic:.3g} is {side} its threshold"
-        f" {verdict.threshold:.3g} (chance {verdict.p:.1g})"
-    )
-    return Drift(*series, verdict.drifted, verdict.statistic, verdict.threshold, verdict.p, sentence)
-
-
-def _cluster(
-    telemetry: Telemetry, scores: Scores, name: str, alarms: list[Alarm], drifts: list[Drift]
-) -> ClusterDiagnosis:
+def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Alarm],
+             drifts: list[Drift]) -> ClusterDiagnosis:
     """Sum up one cluster: alarm before drift before silence before no baseline."""
     rows = [row for row, series in enumerate(telemetry.series) if series.cluster == name]
     steps = telemetry.values.shape[1]
@@ -342,6 +349,7 @@ def _cluster(
     last = None if not len(known) else telemetry.when(int(known[-1]) + 1)
     drifted = [drift for drift in drifts if drift.drifted]
     quiet = not len(known) or (steps - 1 - known[-1]) >= SILENT_HOURS * telemetry.steps_per_day // 24
+    tested = [row for row, series in enumerate(reading.telemetry.series) if series.cluster == name]
     status: Status
     if alarms:
         alarms.sort(key=lambda alarm: (*alarm.gravity, alarm.metric, alarm.since))
@@ -350,11 +358,13 @@ def _cluster(
         status, sentence = "drift", "; ".join(drift.sentence for drift in drifted)
     elif quiet:
         status, sentence = "silent", f"nothing received since {last}" if last else "no value was ever received"
-    elif not np.isfinite(scores.p[rows]).any():
+    elif not np.isfinite(reading.scores.p[tested]).any():
         span = (int(known[-1]) - int(known[0]) + 1) / telemetry.steps_per_day
         status = "no_baseline"
-        sentence = f"no baseline yet: {scores.needs_days:g} days of history come first, {span:.1f} are here"
+        sentence = f"no baseline yet: {reading.needs_days:g} days of history come first, {span:.1f} are here"
     else:
         status, sentence = "ok", "as usual"
     classes = tuple(sorted({telemetry.series[row].hardware_class for row in rows}))
-    return ClusterDiagnosis(name, classes, status, sentence, last, tuple(alarms), tuple(drifts))
+    note = "it did not agree to be learnt from: its rows are diagnosed, and teach nothing about other clusters"
+    return ClusterDiagnosis(name, classes, status, sentence, last, tuple(alarms), tuple(drifts),
+                            note if name in telemetry.opted_out else "")

@@ -43,8 +43,8 @@ class ExpertRuleError(ValueError):
 
 @dataclass(frozen=True)
 class ExpertRule:
-    """Speaks of values of matching series (patterns with * and ?) that are above and below its limits, in its hours
-    (UTC, 0 to 23) and on its weekdays. What is left out does not limit it.
+    """Speaks of values of matching series (patterns with * and ?; a cluster's own metrics have no workload) that are
+    above and below its limits, in its hours (UTC, 0 to 23) and on its weekdays. What is left out does not limit it.
     """
 
     name: str
@@ -52,6 +52,7 @@ class ExpertRule:
     cluster: str = "*"
     hardware_class: str = "*"
     metric: str = "*"
+    workload: str = "*"
     above: float | None = None
     below: float | None = None
     hours: tuple[int, ...] = ()
@@ -75,9 +76,8 @@ class ExpertRule:
 
     def speaks_of(self, telemetry: Telemetry) -> npt.NDArray[np.bool_]:
         """Whether the rule is about a value: [series, steps]; never about one that was not measured."""
-        rows = np.array([all(fnmatchcase(name, pattern) for name, pattern in zip(
-            series, (self.cluster, self.hardware_class, self.metric), strict=True)) for series in telemetry.series],
-            dtype=bool)
+        patterns = self.cluster, self.hardware_class, self.metric, self.workload
+        rows = np.array([all(map(fnmatchcase, series, patterns)) for series in telemetry.series], dtype=bool)
         values = telemetry.values
         within = np.isfinite(values) & rows[:, None]
         if self.above is not None:

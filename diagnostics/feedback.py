@@ -32,6 +32,7 @@ class Feedback:
     metric: str
     p: float
     verdict: Verdict
+    workload: str = ""
 
     def __post_init__(self) -> None:
         """Refuse chances and verdicts that are none."""
@@ -44,7 +45,9 @@ class Feedback:
 
 
 def read_feedback(path: Path) -> tuple[Feedback, ...]:
-    """Read a CSV file with the columns cluster, metric, p, verdict; others are left alone. Raises FeedbackError."""
+    """Read a CSV file with the columns cluster, metric, p, verdict, and workload for metrics of workloads; others are
+    left alone. Raises FeedbackError.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -63,7 +66,8 @@ def _row(path: Path, line: int, row: dict[str, str]) -> Feedback:
     except (TypeError, ValueError) as error:
         raise FeedbackError(f"{path}, line {line}: p: {row['p']!r}: a number between 0 and 1") from error
     try:
-        return Feedback(row["cluster"], row["metric"], p, (row["verdict"] or "").strip())  # type: ignore[arg-type]
+        verdict = (row["verdict"] or "").strip()
+        return Feedback(row["cluster"], row["metric"], p, verdict, row.get("workload") or "")  # type: ignore[arg-type]
     except FeedbackError as error:
         raise FeedbackError(f"{path}, line {line}: {error}") from error
 

@@ -14,6 +14,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from diagnostics.reading import trained as reading
 from diagnostics.store import (
     ALL_HARDWARE,
     FAMILY,
@@ -178,6 +179,14 @@ def serve(store: ModelStore, hardware: str) -> tuple[HealthModel, Served]:
     """The model that answers for a hardware class, and on whose behalf. Raises NoModelError where nobody does."""
     served = store.serve(hardware)
     return HealthModel.from_dict(load(served.content)), served
+
+
+def reader(store: ModelStore, hardware: str) -> reading.Trained:
+    """The model that answers for a hardware class, as a diagnosis reads by it. Raises NoModelError."""
+    model, served = serve(store, hardware)
+    good = store.stable(served.version.made.hardware)
+    return reading.Trained(hardware, served.version.id, served.version.made.hardware,
+                           good[-2] if len(good) > 1 else None, served.sentence, model)
 
 
 # Comparing and promoting ----------------------------------------------------------------------------------------------

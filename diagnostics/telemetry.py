@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:  # pandas is only loaded when a frame is really read
 
 COLUMNS = ("cluster", "hardware_class", "metric", "ts", "value")
 NAMES = COLUMNS[:3]
+KINDS = ("etl", "feature", "training", "serving")
+"""Of workloads that a row may be about."""
+OPTIONAL = ("workload", "kind", "host", "country", "telemetry_opt_in")
+"""Of a workload what it measures; hosts of a cluster count by their mean; a cluster has one country and one consent."""
+COUNTED, MOST_STEPS = "_total", 3
+"""Ending of the names of counters, and how many steps a rate of one may span."""
 MAX_CELLS = 20_000_000
 MINUTES_PER_DAY = 24 * 60
 
@@ -27,11 +35,18 @@ class TelemetryError(ValueError):
 
 
 class Series(NamedTuple):
-    """What one row of the grid measures."""
+    """What one row of the grid measures: a metric of a cluster, or of a workload of some kind that runs there."""
 
     cluster: str
     hardware_class: str
     metric: str
+    workload: str = ""
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        """The metric, and whose it is where it is a workload's."""
+        return f"{self.metric} of {self.workload}" if self.workload else self.metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +55,8 @@ class Telemetry:
 
     `values` [series, steps] is float64 with NaN where nothing was recorded; `series` is sorted; column t covers
     `step_minutes` from `start` + t steps (UTC). `merged_rows` counts rows that were sent again for a moment already
-    known; several values within one step count by their mean.
+    known; several values within one step count by their mean. `countries` of clusters are there where rows had them;
+    rows of clusters in `opted_out` are diagnosed, and teach nothing about others.
     """
 
     series: tuple[Series, ...]
@@ -48,6 +64,8 @@ class Telemetry:
     start: np.datetime64
     step_minutes: int
     merged_rows: int = 0
+    countries: Mapping[str, str] = field(default_factory=dict)
+    opted_out: frozenset[str] = frozenset()
 
     @property
     def steps_per_day(self) -> int:
@@ -65,7 +83,8 @@ class Telemetry:
 
 
 def read_telemetry(path: Path, step_minutes: int = 60) -> Telemetry:
-    """Read a CSV (also .csv.gz) or Parquet file with the columns cluster, hardware_class, metric, ts, value.
+    """Read a CSV (also .csv.gz) or Parquet file with the columns cluster, hardware_class, metric, ts, value, and
+    perhaps workload and kind, host, country, telemetry_opt_in.
 
     Raises:
         TelemetryError: the file is not there, has another format, or breaks the contract of `from_frame`.
@@ -88,7 +107,9 @@ def _read_frame(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=dict.fromkeys((*NAMES, "ts"), "object"), float_precision="round_trip")
+        texts = (*NAMES, "ts", *OPTIONAL)
+        return pd.read_csv(path, dtype=dict.fromkeys(texts, "object"), keep_default_na=False,
+                           na_values={"value": ["", "NA", "NaN", "nan", "null"]}, float_precision="round_trip")
     except (OSError, EOFError, ValueError) as error:  # what pandas and pyarrow raise for a broken file
         raise TelemetryError(f"cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
 
@@ -108,29 +129,58 @@ def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
     _check_columns([str(column) for column in frame.columns])
     if len(frame) == 0:
         raise TelemetryError("no rows: at least one measurement is needed")
-    names = [_names(frame[column], column) for column in NAMES]
+    names = [_names(frame[column], column) for column in NAMES] + _workloads(frame)
     minutes = _minutes(frame["ts"])
     values = _values(frame["value"])
 
-    keys, codes = _series(names)
+    keys, codes = _series([*names, _optional(frame, "host")])
     order = np.lexsort((values, minutes, codes))
     codes, minutes, values = codes[order], minutes[order], values[order]
     repeated = np.zeros(len(values), dtype=bool)
     repeated[1:] = (np.diff(codes) == 0) & (np.diff(minutes) == 0)
-    same = repeated & (values == np.roll(values, 1))
-    return _grid(keys, codes[~same], minutes[~same], values[~same], step_minutes, int(repeated.sum()))
+    kept = ~(repeated & (values == np.roll(values, 1)))
+    values = _rates(keys, codes, minutes, values, step_minutes)
+    keys = [(*key[:2], _rate_name(key[2]), *key[3:]) for key in keys]
+    series = sorted({Series(*key[:-1]) for key in keys})
+    codes = np.array([bisect_left(series, key[:-1]) for key in keys])[codes[kept]]  # hosts of a series become one
+    order = np.lexsort((values[kept], minutes[kept], codes))
+    grid = _grid(tuple(series), codes[order], minutes[kept][order], values[kept][order], step_minutes,
+                 int(repeated.sum()))
+    return replace(grid, countries=_countries(frame, names[0]), opted_out=_opted_out(frame, names[0]))
+
+
+def _rate_name(metric: str) -> str:
+    """What a counter is called as a rate; other names stay."""
+    return f"{metric.removesuffix(COUNTED)}_per_s" if metric.endswith(COUNTED) else metric
+
+
+def _rates(keys: list[tuple[str, ...]], codes: npt.NDArray[np.int64], minutes: npt.NDArray[np.int64],
+           values: npt.NDArray[np.float64], step_minutes: int) -> npt.NDArray[np.float64]:
+    """Counters as rates a second since the value before; one that fell counts from 0, and there is none across more
+    than `MOST_STEPS` steps. Rows are sorted by series and time; other values stay as they are.
+    """
+    counted = np.array([key[2].endswith(COUNTED) for key in keys], dtype=bool)[codes]
+    if not counted.any():
+        return values
+    gap, rise = (np.diff(one, prepend=np.nan) for one in (minutes.astype(np.float64), values))
+    first = np.diff(codes, prepend=-1) != 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = np.where(rise < 0, values, rise) / (60 * gap)
+    known = ~first & (gap > 0) & (gap <= MOST_STEPS * step_minutes)
+    return np.where(counted, np.where(known, rate, np.nan), values)
 
 
 def _check_columns(found: list[str]) -> None:
-    """Exactly the five columns, in any order."""
+    """The five columns, perhaps others that are known, in any order."""
     for column in COLUMNS:
         if column not in found:
             near = difflib.get_close_matches(column, found, n=1)
             hint = f"; rename '{near[0]}'?" if near else ""
             raise TelemetryError(f"column '{column}' is missing; found {', '.join(found) or 'none'}{hint}")
-    extra = [column for column in found if column not in COLUMNS]
+    extra = [column for column in found if column not in (*COLUMNS, *OPTIONAL)]
     if extra:
-        raise TelemetryError(f"column '{extra[0]}' is not known; the columns are {', '.join(COLUMNS)}")
+        known = f"the columns are {', '.join(COLUMNS)}, and may be {', '.join(OPTIONAL)}"
+        raise TelemetryError(f"column '{extra[0]}' is not known; {known}")
 
 
 def _refuse(column: str, row: int, value: object, allowed: str) -> TelemetryError:
@@ -146,6 +196,63 @@ def _names(column: pd.Series[Any], name: str) -> npt.NDArray[np.object_]:
         if not isinstance(cell, str) or not cell.strip():
             raise _refuse(name, code, cell, "must be a name")
     return cells
+
+
+def _optional(frame: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    """A column of names, empty where nothing is said; all empty where it is not there."""
+    if name not in frame.columns:
+        return np.full(len(frame), "", dtype=object)
+    cells = frame[name].to_numpy(dtype=object)
+    for row, cell in _distinct(cells):
+        if not isinstance(cell, str) and cell is not None and cell == cell:  # NaN is not itself
+            raise _refuse(name, row, cell, "must be a name, or empty")
+    return np.array([cell if isinstance(cell, str) else "" for cell in cells.tolist()], dtype=object)
+
+
+def _workloads(frame: pd.DataFrame) -> list[npt.NDArray[np.object_]]:
+    """Workloads and their kinds, empty for what is a cluster's own."""
+    workload, kind = _optional(frame, "workload"), _optional(frame, "kind")
+    for row, cell in _distinct(kind):
+        if cell and cell not in KINDS:
+            near = difflib.get_close_matches(str(cell), KINDS, n=1)
+            hint = f"; '{near[0]}'?" if near else ""
+            raise _refuse("kind", row, cell, f"one of {', '.join(KINDS)}, or empty{hint}")
+    lone = (kind != "") & (workload == "")
+    if lone.any():
+        row = int(lone.argmax())
+        raise _refuse("workload", row, "", f"must be a name where kind is {kind[row]}")
+    return [workload, kind]
+
+
+def _countries(frame: pd.DataFrame, clusters: npt.NDArray[np.object_]) -> dict[str, str]:
+    """The country of each cluster that says one."""
+    found: dict[str, str] = {}
+    for row, (cluster, country) in _distinct_pairs(clusters, _optional(frame, "country")):
+        if country and found.setdefault(cluster, country) != country:
+            raise _refuse("country", row, country, f"{cluster} is in {found[cluster]}: a cluster is in one country")
+    return found
+
+
+def _opted_out(frame: pd.DataFrame, clusters: npt.NDArray[np.object_]) -> frozenset[str]:
+    """Clusters with a row that says so."""
+    if "telemetry_opt_in" not in frame.columns:
+        return frozenset()
+    said = frame["telemetry_opt_in"].to_numpy(dtype=object)
+    found = set()
+    for row, (cluster, cell) in _distinct_pairs(clusters, np.array([str(one).lower() for one in said], dtype=object)):
+        if cell not in ("true", "false"):
+            raise _refuse("telemetry_opt_in", row, str(said[row]), "must be true or false")
+        if cell == "false":
+            found.add(cluster)
+    return frozenset(found)
+
+
+def _distinct_pairs(one: npt.NDArray[np.object_], other: npt.NDArray[np.object_]) -> list[tuple[int, tuple[str, str]]]:
+    """Each distinct pair of cells with the first row it is in."""
+    first: dict[tuple[str, str], int] = {}
+    for row, pair in enumerate(zip(one.tolist(), other.tolist(), strict=True)):
+        first.setdefault(pair, row)
+    return [(row, pair) for pair, row in first.items()]
 
 
 def _distinct(cells: npt.NDArray[np.object_]) -> list[tuple[int, object]]:
@@ -194,15 +301,15 @@ def _values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def _series(names: list[npt.NDArray[np.object_]]) -> tuple[tuple[Series, ...], npt.NDArray[np.int64]]:
-    """The distinct (cluster, hardware_class, metric), sorted, and the one each row belongs to."""
+def _series(names: list[npt.NDArray[np.object_]]) -> tuple[list[tuple[str, ...]], npt.NDArray[np.int64]]:
+    """The distinct names, sorted, and the ones each row belongs to."""
     parts = [np.unique(column.astype(str), return_inverse=True) for column in names]
     shape = tuple(len(distinct) for distinct, _ in parts)
     joint = np.ravel_multi_index(tuple(inverse for _, inverse in parts), shape)
     present, codes = np.unique(joint, return_inverse=True)
     at = np.unravel_index(present, shape)
     columns = [distinct[index].tolist() for (distinct, _), index in zip(parts, at, strict=True)]
-    return tuple(Series(*key) for key in zip(*columns, strict=True)), codes.astype(np.int64)
+    return list(zip(*columns, strict=True)), codes.astype(np.int64)
 
 
 def _grid(

@@ -469,26 +469,36 @@ def _diagnose(
                                                        "(true_positive, false_positive).")] = None,
     budget: Annotated[float | None, typer.Option("--false-alarms-per-day", help="Allowed a cluster while all is calm; "
                                                                                 "default 0.01.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Who reads everything: seasonal_z, surprise, ensemble, ...; "
+                                                      "left out: each series by what fits it.")] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of the model store: what reads the metrics of a hardware "
+                                                     "class together.")] = None,
+    models_database: Annotated[str | None, typer.Option(help="postgresql://... of that; left out: SQLite there.")]
+    = None,
+    step_minutes: Annotated[int, typer.Option(help="Length of a step.")] = 60,
     alarms: Annotated[Path | None, typer.Option(help="YAML of maintenance, inhibition, users, remedies and "
                                                      "runbooks.")] = None,
     scenario: Annotated[Path | None, typer.Option(help="Scenario that has the clusters and their workloads.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Find seasonal alarms and drift in recorded telemetry; exit status 1 when something is found.
+    """Find alarms and drift in recorded telemetry; exit status 1 when something is found.
 
     With --perturb the status is 1 when a fault was missed, or blamed on a cluster that it did not strike.
     """
     from planner.commands import diagnose as commands
+    from planner.watch import Watch
 
     if perturb is None:
-        return commands.diagnose(telemetry, report, commands.Told(rules, feedback, budget, alarms, scenario), as_json)
+        watch = Watch(telemetry, step_minutes, scenario, alarms, rules, feedback, models, models_database, detector,
+                      budget)
+        return commands.diagnose(watch, report, as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])
     for name, value in (("--rules", rules), ("--feedback", feedback), ("--false-alarms-per-day", budget),
-                        ("--alarms", alarms), ("--scenario", scenario)):
+                        ("--alarms", alarms), ("--scenario", scenario), ("--models", models)):
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
-    return commands.perturb(telemetry, perturb, seed, as_json)
+    return commands.perturb(telemetry, perturb, seed, detector, as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ def telemetry_at(path: Path, step_minutes: int = 60) -> Telemetry:
 
 
 
-def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day: float | None) -> DiagnosisSettings:
+def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day: float | None,
+                detector: str | None = None) -> DiagnosisSettings:
     """Settings from files of experts' rules and of feedback on alarms. Raises InputError when one cannot be used."""
     from diagnostics.diagnose import DiagnosisSettings
     from diagnostics.experts import ExpertRuleError, read_rules
@@ -38,16 +39,34 @@ def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day:
                                      feedback=() if feedback is None else read_feedback(feedback))
     except (ExpertRuleError, FeedbackError) as error:
         raise InputError([str(error)]) from error
-    if false_alarms_per_day is None:
-        return settings
     try:
-        return replace(settings, false_alarms_per_day=false_alarms_per_day)
+        if false_alarms_per_day is not None:
+            settings = replace(settings, false_alarms_per_day=false_alarms_per_day)
+        return settings if detector is None else replace(settings, detector=detector)
     except ValueError as error:
-        raise InputError([f"--false-alarms-per-day: {error}"]) from error
+        field, _, rest = str(error).partition(": ")
+        raise InputError([f"--{field.replace('_', '-')}: {rest}"]) from error
 
 
-def alarm_policy(path: Path | None, scenario: Path | None) -> tuple[AlarmPolicy, dict[str, dict[str, str]]]:
-    """The policy of alarms and what a scenario adds: attributes of its clusters, runbooks of workloads that run there.
+@dataclass(frozen=True)
+class Fleet:
+    """The policy of alarms, and what a scenario knows: attributes and countries of clusters, which did not agree to be
+    learnt from, and which services each service calls (those it comes `after`).
+    """
+
+    policy: AlarmPolicy
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    opted_out: frozenset[str] = frozenset()
+    callees: Mapping[str, tuple[str, ...]] | None = None
+
+    @property
+    def countries(self) -> dict[str, str]:
+        """Where clusters are, of those that say so."""
+        return {name: told["country"] for name, told in self.clusters.items() if "country" in told}
+
+
+def alarm_policy(path: Path | None, scenario: Path | None) -> Fleet:
+    """The policy of alarms and what a scenario adds, runbooks of workloads that run there among it.
 
     Raises InputError when a file cannot be used.
     """
@@ -64,7 +83,7 @@ def alarm_policy(path: Path | None, scenario: Path | None) -> tuple[AlarmPolicy,
     except FileError as error:
         raise InputError([str(error)]) from error
     if scenario is None:
-        return policy, {}
+        return Fleet(policy)
     known = resolve(read_scenario(scenario), builtin_catalog())
     clusters = {cluster.name: {name: str(value) for name, value in (
         ("provider", cluster.provider), ("region", f"{cluster.provider}/{cluster.region}"),
@@ -72,15 +91,19 @@ def alarm_policy(path: Path | None, scenario: Path | None) -> tuple[AlarmPolicy,
     books = tuple(Runbook(Match((("cluster", work.incumbent.cluster),)), work.runbook.contact or work.name,
                           work.runbook.steps)
                   for work in known.workloads if work.runbook is not None and work.incumbent is not None)
-    return replace(policy, group=replace(policy.group, runbooks=(*policy.group.runbooks, *books))), clusters
+    return Fleet(replace(policy, group=replace(policy.group, runbooks=(*policy.group.runbooks, *books))), clusters,
+                 frozenset(cluster.name for cluster in known.clusters if not cluster.telemetry_opt_in),
+                 {work.name: tuple(one.workload for one in work.after) for work in known.workloads
+                  if work.kind == "serving"})
 
 
-def run_perturb(path: Path, names: Sequence[str] | None, seed: int, told: Callable[[int], None]) -> tuple[Outcome, ...]:
+def run_perturb(path: Path, names: Sequence[str] | None, seed: int, settings: DiagnosisSettings,
+                told: Callable[[int], None]) -> tuple[Outcome, ...]:
     """Inject faults into a telemetry file and see whether the diagnosis notices. Raises InputError."""
     from diagnostics.perturbed import perturb
 
     telemetry = telemetry_at(path)
     try:
-        return perturb(telemetry, names, seed, told=told)
+        return perturb(telemetry, names, seed, settings, told)
     except ValueError as error:
         raise InputError([f"{path}: {error}"]) from error

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from diagnostics.diagnose import DiagnosisSettings, diagnose
+from diagnostics.synthetic import Site, make_fleet
 from forecasting import forecast
 from placement.ascent import Ascent
 from placement.outage import in_force, without_clusters
@@ -46,6 +48,7 @@ def warm_up(scenario: Path) -> None:
     make_plan(scenario, PlanRequest(time_limit_s=LIMIT_S), note, lambda: len(costs) >= IMPROVEMENTS)
     _warm_up_for_fleets(scenario)
     _warm_up_forecasts()
+    _warm_up_diagnoses()
 
 
 def _warm_up_for_fleets(scenario: Path) -> None:
@@ -73,6 +76,13 @@ def _warm_up_forecasts() -> None:
              for name, low in (("running", 2.0), ("now and then", -0.9))]
     for horizon in (24, 24 * DAYS):
         forecast(pd.concat(waves), horizon, n_paths=10)
+
+
+def _warm_up_diagnoses() -> None:
+    """Detectors that are compiled, on three weeks of one cluster."""
+    fleet = make_fleet([Site("one", "mixed-disk", "IE", 1)], 3 * 7, 0).by_cluster()
+    for detector in ("auto", "surprise", "ensemble"):
+        diagnose(fleet, DiagnosisSettings(detector=detector, report_days=3))
 
 
 if __name__ == "__main__":

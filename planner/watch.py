@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.diagnose import alarm_policy, settings_of, telemetry_at
+from planner.errors import InputError
 
 if TYPE_CHECKING:
     from diagnostics.alarms import SuperAlarm
-    from diagnostics.diagnose import Diagnosis
+    from diagnostics.diagnose import Diagnosis, ModelUse
     from diagnostics.feedback import Feedback
     from diagnostics.health import Firing
+    from diagnostics.reading import Reading
+    from diagnostics.reading.trained import Trained
+    from diagnostics.telemetry import Telemetry
 
 
 @dataclass(frozen=True)
 class Watch:
     """Telemetry, and what a diagnosis of it goes by: a scenario that has the clusters, an alarm policy, experts' rules,
-    and the budget of false alarms a cluster and day (None: the usual one).
+    feedback, the store of models, the detector, and the budget of false alarms a cluster and day (None: the usual one).
     """
 
     telemetry: Path
@@ -27,17 +32,26 @@ class Watch:
     scenario: Path | None = None
     alarms: Path | None = None
     rules: Path | None = None
+    feedback: Path | None = None
+    models: Path | None = None
+    models_database: str | None = None
+    detector: str | None = None
     false_alarms_per_day: float | None = None
+
+    @property
+    def has_models(self) -> bool:
+        """Whether the store of models is there."""
+        return self.models_database is not None or (self.models is not None and (self.models / "models.db").is_file())
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What a diagnosis is made from: when one of them changes it is out of date."""
-        given = (self.telemetry, self.scenario, self.alarms, self.rules)
+        given = (self.telemetry, self.scenario, self.alarms, self.rules, self.feedback)
         return tuple(path / "scenario.yaml" if path.is_dir() else path for path in given if path is not None)
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class Findings:
     """A diagnosis, its alarms in groups, and the rules of health that fired."""
 
     diagnosis: Diagnosis
@@ -45,19 +59,70 @@ class Watched:
     firings: tuple[Firing, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What was found, and what it was found in."""
+
+    telemetry: Telemetry
+    reading: Reading
+    findings: Findings
+
+
 def watched(watch: Watch, feedback: Sequence[Feedback] = ()) -> Watched:
-    """Diagnose what is watched by what people said of earlier alarms. Raises InputError."""
+    """Diagnose what is watched, by what people said of earlier alarms too. Raises InputError."""
     from diagnostics.alarms.recorded import super_alarms
-    from diagnostics.diagnose import diagnose
+    from diagnostics.diagnose import diagnose_read, reading_of
     from diagnostics.health import evaluate
+    from diagnostics.reading import ReadingError
+    from diagnostics.training.errors import TrainingError
     from planner.jobs import health_rules
     from planner.scenario import read_scenario
 
-    settings = settings_of(watch.rules, None, watch.false_alarms_per_day)
-    policy, clusters = alarm_policy(watch.alarms, watch.scenario)
+    settings = settings_of(watch.rules, watch.feedback, watch.false_alarms_per_day, watch.detector)
+    settings = replace(settings, feedback=(*settings.feedback, *feedback))
+    fleet = alarm_policy(watch.alarms, watch.scenario)
     telemetry = telemetry_at(watch.telemetry, watch.step_minutes)
-    found = diagnose(telemetry, replace(settings, feedback=tuple(feedback)))
+    telemetry = replace(telemetry, countries={**telemetry.countries, **fleet.countries},
+                        opted_out=telemetry.opted_out | fleet.opted_out)
+    models, uses = _models(watch, telemetry)
+    try:
+        reading = reading_of(telemetry, settings, models)
+    except (ReadingError, TrainingError) as error:
+        raise InputError([f"{watch.telemetry}: {error}"]) from error
+    found = replace(diagnose_read(telemetry, settings, reading), models=uses)
     rules = health_rules(None if watch.scenario is None else read_scenario(watch.scenario))
     measured = {series.metric for series in telemetry.series}
     firings = evaluate(telemetry, [rule for rule in rules if rule.measure in measured])
-    return Watched(found, super_alarms(found, telemetry, policy, clusters), firings)
+    together = super_alarms(found, telemetry, fleet.policy, fleet.clusters, fleet.callees)
+    return Watched(telemetry, reading, Findings(found, together, firings))
+
+
+def _models(watch: Watch, telemetry: Telemetry) -> tuple[Mapping[str, Trained], tuple[ModelUse, ...]]:
+    """The models that answer for the hardware in the telemetry, and what is to be said of every class."""
+    from diagnostics.diagnose import ModelUse
+
+    classes = sorted({series.hardware_class for series in telemetry.series})
+    if watch.models is None:
+        return {}, ()
+    if not watch.has_models:
+        none = "no stable model: none was trained yet"
+        return {}, tuple(ModelUse(hardware, None, None, None, f"hardware {hardware!r}: {none}") for hardware in classes)
+    from diagnostics.lifecycle import reader
+    from diagnostics.store import ModelStore, NoModelError, StoreError, UntrustedTypeError
+    from diagnostics.training.errors import TrainingError
+
+    found, uses = {}, []
+    try:
+        with closing(ModelStore(watch.models, watch.models_database)) as store:
+            for hardware in classes:
+                try:
+                    one = reader(store, hardware)
+                except (NoModelError, UntrustedTypeError, TrainingError) as error:
+                    uses.append(ModelUse(hardware, None, None, None, f"hardware {hardware!r}: read without a model: "
+                                                                     f"{error}"))
+                    continue
+                found[hardware] = one
+                uses.append(ModelUse(hardware, one.version, one.model_of, one.last_known_good, one.sentence))
+    except StoreError as error:
+        raise InputError([f"--models: {error}"]) from error
+    return found, tuple(uses)

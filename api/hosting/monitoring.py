@@ -8,7 +8,8 @@ import numpy as np
 
 from api.hosting.results import DAY_S
 from api.hosting.streams import Reader
-from diagnostics.diagnose import Drift, drifts
+from diagnostics.diagnose import drifts
+from diagnostics.months import Drift
 from diagnostics.telemetry import Series, Telemetry
 
 DAYS = 56

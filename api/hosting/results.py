@@ -13,7 +13,7 @@ from api.hosting.scoring import Verdict
 from api.hosting.streams import done
 from api.hosting.transactions import now, writing
 from api.tables import drifts, verdicts
-from diagnostics.diagnose import Drift
+from diagnostics.months import Drift
 
 DAY_S = 86_400
 

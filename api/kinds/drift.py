@@ -14,7 +14,7 @@ from api.job import CannotBeError, Task
 from api.marks import Marks
 
 if TYPE_CHECKING:
-    from planner.watch import Watched
+    from planner.watch import Findings as Found
 
 GRAVITY: Final[dict[str, Severity]] = {"page": "critical", "ticket": "warning", "log": "info"}
 """How grave an alarm is by what it asks of people."""
@@ -34,12 +34,12 @@ def carry_out(task: Task) -> None:
     watch = watch_of(task.settings)
     if watch is None:
         raise CannotBeError("no telemetry: start the service with a telemetry file")
-    found = watched(watch, Marks(task.store.engine).feedback())
+    found = watched(watch, Marks(task.store.engine).feedback()).findings
     document = json.dumps(found.diagnosis.to_dict(), ensure_ascii=False)
     task.store.finish(task.job, document, {}, Findings("telemetry", tuple(_events(found))))
 
 
-def _events(found: Watched) -> Iterator[Event]:
+def _events(found: Found) -> Iterator[Event]:
     """Alarms that last, those that belong together as one; rules of health that fire; and metrics that drifted."""
     for together in found.together:
         if together.until is None:

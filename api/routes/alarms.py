@@ -147,11 +147,14 @@ def _said(service: Service, alarm: Alarm, body: Judgement, by: str) -> Said | No
     if alarm.condition.startswith("against rule") or not chances:
         return None
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Said(fingerprint, since, place["cluster"], place["metric"], min(chances), body.verdict, by, at, body.note)
+    return Said(fingerprint, since, place["cluster"], place["metric"], place.get("workload", ""), min(chances),
+                body.verdict, by, at, body.note)
 
 
 def _within(one: Found, alarm: Alarm) -> bool:
     """Whether a finding of the diagnosis is part of an alarm."""
     from diagnostics.alarms import utc
 
-    return dict(alarm.attributes)["metric"] == one.metric and alarm.since <= utc(one.since) <= alarm.last
+    place = dict(alarm.attributes)
+    same = (place["metric"], place.get("workload", "")) == (one.metric, one.workload)
+    return same and alarm.since <= utc(one.since) <= alarm.last

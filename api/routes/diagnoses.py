@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from api.access import Route
-from api.context import Service, ServiceDep
+from api.context import ServiceDep
 from api.problems import unknown
-from planner.watch import Watched
+from planner.watch import Findings
 
 router = APIRouter(prefix="/v1/diagnostics", tags=["diagnostics"], route_class=Route)
 
@@ -40,11 +40,11 @@ def diagnosed_cluster(name: str, service: ServiceDep, at: At = None) -> dict[str
         "super_alarms": _super_alarms(found, name),
         "health": [asdict(firing) for firing in found.firings if firing.subject == name],
         "stuck_jobs": None if jobs is None else _stuck(jobs, name, at),
-        "models": [_model(service, hardware) for hardware in clusters[name]["hardware_classes"]],
+        "models": [one for one in diagnosis["models"] if one["hardware_class"] in clusters[name]["hardware_classes"]],
     }  # fmt: skip
 
 
-def _super_alarms(found: Watched, cluster: str) -> list[dict[str, Any]]:
+def _super_alarms(found: Findings, cluster: str) -> list[dict[str, Any]]:
     """Those with an alarm of the cluster."""
     from diagnostics.alarms.recorded import as_dict
 
@@ -58,18 +58,3 @@ def _stuck(jobs: Path, cluster: str, at: str | None) -> list[dict[str, Any]]:
 
     found = (one for one in stuck_jobs(jobs, at, StuckSettings()) if one.cluster == cluster)
     return [asdict(one) | {"hints": [hint._asdict() for hint in one.hints]} for one in found]
-
-
-def _model(service: Service, hardware: str) -> dict[str, Any]:
-    """Which model answers for a hardware class, and what a rollback would go back to."""
-    from diagnostics.store import NoModelError
-
-    store = service.diagnoses.models
-    try:
-        served = store.serve(hardware)
-    except NoModelError as error:
-        return {"hardware_class": hardware, "version": None, "model_of": None, "last_known_good": None,
-                "sentence": str(error)}
-    good = store.stable(served.version.made.hardware)
-    return {"hardware_class": hardware, "version": served.version.id, "model_of": served.version.made.hardware,
-            "last_known_good": good[-2] if len(good) > 1 else None, "sentence": served.sentence}

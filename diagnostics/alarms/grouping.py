@@ -13,10 +13,16 @@ import numpy as np
 
 from diagnostics.alarms.events import Attributes, iso
 from diagnostics.alarms.lifecycle import Alarm, Match
+from diagnostics.causes.ranking import Moved
 from diagnostics.causes.rules import Findings, Remedy, Rule, remedies
+from diagnostics.causes.services import Suspect
 from diagnostics.causes.sharing import Flags, Hypothesis, Inventory, described, hypotheses, matching, score_of
 
 Severity = Literal["page", "ticket", "log"]
+
+_NAMES = ("cluster", "device", "host", "metric", "service", "workload")
+
+_ABOUT_METRICS = ("measures", "metric")
 
 MAX_KINDS = 12
 """Conditions of alarms that hypotheses tell apart, the commonest of a burst."""
@@ -63,7 +69,8 @@ class GroupPolicy:
 @dataclass(frozen=True)
 class SuperAlarm:
     """Alarms with one probable cause, from `since` to `until` (None: some last). `hypotheses` is empty where they share
-    nothing. `told` are the moments somebody is told, none for severity log.
+    nothing. `told` are the moments somebody is told, none for severity log. `moved` are the metrics that moved most and
+    `services` those to blame, where telemetry tells.
     """
 
     id: str
@@ -79,6 +86,8 @@ class SuperAlarm:
     runbook: Runbook | None
     users_affected: float | None
     told: tuple[datetime, ...] = field(default=())
+    moved: tuple[Moved, ...] = ()
+    services: tuple[Suspect, ...] = ()
 
 
 def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | None = None) -> tuple[SuperAlarm, ...]:
@@ -147,7 +156,47 @@ def _found(burst: list[Alarm], inventory: Inventory, policy: GroupPolicy) -> tup
         left = [alarm for alarm in left if _name(alarm) not in taken]
         # What is explained says nothing for or against a further hypothesis.
         among[np.outer([kind in best.kinds for kind in range(len(kinds))], best.inside)] = False
-    return _settled(found, inventory, policy), left
+    return _joined(_settled(found, inventory, policy), left, inventory)
+
+
+def _joined(found: list[_Found], left: list[Alarm], inventory: Inventory) -> tuple[list[_Found], list[Alarm]]:
+    """Groups about some metrics of the same places are one, the first, and alarms that are left join it where at least
+    half of the places that have their metric are alarmed.
+    """
+    joined: list[_Found] = []
+    for one in found:
+        same = [at for at, other in enumerate(joined) if _scope(one) == _scope(other) != ()
+                and (_about_metrics(one) or _about_metrics(other))]
+        if same:
+            joined[same[0]] = replace(joined[same[0]], members=_sorted([*joined[same[0]].members, *one.members]))
+        else:
+            joined.append(one)
+    for at, one in enumerate(joined):
+        if not _about_metrics(one) or not _scope(one):
+            continue
+        here, more = matching(inventory, _scope(one)), list[Alarm]()
+        for pair in sorted({pair for alarm in left for pair in alarm.attributes if pair[0] == "metric"}):
+            places = here & matching(inventory, (pair,))
+            own = [alarm for alarm in left if places[inventory.index[alarm.attributes]]]
+            if own and 2 * len({alarm.attributes for alarm in own}) >= places.sum():
+                more += own
+        names = set(map(_name, more))
+        left = [alarm for alarm in left if _name(alarm) not in names]
+        joined[at] = replace(one, members=_sorted([*one.members, *more]))
+    return joined, left
+
+
+def _about_metrics(one: _Found) -> bool:
+    return len(_scope(one)) < len(one.hypothesis.conditions)
+
+
+def _scope(one: _Found) -> Attributes:
+    """The places that a hypothesis is about, whatever is measured there."""
+    return tuple(pair for pair in one.hypothesis.conditions if pair[0] not in _ABOUT_METRICS)
+
+
+def _sorted(alarms: list[Alarm]) -> list[Alarm]:
+    return sorted(alarms, key=lambda alarm: (alarm.since, alarm.fingerprint))
 
 
 def _kinds(alarms: list[Alarm]) -> list[str]:
@@ -239,7 +288,7 @@ def _super(members: list[Alarm], found: tuple[Hypothesis, ...], policy: GroupPol
     loud = [alarm for alarm in members if alarm.muted is None]
     known = [alarm.users_affected for alarm in loud if alarm.users_affected is not None]
     users = max(known, default=None)
-    severity, why = _severity(loud, users, policy)
+    severity, why = _severity(members, loud, users, policy)
     counts = tuple(sorted(Counter(map(_what, members)).items(), key=lambda one: (-one[1], one[0])))
     common = set.intersection(*(set(alarm.attributes) for alarm in members))
     shared: Attributes = found[0].conditions if found else tuple(sorted(common))
@@ -250,7 +299,8 @@ def _super(members: list[Alarm], found: tuple[Hypothesis, ...], policy: GroupPol
         id=hashlib.sha256(identity.encode()).hexdigest()[:12],
         since=members[0].since,
         until=None if None in ends else max(end for end in ends if end is not None),
-        severity=severity, why_severity=why, summary=_summary(members, counts, shared, severity, why),
+        severity=severity, why_severity=why,
+        summary=_summary(members, counts, shared if found else _named(shared), (severity, why)),
         alarms=tuple(members), counts=counts, hypotheses=found,
         remedies=remedies(policy.rules, findings) if shared else (),
         runbook=_runbook(members, policy), users_affected=users,
@@ -258,15 +308,21 @@ def _super(members: list[Alarm], found: tuple[Hypothesis, ...], policy: GroupPol
     )
 
 
+def _named(shared: Attributes) -> Attributes:
+    """Those attributes that say where alarms are; the others follow from them."""
+    return tuple(pair for pair in shared if pair[0] in _NAMES) or shared
+
+
 def _what(alarm: Alarm) -> str:
     """The condition, with the metric it is about where that is an attribute."""
     return " ".join([*(value for name, value in alarm.attributes if name == "metric"), alarm.condition])
 
 
-def _severity(loud: list[Alarm], users: float | None, policy: GroupPolicy) -> tuple[Severity, str]:
+def _severity(members: list[Alarm], loud: list[Alarm], users: float | None,
+              policy: GroupPolicy) -> tuple[Severity, str]:
     """How grave, by what users notice, and why."""
     if not loud:
-        return "log", "all of it is muted"
+        return "log", f"muted: {'; '.join(sorted({str(alarm.muted) for alarm in members}))}"
     if users is None:
         return ("page" if policy.page_unknown else "ticket"), "whether users are affected is not known"
     if users >= policy.page_users:
@@ -274,21 +330,21 @@ def _severity(loud: list[Alarm], users: float | None, policy: GroupPolicy) -> tu
     return "ticket", "users are not affected"
 
 
-def _summary(members: list[Alarm], counts: tuple[tuple[str, int], ...], shared: Attributes, severity: Severity,
-             why: str) -> str:
+def _summary(members: list[Alarm], counts: tuple[tuple[str, int], ...], shared: Attributes,
+             grave: tuple[Severity, str]) -> str:
     """One line: how many alarms of what, where, since when, how grave."""
     where = " and ".join(f"{name}={value}" for name, value in shared) or "places that share nothing"
     kinds = ", ".join(f"{count} {condition}" for condition, count in counts[:3])
     more = f" and {len(counts) - 3} more kinds" if len(counts) > 3 else ""
     lasting = sum(alarm.until is None for alarm in members)
     return (f"{len(members)} alarm{'s' * (len(members) > 1)} at {where} since {iso(members[0].since)} ({kinds}{more}),"
-            f" {lasting} lasting: {severity}, {why}")
+            f" {lasting} lasting: {grave[0]}, {grave[1]}")
 
 
 def _runbook(members: list[Alarm], policy: GroupPolicy) -> Runbook | None:
-    """The first runbook that matches an alarm, the one that matches most alarms first."""
+    """The first of the runbooks that match most alarms, if that is half of them at least."""
     fits = [sum(book.match.holds(alarm.condition, alarm.attributes) for alarm in members) for book in policy.runbooks]
-    return policy.runbooks[fits.index(max(fits))] if any(fits) else None
+    return policy.runbooks[fits.index(max(fits))] if 2 * max(fits, default=0) >= len(members) else None
 
 
 def _told(loud: list[Alarm], refractory: timedelta) -> tuple[datetime, ...]:

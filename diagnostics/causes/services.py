@@ -76,7 +76,7 @@ def suspects(window: ServiceWindow) -> tuple[Suspect, ...]:
     order = np.argsort(np.array(window.services))
     names = [window.services[i] for i in order]
     before, now, calls = window.before[order], window.now[order], window.calls[order]
-    reached = None if window.callees is None else _reach(window.target, window.callees)
+    reached = None if window.callees is None else reach(window.target, window.callees)
     kept = [row for row, name in enumerate(names) if reached is None or name in reached]
     burden = _burden(before[kept], now[kept], calls[kept])
     loud = np.round(mean_rank(shift_scores(before[kept], now[kept])), 9)
@@ -120,7 +120,7 @@ def _distinct(callees: Iterable[str], caller: str) -> list[str]:
     return sorted(set(callees) - {caller})
 
 
-def _reach(target: str, callees: Mapping[str, tuple[str, ...]]) -> set[str]:
+def reach(target: str, callees: Mapping[str, tuple[str, ...]]) -> set[str]:
     """The target and all that it calls, directly or not."""
     reached, waiting = {target}, [target]
     while waiting:

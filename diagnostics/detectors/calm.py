@@ -10,6 +10,7 @@ false-alarm budget too. Steps that are beyond doubt are not part of the calm tha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ _TAIL = 0.10
 _HEAVIEST = 0.5  # shape of a tail whose variance is just infinite
 _LIGHTEST = 1e-9  # exponential; bounded tails are not trusted
 _RELATIVE_FLOOR = 1e-6
+_HALVINGS = 40
 _NO_CALM = 0.01  # of the alarm's chance: leaving out every alarm would thin the tail that the next are judged by
 
 
@@ -51,19 +53,22 @@ class _Calm(NamedTuple):
     sizes: Floats
 
 
-def judge(error: Floats, expected: Floats, settings: DetectorSettings) -> Scores:
+def judge(error: Floats, expected: Floats, settings: DetectorSettings, first: int | None = None) -> Scores:
     """Scores of errors [series, steps], each by those of the eight weeks before it; `expected` is what they are errors
-    of, in the same unit.
+    of, in the same unit. Before the step `first`, left out after `NEEDS_DAYS`, nothing is judged.
     """
     day, week = settings.steps_per_day, 7 * settings.steps_per_day
+    first = NEEDS_DAYS * day if first is None else first
+    least = (NEEDS_DAYS - 7) * day // 2
+    calm: _Calm | None = None
     calm_error = error.copy()
     # A metric that hardly moves must not alarm over rounding.
     floor = np.maximum(_RELATIVE_FLOOR * np.abs(expected), np.finfo(np.float64).tiny)
     z, p = np.full_like(error, np.nan), np.full_like(error, np.nan)
     alarm = np.zeros(error.shape, dtype=bool)
-    for begin, end in _blocks(error.shape[1], day):
+    for begin, end in _blocks(error.shape[1], day, first):
         calm = _calm(calm_error[:, max(0, begin - WEEKS * week) : begin])
-        enough = calm.known >= (NEEDS_DAYS - 7) * day // 2
+        enough = calm.known >= least
         with np.errstate(over="ignore"):
             block = (error[:, begin:end] - calm.centre) / np.maximum(calm.scale, floor[:, begin:end])
         z[:, begin:end] = np.where(enough, np.clip(block, -MAX_Z, MAX_Z), np.nan)
@@ -71,12 +76,24 @@ def judge(error: Floats, expected: Floats, settings: DetectorSettings) -> Scores
         alarm[:, begin:end] = p[:, begin:end] < settings.chance_per_step
         no_calm = (p[:, begin:end] < _NO_CALM * settings.chance_per_step) & calm.varies
         calm_error[:, begin:end][no_calm] = np.nan
-    return Scores(expected, z, p, alarm, NEEDS_DAYS)
+    return Scores(expected, z, p, alarm, first / day, partial(_limit, calm, least, len(error)))
 
 
-def _blocks(steps: int, day: int) -> Iterator[tuple[int, int]]:
+def _limit(calm: _Calm | None, least: int, rows: int, chance: Floats) -> Floats:
+    """The |z| [series] whose chance is as small as asked [series], found by halving."""
+    if calm is None:
+        return np.full(rows, np.nan)
+    low, high = np.zeros((rows, 1)), np.full((rows, 1), MAX_Z)
+    for _ in range(_HALVINGS):
+        middle = np.sqrt((1 + low) * (1 + high)) - 1
+        unlikely = _chance(middle, calm) < chance[:, None]
+        low, high = np.where(unlikely, low, middle), np.where(unlikely, middle, high)
+    return np.asarray(np.where(calm.known >= least, high, np.nan)[:, 0])
+
+
+def _blocks(steps: int, day: int, first: int) -> Iterator[tuple[int, int]]:
     """Spans scored with one view of the past: days at first, weeks once a month is known."""
-    begin = NEEDS_DAYS * day
+    begin = first
     while begin < steps:
         end = min(steps, begin + (day if begin < 28 * day else 7 * day))
         yield begin, end

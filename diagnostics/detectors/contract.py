@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +34,8 @@ class Scores:
 
     `expected` is the value that was foreseen, `z` the signed distance from it in robust standard deviations and `p` the
     chance of at least that distance under calm: NaN where there is no baseline or no value. `alarm` is `p` below the
-    budget. `needs_days` is how much history comes before the first score.
+    budget. `needs_days` is how much history comes before the first score. `limit(chance)` tells for chances [series]
+    how large |z| is at the end where p falls below them; NaN without a baseline.
     """
 
     expected: npt.NDArray[np.float64]
@@ -41,6 +43,7 @@ class Scores:
     p: npt.NDArray[np.float64]
     alarm: npt.NDArray[np.bool_]
     needs_days: float
+    limit: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 class Detector(Protocol):

@@ -27,6 +27,8 @@ _LEAST_PAIRS = 10
 _SURE = 1.65
 """Correlations under so many standard errors are taken for none: by chance one in twenty is not."""
 _MOST_CORRELATED = 0.95
+_NEARLY_ALL = 0.9
+"""Of the variance of a month's levels: a wandering level hardly ever looks so much like one step or slope."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _inflation(days: Floats, windows: Windows) -> float:
         for weekday in np.unique(windows.weekday):
             at = (windows.recent == recent) & (windows.weekday == weekday)
             level[at] -= level[at & measured].mean() if (at & measured).any() else 0.0
+        _take_shape_off(level, windows, recent)
     before, after = level[:-1], level[1:]
     pairs = np.isfinite(before) & np.isfinite(after) & (windows.recent[:-1] == windows.recent[1:])
     power = float(np.sqrt((before[pairs] ** 2).sum() * (after[pairs] ** 2).sum()))
@@ -119,6 +122,26 @@ def _inflation(days: Floats, windows: Windows) -> float:
     # Means of a weekday that were taken off took dependence with them: the usual correction for short series.
     follows = min(_MOST_CORRELATED, follows + (1 + 3 * follows) / (pairs.sum() / 2))
     return float((1 + follows) / (1 - follows))
+
+
+def _take_shape_off(level: Floats, windows: Windows, recent: bool) -> None:
+    """Take a step or a slope off the levels of a month [days], in place, where it is nearly all that there is: days
+    follow each other then because something changed, and not because the level wanders.
+    """
+    month = np.flatnonzero(windows.recent == recent)
+    known = month[np.isfinite(level[month])]
+    if len(known) < 2 * _LEAST_PAIRS:
+        return
+    weekday = windows.weekday[known]
+    at = np.arange(len(known), dtype=np.float64)
+    shapes = np.array([at, *(at >= begin for begin in range(3, len(known) - 2))], dtype=np.float64)
+    for day in np.unique(weekday):  # as the levels are: without the mean of their weekday
+        shapes[:, weekday == day] -= shapes[:, weekday == day].mean(axis=1, keepdims=True)
+    total, size = float((level[known] ** 2).sum()), (shapes**2).sum(axis=1)
+    told = np.where(size > 0, (shapes @ level[known]) ** 2 / np.maximum(size, np.finfo(np.float64).tiny), 0.0)
+    best = int(told.argmax())
+    if told[best] > _NEARLY_ALL * total > 0:
+        level[known] -= shapes[best] * (shapes[best] @ level[known]) / size[best]
 
 
 def _exchanges(windows: Windows, seed: int, draws: int) -> Choices:

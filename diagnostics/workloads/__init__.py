@@ -16,5 +16,12 @@ WORKLOAD_DETECTORS: dict[str, Detector] = {
     "training": precision.detect,
     "serving": concurrency.detect,
 }
+WORKLOAD_METRICS: dict[str, tuple[str, ...]] = {
+    "etl": ("rows", "rows_*", "*_rows"),
+    "feature": ("*",),
+    "training": ("precision*", "accuracy*", "recall*", "f1*", "auc*"),
+    "serving": ("concurren*", "requests_at_once*", "requests_in_flight*"),
+}
+"""By kind: names of metrics that the detector is for; others of the workload are read like those of clusters."""
 
-__all__ = ["WORKLOAD_DETECTORS"]
+__all__ = ["WORKLOAD_DETECTORS", "WORKLOAD_METRICS"]

@@ -46,4 +46,8 @@ def _likelier(one: Scores, other: Scores) -> Scores:
     take = np.isfinite(other.p) & ~(one.p >= other.p)
     expected, z, p = (np.where(take, b, a) for a, b in (
         (one.expected, other.expected), (one.z, other.z), (one.p, other.p)))
-    return Scores(expected, z, p, np.where(take, other.alarm, one.alarm), max(one.needs_days, other.needs_days))
+    def limit(chance: Floats) -> Floats:
+        return np.fmax(one.limit(chance), other.limit(chance))
+
+    needs_days = max(one.needs_days, other.needs_days)
+    return Scores(expected, z, p, np.where(take, other.alarm, one.alarm), needs_days, limit)

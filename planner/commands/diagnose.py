@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -12,48 +11,38 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from diagnostics.alarms import SuperAlarm
-from diagnostics.alarms.recorded import as_dict, super_alarms
-from diagnostics.diagnose import diagnose as diagnose_all
+from diagnostics.alarms.recorded import as_dict
 from diagnostics.perturbation import PERTURBATIONS
 from planner.commands.basic import DONE, NO, print_json, show_table
-from planner.diagnose import alarm_policy, run_perturb, settings_of, telemetry_at
+from planner.diagnose import run_perturb, settings_of
+from planner.errors import InputError
 from planner.outputs import check_outputs, not_lost, writing
 from planner.terminal import plain
+from planner.watch import Watch, watched
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the diagnosis is told beside telemetry: experts' rules, feedback, its budget (None: its own), the policy of
-    alarms, and the scenario that has the clusters.
-    """
-
-    rules: Path | None = None
-    feedback: Path | None = None
-    false_alarms_per_day: float | None = None
-    alarms: Path | None = None
-    scenario: Path | None = None
-
-
-def diagnose(path: Path, report: Path | None, told: Told, as_json: bool) -> int:
+def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
     """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
     check_outputs({"--report": report})
-    settings = settings_of(told.rules, told.feedback, told.false_alarms_per_day)
-    policy, clusters = alarm_policy(told.alarms, told.scenario)
-    telemetry = telemetry_at(path)
-    found = diagnose_all(telemetry, settings)
-    together = super_alarms(found, telemetry, policy, clusters)
+    if watch.models is not None and not watch.has_models:
+        raise InputError([f"--models: {watch.models}: there is no model store; `planner models train` makes one"])
+    whole = watched(watch)
+    found, together = whole.findings.diagnosis, whole.findings.together
 
     def show() -> None:
         if as_json:
             print_json(found.to_dict() | {"super_alarms": [as_dict(one) for one in together]})
             return
-        show_table(f"{path}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
+        show_table(f"{watch.telemetry}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
                    [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
         for one in together:
             _show_lines(_told_of(one))
         for cluster in found.clusters:
             _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
             _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
+        _show_lines(f"{cluster.cluster}: {cluster.note}" for cluster in found.clusters if cluster.note)
+        _show_lines(one.sentence for one in found.models)
+        _show_lines([found.budget_sentence])
         _show_lines(f"rule {one.rule}: {one.values} values, alarm at {one.silenced} silenced, at {one.raised} raised"
                     for one in found.rules)
 
@@ -61,7 +50,7 @@ def diagnose(path: Path, report: Path | None, told: Told, as_json: bool) -> int:
         from planner.report.diagnosis import write_diagnosis_report  # charts and templates only where asked for
 
         with not_lost(show), writing("--report", report):
-            write_diagnosis_report(report, path.name, telemetry, found)
+            write_diagnosis_report(report, watch.telemetry.name, whole)
     show()
     return NO if found.found else DONE
 
@@ -74,18 +63,24 @@ def _told_of(one: SuperAlarm) -> Iterable[str]:
     for remedy in one.remedies[:2]:
         yield f"  probably {remedy.cause}"
         yield from (f"    - {step}" for step in remedy.steps)
+    if one.services:
+        yield f"  service: {one.services[0].sentence}"
+    elif one.moved:
+        yield "  moved most: " + ", ".join(f"{name} of {metric.cluster}" for metric in one.moved[:3] for name in [
+            f"{metric.metric} of {metric.workload}" if metric.workload else metric.metric])
     if one.runbook is not None:
         yield f"  runbook: call {one.runbook.contact}" + "".join(f"; {step}" for step in one.runbook.steps)
 
 
-def perturb(path: Path, asked: str, seed: int, as_json: bool) -> int:
+def perturb(path: Path, asked: str, seed: int, detector: str | None, as_json: bool) -> int:
     """Inject faults, one by one, and show expected against observed; the answer is no when one was not as expected."""
+    settings = settings_of(None, None, None, detector)
     names = None if asked == "all" else [name.strip() for name in asked.split(",") if name.strip()]
     total = len(PERTURBATIONS) if names is None else len(names)
     with Progress(TextColumn("perturbing"), BarColumn(bar_width=20), TimeRemainingColumn(), transient=True,
                   console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
         task = shown.add_task("", total=total)
-        found = run_perturb(path, names, seed, lambda done: shown.update(task, completed=done))
+        found = run_perturb(path, names, seed, settings, lambda done: shown.update(task, completed=done))
     if as_json:
         print_json([outcome.to_dict() for outcome in found])
     else:

@@ -1,4 +1,4 @@
-"""The HTML report of a diagnosis: metrics with an alarm or drift over time, beside their usual values."""
+"""The HTML report of a diagnosis: alarms that belong together, drift by month, metrics beside their usual values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from markupsafe import Markup
 
 from planner.files import write_atomically
 from planner.report.page import SHOWN, Headline, drawn_by, environment, text_of
+from planner.report.super_alarms import told_of
 
 if TYPE_CHECKING:
     from diagnostics.diagnose import Alarm, Diagnosis
-    from diagnostics.telemetry import Series, Telemetry
+    from diagnostics.months import Drift
+    from diagnostics.reading import Reading
+    from diagnostics.telemetry import Series
+    from planner.watch import Watched
 
 CHARTS = 24
 """Metrics drawn, the gravest alarms first; the tables have all."""
@@ -22,85 +26,119 @@ SEEN_DAYS = 14
 """Days drawn of an alarm, up to the end, or back to its begin where it began earlier."""
 DRIFT_DAYS = 56
 MOST_POINTS = 1_500
+_GRAVITY = ("page", "ticket", "log")
 
 
-def write_diagnosis_report(path: Path, name: str, telemetry: Telemetry, found: Diagnosis) -> None:
+def write_diagnosis_report(path: Path, name: str, watched: Watched) -> None:
     """Write the report to `path`, whole or not at all. Raises OSError when that is not possible."""
-    write_atomically(path, render_diagnosis(name, telemetry, found).encode())
+    write_atomically(path, render_diagnosis(name, watched).encode())
 
 
-def render_diagnosis(name: str, telemetry: Telemetry, found: Diagnosis) -> str:
-    """The page of a diagnosis of `telemetry`. The same input gives the same bytes."""
+def render_diagnosis(name: str, watched: Watched) -> str:
+    """The page of a diagnosis. The same input gives the same bytes."""
+    found, together = watched.findings.diagnosis, watched.findings.together
     alarms = sorted((alarm for cluster in found.clusters for alarm in cluster.alarms),
                     key=lambda alarm: (*alarm.gravity, alarm.cluster, alarm.metric))
-    drifts = [drift for cluster in found.clusters for drift in cluster.drifts if drift.drifted]
-    charts = _charts(telemetry, alarms, [(drift.cluster, drift.hardware_class, drift.metric) for drift in drifts])
+    drifts = [drift for cluster in found.clusters for drift in cluster.drifts]
+    charts = _charts(watched.reading, alarms, [drift for drift in drifts if drift.drifted])
+    starts, months = _months(drifts)
+    grave = sorted(together, key=lambda one: (_GRAVITY.index(one.severity), -len(one.alarms), one.since, one.id))
+    detectors = sorted({detector for detector in watched.reading.detectors if detector}
+                       | ({"surprise"} if watched.reading.by_stream.any() else set()))
     return environment().get_template("diagnosis.html.j2").render(
-        name=name, found=found, headlines=_headlines(found, alarms, len(drifts)), alarms=alarms, drifts=drifts,
-        metrics=charts, most=CHARTS, shown=SHOWN, css=Markup(text_of("templates/report.css")),  # noqa: S704 (our own)
+        name=name, found=found, headlines=_headlines(watched, alarms, sum(drift.drifted for drift in drifts)),
+        together=[told_of(one) for one in grave], singly=sum(len(one.alarms) for one in together), alarms=alarms,
+        months=months, month_starts=starts, firings=watched.findings.firings, metrics=charts, most=CHARTS, shown=SHOWN,
+        detectors=", ".join(detectors), css=Markup(text_of("templates/report.css")),  # noqa: S704 (our own)
         **drawn_by("diagnosis.js", {"charts": charts}))
 
 
-def _headlines(found: Diagnosis, alarms: list[Alarm], drifts: int) -> list[Headline]:
+def _headlines(watched: Watched, alarms: list[Alarm], drifts: int) -> list[Headline]:
+    found, together = watched.findings.diagnosis, watched.findings.together
     status = [cluster.status for cluster in found.clusters]
-    budget = f"{found.expected_false_alarms:g} expected if all were calm"
+    grave = [one.severity for one in together]
+    counts = ", ".join(f"{grave.count(severity)} {severity}" for severity in _GRAVITY if severity in grave)
+    lasting = sum(alarm.until is None for alarm in alarms)
     return [
         Headline("Clusters as usual", f"{status.count('ok')} of {len(status)}",
                  f"{status.count('silent')} silent, {status.count('no_baseline')} without a baseline"),
-        Headline("Alarms", f"{len(alarms):,}", budget),
-        Headline("That last", f"{sum(alarm.until is None for alarm in alarms):,}", "still away from usual values"),
+        Headline("Super alarms", f"{len(together):,}", f"of {len(alarms):,} alarms, {lasting:,} last" +
+                 (f"; {counts}" if counts else "")),
+        Headline("False alarms to expect", f"{found.expected_false_alarms:.2g}", _missed(found)),
         Headline("Metrics that drifted", f"{drifts:,}", "this month against the month before"),
     ]
 
 
-def _charts(telemetry: Telemetry, alarms: list[Alarm], drifts: list[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def _missed(found: Diagnosis) -> str:
+    shares = {one.size: one.share for one in found.misses}
+    middle = shares.get(10.0)
+    return "in these days, if all were calm" + (
+        "" if middle is None else f"; {100 * middle:.0f} % of steps 10 deviations off are missed")
+
+
+def _months(drifts: list[Drift]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The months that there are, and of every metric that drifted in one of them what was found in each."""
+    some = [drift for drift in drifts if any(month.drifted for month in drift.months)]
+    some.sort(key=lambda drift: (not drift.drifted, drift.cluster, drift.workload, drift.metric))
+    starts = sorted({month.start for drift in some for month in drift.months})
+    rows = []
+    for drift in some:
+        by_start = {month.start: month for month in drift.months}
+        cells = [{"value": "-", "drifted": False, "title": ""} if start not in by_start else
+                 {"value": f"{by_start[start].statistic:.3g}", "drifted": by_start[start].drifted,
+                  "title": f"threshold {by_start[start].threshold:.3g}, chance {by_start[start].p:.1g}"}
+                 for start in starts]
+        metric = drift.metric + (f" of {drift.workload}" if drift.workload else "")
+        rows.append({"cluster": drift.cluster, "metric": metric, "cells": cells,
+                     "what": f"{drift.cause} on {drift.began[:10]}" if drift.cause and drift.began else ""})
+    return [start[:10] for start in starts], rows
+
+
+def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift]) -> list[dict[str, Any]]:
     """What is drawn: a metric once, with all of its alarms."""
-    from diagnostics.diagnose import usual_values
-    from diagnostics.telemetry import Series, Telemetry
+    from diagnostics.telemetry import Series
 
     marked: dict[Series, list[Alarm]] = {}
     for alarm in alarms:
-        marked.setdefault(Series(alarm.cluster, alarm.hardware_class, alarm.metric), []).append(alarm)
-    drifted = {Series(*drift) for drift in drifts}
-    for series in sorted(drifted):
+        series = Series(alarm.cluster, alarm.hardware_class, alarm.metric, alarm.workload, alarm.kind)
+        marked.setdefault(series, []).append(alarm)
+    at = {series: row for row, series in enumerate(reading.telemetry.series)}
+    drifted = {(drift.cluster, drift.hardware_class, drift.metric, drift.workload) for drift in drifts}
+    for series in sorted(series for series in at if series[:4] in drifted):
         marked.setdefault(series, [])
-    chosen = list(marked)[:CHARTS]
-    rows = sorted(telemetry.series.index(series) for series in chosen)
-    part = Telemetry(tuple(telemetry.series[row] for row in rows), telemetry.values[rows], telemetry.start,
-                     telemetry.step_minutes)
-    usual = usual_values(part) if rows else part.values
-    return [_chart(part, usual[part.series.index(series)], series, marked[series], series in drifted)
-            for series in chosen]
+    return [_chart(reading, at[series], marked[series], series[:4] in drifted)
+            for series in list(marked)[:CHARTS]]
 
 
-def _chart(telemetry: Telemetry, usual: np.ndarray[Any, np.dtype[np.float64]], series: Series, alarms: list[Alarm],
-           drifted: bool) -> dict[str, Any]:
-    values, day = telemetry.values[telemetry.series.index(series)], telemetry.steps_per_day
-    steps = len(values)
-    spans = [(_step(telemetry, alarm.since), steps if alarm.until is None else _step(telemetry, alarm.until))
+def _chart(reading: Reading, row: int, alarms: list[Alarm], drifted: bool) -> dict[str, Any]:
+    telemetry = reading.telemetry
+    series, values, usual = telemetry.series[row], telemetry.values[row], reading.scores.expected[row]
+    day, steps = telemetry.steps_per_day, len(values)
+    spans = [(_step(reading, alarm.since), steps if alarm.until is None else _step(reading, alarm.until))
              for alarm in alarms]
     days = DRIFT_DAYS if drifted else SEEN_DAYS
     first = max(0, min([steps - days * day, *(since - day for since, _ in spans)]))
     stride = -(-(steps - first) // MOST_POINTS)
     shown = range(first, steps, stride)
     return {
-        "cluster": series.cluster, "metric": series.metric, "hardware": series.hardware_class,
+        "cluster": series.cluster, "metric": series.name, "hardware": series.hardware_class,
         "sentences": [alarm.sentence for alarm in alarms], "drifted": drifted,
-        "times": [_label(telemetry, step) for step in shown],
+        "times": [_label(reading, step) for step in shown],
         "values": [_number(values[step]) for step in shown], "usual": [_number(usual[step]) for step in shown],
         "spans": [[(since - first) // stride, min(len(shown), -(-(until - first) // stride)) - 1]
                   for since, until in spans],
         "month": (steps - first - DRIFT_DAYS // 2 * day) // stride if drifted else None,
+        "points": bool(np.isfinite(values[first:]).mean() < 0.5),
     }
 
 
-def _step(telemetry: Telemetry, when: str) -> int:
-    gap = np.datetime64(when.removesuffix("Z"), "m") - telemetry.start
-    return int(gap.astype(np.int64)) // telemetry.step_minutes
+def _step(reading: Reading, when: str) -> int:
+    gap = np.datetime64(when.removesuffix("Z"), "m") - reading.telemetry.start
+    return int(gap.astype(np.int64)) // reading.telemetry.step_minutes
 
 
-def _label(telemetry: Telemetry, step: int) -> str:
-    moment = datetime.fromisoformat(telemetry.when(step)).astimezone(UTC)
+def _label(reading: Reading, step: int) -> str:
+    moment = datetime.fromisoformat(reading.telemetry.when(step)).astimezone(UTC)
     return moment.strftime("%a %d %b %H:%M")
 
 

@@ -11,7 +11,7 @@ def test_a_cluster_is_diagnosed(service: Any) -> None:
     assert answer["alarms"][0]["since"] == "2026-11-01T19:00Z"
     assert answer["alarms"][0]["p"] < 1e-6
     assert answer["hardware_classes"] == ["mixed-disk"]
-    assert answer["detector"] == "seasonal_z"
+    assert (answer["detector"], answer["alarms"][0]["detector"]) == ("auto", "seasonal_z")
     assert {drift["metric"] for drift in answer["drifts"]} == {"cpu_share", "read_latency_ms", "requests_per_s"}
 
 

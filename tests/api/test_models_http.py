@@ -32,7 +32,7 @@ def watching(tmp_path_factory: pytest.TempPathFactory, serve_long: Any) -> Watch
 
 
 def test_a_life_of_versions(watching: Watching) -> None:
-    """Promoted, compared, rolled back: history names who, when and why, and a cluster's answer who serves it."""
+    """Promoted, compared, rolled back: history names who, when and why; a diagnosis does without a broken one."""
     http, (first, second, third) = watching[0].http, watching[1]["mixed-disk"]
     mixed = http.get("/v1/models", params={"hardware": "mixed-disk"}).json()["models"]
     assert [one["id"] for one in mixed] == [first, second, third]
@@ -43,7 +43,8 @@ def test_a_life_of_versions(watching: Watching) -> None:
         assert (event["action"], event["before"], event["after"], event["by"]) == ("promote", before, name, "local")
     cluster = http.get("/v1/diagnostics/clusters/onprem-ashburn").json()
     (model,) = cluster["models"]
-    assert (model["version"], model["last_known_good"]) == (second, first)
+    assert (model["hardware_class"], model["version"]) == ("mixed-disk", None)
+    assert "read without a model: no skops file" in model["sentence"]  # these files are no models
     compared = http.get("/v1/models/compare", params={"version": [first, second]}).json()
     assert compared["parameters"]["number"] == [1, 2]
     back = http.post("/v1/models/rollback", json={"hardware": "mixed-disk", "why": "floods us"}).json()

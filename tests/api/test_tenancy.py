@@ -135,7 +135,7 @@ def test_marks_of_alarms_are_the_tenants_own(stores: tuple[Store, Store, Store])
     acme, globex = (Marks(store.engine) for store in stores[:2])
     acme.see([("f", "s"), ("g", "s")], "ann", "mine")
     acme.see([("f", "s")], "bob", "mine too")
-    first = Said("f", "s", "c", "m", 1e-9, "true_positive", "ann", "t", "")
+    first = Said("f", "s", "c", "m", "", 1e-9, "true_positive", "ann", "t", "")
     acme.judge([first])
     acme.judge([replace(first, verdict="false_positive"), replace(first, by="bob")])
     assert {mark.by for mark in acme.seen().values()} == {"ann"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from diagnostics.store import ModelStore
 from planner.cli import run
 from planner.errors import InputError
 from planner.outputs import check_outputs, writing
@@ -188,6 +189,25 @@ def test_diagnose_hears_experts_and_feedback(tmp_path: Path, capsys: pytest.Capt
     rules.write_text("rules: none")
     assert run(asked) == 2
     assert "one key 'rules'" in capsys.readouterr().err
+
+
+def test_diagnose_by_one_detector_or_by_stored_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A detector may be forced, also to see what it notices; one that is none, and a store that is none, are told."""
+    telemetry = str(Path(__file__).parents[2] / "examples" / "hybrid" / "telemetry.parquet")
+    assert run(["diagnose", telemetry, "--detector", "rolling_z", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {alarm["detector"] for cluster in found["clusters"] for alarm in cluster["alarms"]} <= {"rolling_z"}
+    assert found["misses"] == []  # it knows no direction
+    assert run(["diagnose", telemetry, "--detector", "surprize"]) == 2
+    assert "--detector: 'surprize': one of auto, seasonal_z, surprise" in capsys.readouterr().err
+    store = ModelStore(tmp_path / "models")
+    store.close()
+    assert run(["diagnose", telemetry, "--models", str(tmp_path / "models")]) == 1
+    told = capsys.readouterr().out
+    assert "hardware 'mixed-disk': no stable model" in told
+    assert "budget 0.01 false alarms a day and cluster" in told
+    assert run(["diagnose", telemetry, "--models", str(tmp_path / "nothing")]) == 2
+    assert "--models" in capsys.readouterr().err
 
 
 def test_diagnose_says_what_belongs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from diagnostics.alarms.policy import default_policy, read_policy
 from diagnostics.alarms.recorded import as_dict, super_alarms
+from diagnostics.causes.ranking import moved_most
 from diagnostics.causes.rules import Findings, read_rules, remedies
 from diagnostics.diagnose import diagnose
 from diagnostics.strict import FileError
@@ -117,3 +118,49 @@ def test_wrong_policies_are_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(FileError) as error:
         read_policy(written(tmp_path, text))
     assert said in str(error.value)
+
+
+def slow_class() -> Telemetry:
+    """Six clusters; reads and writes of the three with mixed disks are slow for five hours, queues only for three."""
+    generator = np.random.default_rng(6)
+    names = [(f"c{c}", "mixed-disk" if c < 3 else "nvme") for c in range(6)]
+    metrics = ("cpu_share", "iops", "memory_share", "queue_depth", "read_latency_ms", "write_latency_ms",
+               *(f"other_{n}" for n in range(6)))
+    series = tuple(Series(*name, metric) for name in names for metric in metrics)
+    values = 1.0 + 0.02 * generator.normal(size=(len(series), 9 * 168))
+    for row, one in enumerate(series):
+        if one.hardware_class == "mixed-disk":
+            values[row, -5:] *= 3.0 if "latency" in one.metric else 1.0
+            values[row, -3:] *= 3.0 if one.metric == "queue_depth" else 1.0
+    return Telemetry(series, values, np.datetime64("2026-08-31T00:00", "m"), 60)
+
+
+def test_slow_hardware_is_one_super_alarm_with_all_that_follows_from_it() -> None:
+    """What reads and writes of a class share is that they are latencies; the queues of the same places belong to it."""
+    telemetry = slow_class()
+    (one,) = super_alarms(diagnose(telemetry), telemetry, default_policy())
+    assert len(one.alarms) == 9
+    assert one.hypotheses[0].conditions == (("hardware_class", "mixed-disk"), ("measures", "latency"))
+    assert one.remedies[0].rule == "slow storage of one hardware class"
+    assert {moved.metric for moved in one.moved} <= {"read_latency_ms", "write_latency_ms", "queue_depth"}
+
+
+def test_of_two_slow_services_the_one_that_is_called_is_to_blame() -> None:
+    """A front that waits for a slow ranker is not the cause; what moved most is told in the same order for any order of
+    series.
+    """
+    generator = np.random.default_rng(7)
+    series = tuple(Series("c", "nvme", metric, work, "serving") for work in ("front", "ranker")
+                   for metric in ("latency_p95_ms", "requests_per_s"))
+    values = np.array([[80.0], [300.0], [40.0], [300.0]]) * (1 + 0.03 * generator.normal(size=(4, 9 * 168)))
+    values[[0, 2], -6:] += 60
+    telemetry = Telemetry(series, values, np.datetime64("2026-08-31T00:00", "m"), 60)
+    found = super_alarms(diagnose(telemetry), telemetry, default_policy(), None,
+                         {"front": ("ranker",), "ranker": ()})
+    told = [as_dict(one) for one in found if one.services]
+    assert told
+    assert all(one["services"][0]["service"] == "ranker" for one in told)
+    moved = moved_most(telemetry, ["c"], 9 * 168 - 6, 9 * 168)
+    turned = Telemetry(series[::-1], values[::-1], telemetry.start, 60)
+    assert moved == moved_most(turned, ["c"], 9 * 168 - 6, 9 * 168)
+    assert {one.workload for one in moved[:2]} == {"front", "ranker"}

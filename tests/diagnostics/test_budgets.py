@@ -62,7 +62,7 @@ def test_budgets_that_are_none_are_refused() -> None:
 
 
 @given(st.integers(1, 6).flatmap(lambda tests: st.lists(st.tuples(
-    st.one_of(st.floats(0, 1), st.sampled_from([1e-6, 1e-3, float("nan")])), st.sampled_from([0.0, 0.1, 1.0])),
+    st.one_of(st.floats(0, 1), st.sampled_from([1e-6, 1e-3, float("nan")])), st.sampled_from([0.0, 0.1, 1.0, 24.0])),
     min_size=tests, max_size=tests)), st.sampled_from([1e-4, 0.05, 0.5]))
 def test_discoveries_are_those_of_the_definition(tests: list[tuple[float, float]], rate: float) -> None:
     """The largest k for which k chances lie below k shares of the rate, and those chances, counted out by hand."""
@@ -83,8 +83,8 @@ def test_calm_steps_have_news_no_more_often_than_the_rate() -> None:
 
 
 def test_rates_and_weights_that_are_none_are_refused() -> None:
-    """Rates and weights outside 0..1 are refused by name."""
+    """A rate outside 0..1 and a weight below 0 are refused by name."""
     with pytest.raises(ValueError, match="rate"):
         discoveries(np.zeros((1, 1)), 0.0, np.ones(1))
     with pytest.raises(ValueError, match="weight"):
-        discoveries(np.zeros((1, 1)), 0.1, np.full(1, 2.0))
+        discoveries(np.zeros((1, 1)), 0.1, np.full(1, -0.1))

@@ -147,7 +147,7 @@ def test_false_alarms_of_a_calm_fleet_are_within_the_stated_budget() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"detector": "magic"}, "detector: 'magic': one of seasonal_z"),
+        ({"detector": "magic"}, "detector: 'magic': one of auto, seasonal_z, surprise"),
         ({"drift_test": "adwin"}, "drift_test: 'adwin': one of kl_monthly, psi, ks, wasserstein"),
         ({"report_days": 0}, "report_days"),
         ({"report_days": float("nan")}, "report_days"),
@@ -208,6 +208,18 @@ def test_an_alarm_called_false_is_not_raised_again() -> None:
     after = diagnose(telemetry(values, names), DiagnosisSettings(feedback=(judged,))).clusters
     assert not after[0].alarms
     assert after[1].alarms == second.alarms
+
+
+def test_an_alarm_called_false_stays_so_while_others_are_ill() -> None:
+    """What is wrong with other metrics of a cluster at the same time does not bring a false alarm back."""
+    values = calm(4)
+    values[:, -30:-20] += 12
+    names = [("a", metric) for metric in ("cpu", "latency", "queue", "rate")]
+    (first,) = diagnose(telemetry(values, names)).clusters
+    judged = tuple(Feedback("a", "cpu", alarm.p, "false_positive") for alarm in first.alarms if alarm.metric == "cpu")
+    (after,) = diagnose(telemetry(values, names), DiagnosisSettings(feedback=judged)).clusters
+    assert {alarm.metric for alarm in first.alarms} == {"cpu", "latency", "queue", "rate"}
+    assert {alarm.metric for alarm in after.alarms} == {"latency", "queue", "rate"}
 
 
 def test_metrics_that_are_ill_together_are_found_together() -> None:

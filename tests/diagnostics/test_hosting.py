@@ -145,7 +145,7 @@ def test_what_is_missing_is_named(clusters: list[dict[str, Any]], name: str, say
 def test_diagnose_reads_the_example_and_refuses_in_one_line(tmp_path: Path) -> None:
     """What the command line calls answers for the example, and names what is wrong with a bad file."""
     example = Path(__file__).resolve().parents[2] / "examples" / "hybrid" / "telemetry.parquet"
-    assert watched(Watch(example)).diagnosis.found
+    assert watched(Watch(example)).findings.diagnosis.found
     with pytest.raises(InputError, match=r"none\.csv: no such file") as caught:
         watched(Watch(tmp_path / "none.csv"))
     assert len(caught.value.problems) == 1

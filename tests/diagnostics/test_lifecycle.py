@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from diagnostics import lifecycle
-from diagnostics.lifecycle import RegressionError, TrainRequest, open_model, promote, reproduce, train, verify
+from diagnostics.diagnose import DiagnosisSettings, diagnose
+from diagnostics.lifecycle import RegressionError, TrainRequest, open_model, promote, reader, reproduce, train, verify
 from diagnostics.store import ChangedFileError, Evaluation, ModelStore, NoModelError, StoreError, Version
 from diagnostics.store.compare import compare
 from diagnostics.synthetic import Site, make_fleet
+from diagnostics.telemetry import Series
 from diagnostics.training.errors import NotAllowedError, TrainingError
 from diagnostics.training.rows import Allowed
 from diagnostics.training.search import SearchSettings
@@ -216,3 +218,22 @@ def test_versions_of_other_hardware_do_not_compare(kept: Kept) -> None:
     flash = train(kept.store, request(kept.data, "all-flash-nvme")).version
     with pytest.raises(StoreError, match="versions are for all-flash-nvme and mixed-disk"):
         lifecycle.measure(kept.store, [flash.id, kept.version.id], kept.data, "validation", features=SETS)
+
+
+def test_the_model_that_serves_reads_the_metrics_of_its_hardware(kept: Kept) -> None:
+    """A diagnosis by a stored model names the version in its alarms; another class has none, and is read without."""
+    promote(kept.store, kept.version.id, None, "ann", "the first")
+    trained = reader(kept.store, "mixed-disk")
+    assert (trained.version, trained.model_of, trained.last_known_good) == (kept.version.id, "mixed-disk", None)
+    sites = [Site(f"{name}-{n}", name, "BR", 4) for name in ("mixed-disk", "all-flash-nvme") for n in (0, 1)]
+    fleet = make_fleet(sites, 21, 5).by_cluster()
+    values = fleet.values.copy()
+    values[fleet.series.index(Series("mixed-disk-1", "mixed-disk", "read_latency_ms")), -6:] *= 2.5
+    telemetry = replace(fleet, values=values)
+    found = diagnose(telemetry, DiagnosisSettings(detector="neighbours"), {"mixed-disk": trained})
+    raised = {cluster.cluster: cluster.alarms for cluster in found.clusters if cluster.alarms}
+    assert [alarm.detector for alarm in raised["mixed-disk-1"]] == [f"model {kept.version.id}"]
+    assert "most of all read_latency_ms" in raised["mixed-disk-1"][0].sentence
+    assert "mixed-disk-0" not in raised
+    with pytest.raises(NoModelError):
+        reader(kept.store, "tape")

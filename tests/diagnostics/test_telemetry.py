@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.telemetry import Telemetry, TelemetryError, from_frame, read_telemetry
+from diagnostics.telemetry import Series, Telemetry, TelemetryError, from_frame, read_telemetry
 
 HEADING = "cluster,hardware_class,metric,ts,value\n"
 
@@ -36,7 +36,7 @@ def test_hourly_means_on_one_grid(tmp_path: Path) -> None:
         + "a,nvme,cpu,2026-11-02T01:00:00Z,\n"
     )
     telemetry = read_telemetry(file)
-    assert telemetry.series == (("a", "nvme", "cpu"), ("b", "nvme", "cpu"))
+    assert telemetry.series == (Series("a", "nvme", "cpu"), Series("b", "nvme", "cpu"))
     assert telemetry.when(0) == "2026-11-02T00:00Z"
     np.testing.assert_array_equal(telemetry.values, [[1.5, np.nan, np.nan], [np.nan, np.nan, 4]])
     assert telemetry.clusters == ("a", "b")
@@ -83,7 +83,7 @@ def test_order_and_repetition_do_not_matter(data: st.DataObject) -> None:
         ('a,h,m,2026-11-02T00:00:00Z,"1,5"', "value: row 2: '1,5': must be a finite number"),
         ("a,h,m,2026-11-02T00:00:00Z,inf", "value: row 2: inf"),
         ("a,h,m,2026-11-02T00:00:00Z,high", "value: row 2: 'high'"),
-        (",h,m,2026-11-02T00:00:00Z,1", "cluster: row 2: nan: must be a name"),
+        (",h,m,2026-11-02T00:00:00Z,1", "cluster: row 2: '': must be a name"),
         ("a,h,  ,2026-11-02T00:00:00Z,1", "metric: row 2: '  ': must be a name"),
         ("a,h,m,9999-12-31T00:00:00Z,1", "ts: row 2: '9999-12-31T00:00:00Z'"),
     ],
@@ -150,3 +150,48 @@ def test_a_step_that_does_not_divide_a_day_is_refused(minutes: int) -> None:
     """Steps divide a day, so that every day has the same ones."""
     with pytest.raises(TelemetryError, match=f"step_minutes: {minutes}"):
         from_frame(frame([("a", "h", "m", "2026-11-02T00:00:00Z", 1.0)]), minutes)
+
+
+MORE = "cluster,hardware_class,metric,ts,value,workload,kind,host,country,telemetry_opt_in\n"
+
+
+def test_workloads_hosts_countries_and_consent_are_read(tmp_path: Path) -> None:
+    """Hosts count by their mean, workloads are series of their own, and a cluster has a country and a say."""
+    file = tmp_path / "t.csv"
+    at = "2026-11-01T00:00:00Z"
+    file.write_text(MORE + f"a,h,m,{at},1,,,h1,NA,true\na,h,m,{at},3,,,h2,NA,true\na,h,m,{at},3,,,h2,NA,true\n"
+                    f"b,h,rows,{at},5,claims,etl,,PT,false\n")
+    found = read_telemetry(file)
+    assert found.series == (Series("a", "h", "m"), Series("b", "h", "rows", "claims", "etl"))
+    assert found.values[:, 0].tolist() == [2.0, 5.0]
+    assert found.merged_rows == 1
+    assert found.countries == {"a": "NA", "b": "PT"}
+    assert found.opted_out == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("a,h,m,{at},1,claims,elt,,,true", "kind: row 1: 'elt': one of etl, feature, training, serving, or empty; 'e"),
+        ("a,h,m,{at},1,,etl,,,true", "workload: row 1: '': must be a name where kind is etl"),
+        ("a,h,m,{at},1,,,,,perhaps", "telemetry_opt_in: row 1: 'perhaps': must be true or false"),
+        ("a,h,m,{at},1,,,,BR,true\na,h,m,{at},1,,,,PT,true", "country: row 2: 'PT': a is in BR: a cluster is in one"),
+    ],
+)
+def test_what_is_wrong_with_them_is_named(tmp_path: Path, row: str, says: str) -> None:
+    """Kinds that are none, runs of nothing, consent that is no answer, two countries: column, row and value."""
+    file = tmp_path / "t.csv"
+    file.write_text(MORE + row.format(at="2026-11-01T00:00:00Z") + "\n")
+    with pytest.raises(TelemetryError) as caught:
+        read_telemetry(file)
+    assert says in str(caught.value)
+
+
+def test_counters_are_read_as_rates(tmp_path: Path) -> None:
+    """A counter is a rate since the value before; a restart counts from 0, and a long gap has no rate."""
+    file = tmp_path / "t.csv"
+    hours = [(0, 0), (1, 3600), (2, 10800), (3, 1800), (8, 9000), (9, 9000)]
+    file.write_text(HEADING + "".join(f"a,h,io_total,2026-11-01T{hour:02}:00:00Z,{value}\n" for hour, value in hours))
+    found = read_telemetry(file)
+    assert found.series == (Series("a", "h", "io_per_s"),)
+    np.testing.assert_array_equal(found.values[0], [np.nan, 1.0, 2.0, 0.5, *[np.nan] * 5, 0.0])

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.diagnose import diagnose
+from diagnostics.alarms import Maintenance, Match, Runbook, utc
+from diagnostics.alarms.policy import AlarmPolicy, default_policy
+from diagnostics.alarms.recorded import super_alarms
+from diagnostics.diagnose import DiagnosisSettings, diagnose_read, reading_of
 from diagnostics.synthetic import Site, make_fleet
 from diagnostics.telemetry import Series, Telemetry
 from planner.cli import run
 from planner.report.diagnosis import render_diagnosis
+from planner.watch import Findings, Watched
 
 EVIL = "<script>document.title='owned'</script>"
 
@@ -32,7 +36,15 @@ def telemetry() -> Telemetry:
 
 @pytest.fixture(scope="module")
 def page(telemetry: Telemetry) -> str:
-    return render_diagnosis("t.parquet", telemetry, diagnose(telemetry))
+    return render_diagnosis("t.parquet", watched_of(telemetry))
+
+
+def watched_of(telemetry: Telemetry, policy: AlarmPolicy | None = None) -> Watched:
+    """Everything that is found in telemetry, by the usual settings."""
+    settings, policy = DiagnosisSettings(), policy or default_policy()
+    reading = reading_of(telemetry, settings)
+    found = diagnose_read(telemetry, settings, reading)
+    return Watched(telemetry, reading, Findings(found, super_alarms(found, telemetry, policy), ()))
 
 
 def data_of(page: str) -> dict[str, list[dict[str, object]]]:
@@ -63,7 +75,25 @@ def test_the_page_asks_nobody_for_anything_and_names_stay_names(page: str) -> No
 
 def test_the_same_diagnosis_is_the_same_page(page: str, telemetry: Telemetry) -> None:
     """Byte by byte."""
-    assert render_diagnosis("t.parquet", telemetry, diagnose(telemetry)) == page
+    assert render_diagnosis("t.parquet", watched_of(telemetry)) == page
+
+
+def test_the_page_tells_what_belongs_together_and_drift_by_month(telemetry: Telemetry) -> None:
+    """Severity, causes with support and lift, remedies, the metrics that moved, a runbook, maintenance; and months."""
+    policy = default_policy()
+    match = Match((("cluster", "x*"),))
+    window = Maintenance(match, utc("2026-10-30T00:00Z"), utc("2026-11-09T00:00Z"), "new switches")
+    policy = replace(policy, life=replace(policy.life, maintenance=(window,)),
+                     group=replace(policy.group, runbooks=(Runbook(match, "#storage", ("drain it",)),)))
+    values = telemetry.values.copy()
+    values[telemetry.series.index(Series("calm", "mixed-disk", "cpu_share")), -20 * 24 :] *= 2
+    values[[series.cluster == "calm" and series.metric != "cpu_share" for series in telemetry.series], -4:] *= 6
+    whole = watched_of(replace(telemetry, values=values), policy)
+    shown = render_diagnosis("t", whole)
+    for words in ('<span class="badge log">log</span>', "muted: maintenance: new switches", "Runbook: #storage",
+                  "drain it", '<span class="badge ticket">ticket</span>', "support 1.00, lift", "cluster=calm",
+                  "Which metric", "read_latency_ms of calm", "Drift by month", "update on 2026-10-13", "resolved"):
+        assert words in shown, words
 
 
 def test_the_command_writes_a_page_and_perturbs(
