@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from diagnostics.store import (
     Served,
     StoreError,
     Version,
+    broken_files,
 )
 from diagnostics.store.records import Kind
 from diagnostics.store.skops_file import dump, load
@@ -59,7 +60,9 @@ class TrainRequest:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The new candidate, who serves beside it, what was left out and why, and how long it took."""
+    """The candidate, who serves beside it, what was left out and why, and how long it took; `known` when it was in the
+    store before: the same rows, feature sets, settings, code and libraries make the same model.
+    """
 
     version: Version
     serving: Version | None
@@ -67,12 +70,14 @@ class Trained:
     notes: tuple[str, ...]
     complete: bool
     seconds: float
+    known: bool = False
 
 
 def train(store: ModelStore, request: TrainRequest, told: Told = lambda _, __: None) -> Trained:
     """Search, fit, measure beside what serves, and register the winner as a candidate.
 
-    A run that was killed goes on where it was when the same is asked again.
+    A run that was killed goes on where it was when the same is asked again; what a run has made is given again, without
+    a search where that one was not cut short by its time.
 
     Raises:
         TrainingError: nothing can be trained; the message says why.
@@ -87,17 +92,36 @@ def train(store: ModelStore, request: TrainRequest, told: Told = lambda _, __: N
     rows, covers = _rows_for(everything, request.hardware, sets)
     recorded = _recorded(request, sets)
     serving = store.serving(request.hardware)
-    journal = Journal(_journal_file(store, request, rows, sets))
+    asked = _asked(request, rows, sets, recorded)
+    versions = store.versions(request.hardware)
+    broken = {version.id for version, _ in broken_files(store, versions)}
+    whole = [version for version in versions if version.id not in broken]
+    for version in whole:
+        if version.made.parameters.get("asked_sha256") == asked:
+            return Trained(version, serving, everything.left_out, (), complete=True,
+                           seconds=time.monotonic() - began, known=True)
+    journal = Journal(store.folder / "runs" / f"{asked[:16]}.jsonl")
     found = search(rows, sets, recorded, request.search, journal, told)
     told("registering", 1.0)
     made = _made(request, rows, sets, found, serving, covers)
-    version = store.register(made, dump(found.model.to_dict()), request.by, request.why)
+    if found.complete:  # another time limit may make another model of a search that was cut
+        made = replace(made, parameters={**made.parameters, "asked_sha256": asked})
+    twin = next((one for one in whole if _same(one.made, made)), None)
+    version = twin or store.register(made, dump(found.model.to_dict()), request.by, request.why)
     _keep(store, version, found.exam, found.result, "validation")
     notes = list(found.notes)
     if serving is not None:
         notes += _measure(store, [serving], found.exam, "validation")
     journal.clear()
-    return Trained(version, serving, everything.left_out, tuple(notes), found.complete, time.monotonic() - began)
+    return Trained(version, serving, everything.left_out, tuple(notes), found.complete, time.monotonic() - began,
+                   known=twin is not None)
+
+
+def _same(one: NewVersion, other: NewVersion) -> bool:
+    """Whether two versions are one model: all that it is made of is the same, and it says the same."""
+    return all(getattr(one, part) == getattr(other, part) for part in (
+        "data_sha256", "code_version", "packages", "covers", "predictions_sha256")) and (
+            json.dumps(one.parameters, sort_keys=True) == json.dumps(other.parameters, sort_keys=True))
 
 
 def _rows_for(rows: Rows, hardware: str, sets: FeatureSets) -> tuple[Rows, tuple[str, ...]]:
@@ -125,11 +149,12 @@ def _recorded(request: TrainRequest, sets: FeatureSets) -> dict[str, Rows]:
             for name, scenario in sets.scenarios.items() if scenario.file is not None}
 
 
-def _journal_file(store: ModelStore, request: TrainRequest, rows: Rows, sets: FeatureSets) -> Path:
-    """Where a search is noted down: another file for other rows, feature sets, settings or code."""
-    told = json.dumps([request.hardware, rows.sha256, sets.sha256, request.search.seed,
-                       request.search.false_alarms_per_host_day, code_version(), packages()])
-    return store.folder / "runs" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.jsonl"
+def _asked(request: TrainRequest, rows: Rows, sets: FeatureSets, recorded: Mapping[str, Rows]) -> str:
+    """Hash of all that a model follows from: rows, feature sets, scenarios, settings, code and libraries."""
+    told = json.dumps([request.hardware, rows.sha256, sets.sha256,
+                       {name: one.sha256 for name, one in recorded.items()}, request.allowed.to_dict(),
+                       request.search.seed, request.search.false_alarms_per_host_day, code_version(), packages()])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _made(request: TrainRequest, rows: Rows, sets: FeatureSets, found: Found, serving: Version | None,

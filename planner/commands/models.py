@@ -144,18 +144,24 @@ def train(place: Place, asked: Training, said: Said, as_json: bool) -> int:
         if as_json:
             print_json(done.version.to_dict() | {
                 "serving": done.serving.id if done.serving else None, "left_out": dict(done.left_out),
-                "notes": done.notes, "complete": done.complete, "seconds": done.seconds})
+                "notes": done.notes, "complete": done.complete, "known": done.known, "seconds": done.seconds})
             return DONE
         _show_version(done.version)
+        if done.known:
+            typer.echo(plain(f"the same was trained before: version {done.version.id} of {done.version.created_at}, "
+                             f"{done.version.stage}; nothing was registered"))
         for why, count in done.left_out.items():
             typer.echo(plain(f"left out: {why}: {count:,} rows"))
         for note in done.notes:
             typer.echo(plain(f"note: {note}"))
+        took = "" if done.known else f" in {done.seconds:.0f} s"
         cut = "" if done.complete else "; the time limit cut the search"
-        typer.echo(f"{len(done.version.made.trials)} candidates tried in {done.seconds:.0f} s{cut}")
-        beside = f"compare it: planner models compare {done.serving.id} {done.version.id}" if done.serving else (
-            f"nobody serves {done.version.made.hardware} yet: planner models promote {done.version.id} --why ...")
-        typer.echo(plain(beside))
+        typer.echo(f"{len(done.version.made.trials)} candidates tried{took}{cut}")
+        if done.serving is None:
+            typer.echo(plain(f"nobody serves {done.version.made.hardware} yet: planner models promote {done.version.id}"
+                             " --why ..."))
+        elif done.serving.id != done.version.id:
+            typer.echo(plain(f"compare it: planner models compare {done.serving.id} {done.version.id}"))
         return DONE
 
     return _answered(place, ask, make=True)

@@ -77,6 +77,14 @@ def test_a_model_from_training_to_rollback(shop: Shop, capsys: pytest.CaptureFix
     assert shop.models("retire", first, "--why", "x") == 2
 
 
+def test_training_the_same_again_registers_nothing_and_says_so(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The version that is there is named."""
+    listed = shop.json(capsys, "list")
+    assert shop.train(0) == 0
+    assert f"the same was trained before: version {listed[0]['id']} of" in capsys.readouterr().out
+    assert shop.json(capsys, "list") == listed
+
+
 def test_tables_are_shown_to_people(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """list, show, compare and history print tables with what matters."""
     first, second = (version["id"] for version in shop.json(capsys, "list"))

@@ -237,3 +237,22 @@ def test_the_model_that_serves_reads_the_metrics_of_its_hardware(kept: Kept) -> 
     assert "mixed-disk-0" not in raised
     with pytest.raises(NoModelError):
         reader(kept.store, "tape")
+
+
+def test_training_the_same_again_gives_the_version_that_is_there(kept: Kept) -> None:
+    """Of a search that time cut the bytes of what it says are compared; of a whole one, what was asked for: no search
+    is made again. Other settings make another version, and so does a broken file.
+    """
+    again = train(kept.store, request(kept.data))
+    assert (again.version.id, again.known, again.complete) == (kept.version.id, True, False)
+    enough = SearchSettings(budget_s=500.0)
+    first = train(kept.store, request(kept.data, "all-flash-nvme", search=enough))
+    assert (first.known, first.complete) == (False, True)
+    asked: list[str] = []
+    second = train(kept.store, request(kept.data, "all-flash-nvme", search=enough), lambda what, _: asked.append(what))
+    assert (second.version.id, second.known, asked) == (first.version.id, True, ["reading telemetry"])
+    other = train(kept.store, request(kept.data, search=SearchSettings(budget_s=1e-3, seed=1)))
+    assert not other.known
+    mend = change_file(kept.store, kept.version)
+    assert train(kept.store, request(kept.data)).version.id != kept.version.id
+    mend()
