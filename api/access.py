@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
-from api.problems import Problem
-from api.recording import Acting
-from api.tenancy import DEFAULT
+from api.database.recording import Acting
+from api.database.tenancy import DEFAULT
+from api.web.problems import Problem
 
 Role = Literal["viewer", "planner", "sre", "admin"]
 ROLES: Final[dict[Role, frozenset[Role]]] = {

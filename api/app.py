@@ -9,16 +9,11 @@ from contextlib import asynccontextmanager, contextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from api import problems
 from api.access import all_guarded
-from api.answers import Answers
-from api.authentication import Authenticated, Doorkeeper
 from api.context import running
-from api.gate import Gate
-from api.keyring import Keyring
-from api.keys import Keys
-from api.limits import Rates
-from api.oidc import Issuer
+from api.database.tenancy import DEFAULT
+from api.observability.requests import Metrics, Watched
+from api.observability.tracing import Traced, Traces
 from api.routes import (
     actuals,
     alarms,
@@ -40,10 +35,15 @@ from api.routes import (
     scenarios,
     schedules,
 )
+from api.security.authentication import Authenticated, Doorkeeper
+from api.security.keyring import Keyring
+from api.security.keys import Keys
+from api.security.limits import Rates
+from api.security.oidc import Issuer
 from api.settings import Settings, is_loopback
-from api.tenancy import DEFAULT
-from api.tracing import Traced, Traces
-from api.watching import Metrics, Watched
+from api.web import problems
+from api.web.answers import Answers
+from api.web.gate import Gate
 from planner import __version__
 from planner.errors import InputError
 

@@ -16,21 +16,21 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import acting_of, caller_of
 from api.backup import UNFINISHED
-from api.bell import Bell
-from api.database import upgrade
+from api.database.bell import Bell
+from api.database.engine import upgrade
+from api.database.recording import Acting, Deed, record
+from api.database.tenancy import DEFAULT
 from api.diagnoses import Diagnoses
-from api.directing import Directing
-from api.durable import Queue
+from api.directing.directing import Directing
+from api.directing.probing import Prober
 from api.explaining import Explainer
+from api.jobs.durable import Queue
+from api.jobs.schedules import Schedules
+from api.jobs.workers import Workers
 from api.marks import Marks
 from api.notices import Dispatcher
-from api.probing import Prober
-from api.recording import Acting, Deed, record
-from api.schedules import Schedules
 from api.settings import Settings
-from api.store import Store
-from api.tenancy import DEFAULT
-from api.workers import Workers
+from api.store.store import Store
 from planner.errors import InputError
 
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from api.marks import Marks
-from api.problems import Problem
 from api.settings import Settings
+from api.web.problems import Problem
 from planner.watch import Watch
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from api.problems import Problem, unknown
 from api.scenarios import scenario_of
 from api.settings import Settings
-from api.store import JobRow, Store
+from api.store.store import JobRow, Store
+from api.web.problems import Problem, unknown
 
 if TYPE_CHECKING:
     from planner.opened import Opened

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from api.tables import alarm_feedback, alarm_seen
+from api.database.tables import alarm_feedback, alarm_seen
 
 if TYPE_CHECKING:
     from diagnostics.feedback import Feedback

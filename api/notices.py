@@ -1,7 +1,8 @@
 """Events on their way to people: which channel tells which event and when, and a record of what became of it.
 
 A row of `notices` is written for every event and channel, also for what is not told because it was just told. Its
-sending is a workflow of DBOS (`api.durable`), put into the queue with it: tried again, later each time, whoever dies.
+sending is a workflow of DBOS (`api.jobs.durable`), put into the queue with it: tried again, later each time, whoever
+dies.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.channels import SENDERS, AnyChannel, Channel, Notice, UndeliveredError
-from api.database import alone_in
-from api.events import Event, event_of, stamp
-from api.store import Store
-from api.tables import events, notices
+from api.database.engine import alone_in
+from api.database.events import Event, event_of, stamp
+from api.database.tables import events, notices
+from api.store.store import Store
 
 State = Literal["queued", "held", "sent", "repeated", "failed"]
 """Held: it waits for the end of quiet hours. Repeated: not sent, as the same was told not long before."""

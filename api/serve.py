@@ -16,12 +16,12 @@ import uvicorn
 from api.app import create_app
 from api.configured import read_settings
 from api.context import owned
-from api.database import upgrade
-from api.keys import Keys
-from api.protocol import BoundedHead
+from api.database.engine import upgrade
+from api.observability.requests import log_as_json
+from api.observability.tracing import opened
+from api.security.keys import Keys
 from api.settings import Settings, is_loopback
-from api.tracing import opened
-from api.watching import log_as_json
+from api.web.protocol import BoundedHead
 from planner.errors import InputError
 
 FINISH_S = 5

@@ -11,10 +11,10 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from api.access import ROLES, Role
 from api.channels import AnyChannel
-from api.database import checked_url
+from api.database.engine import checked_url
+from api.database.tenancy import DEFAULT, NAME
 from api.section import REVEALED, Secret, Section
-from api.store import Repeatable
-from api.tenancy import DEFAULT, NAME
+from api.store.store import Repeatable
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.life_cycle import State
-from api.store import JobRow, Kind, Status
+from api.life_cycle.steps import State
+from api.store.store import JobRow, Kind, Status
 from planner.directing import ClusterHealth
 
 

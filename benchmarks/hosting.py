@@ -29,16 +29,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, func, select
 
-from api import life_cycle as steps
-from api.database import checked_url, engine_of, upgrade
-from api.durable import Queue
+from api.database.engine import checked_url, engine_of, upgrade
+from api.database.tables import stream_rows, verdicts
+from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.leases import standing
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, push
-from api.lives import Lives
-from api.store import Store, Submission
-from api.tables import stream_rows, verdicts
-from api.tenancy import DEFAULT, of_tenant
+from api.jobs.durable import Queue
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives
+from api.store.store import Store, Submission
 from benchmarks.harness import Row
 from benchmarks.machine import describe_machine
 from diagnostics.store import ModelStore, NewVersion

@@ -123,7 +123,7 @@ def _key(asked: Setting, served: Served) -> str:
     from datetime import timedelta
 
     from api.configured import read_settings
-    from api.keys import Keys
+    from api.security.keys import Keys
 
     settings = read_settings(None, {}, asked.settings("load"))
     keys = Keys(settings.store, "benchmark")

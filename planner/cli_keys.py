@@ -22,7 +22,7 @@ keys_app = typer.Typer(help="Keys of the service's callers: make, list, replace,
 
 def _commands(config: Path | None, data: Path | None, database: str | None) -> tuple[ModuleType, Any]:
     """The module that does it, and where the keys are."""
-    module = import_module("api.keys_commands")
+    module = import_module("api.security.commands")
     return module, module.Where(config, data, database)
 
 

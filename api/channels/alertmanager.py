@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from api.channels.channel import Channel, Notice
 from api.channels.posting import post
-from api.events import About, stamp
+from api.database.events import About, stamp
 from api.section import Secret
 
 

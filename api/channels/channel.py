@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.events import About, Event, Severity, at_least
+from api.database.events import About, Event, Severity, at_least
 from api.section import Section
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

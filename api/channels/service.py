@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from api.channels.channel import Channel, Notice, UndeliveredError
-from api.events import Severity
+from api.database.events import Severity
 from api.section import Secret
 
 _KINDS: Final[dict[Severity, str]] = {"info": "info", "warning": "warning", "critical": "failure"}

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from api.channels.channel import Channel, Notice
 from api.channels.posting import post
-from api.events import stamp
+from api.database.events import stamp
 from api.section import Secret
 
 _PREFIX = "whsec_"

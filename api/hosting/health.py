@@ -11,10 +11,10 @@ import time
 import structlog
 from sqlalchemy import Engine
 
-from api.directing import happened_to
-from api.events import Event
+from api.database.events import Event
+from api.directing.directing import happened_to
 from api.hosting.leases import Living
-from api.store import Store
+from api.store.store import Store
 from planner.directing import ClusterHealth, Hysteresis, Report
 from planner.hosting import Hosted
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
+from api.database.tables import cursors, hosts, leases, streams
 from api.hosting.transactions import insert_new, now, writing
-from api.tables import cursors, hosts, leases, streams
 
 ALIVE_S = 6.0
 """How long a host counts as alive after it last said so: then another takes over what it held."""

@@ -15,14 +15,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from api.database import engine_of
-from api.durable import APPLICATION
+from api.database.engine import engine_of
+from api.database.tenancy import of_tenant
 from api.hosting.leases import fenced
 from api.hosting.steps import GO_ON, Facts, Steps
 from api.hosting.transactions import writing
-from api.job import make_way
+from api.jobs.durable import APPLICATION
+from api.jobs.job import make_way
 from api.settings import Settings
-from api.tenancy import of_tenant
 from planner.hosting import HostedWork
 
 WORKFLOW, VERSION = "retrain", "retrain-1"

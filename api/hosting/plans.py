@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from api.kinds.files import HOSTED, ROUTES
-from api.store import Store
+from api.store.files import HOSTED, ROUTES
+from api.store.store import Store
 from planner.errors import InputError
 from planner.hosting import Hosted, parse_hosted
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, and_, func, insert, or_, select
 
+from api.database.tables import drifts, verdicts
 from api.hosting.leases import fenced
 from api.hosting.scoring import Verdict
 from api.hosting.streams import done
 from api.hosting.transactions import now, writing
-from api.tables import drifts, verdicts
 from diagnostics.months import Drift
 
 DAY_S = 86_400

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, delete, select
 
+from api.database.tables import loop_steps, rollouts
 from api.hosting.transactions import insert_new, now, writing
-from api.tables import loop_steps, rollouts
 
 
 class Canary(NamedTuple):

@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.configured import read_settings
-from api.database import engine_of, upgrade
+from api.database.engine import engine_of, upgrade
+from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.figures import Answering
 from api.hosting.host import Host
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing
 from api.hosting.training import Training
+from api.observability.requests import log_as_json
 from api.settings import Settings
-from api.tenancy import DEFAULT, of_tenant
-from api.watching import log_as_json
 from planner.errors import InputError
 
 ADDRESS = "127.0.0.1"

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
 
+from api.database.tables import drifts, verdicts
 from api.hosting.results import DAY_S
 from api.hosting.rollouts import begin_canary, end_canary, note, record
 from api.hosting.scoring import score
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Reader, Row
 from api.settings import Settings
-from api.tables import drifts, verdicts
 from planner.hosting import HostedWork
 
 if TYPE_CHECKING:

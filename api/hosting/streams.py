@@ -17,9 +17,9 @@ from math import isfinite
 
 from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
+from api.database.tables import cursors, stream_rows, streams
 from api.hosting.sealing import Sealing
 from api.hosting.transactions import insert_new, now, writing
-from api.tables import cursors, stream_rows, streams
 from planner.hosting import Watched
 
 Measures = Mapping[str, Mapping[str, float]]

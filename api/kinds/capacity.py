@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from api.events import Event, Findings
-from api.job import CannotBeError, Task
+from api.database.events import Event, Findings
+from api.jobs.job import CannotBeError, Task
 from api.scenarios import scenario_of
 from planner.catalog import builtin_catalog
 from planner.commands.capacity import without_history

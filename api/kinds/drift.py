@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from api.database.events import Event, Findings, Severity, stamp
 from api.diagnoses import watch_of
-from api.events import Event, Findings, Severity, stamp
-from api.job import CannotBeError, Task
+from api.jobs.job import CannotBeError, Task
 from api.marks import Marks
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.job import Task
+from api.jobs.job import Task
 from api.kinds.model_store import model_store, telemetry_of
 
 if TYPE_CHECKING:

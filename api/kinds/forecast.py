@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from api.folders import named_file
-from api.job import CannotBeError, Task
-from api.kinds.files import BACKTEST, ENDINGS, HISTORY, PARQUET, QUANTILES
+from api.jobs.job import CannotBeError, Task
+from api.store.files import BACKTEST, ENDINGS, HISTORY, PARQUET, QUANTILES
 from planner.batch import Asked, join_parts, run_batch
 from planner.outlook import run_report
 

@@ -6,9 +6,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from api.job import CannotBeError, Task
-from api.kinds.files import ACTUALS, ENDINGS, NDJSON
+from api.jobs.job import CannotBeError, Task
 from api.scenarios import scenario_of
+from api.store.files import ACTUALS, ENDINGS, NDJSON
 from planner.actuals import judge
 from planner.errors import InputError
 from planner.plan import Plan, write_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from api.job import CannotBeError, Task
+from api.jobs.job import CannotBeError, Task
 from api.scenarios import scenario_of
 from planner.plan import Plan
 from planner.planning import Planned

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.job import CannotBeError
+from api.jobs.job import CannotBeError
 from api.settings import Settings
 from planner.errors import InputError
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.job import CannotBeError, Task
-from api.kinds.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
+from api.jobs.job import CannotBeError, Task
 from api.kinds.mended import mended
-from api.lives import Lives
+from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE
 from api.scenarios import scenario_of
+from api.store.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
 from planner.directing.routes import routes_of, routes_text
 from planner.hosting import hosted_of, hosted_text
 from planner.in_force import InForce

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.job import Task
+from api.jobs.job import Task
 from api.kinds.model_store import model_store, telemetry_of
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.events import Event, Findings
+from api.database.events import Event, Findings
 from api.folders import named_file
-from api.job import CannotBeError, Task
-from api.kinds.files import ENDINGS
+from api.jobs.job import CannotBeError, Task
+from api.store.files import ENDINGS
 
 if TYPE_CHECKING:
     from diagnostics.validation.validate import Report

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.job import CannotBeError, Task
-from api.kinds.files import PACKINGS
-from api.life_cycle import verify
-from api.lives import Lives
+from api.jobs.job import CannotBeError, Task
+from api.life_cycle.lives import Lives
+from api.life_cycle.steps import verify
 from api.scenarios import scenario_of
+from api.store.files import PACKINGS
 from planner.checking import verify_plan
 from planner.in_force import strays
 from planner.plan import Plan, write_plan

@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.kinds.files import ACTUALS, ENDINGS, NDJSON
-from api.problems import Problem
 from api.routes.jobs import job_row, queued
 from api.routes.plans import plan_row
-from api.store import Submission
+from api.store.files import ACTUALS, ENDINGS, NDJSON
+from api.store.store import Submission
 from api.views import JobState, job_state
+from api.web.problems import Problem
 
 router = APIRouter(prefix="/v1/plans/{plan_id}/actuals", tags=["life cycle"], route_class=Route)
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
 from api.marks import Said, Verdict
-from api.paging import PageDep
-from api.problems import Problem, unknown
+from api.web.paging import PageDep
+from api.web.problems import Problem, unknown
 
 if TYPE_CHECKING:
     from diagnostics.alarms import Alarm, SuperAlarm

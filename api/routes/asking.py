@@ -15,17 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.folders import named_file
+from api.jobs.schedules import Wanted
 from api.kinds import drift, evaluate, train, validate
-from api.kinds.files import ENDINGS
 from api.kinds.model_store import telemetry_of
-from api.problems import line_of
 from api.requests import ForecastOf, NewCapacity, NewPlan, Priority
 from api.routes import capacity, plans
 from api.routes.jobs import job_row, queued
-from api.schedules import Wanted
 from api.settings import Settings
-from api.store import Repeatable, Submission
+from api.store.files import ENDINGS
+from api.store.store import Repeatable, Submission
 from api.views import JobState, job_state
+from api.web.problems import line_of
 from planner.errors import InputError
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)

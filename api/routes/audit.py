@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.access import Route
 from api.context import ServiceDep
-from api.recording import entries
+from api.database.recording import entries
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=Route)
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import ServiceDep
-from api.problems import unknown
+from api.web.problems import unknown
 from planner.watch import Findings
 
 router = APIRouter(prefix="/v1/diagnostics", tags=["diagnostics"], route_class=Route)

@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Route, record_this
 from api.context import ServiceDep, service_of
-from api.problems import Problem
 from api.requests import HealthReport
 from api.views import ClusterState, Directed, cluster_state
+from api.web.problems import Problem
 from planner.directing import Report
 
 router = APIRouter(prefix="/v1", tags=["directing"], route_class=Route)

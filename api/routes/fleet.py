@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.problems import Problem, unknown
 from api.views import ClusterRuns, Machines, Unit, Whereabouts
+from api.web.problems import Problem, unknown
 
 router = APIRouter(prefix="/v1", tags=["fleet"], route_class=Route)
 

@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.kinds.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
-from api.problems import Problem
-from api.representations import TABLE, table_of
 from api.requests import ForecastSettings
 from api.routes.jobs import job_row, queued
-from api.store import ENDED, Submission
+from api.store.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
+from api.store.store import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
+from api.web.problems import Problem
+from api.web.representations import TABLE, table_of
 
 router = APIRouter(prefix="/v1/forecasts", tags=["forecasts"], route_class=Route)
 

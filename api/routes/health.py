@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.access import Route
 from api.context import ServiceDep
-from api.problems import Problem
+from api.observability.requests import Metrics
 from api.views import Health
-from api.watching import Metrics
+from api.web.problems import Problem
 
 router = APIRouter(tags=["health"], route_class=Route)
 LOG = structlog.get_logger("api")

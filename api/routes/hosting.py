@@ -17,8 +17,8 @@ from api.hosting.results import newest_row, verdicts_of
 from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, push, watched_metrics
-from api.paging import PageDep
-from api.problems import Problem, unknown
+from api.web.paging import PageDep
+from api.web.problems import Problem, unknown
 from planner.hosting import Hosted
 
 router = APIRouter(prefix="/v1", tags=["hosting"], route_class=Route)

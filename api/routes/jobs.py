@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.paging import PageDep
-from api.problems import Problem
-from api.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
+from api.store.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
 from api.views import JobList, JobState, ResultDetail, job_state, result_detail
+from api.web.paging import PageDep
+from api.web.problems import Problem
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Route)
 

@@ -11,20 +11,20 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 
-from api import life_cycle as steps
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
-from api.kinds.files import ROUTES
-from api.life_cycle import Change, NotPossibleError
-from api.life_views import LifeCycle, WayBack, back, life_cycle
-from api.lives import Lives, Standing
-from api.preconditions import expect, tag
-from api.problems import Problem
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives, Standing
+from api.life_cycle.steps import Change, NotPossibleError
+from api.life_cycle.views import LifeCycle, WayBack, back, life_cycle
 from api.requests import Reason, WaveReport
 from api.routes.jobs import job_row
 from api.routes.plans import plan_row
-from api.store import Submission
+from api.store.files import ROUTES
+from api.store.store import Submission
 from api.views import JobState, job_state
+from api.web.preconditions import expect, tag
+from api.web.problems import Problem
 from planner.diff import diff
 from planner.plan import Plan
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.access import CallerDep, Route
 from api.context import ServiceDep
-from api.events import About, Event, Severity, note
+from api.database.events import About, Event, Severity, note
 from api.notices import State, records
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=Route)

@@ -13,18 +13,18 @@ from pydantic import AwareDatetime
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.kinds.files import PACKINGS, ROUTES
-from api.life_cycle import State
-from api.lives import Lives
-from api.mending import Mend, check_names, mend_submission
-from api.paging import PageDep
-from api.problems import Problem
-from api.representations import TABLE, rows_as, table_of
+from api.directing.mending import Mend, check_names, mend_submission
+from api.life_cycle.lives import Lives
+from api.life_cycle.steps import State
 from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
-from api.store import ENDED, JobRow, Status, Submission
+from api.store.files import PACKINGS, ROUTES
+from api.store.store import ENDED, JobRow, Status, Submission
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
+from api.web.paging import PageDep
+from api.web.problems import Problem
+from api.web.representations import TABLE, rows_as, table_of
 from planner.directing.routes import parse_routes
 from planner.errors import InputError
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from api.access import Route
-from api.problems import Problem
+from api.web.problems import Problem
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
 

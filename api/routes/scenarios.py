@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from api.access import CallerDep, Route
 from api.context import ServiceDep
-from api.problems import Problem
+from api.life_cycle.shadows import FleetRunsError, Shadows
 from api.requests import Reason
-from api.shadows import FleetRunsError, Shadows
+from api.web.problems import Problem
 
 router = APIRouter(prefix="/v1/scenarios/{name}/shadow", tags=["scenarios"], route_class=Route)
 

@@ -12,11 +12,11 @@ from pydantic.config import JsonDict
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.paging import PageDep
-from api.problems import Problem, unknown
+from api.jobs.schedules import Origin, Schedule, Schedules
 from api.routes.asking import submission
-from api.schedules import Origin, Schedule, Schedules
-from api.store import Repeatable
+from api.store.store import Repeatable
+from api.web.paging import PageDep
+from api.web.problems import Problem, unknown
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=Route)
 

@@ -24,12 +24,12 @@ import psutil
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from api import life_cycle as steps
-from api.database import checked_url, upgrade
-from api.kinds.files import JSON, ROUTES
-from api.lives import Lives
-from api.store import Store, Submission
-from api.tenancy import DEFAULT
+from api.database.engine import checked_url, upgrade
+from api.database.tenancy import DEFAULT
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives
+from api.store.files import JSON, ROUTES
+from api.store.store import Store, Submission
 from planner.directing.routes import Routes, routes_text
 from planner.plan import Plan
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from api.answers import LARGE, Answers
-from api.kinds.files import PARQUET
-from api.preconditions import expect, none_match
-from api.problems import Problem
+from api.store.files import PARQUET
+from api.web.answers import LARGE, Answers
+from api.web.preconditions import expect, none_match
+from api.web.problems import Problem
 
 
 def answer(request: Request) -> Response:

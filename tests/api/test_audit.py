@@ -10,14 +10,14 @@ from sqlalchemy import create_engine, insert, text
 from sqlalchemy.exc import DatabaseError
 
 from api.access import CHANGING, NEEDED, UNRECORDED
-from api.database import engine_of, upgrade
-from api.durable import Queue
-from api.keys import Keys
-from api.recording import Acting, Deed, acting, entries, record
+from api.database.engine import engine_of, upgrade
+from api.database.recording import Acting, Deed, acting, entries, record
+from api.database.tables import workers
+from api.database.tenancy import of_tenant
+from api.jobs.durable import Queue
+from api.security.keys import Keys
 from api.settings import Settings
-from api.store import Store, Submission
-from api.tables import workers
-from api.tenancy import of_tenant
+from api.store.store import Store, Submission
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from api.backup import UNFINISHED
 from api.context import owned
-from api.database import upgrade
+from api.database.engine import upgrade
 from api.settings import Settings
 from planner.cli import run
 from planner.errors import InputError

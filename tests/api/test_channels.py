@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.channels import SENDERS, AnyChannel, Notice, UndeliveredError
 from api.channels.channel import WEEK, Quiet
-from api.events import Event
+from api.database.events import Event
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)  # a Monday
 NOTICE = Notice(7, NOW, "default", "alarm", "critical", "cluster onprem", "latency of onprem is not as usual",

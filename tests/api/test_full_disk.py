@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from api.database import checked_url
+from api.database.engine import checked_url
 
 SIZE = 24 * 2**20
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from api.database import engine_of
-from api.keyring import Keyring
-from api.keys import PREFIX, Keys, digest_of, id_of
-from api.tables import audit, keys
-from api.tenancy import EVERYONE, of_tenant
+from api.database.engine import engine_of
+from api.database.tables import audit, keys
+from api.database.tenancy import EVERYONE, of_tenant
+from api.security.keyring import Keyring
+from api.security.keys import PREFIX, Keys, digest_of, id_of
 from planner.cli import run
 from planner.errors import InputError
 

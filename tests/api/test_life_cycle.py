@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import life_cycle as steps
-from api.life_cycle import FROM, STATES, Change, Fleet, Life, NotPossibleError
+from api.life_cycle import steps
+from api.life_cycle.steps import FROM, STATES, Change, Fleet, Life, NotPossibleError
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

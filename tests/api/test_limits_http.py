@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.keys import Keys
-from api.limits import Rates
-from api.problems import Problem
+from api.security.keys import Keys
+from api.security.limits import Rates
 from api.settings import Limits, Settings
+from api.web.problems import Problem
 
 FEW = {"reads": "20/minute", "writes": "5/minute", "refused": "10/minute", "body_s": 1}
 

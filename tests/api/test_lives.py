@@ -14,14 +14,14 @@ from alembic.config import Config
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from api import life_cycle as steps
-from api.database import engine_of, upgrade
-from api.durable import Queue
-from api.life_cycle import Change, NotPossibleError
-from api.lives import Lives, Standing
-from api.shadows import FleetRunsError, Shadows
-from api.store import Store, Submission
-from api.tables import life_cycles
+from api.database.engine import engine_of, upgrade
+from api.database.tables import life_cycles
+from api.jobs.durable import Queue
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives, Standing
+from api.life_cycle.shadows import FleetRunsError, Shadows
+from api.life_cycle.steps import Change, NotPossibleError
+from api.store.store import Store, Submission
 from planner.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,10 +147,10 @@ def test_of_threads_that_apply_at_once_exactly_one_wins(store: Store, document: 
 _PROCESS = """
 import sys
 from datetime import UTC, datetime
-from api import life_cycle as steps
-from api.life_cycle import NotPossibleError
-from api.lives import Lives
-from api.store import Store
+from api.life_cycle import steps
+from api.life_cycle.steps import NotPossibleError
+from api.life_cycle.lives import Lives
+from api.store.store import Store
 lives, plan_id = Lives(Store(sys.argv[1]).of("acme").engine), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -218,7 +218,7 @@ def test_plans_of_before_start_where_they_were(tmp_path: Path, document: Documen
     """Plans in a store of an earlier version are drafts; the one that was put in force last is in force."""
     url, after = f"sqlite:///{tmp_path / 'old.sqlite'}", document(parent=document(), waves=2)
     config, engine = Config(), engine_of(url)
-    config.set_main_option("script_location", str(ROOT / "api" / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "api" / "database" / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0003")

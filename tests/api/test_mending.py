@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from api import mending
-from api.durable import Queue
-from api.mending import Mending
-from api.problems import Problem
+from api.directing import mending
+from api.directing.mending import Mending
+from api.jobs.durable import Queue
 from api.requests import NewMend
-from api.store import Store, Submission
+from api.store.store import Store, Submission
+from api.web.problems import Problem
 
 
 @pytest.fixture

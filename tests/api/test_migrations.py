@@ -12,13 +12,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, func, inspect, select
 
-from api.database import checked_url, engine_of, upgrade
-from api.lives import Lives
+from api.database.engine import checked_url, engine_of, upgrade
+from api.database.tables import metadata
+from api.database.tenancy import EVERYONE, of_tenant
+from api.jobs.schedules import Schedules
+from api.life_cycle.lives import Lives
 from api.notices import records
-from api.schedules import Schedules
-from api.store import Store
-from api.tables import metadata
-from api.tenancy import EVERYONE, of_tenant
+from api.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = sorted(Path(__file__).with_name("stores").glob("*.sql"))
@@ -27,7 +27,7 @@ RENAMED = {"plans": "jobs"}
 
 def configured() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(ROOT / "api" / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "api" / "database" / "migrations"))
     return config
 
 

@@ -9,14 +9,14 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
-from api import life_cycle
 from api.channels import AnyChannel, UndeliveredError
-from api.directing import happened_to
-from api.events import Event, Findings, note, note_findings
-from api.lives import Lives
+from api.database.events import Event, Findings, note, note_findings
+from api.database.tenancy import EVERYONE
+from api.directing.directing import happened_to
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives
 from api.notices import Courier, Dispatcher, records
-from api.store import Store, Submission
-from api.tenancy import EVERYONE
+from api.store.store import Store, Submission
 from planner.directing import ClusterHealth, Hysteresis, Report
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
@@ -166,8 +166,8 @@ def test_a_plan_s_way_into_force_is_told(store: Store, post: Post, document: Any
     assert job is not None
     store.finish_plan(job, document(), {})
     lives = Lives(store.engine)
-    lives.change(job.id, lambda standing: life_cycle.verify(standing.life, []), "ann")
-    lives.change(job.id, lambda standing: life_cycle.approve(standing.life), "bob", "looks good")
+    lives.change(job.id, lambda standing: steps.verify(standing.life, []), "ann")
+    lives.change(job.id, lambda standing: steps.approve(standing.life), "bob", "looks good")
     told(store, post, channels({}))
     approved, verified = records(store, 10, None, None, None)
     assert verified.title == f"plan {job.id} of tiny is verified"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.access import NEEDED
-from api.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
+from api.security.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
 from api.settings import Oidc
 
 ISSUER, AUDIENCE = "https://login.example/", "planner"
@@ -251,7 +251,7 @@ def test_keys_from_an_address(provider: Any, signer: Signer, monkeypatch: pytest
         issuer.keys.refresh()
     assert len(asked) == 1
 
-    monkeypatch.setattr("api.oidc.AGAIN_S", 0.0)
+    monkeypatch.setattr("api.security.oidc.AGAIN_S", 0.0)
     renewed = [{**shown["keys"][0], "kid": "new"}]
     shown["keys"] = renewed
     issuer.keys.refresh()
@@ -261,7 +261,7 @@ def test_keys_from_an_address(provider: Any, signer: Signer, monkeypatch: pytest
     shown.clear()
     issuer.keys.refresh()
     assert issuer.caller(signer.token(headers={"kid": "new"}))[0].name == "user/ann"
-    monkeypatch.setattr("api.oidc.STALE_S", 0.0)
+    monkeypatch.setattr("api.security.oidc.STALE_S", 0.0)
     with pytest.raises(UnknownKeyError):
         issuer.caller(signer.token(headers={"kid": "new"}))
 

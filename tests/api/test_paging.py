@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from api.paging import Page, _page
+from api.web.paging import Page, _page
 from planner.errors import InputError
 
 

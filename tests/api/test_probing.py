@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.probing import Streak
+from api.directing.probing import Streak
 from api.settings import Probe
 
 Json = dict[str, Any]

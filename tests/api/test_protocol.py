@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.protocol import MAX_HEAD_BYTES
+from api.web.protocol import MAX_HEAD_BYTES
 
 LINE = b"x: " + b"y" * 1000 + b"\r\n"
 

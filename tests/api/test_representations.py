@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from starlette.responses import StreamingResponse
 
-from api.kinds.files import NDJSON
-from api.problems import Problem
-from api.representations import chosen, rows_as, table_of
+from api.store.files import NDJSON
+from api.web.problems import Problem
+from api.web.representations import chosen, rows_as, table_of
 
 PARQUET = "application/vnd.apache.parquet"
 

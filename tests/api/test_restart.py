@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.database import upgrade
-from api.keys import Keys
+from api.database.engine import upgrade
+from api.security.keys import Keys
 from api.serve import run
 from api.settings import Settings
 from planner.errors import InputError

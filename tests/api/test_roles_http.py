@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from api.access import LOCAL, NEEDED, OPERATORS, ROLES
-from api.authentication import Doorkeeper
-from api.database import upgrade
-from api.keyring import Keyring
-from api.keys import Keys
-from api.limits import Rates
-from api.problems import Problem
+from api.database.engine import upgrade
+from api.security.authentication import Doorkeeper
+from api.security.keyring import Keyring
+from api.security.keys import Keys
+from api.security.limits import Rates
 from api.settings import Limits
+from api.web.problems import Problem
 
 HOUR = timedelta(hours=1)
 

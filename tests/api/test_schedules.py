@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from api.durable import Queue
-from api.schedules import Schedule, Schedules, Wanted
-from api.store import Store, Submission
-from api.tenancy import EVERYONE
+from api.database.tenancy import EVERYONE
+from api.jobs.durable import Queue
+from api.jobs.schedules import Schedule, Schedules, Wanted
+from api.store.store import Store, Submission
 from planner.errors import InputError
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)

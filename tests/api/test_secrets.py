@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.context import running
-from api.database import checked_url, engine_of, upgrade
-from api.keys import Keys
+from api.database.engine import checked_url, engine_of, upgrade
+from api.security.keys import Keys
 from api.settings import Settings
 from planner.errors import InputError
 

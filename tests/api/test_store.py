@@ -13,10 +13,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from api.database import checked_url, engine_of, upgrade
-from api.durable import Queue
-from api.store import IdempotencyConflictError, Job, JobRow, Store, Submission
-from api.tables import metadata
+from api.database.engine import checked_url, engine_of, upgrade
+from api.database.tables import metadata
+from api.jobs.durable import Queue
+from api.store.store import IdempotencyConflictError, Job, JobRow, Store, Submission
 from planner.errors import InputError
 from planner.plan import Plan
 
@@ -251,7 +251,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     """Plans that were done stay; those that waited are to be asked for again, and say so."""
     url = f"sqlite:///{tmp_path / 'old.sqlite'}"
     config, engine = Config(), engine_of(url)
-    config.set_main_option("script_location", str(ROOT / "api" / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "api" / "database" / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
@@ -276,7 +276,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
 
 def test_versions_of_the_store_follow_one_another() -> None:
     """Each version follows one other, and each file is named after its version."""
-    folder = ROOT / "api" / "migrations" / "versions"
+    folder = ROOT / "api" / "database" / "migrations" / "versions"
     files = sorted(path.name for path in folder.glob("v*.py"))
     scripts = list(ScriptDirectory(str(folder.parent)).walk_revisions())[::-1]
     assert [f"v{script.revision}" for script in scripts] == [name.split("_")[0] for name in files]

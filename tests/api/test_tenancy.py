@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from api import life_cycle as steps
-from api.database import engine_of
-from api.durable import Queue
-from api.lives import Lives
+from api.database.engine import engine_of
+from api.database.tables import documents, files, in_force, jobs, metadata, workers
+from api.database.tenancy import EVERYONE, NAME, narrowed, of_tenant
+from api.jobs.durable import Queue
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives
 from api.marks import Marks, Said
-from api.store import IdempotencyConflictError, Job, Store, Submission
-from api.tables import documents, files, in_force, jobs, metadata, workers
-from api.tenancy import EVERYONE, NAME, narrowed, of_tenant
+from api.store.store import IdempotencyConflictError, Job, Store, Submission
 from planner.plan import Plan
 
 SERVICE_WIDE = {"workers"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from api.access import NEEDED
-from api.database import upgrade
-from api.keys import Keys
+from api.database.engine import upgrade
+from api.security.keys import Keys
 from api.settings import Settings
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from api.tracing import opened
+from api.observability.tracing import opened
 from planner.errors import InputError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -51,7 +51,7 @@ def test_a_request_and_its_job_are_traced(serve: Any, hooks: Any, monkeypatch: p
 def test_without_an_endpoint_there_are_no_traces() -> None:
     """And nothing of OpenTelemetry is loaded."""
     assert opened({}) is None
-    code = "import sys, api.tracing; print(any(name.startswith('opentelemetry') for name in sys.modules))"
+    code = "import sys, api.observability.tracing; print(any(name.startswith('opentelemetry') for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "False"
 

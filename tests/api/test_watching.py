@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection
 
-from api.figures import StoreFigures
-from api.store import Store, Submission
-from api.tenancy import EVERYONE
-from api.watching import SECURITY
+from api.database.tenancy import EVERYONE
+from api.observability.figures import StoreFigures
+from api.observability.requests import SECURITY
+from api.store.store import Store, Submission
 
 
 def figures(http: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -19,18 +19,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from api import life_cycle as steps
-from api.database import engine_of
-from api.durable import Queue
+from api.database.engine import engine_of
+from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.host import Host
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Pushed, push
 from api.hosting.training import Training
-from api.lives import Lives
+from api.jobs.durable import Queue
+from api.life_cycle import steps
+from api.life_cycle.lives import Lives
 from api.settings import Settings
-from api.store import Store, Submission
-from api.tenancy import DEFAULT, of_tenant
+from api.store.store import Store, Submission
 from diagnostics.store import ModelStore, NewVersion
 from diagnostics.store.skops_file import dump
 from diagnostics.synthetic import Site, make_fleet

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from sqlalchemy import Engine, select
 
+from api.database.tables import verdicts
 from api.hosting.leases import standing
 from api.hosting.plans import Following
 from api.hosting.results import drifts_of, verdicts_of
-from api.store import Store
-from api.tables import verdicts
+from api.store.store import Store
 from diagnostics.store import ModelStore
 from planner.directing import ClusterHealth
 

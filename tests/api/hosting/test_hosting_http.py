@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from api.database import engine_of
+from api.database.engine import engine_of
+from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.rollouts import note
-from api.tenancy import DEFAULT, of_tenant
 
 
 def row(cluster: str, ts: str, **values: float) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Engine, update
 
+from api.database.tables import hosts
 from api.hosting.leases import ALIVE_S, LOST_S, Leases, fenced, standing
 from api.hosting.transactions import writing
-from api.tables import hosts
 
 WORK = [f"diagnostics-{number}" for number in range(20)]
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from api.hosting.figures import Answering, Figures
-from api.watching import Metrics
+from api.observability.requests import Metrics
 from planner.cli import run
 from planner.hosting.dashboards import DASHBOARDS, dashboard
 from planner.hosting.rules import HOST_RULES

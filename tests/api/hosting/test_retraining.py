@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, insert
 
+from api.database.tables import drifts
 from api.hosting.leases import Leases
 from api.hosting.results import Said, keep_verdicts
 from api.hosting.rollouts import canaries, record
@@ -20,7 +21,6 @@ from api.hosting.sealing import Sealing
 from api.hosting.steps import GO_ON, Steps
 from api.hosting.streams import Reader
 from api.settings import Settings
-from api.tables import drifts
 from diagnostics.lifecycle import open_model
 from diagnostics.store import ModelStore
 from planner.hosting import HostedWork

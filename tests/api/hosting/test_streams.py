@@ -10,10 +10,10 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, select, text
 
+from api.database.tables import stream_rows
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Reader, done, push
 from api.hosting.transactions import writing
-from api.tables import stream_rows
 from planner.errors import InputError
 from planner.hosting import Hosted
 

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table
 
-from api.database import engine_of
+from api.database.engine import engine_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAN = {
@@ -47,7 +47,7 @@ def main(version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "store.sqlite"
         config, engine = Config(), engine_of(f"sqlite:///{file}")
-        config.set_main_option("script_location", str(ROOT / "api" / "migrations"))
+        config.set_main_option("script_location", str(ROOT / "api" / "database" / "migrations"))
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, version)

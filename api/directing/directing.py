@@ -1,0 +1,151 @@
+"""Directing by the plan in force and the health of clusters, both of which the store keeps for all services on it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from http import HTTPStatus
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.database.bell import Bell
+from api.database.events import Event
+from api.directing.mending import Mending
+from api.store.files import ROUTES
+from api.store.store import Store
+from api.web.problems import Problem
+from planner.directing import ClusterHealth, Director, Hysteresis, Report
+from planner.directing.routes import parse_routes
+
+PAUSE_S = 0.04
+"""Between looks at the database, however often it is written to."""
+PLAN_S = 0.2
+"""Between looks which plan is in force, which takes longer."""
+
+
+class Directing:
+    """Where requests go. `director` answers at once and from memory, also while the database is away; `keep` writes a
+    report down for the other services and for after a restart. Start it once.
+    """
+
+    def __init__(self, store: Store, bell: Bell) -> None:
+        self._store, self._bell, self._how = store, bell, Hysteresis()
+        self._mending = Mending(store)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._looking = threading.Thread(target=self._look, name="directing")
+        self._plan_id: str | None = None
+        self._version = 0
+        self._unkept, self._counting = Counter[str](), threading.Lock()
+        self._director: Director | None = None
+
+    def start(self) -> None:
+        """Direct by what the store has, and go on looking."""
+        self.refresh()
+        self._looking.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        self._looking.join()
+
+    @property
+    def director(self) -> Director:
+        """Directs by the plan in force. Raises Problem when there is none."""
+        if self._director is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no plan is in force yet: POST /v1/plans asks for one")
+        return self._director
+
+    def report(self, cluster: str, report: Report) -> None:
+        """Take in a report: the next request goes by it. To be followed by `keep`. Raises UnknownClusterError."""
+        director = self.director
+        director.health(cluster)  # known?
+        self._count(cluster, 1)
+        director.report(cluster, report)
+
+    def keep(self, cluster: str, report: Report) -> ClusterHealth:
+        """Add a report to what all services know of a cluster, and say what that is now."""
+        happened: list[Event] = []
+
+        def said(known: str | None) -> str:
+            now = time.time()
+            before = (ClusterHealth() if known is None else ClusterHealth.from_dict(json.loads(known))).settled(
+                now, self._how)
+            after = before.heard(report, now, self._how)
+            happened.extend(happened_to(cluster, before, after, report))
+            return json.dumps(after.to_dict())
+
+        with self._lock:
+            try:
+                _, content = self._store.hear(cluster, said, happened)
+            finally:
+                self._count(cluster, -1)
+            health = ClusterHealth.from_dict(json.loads(content))
+            if not self._unkept[cluster]:
+                self.director.learn({cluster: health})
+        return health
+
+    def _count(self, cluster: str, more: int) -> None:
+        """Count reports that are not written down yet; what the store has of their cluster is out of date."""
+        with self._counting:
+            self._unkept[cluster] += more
+
+    def refresh(self) -> None:
+        """Follow the plan that is in force by now."""
+        with self._lock:
+            plan_id = self._store.in_force(ROUTES)
+            if plan_id is None or plan_id == self._plan_id:
+                return
+            file = self._store.file(plan_id, ROUTES)
+            assert file is not None
+            routes = parse_routes(file[1], f"plan {plan_id}").model_copy(update={"plan_id": plan_id})
+            if self._director is None:
+                self._director = Director(routes, hysteresis=self._how)
+            else:
+                self._director.follow(routes)
+            self._plan_id = plan_id
+        self._listen()
+
+    def _look(self) -> None:
+        """Follow what other services put in force and were told, and see to it that the plan in force is mended."""
+        heard, looked = 0, float("-inf")
+        while not self._stopping.wait(PAUSE_S):
+            heard = self._bell.wait(heard)
+            with suppress(SQLAlchemyError):  # the database is away: /readyz says so; go on with what is known
+                self._listen()
+                if time.monotonic() - looked > PLAN_S:
+                    looked = time.monotonic()
+                    self.refresh()
+                    self._mend()
+
+    def _listen(self) -> None:
+        """Learn what was said of clusters since the last time; a cluster with a report on its way waits for that."""
+        with self._lock:
+            if self._director is None:
+                return
+            rows = self._store.health(self._version)
+            if rows:
+                self._version = max(version for _, version, _ in rows)
+                heard = {name: ClusterHealth.from_dict(json.loads(content)) for name, _, content in rows}
+                self._director.learn({name: health for name, health in heard.items() if not self._unkept[name]})
+
+    def _mend(self) -> None:
+        """Ask for a plan that does without what is lost, or goes back to what is there again."""
+        director = self._director
+        if director is not None:
+            routes = director.routes
+            down = frozenset(routes.down) & routes.clusters.keys()
+            self._mending.look(routes.plan_id, down, director.lost, lambda name: director.health(name).since)
+
+
+def happened_to(cluster: str, before: ClusterHealth, after: ClusterHealth, report: Report) -> list[Event]:
+    """What people may want to be told: a cluster was lost by a report, or is said to be there again."""
+    was, now = (health.lost and health.well_since is None for health in (before, after))
+    if was == now:
+        return []
+    said = " ".join(filter(None, (report.by, report.source, report.note and f"({report.note})")))
+    return [Event("alarm", "critical", f"cluster {cluster}", f"cluster {cluster} is lost", f"by the word of {said}",
+                  resolved=was)]

@@ -1,0 +1,1 @@
+"""Work that takes long: its durable queue, its workers, its processes, and the clock."""

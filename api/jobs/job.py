@@ -1,0 +1,99 @@
+"""The process of one job: makes what is asked for and writes it into the store. `api.jobs.worker` starts it.
+
+One JSON line comes in on standard input, which then stays open: its end means that the worker is gone, and this process
+ends itself at once (solvers below it do the same).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from api.settings import Settings
+from api.store.store import Job, Kind, Store
+from planner.errors import InputError
+
+KINDS: dict[Kind, str] = {
+    "plan": "api.kinds.plan",
+    "forecast": "api.kinds.forecast",
+    "capacity": "api.kinds.capacity",
+    "train": "api.kinds.train",
+    "evaluate": "api.kinds.evaluate",
+    "validate": "api.kinds.validate",
+    "drift": "api.kinds.drift",
+    "verification": "api.kinds.verification",
+    "judgement": "api.kinds.judgement",
+}
+"""The module of each kind of job; it has `carry_out`."""
+REPORT_EVERY_S = 0.5
+ORPHANED = 3
+"""Exit status when the worker has gone."""
+
+
+class CannotBeError(Exception):
+    """There is no answer to what was asked; the text says why."""
+
+
+@dataclass
+class Task:
+    """What the module of a kind gets: the job, the store to write to, and the service's settings."""
+
+    job: Job
+    store: Store
+    settings: Settings
+    _told_at: float = field(default=float("-inf"))
+
+    def report(self, progress: Mapping[str, float | str | None]) -> None:
+        """Note how far it is, not more often than a client would ask."""
+        now = time.monotonic()
+        if now - self._told_at >= REPORT_EVERY_S:
+            self._told_at = now
+            self.store.report(self.job, progress)
+
+
+class _Kind(Protocol):
+    def carry_out(self, task: Task) -> None: ...
+
+
+def main() -> None:
+    """Read the job, carry it out."""
+    order = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
+    settings = Settings.from_dict(order["settings"]).of(job.tenant)
+    make_way(settings.niceness)
+    store = Store(settings.store).of(job.tenant)
+    try:
+        cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))
+    except InputError as error:
+        store.fail(job, list(error.problems))
+    except CannotBeError as why:
+        store.fail(job, [str(why)])
+    except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+        traceback.print_exc()
+        store.fail(job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])
+
+
+def make_way(niceness: int) -> None:
+    """Let what answers requests go first. Linux may weigh sessions before processes (autogroups): where this process
+    leads a session of its own, that is made as nice.
+    """
+    os.nice(niceness)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # there are no autogroups here
+            Path("/proc/self/autogroup").write_text(str(niceness))
+
+
+def _end_with_the_worker() -> None:
+    sys.stdin.buffer.read()
+    os._exit(ORPHANED)

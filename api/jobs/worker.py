@@ -1,0 +1,132 @@
+"""A worker: takes jobs from the durable queue and carries each out in a process of its own, which it can end.
+
+Its settings come in as one JSON line on standard input, which then stays open: `stop` asks it to put its job back and
+end, and the end of the input means that the service is gone, and this process ends itself at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime
+
+from api.jobs.durable import Doing, Queue, work
+from api.jobs.schedules import Schedules
+from api.notices import Courier
+from api.observability.tracing import Traces, opened
+from api.settings import Settings
+from api.store.store import Job, Store
+
+POLL_S = 0.2
+START_S = 60.0
+"""What a job's process may take beyond its time limit, to start, read and write, before it is ended."""
+LIMIT_S = 6 * 3600.0
+"""How long a job without a time limit of its own may take."""
+ORPHANED = 3
+"""Exit status when the service has gone."""
+
+_OVERRUN = 1.1
+_START = "from api.jobs.job import main; main()"
+
+
+def main() -> None:
+    """Work until told to stop."""
+    order = json.loads(sys.stdin.buffer.readline())
+    executor = order.pop("executor")
+    settings = Settings.from_dict(order)
+    queue = Queue(settings.store)
+    queue.open()
+    store, traces = Store(settings.store, queue), opened(os.environ)
+    carrying, schedules = Carrying(store, settings, traces), Schedules(store, queue)
+    courier = Courier(store, settings.channels)
+    work(settings.store, executor, Doing(carrying.carry_out, schedules.tick, courier.deliver, courier.give_up))
+    schedules.resume()
+    schedules.catch_up(datetime.now(UTC))
+    if not sys.stdin.buffer.readline():
+        os._exit(ORPHANED)  # what was begun counts as an attempt: it may be what ended the service
+    carrying.stop()
+    if traces is not None:
+        traces.close()
+    os._exit(0)
+
+
+class Carrying:
+    """Carries out one job after another, each in a process of its own."""
+
+    def __init__(self, store: Store, settings: Settings, traces: Traces | None = None) -> None:
+        self._store, self._settings, self._traces = store, settings, traces
+        self._stopping, self._idle = threading.Event(), threading.Event()
+        self._idle.set()
+
+    def carry_out(self, job_id: str) -> None:
+        """Carry out a job that has not ended; it is then done or failed, or it was cancelled."""
+        job = None if self._stopping.is_set() else self._store.begin(job_id, self._settings.max_attempts)
+        if job is None:
+            self._hold()
+            return
+        self._idle.clear()
+        seconds = float(job.request.get("time_limit_s", LIMIT_S)) * _OVERRUN + START_S
+        told: dict[str, str | int] = {"job": job.id, "tenant": job.tenant, "attempt": job.attempt}
+        with nullcontext() if self._traces is None else self._traces.job(job.kind, told):
+            process = self._start(job)
+            try:
+                reason = self._watch(job, process, seconds)
+            finally:
+                process.kill()
+                process.wait()
+        if self._stopping.is_set():
+            self._store.requeue(job)
+        elif reason is not None:
+            self._store.fail(job, [reason])
+        self._idle.set()
+        self._hold()
+
+    def stop(self) -> None:
+        """End the job's process and put the job back into the queue."""
+        self._stopping.set()
+        self._idle.wait()
+
+    def _hold(self) -> None:
+        """Do not tell the queue that a job has ended which was put back: the process is about to end."""
+        while self._stopping.is_set():
+            time.sleep(POLL_S)
+
+    def _start(self, job: Job) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        order = {"settings": self._settings.to_dict(), "id": job.id, "tenant": job.tenant, "kind": job.kind,
+                 "attempt": job.attempt, "request": dict(job.request)}
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:  # it could not start: its exit status tells
+            pass
+        return process
+
+    def _watch(self, job: Job, process: subprocess.Popen[bytes], seconds: float) -> str | None:
+        """Wait for the end; why it was no good one, None when it was, or when nobody waits for it any more."""
+        until = time.monotonic() + seconds
+        while not self._stopping.is_set():
+            try:
+                status = process.wait(POLL_S)
+            except subprocess.TimeoutExpired:
+                if not self._store.goes_on(job):
+                    return None
+                if time.monotonic() > until:
+                    return f"the job's process ran for more than {seconds:.0f} s and was ended"
+                continue
+            return None if status == 0 else f"the job's process ended {_ending(status)}"
+        return None
+
+
+def _ending(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"with status {status}"
+    return f"by signal {-status}" + (" (killed; out of memory?)" if status == -9 else "")

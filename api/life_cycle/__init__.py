@@ -1,0 +1,1 @@
+"""The steps of a plan from a draft into force and back."""

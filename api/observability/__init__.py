@@ -1,0 +1,1 @@
+"""What happens, as logs, figures and traces tell it."""

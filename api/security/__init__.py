@@ -1,0 +1,1 @@
+"""Who asks, by key or token, and how often."""

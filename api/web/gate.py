@@ -1,0 +1,87 @@
+"""What is turned away before anything reads it: bodies that are too large or too slow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.web.problems import problem_response
+
+LITTLE = 2**20
+"""Bytes that are read of a body which nobody will look at."""
+DRAIN_S = 5.0
+"""Seconds for that."""
+_DRAINED = 4
+
+
+class Gate:
+    """ASGI middleware: a body that is too long, or too long on its way, is refused before anything reads it."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, body_s: float) -> None:
+        self.app = app
+        self.max_body_bytes, self.body_s = max_body_bytes, body_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it with a problem."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope))
+        if refusal:
+            await drain(receive, _DRAINED * self.max_body_bytes)
+            await problem_response(*refusal, headers={"Connection": "close"})(scope, receive, send)
+            return
+        await self.app(scope, self._limited(receive), send)
+
+    def _refusal(self, headers: Headers) -> tuple[HTTPStatus, str] | None:
+        """Why a request is refused by its headers alone."""
+        length = headers.get("content-length", "0")
+        if not length.isdecimal():
+            return HTTPStatus.BAD_REQUEST, f"Content-Length: {length}: not a number"
+        if int(length) > self.max_body_bytes:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large()
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Count what arrives, for bodies that do not state their length, and wait only so long for all of it."""
+        seen, until, arrived = 0, time.monotonic() + self.body_s, False
+
+        async def counted() -> Message:
+            nonlocal seen, arrived
+            if arrived:  # what is waited for now is that the client goes away
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except TimeoutError:
+                late = f"body: not here after {self.body_s:g} s"
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
+            seen += len(message.get("body", b""))
+            arrived = not message.get("more_body", False)
+            if seen > self.max_body_bytes:
+                if message.get("more_body", False):
+                    await drain(receive, _DRAINED * self.max_body_bytes)
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large())
+            return message
+
+        return counted
+
+    def _too_large(self) -> str:
+        return f"body: more than {self.max_body_bytes} bytes: put the scenario in a folder and plan it by name"
+
+
+async def drain(receive: Receive, most: int = LITTLE) -> None:
+    """Drop what still arrives, within reason: a client that is sending does not hear an answer."""
+    dropped = 0
+    with suppress(TimeoutError, HTTPException):
+        async with asyncio.timeout(DRAIN_S):
+            while dropped < most:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
