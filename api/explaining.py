@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from api.scenarios import scenario_of
 from api.settings import Settings
-from api.store.store import JobRow, Store
+from api.store.jobs import JobRow
+from api.store.store import Store
 from api.web.problems import Problem, unknown
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from api.channels import AnyChannel
 from api.database.engine import checked_url
 from api.database.tenancy import DEFAULT, NAME
 from api.section import REVEALED, Secret, Section
-from api.store.store import Repeatable
+from api.store.jobs import Repeatable
 from planner.errors import InputError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})

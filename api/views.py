@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from api.life_cycle.steps import State
-from api.store.store import JobRow, Kind, Status
+from api.store.jobs import JobRow, Kind, Status
 from planner.directing import ClusterHealth
 
 

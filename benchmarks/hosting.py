@@ -38,7 +38,8 @@ from api.hosting.streams import Given, push
 from api.jobs.durable import Queue
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from benchmarks.harness import Row
 from benchmarks.machine import describe_machine
 from diagnostics.store import ModelStore, NewVersion

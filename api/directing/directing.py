@@ -15,6 +15,7 @@ from api.database.bell import Bell
 from api.database.events import Event
 from api.directing.mending import Mending
 from api.store.files import ROUTES
+from api.store.health import Heard
 from api.store.store import Store
 from api.web.problems import Problem
 from planner.directing import ClusterHealth, Director, Hysteresis, Report
@@ -80,7 +81,7 @@ class Directing:
 
         with self._lock:
             try:
-                _, content = self._store.hear(cluster, said, happened)
+                _, content = Heard(self._store.engine).hear(cluster, said, happened)
             finally:
                 self._count(cluster, -1)
             health = ClusterHealth.from_dict(json.loads(content))
@@ -126,7 +127,7 @@ class Directing:
         with self._lock:
             if self._director is None:
                 return
-            rows = self._store.health(self._version)
+            rows = Heard(self._store.engine).since(self._version)
             if rows:
                 self._version = max(version for _, version, _ in rows)
                 heard = {name: ClusterHealth.from_dict(json.loads(content)) for name, _, content in rows}

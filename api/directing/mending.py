@@ -13,7 +13,8 @@ from difflib import get_close_matches
 from http import HTTPStatus
 
 from api.requests import NewMend
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from api.web.problems import Problem
 from planner.directing import Routes
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from api.database.events import Event
 from api.directing.directing import happened_to
 from api.hosting.leases import Living
+from api.store.health import Heard
 from api.store.store import Store
 from planner.directing import ClusterHealth, Hysteresis, Report
 from planner.hosting import Hosted
@@ -43,7 +44,7 @@ class Health:
             if cluster in hosted.clusters:
                 self._log.warning("cluster silent", cluster=cluster)
                 self._say(cluster, Report("down", "host", SOURCE, note="its hosts of diagnostics fell silent"))
-        for name, version, content in self._store.health(self._version):
+        for name, version, content in Heard(self._store.engine).since(self._version):
             self._version = max(self._version, version)
             self._known[name] = ClusterHealth.from_dict(json.loads(content))
         moment = time.time()
@@ -60,4 +61,4 @@ class Health:
             happened.extend(happened_to(cluster, before, after, report))
             return json.dumps(after.to_dict())
 
-        self._store.hear(cluster, said, happened)
+        Heard(self._store.engine).hear(cluster, said, happened)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from api.settings import Settings
-from api.store.store import Job, Kind, Store
+from api.store.jobs import Job, Kind
+from api.store.store import Store
 from planner.errors import InputError
 
 KINDS: dict[Kind, str] = {

@@ -18,7 +18,8 @@ from sqlalchemy import Row, delete, insert, select
 
 from api.database.engine import alone_in
 from api.database.tables import jobs, schedules, ticks
-from api.store.store import Repeatable, Store, Submission
+from api.store.jobs import Repeatable, Submission
+from api.store.store import Store
 from planner.errors import InputError
 
 Origin = Literal["api", "settings"]

@@ -20,7 +20,8 @@ from api.jobs.schedules import Schedules
 from api.notices import Courier
 from api.observability.tracing import Traces, opened
 from api.settings import Settings
-from api.store.store import Job, Store
+from api.store.jobs import Job
+from api.store.store import Store
 
 POLL_S = 0.2
 START_S = 60.0

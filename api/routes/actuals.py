@@ -16,7 +16,7 @@ from api.context import Service, ServiceDep
 from api.routes.jobs import job_row, queued
 from api.routes.plans import plan_row
 from api.store.files import ACTUALS, ENDINGS, NDJSON
-from api.store.store import Submission
+from api.store.jobs import Submission
 from api.views import JobState, job_state
 from api.web.problems import Problem
 

@@ -23,7 +23,7 @@ from api.routes import capacity, plans
 from api.routes.jobs import job_row, queued
 from api.settings import Settings
 from api.store.files import ENDINGS
-from api.store.store import Repeatable, Submission
+from api.store.jobs import Repeatable, Submission
 from api.views import JobState, job_state
 from api.web.problems import line_of
 from planner.errors import InputError

@@ -13,7 +13,7 @@ from api.context import Service, ServiceDep
 from api.requests import NewCapacity
 from api.routes.jobs import job_row, queued
 from api.scenarios import read
-from api.store.store import ENDED, Submission
+from api.store.jobs import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 
 router = APIRouter(prefix="/v1/capacity", tags=["capacity"], route_class=Route)

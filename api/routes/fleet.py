@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.store.placements import Placements
 from api.views import ClusterRuns, Machines, Unit, Whereabouts
 from api.web.problems import Problem, unknown
 
@@ -26,8 +27,8 @@ def cluster_runs(name: str, service: ServiceDep, plan: PlanId = None) -> Cluster
     return ClusterRuns(
         cluster=name,
         plan=plan_id,
-        runs=[Unit(**unit) for unit in service.store.assignments(plan_id, cluster=name)],
-        machines=[Machines(**row) for row in service.store.machines(plan_id, name)],
+        runs=[Unit(**unit) for unit in Placements(service.store.engine).units(plan_id, cluster=name)],
+        machines=[Machines(**row) for row in Placements(service.store.engine).machines(plan_id, name)],
     )
 
 
@@ -35,9 +36,9 @@ def cluster_runs(name: str, service: ServiceDep, plan: PlanId = None) -> Cluster
 def where(workload: str, service: ServiceDep, plan: PlanId = None) -> Whereabouts:
     """Where a plan runs a workload."""
     plan_id, _ = _done_plan(service, plan)
-    units = service.store.assignments(plan_id, workload=workload)
+    units = Placements(service.store.engine).units(plan_id, workload=workload)
     if not units:
-        raise unknown("placed workload", workload, service.store.workloads(plan_id))
+        raise unknown("placed workload", workload, Placements(service.store.engine).workloads(plan_id))
     return Whereabouts(workload=workload, plan=plan_id, units=[Unit(**unit) for unit in units])
 
 

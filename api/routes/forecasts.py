@@ -14,7 +14,7 @@ from api.context import Service, ServiceDep
 from api.requests import ForecastSettings
 from api.routes.jobs import job_row, queued
 from api.store.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
-from api.store.store import ENDED, Submission
+from api.store.jobs import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 from api.web.problems import Problem
 from api.web.representations import TABLE, table_of

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
-from api.store.store import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
+from api.store.jobs import ENDED, IdempotencyConflictError, JobRow, Kind, Status, Submission
 from api.views import JobList, JobState, ResultDetail, job_state, result_detail
 from api.web.paging import PageDep
 from api.web.problems import Problem

@@ -21,7 +21,7 @@ from api.requests import Reason, WaveReport
 from api.routes.jobs import job_row
 from api.routes.plans import plan_row
 from api.store.files import ROUTES
-from api.store.store import Submission
+from api.store.jobs import Submission
 from api.views import JobState, job_state
 from api.web.preconditions import expect, tag
 from api.web.problems import Problem

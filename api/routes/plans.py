@@ -20,7 +20,8 @@ from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
 from api.scenarios import read
 from api.store.files import PACKINGS, ROUTES
-from api.store.store import ENDED, JobRow, Status, Submission
+from api.store.jobs import ENDED, JobRow, Status, Submission
+from api.store.placements import Placements
 from api.views import PlanDetail, PlanList, PlanState, plan_detail, plan_state
 from api.web.paging import PageDep
 from api.web.problems import Problem
@@ -160,7 +161,7 @@ def get_assignments(
     row = plan_row(service, plan_id)
     if row.status != "done":
         raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {row.status}: only a plan that is done has assignments")
-    return rows_as(service.store.assignment_pages(plan_id, cluster, workload), UNIT_COLUMNS, accept)
+    return rows_as(Placements(service.store.engine).pages(plan_id, cluster, workload), UNIT_COLUMNS, accept)
 
 
 @router.get("/{plan_id}/packings", response_class=Response, responses=TABLE)

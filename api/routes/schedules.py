@@ -14,7 +14,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.jobs.schedules import Origin, Schedule, Schedules
 from api.routes.asking import submission
-from api.store.store import Repeatable
+from api.store.jobs import Repeatable
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
 

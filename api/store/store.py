@@ -9,109 +9,34 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Row,
-    Table,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.database.bell import ring
-from api.database.engine import alone_in, engine_of
+from api.database.engine import engine_of
 from api.database.events import Event, Findings, note, note_findings
 from api.database.recording import Acting, about, acting
-from api.database.tables import (
-    assignments,
-    cluster_health,
-    documents,
-    files,
-    in_force,
-    jobs,
-    life_cycles,
-    machines,
-    workers,
-)
+from api.database.tables import documents, files, in_force, jobs, life_cycles, workers
 from api.database.tenancy import EVERYONE, of_tenant
 from api.database.times import written
 from api.life_cycle.lives import begin_life
 from api.life_cycle.shadows import Shadows
 from api.life_cycle.steps import State
+from api.store.jobs import IdempotencyConflictError, Job, JobRow, Kind, Putting, Status, Submission
+from api.store.placements import place
+from api.store.rows import insert_all
 from planner.plan import Plan, plan_text
-
-Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
-"""Kinds of jobs that may be asked for by their kind, once or by a schedule."""
-Kind = Repeatable | Literal["verification", "judgement"]
-Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
-ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
 _UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key")
 _SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
 _JOB = select(*_SUMMARY).where(jobs.c.id == bindparam("job_id"))
 _JOB_OF_KIND = _JOB.where(jobs.c.kind == bindparam("of_kind"))
 """Asked so often that they are made once."""
-
-
-JobRow = Row[*tuple[Any, ...]]
-"""Columns of `jobs`, by name."""
-
-
-class IdempotencyConflictError(Exception):
-    """The same key came with another body before; `job_id` is what it made then."""
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(job_id)
-        self.job_id = job_id
-
-
-class Putting(Protocol):
-    """A queue as far as the store knows it."""
-
-    def put(self, connection: Connection, job_id: str, priority: int) -> None:
-        """Queue a job within the transaction of `connection`."""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job that is asked for: its settings, and what is given with it as text, or as a file (name, type, content).
-
-    Of plans, `given` is the scenario as JSON (None: the settings name one), and `clusters` are those of the scenario.
-    """
-
-    name: str
-    request: Mapping[str, Any]
-    given: str | None
-    clusters: tuple[str, ...]
-    body_sha256: str
-    idempotency_key: str | None = None
-    kind: Kind = "plan"
-    priority: int = 0
-    file: tuple[str, str, bytes] | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job to be carried out by one process."""
-
-    id: str
-    tenant: str
-    kind: Kind
-    attempt: int
-    request: Mapping[str, Any]
 
 
 class Store:
@@ -282,10 +207,7 @@ class Store:
             reached = plan.sla_attainment if plan.mode == "max_sla" else plan.cost_usd
             connection.execute(update(jobs).where(jobs.c.id == job.id).values(
                 objective=reached if status == "done" else None, bound=plan.bound, gap=plan.gap, phase="ended"))
-            units = [unit.model_dump(by_alias=True) for unit in plan.assignments]
-            _insert_all(connection, assignments, "plan_id", job.id, units)
-            rows = [row.model_dump() | {"count": json.dumps(row.count)} for row in plan.machines]
-            _insert_all(connection, machines, "plan_id", job.id, rows)
+            place(connection, plan, job.id)
             if status == "done":
                 begin_life(connection, job.id, plan)
             ring(connection)
@@ -298,7 +220,7 @@ class Store:
             return False
         connection.execute(update(documents).where(documents.c.job_id == job.id).values(result=result))
         rows = [{"name": name, "media_type": kind, "content": content} for name, (kind, content) in made.items()]
-        _insert_all(connection, files, "job_id", job.id, rows)
+        insert_all(connection, files, "job_id", job.id, rows)
         return True
 
     def fail(self, job: Job, errors: list[str]) -> bool:
@@ -349,31 +271,6 @@ class Store:
         newest = select(jobs.c.id).join(files).where(*made).order_by(jobs.c.seq.desc()).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(put).scalar() or connection.execute(newest).scalar()
-
-    def hear(self, cluster: str, said: Callable[[str | None], str], happened: Iterable[Event] = ()) -> tuple[int, str]:
-        """Keep what `said` makes of what is known of a cluster (JSON; None: nothing), as its next version, and what
-        `happened` by that.
-
-        Services that share the database hear one after another: none overwrites what another has heard.
-        """
-        with self._engine.begin() as connection:
-            alone_in(connection, "cluster_health")
-            known = select(cluster_health.c.content).where(cluster_health.c.cluster == cluster)
-            content = said(connection.execute(known).scalar())
-            note(connection, *happened)
-            latest = connection.execute(select(func.max(cluster_health.c.version))).scalar() or 0
-            connection.execute(delete(cluster_health).where(cluster_health.c.cluster == cluster))
-            row = {"cluster": cluster, "version": latest + 1, "content": content}
-            connection.execute(insert(cluster_health).values(**row))
-            ring(connection)
-        return latest + 1, content
-
-    def health(self, after: int) -> list[tuple[str, int, str]]:
-        """Clusters of which more is known than at version `after`: name, version, what is known (JSON)."""
-        columns = cluster_health.c.cluster, cluster_health.c.version, cluster_health.c.content
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(*columns).where(cluster_health.c.version > after)).all()
-        return [(row.cluster, row.version, row.content) for row in rows]
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
@@ -446,60 +343,6 @@ class Store:
             text = connection.execute(select(jobs.c.clusters).where(jobs.c.id == plan_id)).scalar()
         return None if text is None else tuple(json.loads(text))
 
-    def assignments(
-        self, plan_id: str, *, cluster: str | None = None, workload: str | None = None
-    ) -> list[dict[str, Any]]:
-        """Placed units of a plan, in the order of the plan, of one cluster or one workload."""
-        query = select(*[column for column in assignments.columns if column.name not in ("tenant", "plan_id")])
-        query = query.where(assignments.c.plan_id == plan_id)
-        if cluster is not None:
-            query = query.where(assignments.c.cluster == cluster)
-        if workload is not None:
-            query = query.where(assignments.c.workload == workload)
-        with self._engine.connect() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
-
-    def assignment_pages(self, plan_id: str, cluster: str | None = None, workload: str | None = None,
-                         rows: int = 5_000) -> Iterator[list[dict[str, Any]]]:
-        """Placed units of a plan by workload, user region, copy and part, so many at a time; no connection is held
-        while the reader takes them.
-        """
-        key = (assignments.c.workload, func.coalesce(assignments.c.user_region, ""), assignments.c.copy,
-               assignments.c.part)
-        shown = [column for column in assignments.columns if column.name not in ("tenant", "plan_id")]
-        query = select(*shown).where(assignments.c.plan_id == plan_id).order_by(*key).limit(rows)
-        for column, value in ((assignments.c.cluster, cluster), (assignments.c.workload, workload)):
-            if value is not None:
-                query = query.where(column == value)
-        last: dict[str, Any] | None = None
-        while True:
-            beyond = query
-            if last is not None:
-                after = last["workload"], last["user_region"] or "", last["copy"], last["part"]
-                beyond = query.where(tuple_(*key) > tuple_(*(literal(value) for value in after)))
-            with self._engine.connect() as connection:
-                found = [dict(row) for row in connection.execute(beyond).mappings()]
-            if found:
-                yield found
-            if len(found) < rows:
-                return
-            last = found[-1]
-
-    def workloads(self, plan_id: str) -> list[str]:
-        """Names of the placed workloads of a plan."""
-        query = select(assignments.c.workload).where(assignments.c.plan_id == plan_id).distinct()
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).scalars())
-
-    def machines(self, plan_id: str, cluster: str) -> list[dict[str, Any]]:
-        """Machines of a cluster, slot by slot."""
-        columns = (machines.c.pool, machines.c.purchase, machines.c.count)
-        query = select(*columns).where(machines.c.plan_id == plan_id, machines.c.cluster == cluster)
-        with self._engine.connect() as connection:
-            found = connection.execute(query).all()
-        return [{"pool": row[0], "purchase": row[1], "count": json.loads(row[2])} for row in found]
-
-
 def _still(job: Job) -> tuple[Any, ...]:
     """The job is running, and this attempt of it."""
     return jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.status == "running"
@@ -526,14 +369,6 @@ def _end(
         note(connection, Event("job", "warning", f"{ended.kind} {ended.name}", f"{ended.kind} of {ended.name} {what}",
                                "\n".join(errors or []), fields={"job": job_id}))
     return True
-
-
-def _insert_all(connection: Connection, table: Table, key: str, job_id: str, rows: list[dict[str, Any]]) -> None:
-    """Insert rows of one job; columns that the table does not have are left out."""
-    names = set(table.columns.keys())
-    if rows:
-        kept = [{key: job_id} | {name: value for name, value in row.items() if name in names} for row in rows]
-        connection.execute(insert(table), kept)
 
 
 def _now() -> str:

@@ -29,7 +29,8 @@ from api.database.tenancy import DEFAULT
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
 from api.store.files import JSON, ROUTES
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from planner.directing.routes import Routes, routes_text
 from planner.plan import Plan
 

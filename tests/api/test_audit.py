@@ -17,7 +17,8 @@ from api.database.tenancy import of_tenant
 from api.jobs.durable import Queue
 from api.security.keys import Keys
 from api.settings import Settings
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 
 
 @pytest.fixture

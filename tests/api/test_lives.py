@@ -21,7 +21,8 @@ from api.life_cycle import steps
 from api.life_cycle.lives import Lives, Standing
 from api.life_cycle.shadows import FleetRunsError, Shadows
 from api.life_cycle.steps import Change, NotPossibleError
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from planner.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,8 @@ from api.directing import mending
 from api.directing.mending import Mending
 from api.jobs.durable import Queue
 from api.requests import NewMend
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from api.web.problems import Problem
 
 

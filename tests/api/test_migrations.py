@@ -18,6 +18,7 @@ from api.database.tenancy import EVERYONE, of_tenant
 from api.jobs.schedules import Schedules
 from api.life_cycle.lives import Lives
 from api.notices import records
+from api.store.placements import Placements
 from api.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,8 +89,8 @@ def test_a_store_of_an_earlier_version_keeps_all_it_holds(dump: Path, make: Make
     assert row is not None
     assert (row.status, row.name) == ("done", "tiny")
     assert '"cost_usd": 4.0' in (store.result("p1") or "")
-    assert [unit["cluster"] for unit in store.assignments("p1", workload="etl")] == ["cheap"]
-    assert store.machines("p1", "cheap")[0]["count"] == [1, 1, 1, 1]
+    assert [unit["cluster"] for unit in Placements(store.engine).units("p1", workload="etl")] == ["cheap"]
+    assert Placements(store.engine).machines("p1", "cheap")[0]["count"] == [1, 1, 1, 1]
     assert (store.file("p1", "packings.parquet") is not None) == ("files" in before)
     standing = Lives(store.engine).standing("p1")
     assert standing is not None

@@ -16,7 +16,8 @@ from api.directing.directing import happened_to
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
 from api.notices import Courier, Dispatcher, records
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from planner.directing import ClusterHealth, Hysteresis, Report
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 from api.database.tenancy import EVERYONE
 from api.jobs.durable import Queue
 from api.jobs.schedules import Schedule, Schedules, Wanted
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from planner.errors import InputError
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)

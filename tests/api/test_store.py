@@ -16,7 +16,9 @@ from sqlalchemy import Connection, inspect, text
 from api.database.engine import checked_url, engine_of, upgrade
 from api.database.tables import metadata
 from api.jobs.durable import Queue
-from api.store.store import IdempotencyConflictError, Job, JobRow, Store, Submission
+from api.store.jobs import IdempotencyConflictError, Job, JobRow, Submission
+from api.store.placements import Placements
+from api.store.store import Store
 from planner.errors import InputError
 from planner.plan import Plan
 
@@ -70,12 +72,13 @@ def test_a_finished_plan_tells_what_runs_where(store: Store) -> None:
     assert store.file(plan_id, "packings.parquet") == ("a/b", b"PAR1")
     assert store.file(plan_id, "other") is None
     assert store.newest_done() == plan_id
-    (unit,) = store.assignments(plan_id, cluster="cheap")
+    (unit,) = Placements(store.engine).units(plan_id, cluster="cheap")
     assert unit == {"workload": "etl", "user_region": None, "copy": 0, "part": 0, "cluster": "cheap", "pool": "p",
                     "start_slot": None}  # fmt: skip
-    assert store.assignments(plan_id, workload="etl") == [unit]
-    assert store.assignments(plan_id, cluster="dear") == []
-    assert store.machines(plan_id, "cheap") == [{"pool": "p", "purchase": "on_demand", "count": [1, 1, 1, 1]}]
+    assert Placements(store.engine).units(plan_id, workload="etl") == [unit]
+    assert Placements(store.engine).units(plan_id, cluster="dear") == []
+    (row,) = Placements(store.engine).machines(plan_id, "cheap")
+    assert row == {"pool": "p", "purchase": "on_demand", "count": [1, 1, 1, 1]}
     assert store.clusters(plan_id) == ("cheap", "dear")
 
 
@@ -88,7 +91,7 @@ def test_units_are_read_in_pages(store: Store) -> None:
     assert store.finish_plan(begun(store, plan_id), Plan.model_validate(one, strict=False), {})
 
     def read(rows: int, **only: str) -> list[tuple[Any, ...]]:
-        pages = list(store.assignment_pages(plan_id, **only, rows=rows))
+        pages = list(Placements(store.engine).pages(plan_id, **only, rows=rows))
         assert all(len(page) <= rows for page in pages)
         return [(unit["workload"], unit["user_region"], unit["copy"]) for page in pages for unit in page]
 

@@ -17,7 +17,10 @@ from api.jobs.durable import Queue
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
 from api.marks import Marks, Said
-from api.store.store import IdempotencyConflictError, Job, Store, Submission
+from api.store.health import Heard
+from api.store.jobs import IdempotencyConflictError, Job, Submission
+from api.store.placements import Placements
+from api.store.store import Store
 from planner.plan import Plan
 
 SERVICE_WIDE = {"workers"}
@@ -56,7 +59,7 @@ def done(store: Store, everyone: Store) -> Job:
     for step in (lambda now: steps.verify(now.life, []), lambda now: steps.approve(now.life),
                  lambda now: steps.put_in_force(now.life, now.fleet, datetime.now(UTC))):
         lives.change(job.id, step, "secret")
-    store.hear("cheap", lambda _: '{"is": "secret"}')
+    Heard(store.engine).hear("cheap", lambda _: '{"is": "secret"}')
     return job
 
 
@@ -70,11 +73,11 @@ READS: dict[str, Callable[[Store, str], Any]] = {
     "oldest_queued": lambda store, _: store.oldest_queued(),
     "newest_done": lambda store, _: store.newest_done(),
     "clusters": lambda store, plan_id: store.clusters(plan_id),
-    "assignments": lambda store, plan_id: store.assignments(plan_id),
-    "workloads": lambda store, plan_id: store.workloads(plan_id),
-    "machines": lambda store, plan_id: store.machines(plan_id, "cheap"),
+    "assignments": lambda store, plan_id: Placements(store.engine).units(plan_id),
+    "workloads": lambda store, plan_id: Placements(store.engine).workloads(plan_id),
+    "machines": lambda store, plan_id: Placements(store.engine).machines(plan_id, "cheap"),
     "in_force": lambda store, _: store.in_force("routes.json"),
-    "health": lambda store, _: store.health(0),
+    "health": lambda store, _: Heard(store.engine).since(0),
     "find_key": lambda store, _: store.find_key("k", "a"),
 }
 
@@ -123,10 +126,10 @@ def test_a_key_of_a_request_is_the_tenants_own(stores: tuple[Store, Store, Store
 def test_reports_of_clusters_of_one_name_do_not_meet(stores: tuple[Store, Store, Store]) -> None:
     """Two tenants have a cluster of one name, each with its own health and its own versions."""
     acme, globex, _ = stores
-    assert acme.hear("cheap", lambda known: json.dumps([known])) == (1, "[null]")
-    assert globex.hear("cheap", lambda known: json.dumps([known, "b"])) == (1, '[null, "b"]')
-    assert acme.hear("cheap", lambda known: json.dumps([known]))[0] == 2
-    assert [row[:2] for row in globex.health(0)] == [("cheap", 1)]
+    assert Heard(acme.engine).hear("cheap", lambda known: json.dumps([known])) == (1, "[null]")
+    assert Heard(globex.engine).hear("cheap", lambda known: json.dumps([known, "b"])) == (1, '[null, "b"]')
+    assert Heard(acme.engine).hear("cheap", lambda known: json.dumps([known]))[0] == 2
+    assert [row[:2] for row in Heard(globex.engine).since(0)] == [("cheap", 1)]
 
 
 def test_marks_of_alarms_are_the_tenants_own(stores: tuple[Store, Store, Store]) -> None:

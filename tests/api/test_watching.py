@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from api.database.tenancy import EVERYONE
 from api.observability.figures import StoreFigures
 from api.observability.requests import SECURITY
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 
 
 def figures(http: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:

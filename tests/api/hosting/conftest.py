@@ -30,7 +30,8 @@ from api.jobs.durable import Queue
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
 from api.settings import Settings
-from api.store.store import Store, Submission
+from api.store.jobs import Submission
+from api.store.store import Store
 from diagnostics.store import ModelStore, NewVersion
 from diagnostics.store.skops_file import dump
 from diagnostics.synthetic import Site, make_fleet

@@ -17,7 +17,7 @@ from api.database.tables import verdicts
 from api.hosting.leases import standing
 from api.hosting.plans import Following
 from api.hosting.results import drifts_of, verdicts_of
-from api.store.store import Store
+from api.store.health import Heard
 from diagnostics.store import ModelStore
 from planner.directing import ClusterHealth
 
@@ -42,7 +42,7 @@ def scored(engine: Engine, name: str) -> list[dict[str, Any]]:
 
 def lost(engine: Engine) -> set[str]:
     """Clusters that hosts reported lost."""
-    return {name for name, _, text in Store.on(engine).health(0) if ClusterHealth.from_dict(json.loads(text)).lost}
+    return {name for name, _, text in Heard(engine).since(0) if ClusterHealth.from_dict(json.loads(text)).lost}
 
 
 @on_sqlite
