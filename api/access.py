@@ -108,6 +108,15 @@ UNRECORDED: Final = frozenset({
     ("PUT", "/v1/clusters/{name}/health"),  # the same, but for what people say
 })
 """Changes of which only refusals are recorded, and what `record_this` was said of."""
+SEEN: Final = frozenset({
+    ("GET", "/v1/clusters/{name}/verdicts"),
+    ("GET", "/v1/hosting/alarms"),
+    ("GET", "/v1/diagnostics/clusters"),
+    ("GET", "/v1/diagnostics/clusters/{name}"),
+    ("GET", "/v1/alarms"),
+    ("GET", "/v1/alarms/{alarm_id}"),
+})
+"""What tells of telemetry: whoever reads it is recorded, with what was asked for, before it is answered."""
 PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)
 """Addresses that anybody may ask."""
 _CALLER, _ACTING, _WANTED = "planner.caller", "planner.acting", "planner.wanted"
@@ -182,6 +191,9 @@ class Route(APIRoute):
             await super().handle(scope, receive, send)
             return
         caller: Caller = scope[_CALLER]
+        if asked in SEEN:
+            await self._seen(needed, scope, receive, send)
+            return
         if asked[0] not in CHANGING:
             _refuse(caller, needed, asked)
             await super().handle(scope, receive, send)
@@ -210,6 +222,31 @@ class Route(APIRoute):
         except Exception:
             await recorded(HTTPStatus.INTERNAL_SERVER_ERROR)
             raise
+
+
+    async def _seen(self, needed: Role, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is recorded with the status of the answer."""
+        caller: Caller = scope[_CALLER]
+        asked = scope["method"], self.path_format
+        query = scope["query_string"].decode("latin-1")
+        address = f"{scope['path']}?{query}" if query else scope["path"]
+        acting = Acting(caller.name, " ".join(asked), address, scope.get(REQUEST, ""))
+
+        async def recorded(status: int) -> None:
+            record = scope["app"].state.services.record
+            await run_in_threadpool(record, caller.tenant, acting.ended(str(int(status))))
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await recorded(message["status"])
+            await send(message)
+
+        try:
+            _refuse(caller, needed, asked)
+        except Problem as refusal:
+            await recorded(refusal.status)
+            raise
+        await super().handle(scope, receive, told)
 
 
 def _refuse(caller: Caller, needed: Role, asked: tuple[str, str]) -> None:

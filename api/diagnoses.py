@@ -6,6 +6,7 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from api.hosting.sealing import sealer_of
 from api.marks import Marks
 from api.settings import Settings
 from api.web.problems import Problem
@@ -23,7 +24,7 @@ def watch_of(settings: Settings) -> Watch | None:
     by, database = settings.watch, settings.models_database
     return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, None,
                  settings.models or settings.data / "models", None if database is None else database.get_secret_value(),
-                 by.detector, by.false_alarms_per_day)
+                 by.detector, by.false_alarms_per_day, sealer_of(settings))
 
 
 class Diagnoses:
@@ -67,7 +68,8 @@ class Diagnoses:
             if self._models is None:
                 database = self._settings.models_database
                 self._models = ModelStore(self._settings.models or self._settings.data / "models",
-                                          None if database is None else database.get_secret_value())
+                                          None if database is None else database.get_secret_value(),
+                                          sealer=sealer_of(self._settings))
             return self._models
 
     def close(self) -> None:

@@ -92,6 +92,22 @@ class Retraining(Section):
                                     "hashed with before rows are pooled; nothing is trained without")
 
 
+class Retention(Section):
+    """How long what is heard of clusters is kept. With one of these said, a nightly job removes what is older."""
+
+    telemetry_days: float | None = Field(None, gt=0, description="rows of telemetry, by their own time, once they have "
+                                         "their verdict; drift compares 56 days. Left out: for ever")
+    verdicts_days: float | None = Field(None, gt=0, description="verdicts and comparisons of months. Left out: for "
+                                        "ever")
+    training_days: float | None = Field(None, gt=0, description="files of rows that models were trained on, without "
+                                        "which a version cannot be made again. Left out: for ever")
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is removed."""
+        return any(value is not None for value in vars(self).values())
+
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures with a private key only: with a shared secret, whoever can check a token can make one."""
 
@@ -200,8 +216,10 @@ class Settings(Holdings):
         "left out: a SQLite file in the data folder",
     )
     retraining: Retraining = Field(Retraining(), description="of the models of hosted diagnostics")
+    retention: Retention = Field(Retention(), description="of telemetry, verdicts and rows to train on")
     encryption_keys: Secret | None = Field(
-        None, description="keys that telemetry is encrypted with at rest, one a line: the first encrypts, all decrypt"
+        None, description="keys that telemetry, model files and rows to train on are encrypted with at rest, one a "
+        "line: the first encrypts, all decrypt"
     )
     workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")

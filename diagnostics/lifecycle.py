@@ -88,7 +88,7 @@ def train(store: ModelStore, request: TrainRequest, told: Told = lambda _, __: N
     began = time.monotonic()
     sets = read_feature_sets(request.features)
     told("reading telemetry", 0.0)
-    everything = read_rows(request.data, request.allowed, request.step_minutes)
+    everything = read_rows(request.data, request.allowed, request.step_minutes, store.sealer)
     rows, covers = _rows_for(everything, request.hardware, sets)
     recorded = _recorded(request, sets)
     serving = store.serving(request.hardware)
@@ -236,7 +236,7 @@ def measure(store: ModelStore, names: Sequence[str], data: Path, kind: Kind, all
     told = versions[0].made.parameters
     request = TrainRequest(data, hardware[0], "-", "-", allowed or allowed_from(told["data"]["allowed"]), features,
                            told["data"]["step_minutes"])
-    rows, _ = _rows_for(read_rows(data, request.allowed, request.step_minutes), request.hardware, sets)
+    rows, _ = _rows_for(read_rows(data, request.allowed, request.step_minutes, store.sealer), request.hardware, sets)
     if rows.days < 2:
         raise TrainingError(f"{data.name}: {rows.days:.1f} days: at least 2 are needed, the first to look back on")
     scenarios = {} if kind == "shadow" else sets.scenarios
@@ -322,7 +322,7 @@ def reproduce(store: ModelStore, name: str, data: Path | None = None, told: Told
     source = data or Path(made.data_source)
     told(f"reading {source.name}", 0.1)
     request = TrainRequest(source, made.hardware, "-", "-", allowed_from(parameters["data"]["allowed"]))
-    rows = read_rows(source, request.allowed, parameters["data"]["step_minutes"])
+    rows = read_rows(source, request.allowed, parameters["data"]["step_minutes"], store.sealer)
     chosen = [at for at, host in enumerate(rows.hosts) if host.hardware_class in parameters["data"]["hardware_classes"]]
     rows = rows.of(chosen)
     if rows.sha256 != made.data_sha256:

@@ -486,11 +486,12 @@ def _diagnose(
     With --perturb the status is 1 when a fault was missed, or blamed on a cluster that it did not strike.
     """
     from planner.commands import diagnose as commands
+    from planner.sealed import sealer_here
     from planner.watch import Watch
 
     if perturb is None:
         watch = Watch(telemetry, step_minutes, scenario, alarms, rules, feedback, models, models_database, detector,
-                      budget)
+                      budget, sealer_here())
         return commands.diagnose(watch, report, as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])

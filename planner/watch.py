@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diagnostics.sealing import Sealer
 from planner.diagnose import alarm_policy, settings_of, telemetry_at
 from planner.errors import InputError
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Watch:
     """Telemetry, and what a diagnosis of it goes by: a scenario that has the clusters, an alarm policy, experts' rules,
-    feedback, the store of models, the detector, and the budget of false alarms a cluster and day (None: the usual one).
+    feedback, the store of models, the detector, the budget of false alarms a cluster and day (None: the usual one), and
+    what opens model files.
     """
 
     telemetry: Path
@@ -37,6 +39,7 @@ class Watch:
     models_database: str | None = None
     detector: str | None = None
     false_alarms_per_day: float | None = None
+    sealer: Sealer = field(default_factory=Sealer)
 
     @property
     def has_models(self) -> bool:
@@ -113,7 +116,7 @@ def _models(watch: Watch, telemetry: Telemetry) -> tuple[Mapping[str, Trained], 
 
     found, uses = {}, []
     try:
-        with closing(ModelStore(watch.models, watch.models_database)) as store:
+        with closing(ModelStore(watch.models, watch.models_database, sealer=watch.sealer)) as store:
             for hardware in classes:
                 try:
                     one = reader(store, hardware)

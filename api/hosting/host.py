@@ -19,10 +19,10 @@ from api.hosting.health import Health
 from api.hosting.leases import Leases
 from api.hosting.models import Loaded, Models
 from api.hosting.plans import Following
-from api.hosting.results import DAY_S, Said, keep_drifts, keep_verdicts
+from api.hosting.results import Said, keep_drifts, keep_verdicts
 from api.hosting.rollouts import Canary, canaries
 from api.hosting.sealing import Sealing
-from api.hosting.streams import Reader, Row
+from api.hosting.streams import DAY_S, Reader, Row
 from api.hosting.training import Training
 from planner.errors import InputError
 from planner.hosting import Hosted, HostedWork

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from diagnostics.store.errors import NoModelError, StoreError
 
 if TYPE_CHECKING:
+    from diagnostics.sealing import Sealer
     from diagnostics.store import ModelStore
     from diagnostics.training.model import HealthModel
 
@@ -30,8 +31,8 @@ class Loaded:
 class Models:
     """Models for hosts, from a store that may be away for a while: what is in memory goes on then."""
 
-    def __init__(self, folder: Path, url: str | None = None) -> None:
-        self._folder, self._url = folder, url
+    def __init__(self, folder: Path, url: str | None = None, sealer: Sealer | None = None) -> None:
+        self._folder, self._url, self._sealer = folder, url, sealer
         self._store: ModelStore | None = None
         self._lines = -1
         self._loaded: dict[str, Loaded | None] = {}
@@ -84,7 +85,7 @@ class Models:
         if self._store is None:
             from diagnostics.store import ModelStore
 
-            self._store = ModelStore(self._folder, self._url)
+            self._store = ModelStore(self._folder, self._url, sealer=self._sealer)
         return self._store
 
     def _load(self, hardware: str) -> None:

@@ -6,8 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from api.hosting.results import DAY_S
-from api.hosting.streams import Reader
+from api.hosting.streams import DAY_S, Reader
 from diagnostics.diagnose import drifts
 from diagnostics.months import Drift
 from diagnostics.telemetry import Series, Telemetry

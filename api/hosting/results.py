@@ -15,8 +15,6 @@ from api.hosting.streams import done
 from api.hosting.transactions import now, writing
 from diagnostics.months import Drift
 
-DAY_S = 86_400
-
 
 class Said(NamedTuple):
     """A verdict and the version of the model that it is of."""

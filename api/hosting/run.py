@@ -19,7 +19,7 @@ from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.figures import Answering
 from api.hosting.host import Host
 from api.hosting.models import Models
-from api.hosting.sealing import Sealing
+from api.hosting.sealing import Sealing, sealer_of
 from api.hosting.training import Training
 from api.observability.requests import log_as_json
 from api.settings import Settings
@@ -43,19 +43,18 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
     """
     settings = settings.of(tenant)
     settings.data.mkdir(parents=True, exist_ok=True)
-    sealing = Sealing.of(settings)
+    sealer = sealer_of(settings)
     try:
         upgrade(settings.store)
     except (SQLAlchemyError, RuntimeError) as error:
         raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
     log_as_json()
     name = f"{cluster}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    models = Models(settings.model_folder, settings.model_database)
+    models = Models(settings.model_folder, settings.model_database, sealer)
     from diagnostics import lifecycle  # noqa: F401 - scikit-learn and more, before anybody counts on this host
 
-    serving = Host(
-        of_tenant(engine_of(settings.store), tenant), name, cluster, models, sealing, Training(settings, tenant, name)
-    )
+    engine, training = of_tenant(engine_of(settings.store), tenant), Training(settings, tenant, name)
+    serving = Host(engine, name, cluster, models, Sealing(sealer), training)
     try:
         answering = Answering(serving.figures, ADDRESS, port)
     except OSError as error:

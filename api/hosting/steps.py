@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, select
 
 from api.database.tables import drifts, verdicts
-from api.hosting.results import DAY_S
 from api.hosting.rollouts import begin_canary, end_canary, note, record
 from api.hosting.scoring import score
-from api.hosting.sealing import Sealing
-from api.hosting.streams import Reader, Row
+from api.hosting.sealing import Sealing, sealer_of
+from api.hosting.streams import DAY_S, Reader, Row
 from api.settings import Settings
 from planner.hosting import HostedWork
 
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 GO_ON = "go_on"
-QUALITY = ("false_alarms", "missed_faults", "relative_error")
-"""Losses by which a version is better or worse, beside the scenarios that it may not get worse on at all."""
+QUALITY = ("missed_at_budget", "relative_error")
+"""Losses by which a version is better or worse, beside the scenarios that it may not get worse on at all. Faults are
+missed at one budget of false alarms for both, whose thresholds come from the same calm rows that neither has seen.
+"""
 LOOK_S = 1.0
 BY = "retraining"
+ROWS = "rows"
+"""Folder, in that of models, of rows that they were trained on."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,12 @@ class Steps:
         frame = pd.DataFrame(columns)
         frame["ts"] = pd.to_datetime(frame["ts"], unit="s", utc=True)
         frame["hardware_class"], frame["country"] = self.hardware_class, self.work.watches.country
-        path = self.settings.model_folder / "rows" / f"{self.run}.parquet"
+        path = self.settings.model_folder / ROWS / f"{self.run}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
+        content = BytesIO()
+        frame.to_parquet(content, index=False)
         beside = path.with_suffix(".part")
-        frame.to_parquet(beside, index=False)
+        beside.write_bytes(sealer_of(self.settings).seal(content.getvalue()))
         beside.replace(path)
         return _on(data=str(path), values=len(frame), clusters=len(agreed))
 
@@ -118,6 +124,7 @@ class Steps:
                 Path(facts["data"]),
                 Allowed(frozenset({self.work.watches.country})),
                 self.settings.retraining.step_minutes,
+                sealer_of(self.settings),
             )
         except TrainingError as error:
             return _end(str(error).splitlines()[0])
@@ -172,9 +179,7 @@ class Steps:
         )
 
     def evaluate(self, facts: Facts) -> Facts:
-        """Go on with a candidate that is better by a loss, worse by none, and not worse on any scenario. Faults that it
-        misses count where it is not by fewer false alarms that it is better.
-        """
+        """Go on with a candidate that is better by a loss, worse by none, and not worse on any scenario."""
         from diagnostics.lifecycle import worse_on
         from diagnostics.store.compare import compare
 
@@ -186,14 +191,14 @@ class Steps:
             if version == serving:
                 return _end("the candidate is what serves")
             worse = worse_on(store, store.version(version), store.version(serving))
-            found = {one.loss: one for one in compare(store, [serving, version]).differences if one.loss in QUALITY}
+            found = {one.loss: one for one in compare(store, [serving, version], losses=QUALITY).differences}
             told = {name: {"before": round(one.base_value, 5), "after": round(one.other_value, 5),
                            "verdict": one.verdict} for name, one in found.items()}  # fmt: skip
             if worse:
                 return _end(f"worse on a scenario: {'; '.join(worse)}", losses=told)
             verdict = {name: one.verdict for name, one in found.items()}
-            if verdict.get("false_alarms") == "better":
-                verdict.pop("missed_faults", None)  # who alarms all the time misses nothing
+            if missing := [name for name in QUALITY if name not in verdict]:
+                return _end(f"not measured beside {serving}: {', '.join(missing)}", losses=told)
             if bad := [name for name, one in verdict.items() if one == "worse"]:
                 return _end(f"worse by {', '.join(bad)}", losses=told)
             if "better" not in verdict.values():
@@ -269,7 +274,7 @@ class Steps:
     def _with_store(self, asked: Callable[[ModelStore], Any]) -> Any:  # noqa: ANN401 - whatever is asked for
         from diagnostics.store import ModelStore
 
-        store = ModelStore(self.settings.model_folder, self.settings.model_database)
+        store = ModelStore(self.settings.model_folder, self.settings.model_database, sealer=sealer_of(self.settings))
         try:
             return asked(store)
         finally:

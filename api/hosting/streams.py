@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import isfinite
+from math import inf, isfinite
 
 from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
@@ -26,6 +26,7 @@ Measures = Mapping[str, Mapping[str, float]]
 """Values by host and metric."""
 MOST_AHEAD_S = 300.0
 """How far ahead of its arrival a row may be."""
+DAY_S = 86_400
 MOST_AT_ONCE = 2000
 """Rows that a reader takes at a time, over all clusters."""
 
@@ -60,17 +61,20 @@ class Pushed:
     refused: tuple[str, ...]
 
 
-def push(engine: Engine, rows: Sequence[Given], clusters: Mapping[str, Watched], sealing: Sealing) -> Pushed:
+def push(engine: Engine, rows: Sequence[Given], clusters: Mapping[str, Watched], sealing: Sealing,
+         kept_days: float | None = None) -> Pushed:
     """Take in rows of clusters that the plan in force knows; each (cluster, time) counts once.
 
-    Rows of other clusters, without a finite value, or from the future are refused by name, the others are stored.
+    Rows of other clusters, without a finite value, from the future, or older than rows are kept (`kept_days`, which
+    nobody knows any more whether they came before) are refused by name, the others are stored.
     """
     refused = dict[str, int]()
     kept: dict[str, dict[int, Given]] = defaultdict(dict)
     with engine.connect() as connection:
-        latest = now(connection) + MOST_AHEAD_S
+        moment = now(connection)
+    earliest = -inf if kept_days is None else moment - kept_days * DAY_S
     for row in rows:
-        why = _wrong(row, clusters, latest)
+        why = _wrong(row, clusters, (earliest, moment + MOST_AHEAD_S))
         if why is None:
             kept[row.cluster].setdefault(row.ts, row)
         else:
@@ -86,7 +90,7 @@ def push(engine: Engine, rows: Sequence[Given], clusters: Mapping[str, Watched],
     return Pushed(stored, given - stored, tuple(said))
 
 
-def _wrong(row: Given, clusters: Mapping[str, Watched], latest: float) -> str | None:
+def _wrong(row: Given, clusters: Mapping[str, Watched], times: tuple[float, float]) -> str | None:
     """Why a row is refused."""
     known = clusters.get(row.cluster)
     if known is None:
@@ -95,7 +99,9 @@ def _wrong(row: Given, clusters: Mapping[str, Watched], latest: float) -> str | 
         return f"cluster: {row.cluster!r}: not a cluster of the plan in force{hint}"
     if known.hardware_class is None:
         return f"cluster: {row.cluster}: hardware_class: not given in the scenario: nothing knows what is usual there"
-    if row.ts > latest:
+    if row.ts < times[0]:
+        return f"cluster: {row.cluster}: ts: older than rows are kept (retention.telemetry_days)"
+    if row.ts > times[1]:
         return f"cluster: {row.cluster}: ts: more than {MOST_AHEAD_S / 60:.0f} minutes ahead: set its clock"
     if not any(isfinite(value) for host in row.hosts.values() for value in host.values()):
         return f"cluster: {row.cluster}: hosts: no finite value"

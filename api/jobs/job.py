@@ -32,6 +32,7 @@ KINDS: dict[Kind, str] = {
     "evaluate": "api.kinds.evaluate",
     "validate": "api.kinds.validate",
     "drift": "api.kinds.drift",
+    "purge": "api.kinds.purge",
     "verification": "api.kinds.verification",
     "judgement": "api.kinds.judgement",
 }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.hosting.sealing import sealer_of
 from api.jobs.job import CannotBeError
 from api.settings import Settings
 from planner.errors import InputError
@@ -29,7 +30,7 @@ def model_store(settings: Settings) -> Iterator[ModelStore]:
     from diagnostics.training.errors import TrainingError
 
     try:
-        store = ModelStore(settings.model_folder, settings.model_database)
+        store = ModelStore(settings.model_folder, settings.model_database, sealer=sealer_of(settings))
         try:
             yield store
         finally:

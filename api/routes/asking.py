@@ -16,7 +16,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.folders import named_file
 from api.jobs.schedules import Wanted
-from api.kinds import drift, evaluate, train, validate
+from api.kinds import drift, evaluate, purge, train, validate
 from api.kinds.model_store import telemetry_of
 from api.requests import ForecastOf, NewCapacity, NewPlan, Priority
 from api.routes import capacity, plans
@@ -47,7 +47,8 @@ class NewJob(BaseModel):
 @router.post("", status_code=HTTPStatus.ACCEPTED, response_model=JobState)
 def ask_for_job(body: NewJob, service: ServiceDep, response: Response, idempotency_key: Key = None) -> JobState:
     """Queue a job of any kind: plan, forecast (of a history that the service holds), capacity, and on what the service
-    holds train, evaluate (models of healthy hosts), validate (tables) and drift (telemetry).
+    holds train, evaluate (models of healthy hosts), validate (tables), drift (telemetry) and purge (what is
+    older than the settings let it be).
     """
     digest = hashlib.sha256(json.dumps(body.model_dump(), sort_keys=True).encode()).hexdigest()
 
@@ -72,11 +73,18 @@ def submission(service: Service, kind: Repeatable, request: Mapping[str, Any], w
 
 
 def configure_schedules(service: Service) -> None:
-    """Keep the schedules that the settings tell. Raises InputError for one that cannot be."""
+    """Keep the schedules that the settings tell, and the nightly one where they say how long something is kept.
+
+    Raises InputError for one that cannot be.
+    """
+    told = service.settings.schedules
+    if service.settings.retention.any and all(one.kind != "purge" for one in told):
+        told = (*told, purge.NIGHTLY)
+
     def job(one: Wanted) -> Submission:
         return submission(service, one.kind, one.request, f"schedules: {one.name}")
 
-    service.schedules.configure((Wanted(**dict(one)) for one in service.settings.schedules), job)
+    service.schedules.configure((Wanted(**dict(one)) for one in told), job)
 
 
 def _plan(service: Service, body: NewPlan) -> Submission:
@@ -117,6 +125,11 @@ def _telemetry(settings: Settings, _: BaseModel) -> None:
     telemetry_of(settings)
 
 
+def _retention(settings: Settings, _: BaseModel) -> None:
+    if not settings.retention.any:
+        raise InputError(["retention: the settings let everything be kept for ever: nothing is removed"])
+
+
 ASKS: dict[Repeatable, tuple[type[BaseModel], Callable[[Service, Any], Submission]]] = {
     "plan": (NewPlan, _plan),
     "forecast": (ForecastOf, _forecast),
@@ -125,5 +138,6 @@ ASKS: dict[Repeatable, tuple[type[BaseModel], Callable[[Service, Any], Submissio
     "evaluate": (evaluate.Asked, _simple("evaluate", _telemetry)),
     "validate": (validate.Asked, _simple("validate", _tables)),
     "drift": (drift.Asked, _simple("drift", _telemetry)),
+    "purge": (purge.Asked, _simple("purge", _retention)),
 }
 """What a request of each kind says, and the job it means."""

@@ -37,7 +37,8 @@ def post_telemetry(body: TelemetryRows, service: ServiceDep) -> Accepted:
     """
     hosted = _hosted(service)
     rows = [Given(row.cluster, int(row.ts.timestamp()), row.hosts) for row in body.rows]
-    pushed = push(service.store.engine, rows, hosted.clusters, Sealing.of(service.settings))
+    kept = service.settings.retention.telemetry_days
+    pushed = push(service.store.engine, rows, hosted.clusters, Sealing.of(service.settings), kept)
     if pushed.refused and not pushed.stored and not pushed.again:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, pushed.refused[0], pushed.refused)
     return Accepted(stored=pushed.stored, again=pushed.again, refused=list(pushed.refused))

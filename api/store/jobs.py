@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row
 
-Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift"]
+Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift", "purge"]
 """Kinds of jobs that may be asked for by their kind, once or by a schedule."""
 Kind = Repeatable | Literal["verification", "judgement"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]

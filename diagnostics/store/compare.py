@@ -8,7 +8,7 @@ side of zero, and the chances of one comparison are adjusted together (Holm 1979
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -72,8 +72,9 @@ class Comparison:
         return asdict(self) | {"differences": [asdict(row) | {"verdict": row.verdict} for row in self.differences]}
 
 
-def compare(store: ModelStore, names: Sequence[str], kind: Kind = "validation", seed: int = 0) -> Comparison:
-    """Set versions against the first named, on the blocks that all of them were measured on.
+def compare(store: ModelStore, names: Sequence[str], kind: Kind = "validation", seed: int = 0,
+            losses: Collection[str] | None = None) -> Comparison:
+    """Set versions against the first named, on the blocks that all of them were measured on, by some losses or all.
 
     Raises:
         UnknownVersionError: a version is not in the store.
@@ -84,7 +85,8 @@ def compare(store: ModelStore, names: Sequence[str], kind: Kind = "validation", 
     ids = tuple(version.id for version in versions)
     if len(ids) < 2 or len(set(ids)) < len(ids):
         raise StoreError(f"compare: {', '.join(ids) or 'nothing'}: two versions or more are needed, each once")
-    measured = [_pooled(store.evaluations(name, kind)) for name in ids]
+    measured = [{loss: cells for loss, cells in _pooled(store.evaluations(name, kind)).items()
+                 if losses is None or loss in losses} for name in ids]
     found, note = _differences(ids, measured, kind, seed)
     return Comparison(ids, kind, _parameters(versions), _metrics(versions), tuple(found), note)
 

@@ -1,4 +1,6 @@
-"""Model files, named by the hash of what is in them and checked against it at every reading."""
+"""Model files, named by the hash of what is in them and checked against it at every reading; sealed where there is a
+key, and checked after they were opened.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,16 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from diagnostics.sealing import Sealer, SealError
 from diagnostics.store.errors import ChangedFileError
 
 
 class ModelFiles:
     """A folder of model files. A file is there in full or not at all, and is never written twice."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sealer: Sealer | None = None) -> None:
         """The folder is made at the first writing."""
-        self.folder = folder
+        self.folder, self._sealer = folder, sealer or Sealer()
 
     def path(self, sha256: str) -> Path:
         """Where the file with that content is."""
@@ -26,13 +29,13 @@ class ModelFiles:
         """Keep a file and give its hash. Raises OSError when it cannot be written; a broken one is written anew."""
         sha256 = hashlib.sha256(content).hexdigest()
         path = self.path(sha256)
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        if path.is_file() and self._is_whole(path, sha256):
             return sha256
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".model-", dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                file.write(self._sealer.seal(content))
                 file.flush()
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o444)
@@ -52,15 +55,24 @@ class ModelFiles:
         """
         path = self.path(sha256)
         try:
-            content = path.read_bytes()
+            content = self._sealer.unseal(path.read_bytes())
         except OSError as error:
             raise ChangedFileError(f"version {version}: {path}: {error.strerror}: bring the file back from a copy, or "
                                    f"train anew") from error
+        except SealError as error:
+            raise ChangedFileError(f"version {version}: {path}: {error}: add the key, bring the file back from a copy, "
+                                   f"or train anew") from error
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
             raise ChangedFileError(f"version {version}: {path}: was changed on disk (sha256 {found[:12]}, registered "
                                    f"as {sha256[:12]}): bring the file back from a copy, or train anew")
         return content
+
+    def _is_whole(self, path: Path, sha256: str) -> bool:
+        try:
+            return hashlib.sha256(self._sealer.unseal(path.read_bytes())).hexdigest() == sha256
+        except SealError:
+            return False
 
     def _keep_name(self) -> None:
         """Make the file's name outlast a loss of power."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from diagnostics.sealing import Sealer
 from diagnostics.store import database as rows
 from diagnostics.store.database import Database, Taken, sqlite_url
 from diagnostics.store.errors import (
@@ -51,8 +52,10 @@ def _utc_now() -> datetime:
 class ModelStore:
     """Models in a folder, what is known of them in a database. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path, url: str | None = None, now: Callable[[], datetime] = _utc_now) -> None:
-        """Open the store in `folder`; its rows are in `url`, or in a SQLite file in the folder.
+    def __init__(self, folder: Path, url: str | None = None, now: Callable[[], datetime] = _utc_now,
+                 sealer: Sealer | None = None) -> None:
+        """Open the store in `folder`; its rows are in `url`, or in a SQLite file in the folder. `sealer` encrypts model
+        files, and opens those and telemetry that models are trained on.
 
         Raises:
             StoreError: the database does not answer or is of a newer version.
@@ -61,7 +64,8 @@ class ModelStore:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.files = ModelFiles(folder / "files")
+        self.sealer = sealer or Sealer()
+        self.files = ModelFiles(folder / "files", self.sealer)
         self._database = Database(url or sqlite_url(folder.resolve() / "models.db"))
         self._now = now
 

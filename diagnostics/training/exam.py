@@ -24,6 +24,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+LOSSES = 2
+"""Grows when a loss comes to mean something else, so that results of before are not compared with those of after."""
+FEWEST_ABOVE = 10
+"""Calm rows that are above the threshold of an exam, at least: how many lie above one that was set by fewer is chance
+(its error is about one over their root), and a single odd row would decide what is missed.
+"""
 FAULT_HOURS = 4
 FAULTS_A_HOST_DAY = 0.5
 SMALLEST_FAULT, LARGEST_FAULT = 0.5, 2.0
@@ -59,15 +65,15 @@ class Exam:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Losses by block, as a store keeps them. Over all rows: `missed_at_budget` is the share of faults without an alarm
-    where the threshold meets the budget of false alarms on the calm rows themselves, which candidates are chosen by;
-    `average_precision` in finding rows with faults (larger is better). NaN where no faults were put in.
+    """Losses by block, as a store keeps them. `false_alarms` and `missed_faults` are those of a model's own threshold;
+    `missed_at_budget`, which candidates are chosen by, and scenarios those of the threshold that meets the exam's
+    budget of false alarms (or of `FEWEST_ABOVE`) on its calm rows: whoever alarms all the time has no advantage there.
+    Over all rows: `average_precision` in finding rows with faults (larger is better), NaN where none were put in.
     """
 
     blocks: tuple[str, ...]
     sums: Mapping[str, Floats]
     weights: Mapping[str, Floats]
-    missed_at_budget: float = float("nan")
     average_precision: float = float("nan")
 
     def metrics(self, steps_per_day: int) -> dict[str, float]:
@@ -76,9 +82,8 @@ class Result:
         found = {name: float(self.sums[name].sum()) / weight for name, weight in weighed.items() if weight}
         if "false_alarms" in found:
             found["false_alarms_per_host_day"] = found["false_alarms"] * steps_per_day
-        for name in ("missed_at_budget", "average_precision"):
-            if np.isfinite(getattr(self, name)):
-                found[name] = getattr(self, name)
+        if np.isfinite(self.average_precision):
+            found["average_precision"] = self.average_precision
         return found
 
 
@@ -103,7 +108,7 @@ def make_exam(calm: Measured, targets: Sequence[str], scenarios: Mapping[str, Sc
         faulty, fault = _with_faults(calm, targets, spread, np.random.default_rng([seed, 1]))
     share = min(1.0, false_alarms_per_host_day / rows.steps_per_day)
     trials = tuple(_trial(name, scenario, calm, recorded, seed) for name, scenario in sorted(scenarios.items()))
-    told = json.dumps([rows.sha256, calm.first, list(targets), seed, share,
+    told = json.dumps([LOSSES, rows.sha256, calm.first, list(targets), seed, share,
                        [[trial.name, trial.rows.sha256, trial.expect] for trial in trials]])
     return Exam(calm, faulty, fault, tuple(targets), spread, trials, share, hashlib.sha256(told.encode()).hexdigest())
 
@@ -165,19 +170,24 @@ def take(model: HealthModel, exam: Exam) -> Result:
     tally.add("relative_error", blocks, *_errors(model, calm, exam, after))
     tally.add("false_alarms", blocks, (calm.alarm & known).astype(np.float64), known.astype(np.float64))
     overall: tuple[float, ...] = ()
+    at_budget = _at_budget(calm.score[known], exam.false_alarm_share)
     if exam.fault.any():
         found = model.score(exam.faulty)
         tally.add("missed_faults", blocks, *_missed(found.alarm, exam.fault))
         there = np.isfinite(found.score) & after
-        at_budget = threshold_of(calm.score[known], exam.false_alarm_share)
-        missed, faults = _missed(np.nan_to_num(found.score, nan=-1.0) > at_budget, exam.fault)
-        overall = float(missed.sum() / faults.sum()), _average_precision(found.score[there], exam.fault[there] > 0)
+        tally.add("missed_at_budget", blocks, *_missed(there & (found.score > at_budget), exam.fault))
+        overall = (_average_precision(found.score[there], exam.fault[there] > 0),)
     for trial in exam.trials:
         scored = model.score(trial.rows)
         counts = trial.counts & np.isfinite(scored.score)
-        wrong = counts & (scored.alarm if trial.expect == "calm" else ~scored.alarm)
+        wrong = counts & ((scored.score > at_budget) == (trial.expect == "calm"))
         tally.add(f"scenario/{trial.name}", trial.rows.blocks(), wrong.astype(np.float64), counts.astype(np.float64))
     return tally.result(*overall)
+
+
+def _at_budget(scores: Floats, share: float) -> float:
+    """The threshold that a share of calm scores exceed, or as few of them as can be told."""
+    return threshold_of(scores, max(share, min(1.0, FEWEST_ABOVE / (len(scores) + 1)))) if len(scores) else np.inf
 
 
 def _errors(model: HealthModel, scored: Scored, exam: Exam, after: Bools) -> tuple[Floats, Floats]:

@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from diagnostics.sealing import Sealer
 from diagnostics.telemetry import MINUTES_PER_DAY
 from diagnostics.training.errors import NotAllowedError, TrainingError
 
@@ -122,9 +124,9 @@ class Rows:
         return tuple(f"{name}/{when}" for name in names for when in distinct), block.astype(np.int64)
 
 
-def read_rows(path: Path, allowed: Allowed, step_minutes: int = 60) -> Rows:
+def read_rows(path: Path, allowed: Allowed, step_minutes: int = 60, sealer: Sealer | None = None) -> Rows:
     """Read a long CSV or Parquet file (or a folder of Parquet files) with the columns cluster, hardware_class, country,
-    metric, ts, value, and perhaps host and telemetry_opt_in.
+    metric, ts, value, and perhaps host and telemetry_opt_in. A Parquet file that was sealed is opened in memory.
 
     Raises:
         TrainingError: the file cannot be read, or a column or a value is wrong.
@@ -134,14 +136,14 @@ def read_rows(path: Path, allowed: Allowed, step_minutes: int = 60) -> Rows:
     if not path.exists():
         raise TrainingError(f"{path}: no such file; a CSV or Parquet file with the columns {', '.join(NEEDED)}")
     try:
-        return rows_of(_read(path), allowed, step_minutes)
+        return rows_of(_read(path, sealer or Sealer()), allowed, step_minutes)
     except NotAllowedError as error:
         raise NotAllowedError(f"{path.name}: {error}") from None
     except TrainingError as error:
         raise TrainingError(f"{path.name}: {error}") from None
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, sealer: Sealer) -> pd.DataFrame:
     import pandas as pd
 
     text = ("cluster", "hardware_class", "country", "metric", "ts", "host")
@@ -150,6 +152,8 @@ def _read(path: Path) -> pd.DataFrame:
             # A country may be called NA.
             return pd.read_csv(path, dtype=dict.fromkeys(text, "object"), float_precision="round_trip",
                                keep_default_na=False, na_values={"value": ["", "NaN", "nan"]})
+        if path.is_file() and path.suffix == ".parquet" and sealer.is_sealed(path):
+            return pd.read_parquet(BytesIO(sealer.unseal(path.read_bytes())))
         if path.is_dir() or path.suffix == ".parquet":
             return pd.read_parquet(path)
     except (OSError, EOFError, ValueError) as error:  # what pandas and pyarrow raise for a broken file

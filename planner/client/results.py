@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift", "verification", "judgement"]
+Kind = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift", "purge", "verification",
+               "judgement"]
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 State = Literal["draft", "verified", "approved", "applying", "in_force", "rolled_back", "retired"]
 Step = Literal["verify", "approve", "apply", "wave", "put_in_force", "roll_back", "retire"]

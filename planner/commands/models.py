@@ -32,6 +32,7 @@ from diagnostics.training.search import SearchSettings, effects
 from planner.commands.basic import DONE, NO, STOPPED, print_json, show_table
 from planner.errors import InputError
 from planner.progress import Bar
+from planner.sealed import sealer_here
 from planner.terminal import plain
 
 _THE_ANSWER_IS_NO = (PredecessorError, NoEarlierStableError, NoModelError, lifecycle.RegressionError)
@@ -43,6 +44,10 @@ class Place:
 
     folder: Path
     database: str | None
+
+    def opened(self) -> ModelStore:
+        """The store, with the keys of the environment. Raises InputError for keys that are none."""
+        return ModelStore(self.folder, self.database, sealer=sealer_here())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _answered(place: Place, ask: Callable[[ModelStore], int], make: bool = False
 def _opened(place: Place, make: bool) -> Iterator[ModelStore]:
     if not make and place.database is None and not (place.folder / "models.db").is_file():
         raise InputError([f"--store: {place.folder}: there is no model store; `planner models train` makes one"])
-    store = ModelStore(place.folder, place.database)
+    store = place.opened()
     try:
         yield store
     finally:

@@ -64,7 +64,7 @@ def test_a_model_from_training_to_rollback(shop: Shop, capsys: pytest.CaptureFix
     assert "slow-disk: not measured on the same rows" in capsys.readouterr().err
     compared = shop.json(capsys, "compare", first, second, "--data", str(shop.data), "--features", str(SETS))
     assert {row["loss"] for row in compared["differences"]} == {
-        "false_alarms", "missed_faults", "relative_error", "scenario/slow-disk"}
+        "false_alarms", "missed_at_budget", "missed_faults", "relative_error", "scenario/slow-disk"}
     assert shop.models("promote", second, "--why", "better", "--by", "ann") == 0
     assert shop.models("rollback", "mixed-disk", "--why", "alarms", "--to", "last-known-good", "--by", "bob") == 0
     assert f"rollback {first}: mixed-disk is served by {first} (before: {second})" in capsys.readouterr().out

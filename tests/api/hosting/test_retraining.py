@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from api.hosting.sealing import Sealing
 from api.hosting.steps import GO_ON, Steps
 from api.hosting.streams import Reader
 from api.settings import Settings
-from diagnostics.lifecycle import open_model
+from diagnostics.lifecycle import measure, open_model
 from diagnostics.store import ModelStore
+from diagnostics.store.compare import compare
+from diagnostics.store.skops_file import dump
 from planner.hosting import HostedWork
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -106,6 +109,28 @@ def test_from_drift_to_a_version_that_serves(engine: Engine, settings: Settings,
     assert [one["step"] for one in record(engine, "run-1")] == [*steps.named()]
     later = Steps(engine, settings, NAME, work(), "run-2")
     assert later.done("drift", {})["outcome"] == "no drift since the last look"
+
+
+@on_sqlite
+def test_who_alarms_all_the_time_is_neither_better_nor_worse_for_it(
+    engine: Engine, settings: Settings, history: Any, models: Path
+) -> None:
+    """A twin of the candidate with another threshold, as candidate or as what serves, shows no difference."""
+    steps, facts = Steps(engine, settings, NAME, work(), "run-1"), {}
+    for name in ("ingest", "validate", "train"):
+        facts |= steps.done(name, facts)
+    store = ModelStore(models)
+    candidate = store.version(facts["version"])
+    alarming = replace(open_model(store, candidate), threshold=0.0)
+    made = replace(candidate.made, predictions_sha256="0" * 64)
+    twin = store.register(made, dump(alarming.to_dict()), "test", "alarms all the time")
+    measure(store, [candidate.id, twin.id], Path(facts["data"]), "validation", features=settings.feature_sets)
+    own = {one.loss: one.verdict for one in compare(store, [candidate.id, twin.id]).differences}
+    assert own["false_alarms"] == "worse"
+    for version, serving in ((candidate.id, twin.id), (twin.id, candidate.id)):
+        found = steps.evaluate({"version": version, "serving": serving})
+        assert found["outcome"] == "not shown to be better"
+        assert found["losses"].keys() == {"missed_at_budget", "relative_error"}
 
 
 @on_sqlite

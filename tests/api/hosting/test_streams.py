@@ -14,6 +14,7 @@ from api.database.tables import stream_rows
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Reader, done, push
 from api.hosting.transactions import writing
+from diagnostics.sealing import Sealer, SealError
 from planner.errors import InputError
 from planner.hosting import Hosted
 
@@ -101,22 +102,22 @@ def test_rows_are_sealed_at_rest(engine: Engine, send: Callable[..., Any]) -> No
     """With a key no value stands in the database; keys are replaced by putting a new one first, and needed to read."""
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     other = Fernet.generate_key().decode()
-    send({"a": [(1000, {"host-1": {"secret_metric": 1.0}})]}, Sealing(old))
+    send({"a": [(1000, {"host-1": {"secret_metric": 1.0}})]}, Sealing(Sealer(old)))
     with engine.connect() as connection:
         kept = connection.execute(select(stream_rows.c.content)).scalar_one()
         assert connection.execute(text(FOUND)).scalar() == 0
     assert "secret" not in kept
-    assert Reader(engine, "IE", Sealing(f"{new}\n{old}")).between("a", 0, 2000) == [
+    assert Reader(engine, "IE", Sealing(Sealer(f"{new}\n{old}"))).between("a", 0, 2000) == [
         (1000, {"host-1": {"secret_metric": 1.0}})
     ]
-    for wrong in (Sealing(other), Sealing()):
-        with pytest.raises(InputError, match="encryption_keys: what is kept was sealed with a key"):
+    for wrong in (Sealing(Sealer(other)), Sealing()):
+        with pytest.raises(InputError, match="encryption_keys: was changed, or sealed with a key"):
             Reader(engine, "IE", wrong).between("a", 0, 2000)
 
 
 @pytest.mark.parametrize("keys", ["short", "a b c", "ä" * 44])
 def test_keys_that_are_none_are_refused(keys: str) -> None:
     """What is no key is refused with the way to make one, and is not repeated."""
-    with pytest.raises(InputError, match="openssl rand") as refused:
-        Sealing(keys)
+    with pytest.raises(SealError, match="openssl rand") as refused:
+        Sealer(keys)
     assert keys not in str(refused.value)

@@ -1,0 +1,40 @@
+"""Remove telemetry, verdicts and rows to train on that are older than the settings let them be."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+
+from api.database.tables import streams
+from api.database.tenancy import DEFAULT, EVERYONE, of_tenant
+from api.hosting.retention import purge
+from api.hosting.steps import ROWS
+from api.jobs.job import Task
+from api.settings import ScheduledJob
+
+NIGHTLY: Final = ScheduledJob(name="retention", cron="23 3 * * *", kind="purge")
+"""Of a service whose settings say how long something is kept."""
+
+
+class Asked(BaseModel):
+    """Nothing: how long is what the settings say."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+def carry_out(task: Task) -> None:
+    """Purge what the tenant has; of the tenant `default`, whose jobs the settings make, what all have."""
+    engine, settings = task.store.engine, task.settings
+    tenants = [task.job.tenant]
+    if task.job.tenant == DEFAULT:
+        with of_tenant(engine, EVERYONE).connect() as connection:
+            tenants = sorted({DEFAULT, *settings.tenants, *connection.execute(select(streams.c.tenant)).scalars()})
+    gone = {}
+    for tenant in tenants:
+        task.report({"phase": f"removing what {tenant} kept"})
+        trained_on = settings.of(tenant).model_folder / ROWS
+        gone[tenant] = dict(purge(of_tenant(engine, tenant), settings.retention, trained_on))
+    task.store.finish(task.job, json.dumps({"removed": gone}), {})
