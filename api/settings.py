@@ -181,6 +181,8 @@ class Holdings(Section):
     models_database: Secret | None = Field(
         None, description="postgresql://USER@HOST/NAME of that; left out: SQLite there"
     )
+    model_stores: dict[str, Path] = Field({}, description="folders of copies of model files, by the names of "
+                                          "`model_stores` in scenarios: hosts read from the nearest, and fill it")
     feature_sets: Path | None = Field(
         None, description="file of feature sets that models are trained with (.yaml); left out: the built-in ones"
     )

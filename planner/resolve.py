@@ -201,6 +201,10 @@ class _Links:
         """Look up every link that a workload needs: round trips from users, egress from data, upstream, to users."""
         places = _places(scenario)
         everywhere = tuple(dict.fromkeys(cluster.region_key for cluster in scenario.clusters))
+        for store in scenario.model_stores:
+            self._welcome(store.region, everywhere)
+            for place in everywhere:
+                self._egress(store.region, place)
         for workload in scenario.workloads:
             here, at = places[workload.name], f"workloads.{workload.name}"
             for user in workload.users:

@@ -222,6 +222,18 @@ leases = Table(
     Column("holder", String, nullable=False),
     Column("epoch", Integer, nullable=False),
 )
+tenures = Table(
+    "tenures",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("workload", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("host", String, nullable=False),
+    Column("cluster", String, nullable=False),
+    Column("plan_id", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float),
+)
 streams = Table(
     "telemetry_streams",
     metadata,

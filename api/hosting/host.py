@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
@@ -50,11 +51,13 @@ class Host:
     """Serves one cluster. `run` until `stop`."""
 
     def __init__(
-        self, engine: Engine, name: str, cluster: str, models: Models, sealing: Sealing, training: Training
-    ) -> None:
+        self, engine: Engine, name: str, cluster: str, models: Models, sealing: Sealing, training: Training,
+        stores: Mapping[str, Path] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.cluster = name, cluster
         self.figures = Figures(cluster)
         self._engine, self._models, self._sealing, self._training = engine, models, sealing, training
+        self._stores = stores or {}
         self._leases = Leases(engine, name, cluster)
         self._following, self._health = Following(engine), Health(engine, cluster)
         self._duty = Duty({}, {})
@@ -113,9 +116,9 @@ class Host:
         lost = self._health.heard(living, hosted)
         if living.silent:
             self._leases.bury(living.silent)
-        wanted = {} if hosted is None else self._wanted(hosted, frozenset(living.alive.values()) - lost)
+        wanted = {} if hosted is None else self._wanted(hosted, frozenset(living.alive.values()), lost)
         before = self._duty.epochs
-        epochs = self._leases.hold(wanted)
+        epochs = self._leases.hold(wanted, "" if hosted is None else hosted.plan_id)
         taken = sorted(name for name, epoch in epochs.items() if before.get(name) != epoch)
         if taken or epochs.keys() != before.keys():
             self.figures.takeovers.inc(len(taken))
@@ -128,19 +131,26 @@ class Host:
         for purpose in ("score", "drift", "train"):
             self.figures.held.labels(purpose).set(len(self._duty.of(purpose)))
 
-    def _wanted(self, hosted: Hosted, up: frozenset[str]) -> dict[str, HostedWork]:
-        """The work that may be served here: by the plan, and as its rows may be in this country."""
+    def _wanted(self, hosted: Hosted, alive: frozenset[str], lost: frozenset[str]) -> dict[str, HostedWork]:
+        """The work that may be served here: by the plan, and as its rows may be in this country.
+
+        Clusters that are said to be lost serve nothing, even when their hosts are back, as long as others may: the last
+        one whose host lives serves rather than nobody.
+        """
         here = hosted.clusters.get(self.cluster)
         if here is None:
             raise InputError([f"--cluster: {self.cluster}: not a cluster of the plan in force"])
         if self._reader is None or self._reader.country != here.country:
             self._reader = Reader(self._engine, here.country, self._sealing)
+        near = [store for store in here.model_stores if store in self._stores]
+        if near != list(self._models.nearer):
+            self._models.nearer = {store: self._stores[store] for store in near}
         losses = hosted.losses()
         found = {}
         for name, work in hosted.work.items():
             if work.watches.country != here.country:
                 continue
-            if self.cluster in work.served_on(up, losses):
+            if self.cluster in (work.served_on(alive - lost, losses) or work.served_on(alive, losses)):
                 found[name] = work
         return found
 

@@ -6,16 +6,18 @@ thought dead and is not may go on for a moment: what it writes carries its epoch
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from api.database.tables import cursors, hosts, leases, streams
+from api.database.tables import cursors, hosts, leases, streams, tenures
 from api.hosting.transactions import insert_new, now, writing
 
 ALIVE_S = 6.0
 """How long a host counts as alive after it last said so: then another takes over what it held."""
+MOST_NAMES = 500
+"""Named in one statement."""
 LOST_S = 10.0
 """How much longer a cluster whose hosts are all silent is not yet said to be lost to what else runs there."""
 
@@ -43,8 +45,10 @@ class Leases:
             connection.execute(update(hosts).where(hosts.c.host == self.host).values(until=row["until"]))
             return _living(connection, moment)
 
-    def hold(self, wanted: Collection[str]) -> dict[str, int]:
-        """Give back what is not wanted, take what is and is free, and say what is held: epochs by workload."""
+    def hold(self, wanted: Collection[str], plan_id: str = "") -> dict[str, int]:
+        """Give back what is not wanted, take what is and is free, and say what is held: epochs by workload. Who holds
+        what is kept, and by which plan.
+        """
         mine = leases.c.holder == self.host
         with self._engine.connect() as connection:
             held = _held(connection, self.host)
@@ -60,16 +64,24 @@ class Leases:
             return held
         with writing(self._engine) as connection:
             insert_new(connection, leases, [{"workload": name, "holder": "", "epoch": 0} for name, _ in free])
+            moment, begun = now(connection), []
             for name, epoch in free:  # whoever is first raises the epoch; the others find it raised
                 taken = update(leases).where(leases.c.workload == name, leases.c.epoch == epoch)
-                connection.execute(taken.values(holder=self.host, epoch=epoch + 1))
+                if connection.execute(taken.values(holder=self.host, epoch=epoch + 1)).rowcount:
+                    begun.append({"workload": name, "epoch": epoch + 1, "host": self.host, "cluster": self.cluster,
+                                  "plan_id": plan_id, "since": moment, "until": None})  # fmt: skip
+            if begun:
+                _end(connection, moment, [one["workload"] for one in begun])
+                connection.execute(insert(tenures), begun)
             if surplus:
                 connection.execute(update(leases).where(mine, leases.c.workload.in_(surplus)).values(holder=""))
+                _end(connection, moment, surplus)
             return _held(connection, self.host)
 
     def leave(self) -> None:
         """Give everything back at once, and say that this host is no more."""
         with writing(self._engine) as connection:
+            _end(connection, now(connection), list(_held(connection, self.host)))
             connection.execute(update(leases).where(leases.c.holder == self.host).values(holder=""))
             connection.execute(delete(hosts).where(hosts.c.host == self.host))
 
@@ -121,6 +133,14 @@ def standing(engine: Engine) -> dict[str, Standing]:
         )
         for row in held
     }
+
+
+def _end(connection: Connection, moment: float, workloads: Sequence[str]) -> None:
+    """Note that whoever served these until now does so no longer."""
+    for first in range(0, len(workloads), MOST_NAMES):
+        some = workloads[first : first + MOST_NAMES]
+        open_ = tenures.c.until.is_(None), tenures.c.workload.in_(some)
+        connection.execute(update(tenures).where(*open_).values(until=moment))
 
 
 def _held(connection: Connection, host: str) -> dict[str, int]:

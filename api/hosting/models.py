@@ -29,10 +29,13 @@ class Loaded:
 
 
 class Models:
-    """Models for hosts, from a store that may be away for a while: what is in memory goes on then."""
+    """Models for hosts, from a store that may be away for a while: what is in memory goes on then. `nearer` are folders
+    by name that files are read from before that of the store, the nearest first.
+    """
 
     def __init__(self, folder: Path, url: str | None = None, sealer: Sealer | None = None) -> None:
         self._folder, self._url, self._sealer = folder, url, sealer
+        self.nearer: Mapping[str, Path] = {}
         self._store: ModelStore | None = None
         self._lines = -1
         self._loaded: dict[str, Loaded | None] = {}
@@ -86,7 +89,13 @@ class Models:
             from diagnostics.store import ModelStore
 
             self._store = ModelStore(self._folder, self._url, sealer=self._sealer)
+        self._store.files.nearer = tuple(self.nearer.values())
         return self._store
+
+    def _came_from(self) -> str:
+        """The name of the store that the last file was read from."""
+        read_from = self._opened().files.read_from
+        return next((name for name, folder in self.nearer.items() if folder == read_from), "origin")
 
     def _load(self, hardware: str) -> None:
         """Load what serves a class now; what served it before goes on where the store has nothing that can be read."""
@@ -107,5 +116,6 @@ class Models:
         if made_for != hardware:
             notes = (*notes, f"{hardware}: no stable model of its own: that of {made_for} answers")
         if before is None or before.version != served.version.id:
-            self._log.info("model loaded", hardware=hardware, version=served.version.id, notes=list(notes))
+            self._log.info("model loaded", hardware=hardware, version=served.version.id, store=self._came_from(),
+                           notes=list(notes))
         self._loaded[hardware] = Loaded(model, served.version.id, made_for, notes)

@@ -54,7 +54,7 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
     from diagnostics import lifecycle  # noqa: F401 - scikit-learn and more, before anybody counts on this host
 
     engine, training = of_tenant(engine_of(settings.store), tenant), Training(settings, tenant, name)
-    serving = Host(engine, name, cluster, models, Sealing(sealer), training)
+    serving = Host(engine, name, cluster, models, Sealing(sealer), training, settings.model_stores)
     try:
         answering = Answering(serving.figures, ADDRESS, port)
     except OSError as error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 GO_ON = "go_on"
+STEPS = ("drift", "ingest", "validate", "train", "evaluate", "canary", "promote")
 QUALITY = ("missed_at_budget", "relative_error")
 """Losses by which a version is better or worse, beside the scenarios that it may not get worse on at all. Faults are
 missed at one budget of false alarms for both, whose thresholds come from the same calm rows that neither has seen.
@@ -60,8 +61,7 @@ class Steps:
 
     def named(self) -> dict[str, Callable[[Facts], Facts]]:
         """The steps by name, in order."""
-        return {"drift": self.drift, "ingest": self.ingest, "validate": self.validate, "train": self.train,
-                "evaluate": self.evaluate, "canary": self.canary, "promote": self.promote}  # fmt: skip
+        return {name: getattr(self, name) for name in STEPS}
 
     def done(self, step: str, facts: Facts) -> Facts:
         """Do a step and put on record what became of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from math import isnan
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from planner.errors import InputError
 from planner.plan import Plan
 from planner.scenario.model import Watches
+from planner.supply import Links
 
 if TYPE_CHECKING:
     from planner.scenario.model import Scenario
@@ -24,12 +26,16 @@ class _Part(BaseModel):
 
 
 class Watched(_Part):
-    """A cluster whose telemetry is taken in: what holds for all its rows. `losses` name what takes it, itself first."""
+    """A cluster whose telemetry is taken in: what holds for all its rows. `losses` name what takes it, itself first;
+    `model_stores` are where its hosts fetch model files from, the nearest first.
+    """
 
     country: str
-    hardware_class: str | None
+    hardware_class: str | None = None
+    software_version: str | None = None
     opted_in: bool
     losses: Row[str]
+    model_stores: Row[str] = ()
 
 
 class Place(_Part):
@@ -91,17 +97,30 @@ def hosted_of(plan: Plan, scenario: Scenario) -> Hosted:
         cluster.name: Watched(
             country=cluster.country or "",
             hardware_class=cluster.hardware_class,
+            software_version=cluster.software_version,
             opted_in=cluster.telemetry_opt_in,
             losses=(cluster.name, cluster.region_key, cluster.provider),
+            model_stores=nearest(scenario, cluster.region_key),
         )
         for cluster in scenario.clusters
     }
     return Hosted(plan_id=plan.plan_id, clusters=clusters, work=work)
 
 
+def nearest(scenario: Scenario, region: str) -> tuple[str, ...]:
+    """Names of model stores by their round trip to a region, then by what a GB from there costs; unknown ones last."""
+    if not scenario.model_stores:
+        return ()
+    links, regions = Links(scenario.links), [store.region for store in scenario.model_stores]
+    far, dear = links.rtt(regions, [region])[:, 0].tolist(), links.egress(regions, [region])[:, 0].tolist()
+    order = sorted((isnan(rtt), rtt, isnan(usd), usd, store.name)
+                   for rtt, usd, store in zip(far, dear, scenario.model_stores, strict=True))  # fmt: skip
+    return tuple(one[-1] for one in order)
+
+
 def hosted_text(hosted: Hosted) -> str:
-    """As JSON."""
-    return hosted.model_dump_json(by_alias=True)
+    """As JSON; what is not known is left out, which hosts of an earlier version read too."""
+    return hosted.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def parse_hosted(text: str | bytes, where: str) -> Hosted:

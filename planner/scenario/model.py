@@ -262,7 +262,7 @@ class Cluster(Model):
     """Pools at one provider and region; one failure domain, unless it has zones: then each zone is one.
 
     A cluster with `telemetry` is watched. Its rows are trained on only with `telemetry_opt_in`, which by itself means
-    hourly rows of four hosts.
+    hourly rows of four hosts. `software_version` is that of the services on it, as its operators call it.
     """
 
     name: Name
@@ -273,6 +273,7 @@ class Cluster(Model):
     zones: Row[Zone] = ()
     tier: Tier = "iaas"
     hardware_class: Name | None = None
+    software_version: Name | None = None
     telemetry_opt_in: Flag = False
     telemetry: Telemetry | None = None
     storage_usd_per_gb_month: Amount | None = None
@@ -286,6 +287,13 @@ class Cluster(Model):
     def region_key(self) -> str:
         """`provider/region`, as links, users and data locations name it."""
         return f"{self.provider}/{self.region}"
+
+
+class FileStore(Model):
+    """A store of model files in a region (`provider/region`), by the name that the settings of hosts have it by."""
+
+    name: Name
+    region: RegionKey
 
 
 class Runbook(Model):
@@ -476,7 +484,8 @@ class Workload(Model):
 
 
 class Scenario(Model):
-    """A fleet, its workloads, and what is asked of the plan. `with_diagnostics` adds the planner's own to them.
+    """A fleet, its workloads, and what is asked of the plan. `with_diagnostics` adds the planner's own to them,
+    which fetch model files from the nearest of `model_stores`.
 
     Beside the fields it carries, outside of dumps: `folder`, where relative paths start; `source_sha256`, the hash of
     what was read; and the replicas that are given as numbers (`given_replicas`), as arrays.
@@ -499,6 +508,7 @@ class Scenario(Model):
     interference: Row[Pair] = ()
     library: Name | None = None
     with_diagnostics: Flag = False
+    model_stores: Row[FileStore] = ()
 
     _folder: Path = PrivateAttr(default=Path())
     _source_sha256: str = PrivateAttr(default="")

@@ -19,7 +19,7 @@ from api.hosting.plans import Following
 from api.hosting.results import drifts_of, verdicts_of
 from api.store.health import Heard
 from diagnostics.store import ModelStore
-from planner.directing import ClusterHealth
+from planner.directing import ClusterHealth, Hysteresis, Report
 
 Start = Callable[[str], Any]
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -108,6 +108,23 @@ def test_a_killed_host_is_taken_over_and_no_row_is_lost_or_scored_twice(
     assert second.process.poll() is None
     assert httpx.get(f"{second.address}/healthz").json() == {"status": "ok"}
     assert 'planner_host_info{cluster="b"} 1.0' in httpx.get(f"{second.address}/metrics").text
+
+
+@on_sqlite
+def test_who_lives_serves_where_all_who_may_are_said_to_be_lost(
+    engine: Engine, start_thread: Start, in_force: Any, made_up: Any, eventually: Eventually
+) -> None:
+    """A cluster that was lost is not trusted again at once; where every other is lost too, its host serves."""
+    in_force(made_up())
+    for name in ("a", "b"):
+        down = ClusterHealth().heard(Report("down", "person"), time.time(), Hysteresis())
+        Heard(engine).hear(name, lambda _, said=down: json.dumps(said.to_dict()), [])
+    start_thread("a")
+    eventually(lambda: served(engine) == {"a": "a", "b": "a"})
+    start_thread("b")
+    eventually(lambda: served(engine) == {"a": "a", "b": "b"})
+    Heard(engine).hear("a", lambda _: json.dumps(ClusterHealth().to_dict()), [])
+    eventually(lambda: served(engine) == {"a": "a", "b": "a"})
 
 
 @on_sqlite

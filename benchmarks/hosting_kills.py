@@ -1,0 +1,194 @@
+"""Kill -9 at random of hosts and of the processes that retrain in them, while rows come and versions change.
+
+Afterwards: every row has one verdict, of a version that served its class then (or was tried on its cluster), and every
+run of retraining went through its steps once, in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, insert, select
+
+from api.database.tables import drifts, loop_steps, stream_rows, verdicts
+from api.hosting.leases import standing
+from api.hosting.sealing import Sealing
+from api.hosting.steps import GO_ON, STEPS
+from api.hosting.streams import Given, push
+from benchmarks.hosting_fleet import HARDWARE, HOSTS, METRICS, Bench, hosted, measures, until
+from diagnostics.store import ModelStore
+from diagnostics.synthetic import Site, make_fleet
+from planner.hosting import Hosted, parse_hosted
+
+NAMES = tuple(f"watched-{number:02d}" for number in range(30))
+TAUGHT = NAMES[0]
+"""The cluster that models are trained on, and tried on."""
+DAYS = 12
+LOOPS = 1 / 3
+"""Share of kills that hit a process that retrains."""
+SETTLED_S = 3.0
+"""How long a host may take to notice that another version serves: it looks twice a second, and may be busy."""
+SEARCH: Mapping[str, Any] = {
+    "schema": 1, "targets": ["read_latency_ms", "queue_depth"], "ignore": [], "scalings": ["zscore"],
+    "reductions": ["none"], "ensembles": ["linear_then_boosting"], "screened": False, "families": {},
+    "feature_sets": {"io": {"metrics": ["iops", "io_size_kib"]}},
+    "scenarios": {"slow-disk": {"expect": "fault", "multiply": {"read_latency_ms": 3.0}, "hosts": 0.5, "hours": 12}},
+}  # fmt: skip
+ENVIRONMENT: Mapping[str, str] = {
+    "PLANNER_RETRAINING__EVERY_MINUTES": "0.25", "PLANNER_RETRAINING__SEARCH_S": "30",
+    "PLANNER_RETRAINING__CANARY_ROWS": "50", "PLANNER_RETRAINING__CANARY_MORE_ALARMS": "1",
+    "PLANNER_RETRAINING__NAME_KEY": "names are made up here",
+}  # fmt: skip
+
+
+@dataclass
+class Killed:
+    """What came of it: seconds until everything a host had served was served again, and counts."""
+
+    taken_over: list[float] = field(default_factory=list)
+    loops: int = 0
+    rows: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    versions: int = 0
+    promoted: int = 0
+    runs: int = 0
+    broken_runs: int = 0
+
+
+def taught() -> Hosted:
+    """Thirty watched clusters, and the training of their class on one of them, which any host may take."""
+    document = json.loads(hosted(list(NAMES)).model_dump_json(by_alias=True))
+    document["work"]["training"] = {
+        "kind": "training", "places": [{"cluster": HOSTS[0], "fallbacks": {HOSTS[0]: HOSTS[1]}}],
+        "watches": {"hardware_class": HARDWARE, "clusters": [TAUGHT], "country": "IE", "purpose": "train"},
+    }  # fmt: skip
+    return parse_hosted(json.dumps(document), "made up")
+
+
+def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
+    """Kill so many times, each when what was killed before is back, and look at what is in the database then."""
+    chance, found = random.Random(seed), Killed()  # noqa: S311 - a benchmark
+    sets = bench.folder / "sets.yaml"
+    sets.write_text(json.dumps(SEARCH))
+    bench.environment = {**ENVIRONMENT, "PLANNER_FEATURE_SETS": str(sets)}
+    clusters = taught().clusters
+    begin = int(time.time()) // 3600 * 3600 - 40 * 86_400
+    push(bench.engine, history(begin), clusters, Sealing())
+    for cluster in HOSTS:
+        bench.start(cluster)
+    until(lambda: sum(one.host is not None for one in standing(bench.engine).values()) == len(NAMES) + 1, 120)
+    stopping = threading.Event()
+
+    def feed() -> None:
+        """300 rows a second; every so often a month of the cluster that models are trained on has drifted."""
+        sent, start = 0, begin + (DAYS + 1) * 86_400
+        while not stopping.wait(0.1):
+            push(bench.engine, [Given(name, start + 60 * sent, measures(sent % 20)) for name in NAMES], clusters,
+                 Sealing())  # fmt: skip
+            if sent % 100 == 0:
+                _drift(bench.engine, 10_000 + sent)
+            sent += 1
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    try:
+        for _ in range(kills):
+            loop = _loop_of(bench) if chance.random() < LOOPS else None
+            if loop is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(loop, signal.SIGKILL)
+                found.loops += 1
+                time.sleep(2 + 6 * chance.random())
+                continue
+            victim = chance.choice(HOSTS)
+            bench.running[victim].kill()
+            bench.running.pop(victim).wait()
+            killed = time.monotonic()
+            until(lambda lost=victim: all(one.host and one.cluster != lost
+                                          for one in standing(bench.engine).values()) or None, 60)  # fmt: skip
+            found.taken_over.append(time.monotonic() - killed)
+            time.sleep(chance.random())
+            bench.start(victim)
+            bench.sample()
+    finally:
+        stopping.set()
+        feeding.join()
+    until(lambda: bench.waiting() == 0, 300)
+    _look(bench, found)
+    return found
+
+
+def history(begin: int) -> list[Given]:
+    """Twelve days of hourly rows that a model can be trained on."""
+    frame = make_fleet([Site(TAUGHT, HARDWARE, "IE", 4)], DAYS, 1).frame()
+    frame = frame[frame["metric"].isin(METRICS)]
+    table = frame.pivot_table(index=["ts", "host"], columns="metric", values="value")
+    first, rows = int(frame["ts"].min().timestamp()), defaultdict[int, dict[str, dict[str, float]]](dict)
+    for (ts, host), values in table.iterrows():
+        rows[begin + int(ts.timestamp()) - first][str(host)] = {str(name): float(one) for name, one in values.items()}
+    return [Given(TAUGHT, ts, hosts) for ts, hosts in sorted(rows.items())]
+
+
+def _drift(engine: Engine, day: int) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(drifts).values(cluster=TAUGHT, day=day, metric="read_latency_ms", statistic=1.0,
+                                                 threshold=0.1, p=0.0, drifted=1, host="made up"))  # fmt: skip
+
+
+def _loop_of(bench: Bench) -> int | None:
+    """A process that retrains, of one of the hosts."""
+    hosts = {process.pid for process in bench.running.values()}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent in hosts and b"api.hosting.loop" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+    return None
+
+
+def _look(bench: Bench, found: Killed) -> None:
+    """Count what is wrong in the database."""
+    with bench.engine.connect() as connection:
+        found.rows = int(connection.execute(select(func.count()).select_from(stream_rows)).scalar_one())
+        same = (stream_rows.c.cluster == verdicts.c.cluster) & (stream_rows.c.ts == verdicts.c.ts)
+        columns = verdicts.c.cluster, verdicts.c.ts, verdicts.c.model_version, verdicts.c.seconds
+        said = connection.execute(select(*columns, stream_rows.c.arrived_at).join(stream_rows, same)).all()
+        noted = connection.execute(select(loop_steps).order_by(loop_steps.c.at)).all()
+    once = {(row.cluster, row.ts) for row in said}
+    found.lost, found.doubled = found.rows - len(once), len(said) - len(once)
+    store = ModelStore(bench.folder / "models")
+    events = [event for event in store.history(HARDWARE) if event.before != event.after]
+    served = [(datetime.fromisoformat(event.at).timestamp(), event.after or "") for event in events]
+    store.close()
+    found.promoted = len(served) - 1
+    tried = {json.loads(row.detail)["version"]: row.at for row in noted if row.step == "train" and row.outcome == GO_ON}
+    found.versions = len({row.model_version for row in said})
+    for row in said:
+        at = row.arrived_at + row.seconds
+        then = {version for begun, version in served if at - SETTLED_S <= begun <= at}
+        then |= {max((one for one in served if one[0] <= at - SETTLED_S), default=served[0])[1]}
+        canary = row.cluster == TAUGHT and tried.get(row.model_version, at) < at
+        found.wrong += row.model_version not in then and not canary
+    order, runs = list(STEPS), defaultdict[str, list[Any]](list)
+    for row in noted:
+        runs[row.run].append(row)
+    found.runs = len(runs)
+    for at, rows in enumerate(runs.values()):
+        names, outcomes = [row.step for row in rows], [row.outcome for row in rows]
+        whole = names == order[: len(names)] and all(one == GO_ON for one in outcomes[:-1])
+        ended = outcomes[-1] != GO_ON or names[-1] == order[-1]
+        found.broken_runs += not whole or (not ended and at < len(runs) - 1)
