@@ -95,6 +95,7 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/v1/hosting"): "viewer",
     ("GET", "/v1/retraining"): "viewer",
     ("GET", "/v1/hosting/alarms"): "viewer",
+    ("GET", "/v1/hosting/versions"): "viewer",
     ("GET", "/v1/clusters/{name}/health"): "viewer",
     ("PUT", "/v1/clusters/{name}/health"): "sre",
 }

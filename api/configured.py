@@ -26,6 +26,7 @@ NOT_SETTINGS = frozenset(
     {
         "PLANNER_CONFIG",
         "PLANNER_DEBUG",
+        "PLANNER_API_KEY",
         "PLANNER_REQUIRE_DATA",
         "PLANNER_TELEMETRY_KEY_FILE",
     }

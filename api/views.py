@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.hosting.requests import Served
 from api.life_cycle.steps import State
 from api.store.jobs import JobRow, Kind, Status
 from planner.directing import ClusterHealth
@@ -119,8 +120,11 @@ class ClusterRuns(BaseModel):
 
     cluster: str
     plan: str
+    state: str | None = Field(description="of the life of that plan")
+    in_force: str | None = Field(description="the plan that is in force, perhaps another")
     runs: list[Unit]
     machines: list[Machines]
+    served: list[Served] = Field(description="the planner's own work that its hosts serve now")
 
 
 class Whereabouts(BaseModel):
@@ -128,7 +132,10 @@ class Whereabouts(BaseModel):
 
     workload: str
     plan: str
+    state: str | None = Field(description="of the life of that plan")
+    in_force: str | None = Field(description="the plan that is in force, perhaps another")
     units: list[Unit]
+    served: list[Served] = Field(description="of the planner's own work: who served it, the newest first")
 
 
 class Directed(BaseModel):

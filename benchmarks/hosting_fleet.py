@@ -218,19 +218,21 @@ def kept_units(plan: Plan, scenario: Scenario) -> list[tuple[str, str]]:
 
 
 def models(folder: Path) -> None:
-    """A stable model of the size that a search finds."""
+    """Two stable models of the size that a search finds."""
     frame = make_fleet([Site("s", HARDWARE, "IE", 8)], 21, 0).frame()
     rows = rows_of(frame[frame["metric"].isin(METRICS)].assign(country="IE"), Allowed())
     day = rows.steps_per_day
     inputs = tuple(metric for metric in METRICS if "latency" not in metric and metric != "queue_depth")
-    made = fit(Candidate("io", inputs, "zscore", "none", "linear_then_boosting"),
-               ("queue_depth", "read_latency_ms", "write_latency_ms"), rows.between(0, 16 * day),
-               Measured(rows.between(16 * day, 21 * day), 0), FitSettings(200, 40_000, 0.02, 0))  # fmt: skip
-    store = ModelStore(folder)
-    told = NewVersion(
-        HARDWARE, rows.sha256, "made up", "benchmark", made.predictions_sha256(), {}, {}, {}, (), (), None
-    )
-    store.promote(store.register(told, dump(made.to_dict()), "benchmark", "made").id, None, "benchmark", "made")
+    store, before = ModelStore(folder), None
+    for seed in range(2):
+        made = fit(Candidate("io", inputs, "zscore", "none", "linear_then_boosting"),
+                   ("queue_depth", "read_latency_ms", "write_latency_ms"), rows.between(0, 16 * day),
+                   Measured(rows.between(16 * day, 21 * day), 0), FitSettings(200, 40_000, 0.02, seed))  # fmt: skip
+        told = NewVersion(HARDWARE, rows.sha256, "made up", "benchmark", made.predictions_sha256(), {"seed": seed}, {},
+                          {}, (), (), None)  # fmt: skip
+        version = store.register(told, dump(made.to_dict()), "benchmark", "made").id
+        store.promote(version, before, "benchmark", "made")
+        before = version
     store.close()
 
 

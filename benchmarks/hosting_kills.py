@@ -64,7 +64,7 @@ class Killed:
     doubled: int = 0
     wrong: int = 0
     versions: int = 0
-    promoted: int = 0
+    changes: int = 0
     runs: int = 0
     broken_runs: int = 0
 
@@ -105,8 +105,12 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
 
     feeding = threading.Thread(target=feed)
     feeding.start()
+    store = ModelStore(bench.folder / "models")
+    stable = store.stable(HARDWARE)
     try:
-        for _ in range(kills):
+        for number in range(kills):
+            store.rollback(HARDWARE, stable[number % 2], "benchmark", "back and forth")
+            found.changes += 1
             loop = _loop_of(bench) if chance.random() < LOOPS else None
             if loop is not None:
                 with suppress(ProcessLookupError):
@@ -127,6 +131,7 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     finally:
         stopping.set()
         feeding.join()
+        store.close()
     until(lambda: bench.waiting() == 0, 300)
     _look(bench, found)
     return found
@@ -139,7 +144,8 @@ def history(begin: int) -> list[Given]:
     table = frame.pivot_table(index=["ts", "host"], columns="metric", values="value")
     first, rows = int(frame["ts"].min().timestamp()), defaultdict[int, dict[str, dict[str, float]]](dict)
     for (ts, host), values in table.iterrows():
-        rows[begin + int(ts.timestamp()) - first][str(host)] = {str(name): float(one) for name, one in values.items()}
+        node = f"host-{int(str(host).rsplit('-', 1)[1]) - 1}"  # as `measures` calls them
+        rows[begin + int(ts.timestamp()) - first][node] = {str(name): float(one) for name, one in values.items()}
     return [Given(TAUGHT, ts, hosts) for ts, hosts in sorted(rows.items())]
 
 
@@ -174,7 +180,6 @@ def _look(bench: Bench, found: Killed) -> None:
     events = [event for event in store.history(HARDWARE) if event.before != event.after]
     served = [(datetime.fromisoformat(event.at).timestamp(), event.after or "") for event in events]
     store.close()
-    found.promoted = len(served) - 1
     tried = {json.loads(row.detail)["version"]: row.at for row in noted if row.step == "train" and row.outcome == GO_ON}
     found.versions = len({row.model_version for row in said})
     for row in said:

@@ -19,6 +19,7 @@ import typer
 
 from planner import __version__
 from planner.cli_exchange import add_exporters, import_app
+from planner.cli_fleet import runs, versions, where
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_service import backup, host, restore, serve, settings
@@ -66,6 +67,9 @@ app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 app.command("serve")(serve)
 app.command("host")(host)
+app.command("where")(where)
+app.command("runs")(runs)
+app.command("versions")(versions)
 app.command("settings")(settings)
 app.command("backup")(backup)
 app.command("restore")(restore)
@@ -235,24 +239,6 @@ def _export_routes(
     from planner.commands.routes import export_routes
 
     return export_routes(scenario, plan, output, as_json)
-
-
-@app.command("where")
-def _where(workload: Annotated[str, typer.Argument(metavar="WORKLOAD")], plan: PlanOption = Path("plan.json"),
-           as_json: Json = False) -> int:
-    """Show where a workload runs, by a plan."""
-    from planner.commands import basic as commands
-
-    return commands.where(workload, plan, as_json)
-
-
-@app.command("runs")
-def _runs(cluster: Annotated[str, typer.Argument(metavar="CLUSTER")], plan: PlanOption = Path("plan.json"),
-          as_json: Json = False) -> int:
-    """Show what runs on a cluster, by a plan."""
-    from planner.commands import basic as commands
-
-    return commands.runs(cluster, plan, as_json)
 
 
 @app.command("what-if")

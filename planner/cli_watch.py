@@ -22,18 +22,35 @@ telemetry_app = typer.Typer(help="Keep telemetry of clusters that agreed, withou
 def _ingest(
     batches: Annotated[list[Path], typer.Argument(metavar="BATCH...", help="CSV or Parquet: cluster, host, "
                                                   "hardware_class, metric, ts, value; sent_at may be there too.")],
-    store: Annotated[Path, typer.Option(help="The folder that telemetry is kept in; made if not there.")],
-    scenario: Annotated[Path, typer.Option(help="Says which clusters agreed (telemetry_opt_in), and their country.")],
+    store: Annotated[Path | None, typer.Option(help="The folder that telemetry is kept in; made if not there.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="With --store: says which clusters agreed (telemetry_opt_in), "
+                                                  "and their country.")] = None,
+    service: Annotated[str | None, typer.Option(help="Instead of --store: address of a service, whose hosts score the "
+                                                "rows.")] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="PLANNER_API_KEY", show_default=False,
+                                                help="With --service: key to ask it with.")] = None,
     key: KeyPath = None,
     arrived: Annotated[str | None, typer.Option(help="When the batches came. Left out: now.")] = None,
     batch: Annotated[str | None, typer.Option(help="The id of the batch. Left out: its content.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Store batches of telemetry, each once; exit status 1 when rows were refused (opted out, unknown, clock)."""
+    """Store batches of telemetry, each once; exit status 1 when rows were refused (opted out, unknown, clock).
+
+    With --service the rows go into the streams of a running service, for its hosts to score; a row counts once there.
+    """
     from planner.commands import telemetry as commands
     from planner.errors import InputError
     from planner.telemetry import Batches
 
+    if service is not None:
+        from planner.commands import fleet
+
+        for name, value in (("--store", store), ("--scenario", scenario), ("--arrived", arrived), ("--batch", batch)):
+            if value is not None:
+                raise InputError([f"{name}: not with --service: the service knows"])
+        return fleet.send(fleet.Service(service, api_key), batches, as_json)
+    if store is None:
+        raise InputError(["--store: not given: name a folder, or --service ADDRESS for the streams of a service"])
     known = commands.known_by(scenario, key)
     if known is None:
         raise InputError(["--scenario: not given"])

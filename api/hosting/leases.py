@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
@@ -64,15 +65,15 @@ class Leases:
             return held
         with writing(self._engine) as connection:
             insert_new(connection, leases, [{"workload": name, "holder": "", "epoch": 0} for name, _ in free])
-            moment, begun = now(connection), []
+            moment, begun = now(connection), dict[str, dict[str, Any]]()
             for name, epoch in free:  # whoever is first raises the epoch; the others find it raised
                 taken = update(leases).where(leases.c.workload == name, leases.c.epoch == epoch)
                 if connection.execute(taken.values(holder=self.host, epoch=epoch + 1)).rowcount:
-                    begun.append({"workload": name, "epoch": epoch + 1, "host": self.host, "cluster": self.cluster,
-                                  "plan_id": plan_id, "since": moment, "until": None})  # fmt: skip
+                    begun[name] = {"workload": name, "epoch": epoch + 1, "host": self.host, "cluster": self.cluster,
+                                   "plan_id": plan_id, "since": moment, "until": None}  # fmt: skip
             if begun:
-                _end(connection, moment, [one["workload"] for one in begun])
-                connection.execute(insert(tenures), begun)
+                _end(connection, moment, list(begun))
+                connection.execute(insert(tenures), list(begun.values()))
             if surplus:
                 connection.execute(update(leases).where(mine, leases.c.workload.in_(surplus)).values(holder=""))
                 _end(connection, moment, surplus)

@@ -92,7 +92,8 @@ class Models:
         self._store.files.nearer = tuple(self.nearer.values())
         return self._store
 
-    def _came_from(self) -> str:
+    @property
+    def came_from(self) -> str:
         """The name of the store that the last file was read from."""
         read_from = self._opened().files.read_from
         return next((name for name, folder in self.nearer.items() if folder == read_from), "origin")
@@ -116,6 +117,6 @@ class Models:
         if made_for != hardware:
             notes = (*notes, f"{hardware}: no stable model of its own: that of {made_for} answers")
         if before is None or before.version != served.version.id:
-            self._log.info("model loaded", hardware=hardware, version=served.version.id, store=self._came_from(),
+            self._log.info("model loaded", hardware=hardware, version=served.version.id, store=self.came_from,
                            notes=list(notes))
         self._loaded[hardware] = Loaded(model, served.version.id, made_for, notes)

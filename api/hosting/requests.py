@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from api.hosting.whereabouts import Tenure
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 _EXAMPLE: JsonValue = {"rows": [{"cluster": "frankfurt", "ts": "2026-11-02T00:00:00Z",
@@ -80,6 +82,7 @@ class Work(BaseModel):
     places: list[str]
     host: str | None
     served_on: str | None
+    model_store: str | None = Field(description="where that cluster reads model files; null: from the store itself")
     epoch: int
     waiting_rows: int
 
@@ -89,6 +92,55 @@ class Hosting(BaseModel):
 
     plan: str
     work: list[Work]
+
+
+class ScoredBy(BaseModel):
+    """A version of a model, and the rows that it scored; `first` and `last` are times of rows."""
+
+    version: str
+    rows: int
+    first: datetime
+    last: datetime
+
+
+class Served(BaseModel):
+    """Who served a workload from when to when (null: does so now), by which plan, and with which versions."""
+
+    workload: str
+    epoch: int
+    host: str
+    cluster: str
+    plan: str
+    since: datetime
+    until: datetime | None
+    versions: list[ScoredBy]
+
+    @classmethod
+    def of(cls, tenure: Tenure) -> Self:
+        """As it is kept."""
+        until = None if tenure.until is None else _utc(tenure.until)
+        return cls(workload=tenure.workload, epoch=tenure.epoch, host=tenure.host, cluster=tenure.cluster,
+                   plan=tenure.plan, since=_utc(tenure.since), until=until,
+                   versions=[ScoredBy(version=one.version, rows=one.rows, first=_utc(one.first), last=_utc(one.last))
+                             for one in tenure.versions])  # fmt: skip
+
+
+class VersionServes(BaseModel):
+    """A version of a model that scored rows of clusters of one hardware class and software version (null: not said)."""
+
+    hardware_class: str
+    software_version: str | None
+    model_version: str
+    clusters: list[str]
+    rows: int
+    last: datetime
+
+
+class VersionMatrix(BaseModel):
+    """Which versions of models serve which hardware and software, by what the plan in force knows of clusters."""
+
+    plan: str
+    serves: list[VersionServes]
 
 
 class StepTaken(BaseModel):
@@ -107,3 +159,7 @@ class Retrained(BaseModel):
     """Steps, the oldest first."""
 
     steps: list[StepTaken]
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

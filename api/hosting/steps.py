@@ -64,7 +64,12 @@ class Steps:
         return {name: getattr(self, name) for name in STEPS}
 
     def done(self, step: str, facts: Facts) -> Facts:
-        """Do a step and put on record what became of it."""
+        """Do a step and put on record what became of it. What is on record before a crash is not done again: it might
+        end otherwise, and runs go on by what the record says.
+        """
+        for one in record(self.engine, self.run):
+            if one["step"] == step:
+                return {"outcome": one["outcome"], **one["detail"]}
         found = self.named()[step](facts)
         kept = {name: value for name, value in found.items() if name != "outcome"}
         note(self.engine, (self.run, self.workload, self.hardware_class), step, found["outcome"], kept)

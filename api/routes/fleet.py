@@ -9,6 +9,10 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.hosting.requests import Served
+from api.hosting.whereabouts import tenures_of
+from api.life_cycle.lives import Lives
+from api.store.files import ROUTES
 from api.store.placements import Placements
 from api.views import ClusterRuns, Machines, Unit, Whereabouts
 from api.web.problems import Problem, unknown
@@ -24,22 +28,34 @@ def cluster_runs(name: str, service: ServiceDep, plan: PlanId = None) -> Cluster
     plan_id, clusters = _done_plan(service, plan)
     if name not in clusters:
         raise unknown("cluster", name, clusters)
+    engine = service.store.engine
     return ClusterRuns(
         cluster=name,
         plan=plan_id,
-        runs=[Unit(**unit) for unit in Placements(service.store.engine).units(plan_id, cluster=name)],
-        machines=[Machines(**row) for row in Placements(service.store.engine).machines(plan_id, name)],
+        state=Lives(engine).states([plan_id]).get(plan_id),
+        in_force=service.store.in_force(ROUTES),
+        runs=[Unit(**unit) for unit in Placements(engine).units(plan_id, cluster=name)],
+        machines=[Machines(**row) for row in Placements(engine).machines(plan_id, name)],
+        served=[Served.of(one) for one in tenures_of(engine, cluster=name)],
     )
 
 
 @router.get("/where/{workload:path}", response_model=Whereabouts)
 def where(workload: str, service: ServiceDep, plan: PlanId = None) -> Whereabouts:
-    """Where a plan runs a workload."""
+    """Where a plan runs a workload; of diagnostics also who served it when, and with which versions of models."""
     plan_id, _ = _done_plan(service, plan)
-    units = Placements(service.store.engine).units(plan_id, workload=workload)
+    engine = service.store.engine
+    units = Placements(engine).units(plan_id, workload=workload)
     if not units:
-        raise unknown("placed workload", workload, Placements(service.store.engine).workloads(plan_id))
-    return Whereabouts(workload=workload, plan=plan_id, units=[Unit(**unit) for unit in units])
+        raise unknown("placed workload", workload, Placements(engine).workloads(plan_id))
+    return Whereabouts(
+        workload=workload,
+        plan=plan_id,
+        state=Lives(engine).states([plan_id]).get(plan_id),
+        in_force=service.store.in_force(ROUTES),
+        units=[Unit(**unit) for unit in units],
+        served=[Served.of(one) for one in tenures_of(engine, workload=workload)],
+    )
 
 
 def _done_plan(service: Service, plan_id: str | None) -> tuple[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,11 +13,23 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.hosting.leases import standing
 from api.hosting.plans import Following
-from api.hosting.requests import Accepted, Hosting, Retrained, RowVerdict, StepTaken, TelemetryRows, VerdictsOf, Work
+from api.hosting.requests import (
+    Accepted,
+    Hosting,
+    Retrained,
+    RowVerdict,
+    StepTaken,
+    TelemetryRows,
+    VerdictsOf,
+    VersionMatrix,
+    VersionServes,
+    Work,
+)
 from api.hosting.results import newest_row, verdicts_of
 from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, push, watched_metrics
+from api.hosting.whereabouts import serving_versions
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
 from planner.hosting import Hosted
@@ -78,11 +91,26 @@ def get_hosting(service: ServiceDep) -> Hosting:
                 places=[place.cluster for place in one.places],
                 host=None if holder is None else holder.host,
                 served_on=None if holder is None else holder.cluster,
+                model_store=_nearest(hosted, one.places[0].cluster if holder is None else holder.cluster),
                 epoch=0 if holder is None else holder.epoch,
                 waiting_rows=0 if holder is None else holder.waiting,
             )
         )
     return Hosting(plan=hosted.plan_id, work=work)
+
+
+@router.get("/hosting/versions", response_model=VersionMatrix)
+def get_versions(
+    service: ServiceDep,
+    days: Annotated[float, Query(gt=0, le=400, description="by rows of the last so many days")] = 7.0,
+) -> VersionMatrix:
+    """Which versions of models serve which hardware class and which software version: models are released without
+    waiting for an update of clusters.
+    """
+    hosted = _hosted(service)
+    serves = [VersionServes(**asdict(one) | {"clusters": list(one.clusters), "last": _utc(one.last)})
+              for one in serving_versions(service.store.engine, hosted, days)]  # fmt: skip
+    return VersionMatrix(plan=hosted.plan_id, serves=serves)
 
 
 @router.get("/hosting/alarms")
@@ -109,6 +137,11 @@ def get_retraining(
     """What became of every step of retraining, the oldest first."""
     rows = record(service.store.engine, run)
     return Retrained(steps=[StepTaken(**row | {"at": _utc(row["at"])}) for row in rows])
+
+
+def _nearest(hosted: Hosted, cluster: str | None) -> str | None:
+    known = hosted.clusters.get(cluster or "")
+    return known.model_stores[0] if known is not None and known.model_stores else None
 
 
 def _hosted(service: Service) -> Hosted:

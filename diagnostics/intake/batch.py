@@ -6,6 +6,9 @@ import csv
 import difflib
 import gzip
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from diagnostics.intake.store import quoted
 if TYPE_CHECKING:
     import duckdb
 
+_AT_ONCE = 10_000
 _ZONE = r"(Z|[+-]\d\d(:?\d\d)?)$"
 _CHECKS = {
     "cluster": ("cluster IS NULL OR trim(cluster) = ''", "must be a name"),
@@ -65,6 +69,34 @@ def open_batch(database: duckdb.DuckDBPyConnection, path: Path) -> None:
         raise IntakeError(f"{path.name}: cannot be read: {lines[0] if lines else type(error).__name__}") from None
 
 
+def rows_by_moment(path: Path) -> Iterator[tuple[datetime, str, dict[str, dict[str, float]]]]:
+    """Every moment of every cluster of a batch, in the order of time, with values by host and metric; a cluster without
+    hosts stands as one. Empty values are left out.
+
+    Raises:
+        IntakeError: naming the column, the row and the value.
+
+    """
+    import duckdb
+
+    with closing(duckdb.connect()) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        open_batch(database, path)
+        found = database.execute("SELECT ts, cluster, if(host = '', cluster, host), metric, value FROM batch "
+                                 "WHERE value IS NOT NULL ORDER BY ts, cluster")  # fmt: skip
+        at: tuple[datetime, str] | None = None
+        hosts: dict[str, dict[str, float]] = {}
+        while some := found.fetchmany(_AT_ONCE):
+            for ts, cluster, host, metric, value in some:
+                if at != (ts, cluster):
+                    if at is not None:
+                        yield *at, hosts
+                    at, hosts = (ts, cluster), {}
+                hosts.setdefault(host, {})[metric] = value
+        if at is not None:
+            yield *at, hosts
+
+
 def _csv_source(path: Path) -> str:
     """All columns as text, so that only our own checks say what a number or a time is."""
     opener = gzip.open if path.suffix == ".gz" else open
@@ -112,8 +144,8 @@ def _view(database: duckdb.DuckDBPyConnection, path: Path, source: str) -> None:
 
 def _moment(column: str, types: dict[str, str]) -> str:
     """A time with a zone; one without is none."""
-    if types[column] == "TIMESTAMP WITH TIME ZONE":
-        return column
+    if types[column] in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):  # the latter is what pandas writes
+        return f"{column}::TIMESTAMPTZ"
     if types[column] != "VARCHAR":
         return "NULL::TIMESTAMPTZ"
     return f"CASE WHEN regexp_matches({column}, '{_ZONE}') THEN try_cast({column} AS TIMESTAMPTZ) END"

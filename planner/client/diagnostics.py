@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from planner.client.results import Accepted, Hosting, Json, Retrained, RowVerdict
+from planner.client.results import Accepted, Hosting, Json, Retrained, RowVerdict, VersionMatrix
 from planner.client.transport import Query, Transport
 
 Severity = str
@@ -42,6 +42,10 @@ class Diagnostics:
     def hosting(self) -> Hosting:
         """Who serves what by the plan in force."""
         return self._to.read(Hosting, "GET", "/v1/hosting")
+
+    def versions(self, days: float | None = None) -> VersionMatrix:
+        """Which versions of models served which hardware and software in the last days."""
+        return self._to.read(VersionMatrix, "GET", "/v1/hosting/versions", query={"days": days})
 
     def hosted_alarms(self, hours: float | None = None) -> Json:
         """Super alarms of what hosts found."""

@@ -222,13 +222,38 @@ class Machines(Answer):
     count: list[int]
 
 
+class ScoredBy(Answer):
+    """A version of a model, and the rows that it scored; `first` and `last` are times of rows."""
+
+    version: str
+    rows: int
+    first: datetime
+    last: datetime
+
+
+class Served(Answer):
+    """Who served a workload of the planner's own from when to when (None: does so now), and with which versions."""
+
+    workload: str
+    epoch: int
+    host: str
+    cluster: str
+    plan: str
+    since: datetime
+    until: datetime | None
+    versions: list[ScoredBy]
+
+
 class ClusterRuns(Answer):
-    """What a plan runs on a cluster."""
+    """What a plan runs on a cluster; `in_force` is the plan that is, perhaps another; `served` what hosts serve now."""
 
     cluster: str
     plan: str
+    state: str | None
+    in_force: str | None
     runs: list[Unit]
     machines: list[Machines]
+    served: list[Served]
 
 
 class Whereabouts(Answer):
@@ -236,7 +261,28 @@ class Whereabouts(Answer):
 
     workload: str
     plan: str
+    state: str | None
+    in_force: str | None
     units: list[Unit]
+    served: list[Served]
+
+
+class VersionServes(Answer):
+    """A version of a model that scored rows of clusters of one hardware class and software version (None: not said)."""
+
+    hardware_class: str
+    software_version: str | None
+    model_version: str
+    clusters: list[str]
+    rows: int
+    last: datetime
+
+
+class VersionMatrix(Answer):
+    """Which versions of models serve which hardware and software, by what the plan in force knows of clusters."""
+
+    plan: str
+    serves: list[VersionServes]
 
 
 # Schedules ------------------------------------------------------------------------------------------------------------
@@ -308,6 +354,7 @@ class Work(Answer):
     places: list[str]
     host: str | None
     served_on: str | None
+    model_store: str | None
     epoch: int
     waiting_rows: int
 

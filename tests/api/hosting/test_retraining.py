@@ -16,7 +16,7 @@ from sqlalchemy import Engine, insert
 from api.database.tables import drifts
 from api.hosting.leases import Leases
 from api.hosting.results import Said, keep_verdicts
-from api.hosting.rollouts import canaries, record
+from api.hosting.rollouts import canaries, note, record
 from api.hosting.scoring import score
 from api.hosting.sealing import Sealing
 from api.hosting.steps import GO_ON, Steps
@@ -84,7 +84,7 @@ def test_from_drift_to_a_version_that_serves(engine: Engine, settings: Settings,
     before = ModelStore(models).serving("mixed-disk")
     steps, facts = Steps(engine, settings, NAME, work(), "run-1"), {}
     for name in ("drift", "ingest", "validate", "train", "evaluate"):
-        again = steps.done(name, facts)
+        again = steps.named()[name](facts)
         found = steps.done(name, facts)
         assert found["outcome"] == GO_ON, (name, found)
         if name != "train":
@@ -102,13 +102,24 @@ def test_from_drift_to_a_version_that_serves(engine: Engine, settings: Settings,
     with_host.join()
     assert tried["outcome"] == GO_ON, tried
     assert canaries(engine)["mixed-disk"].cluster == "a"
-    assert steps.done("promote", facts)["outcome"] == GO_ON
+    assert steps.named()["promote"](facts)["outcome"] == GO_ON
     assert steps.done("promote", facts)["outcome"] == GO_ON
     assert ModelStore(models).serving("mixed-disk").id == facts["version"]
     assert canaries(engine) == {}
     assert [one["step"] for one in record(engine, "run-1")] == [*steps.named()]
     later = Steps(engine, settings, NAME, work(), "run-2")
     assert later.done("drift", {})["outcome"] == "no drift since the last look"
+
+
+@on_sqlite
+def test_a_run_goes_on_by_what_is_on_record(engine: Engine, settings: Settings, history: Any) -> None:
+    """A crash before the run knows of what is on record: that step is not done again, as it might end otherwise."""
+    facts = {"data": "x", "clusters": ["a"]}
+    note(engine, ("run-1", NAME, "mixed-disk"), "drift", "no drift since the last look", facts)
+    drifted(engine, 20_000)
+    assert Steps(engine, settings, NAME, work(), "run-1").done("drift", {}) == {
+        "outcome": "no drift since the last look", **facts}  # fmt: skip
+    assert Steps(engine, settings, NAME, work(), "run-2").done("drift", {})["outcome"] == GO_ON
 
 
 @on_sqlite
