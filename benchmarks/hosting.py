@@ -169,7 +169,7 @@ def kills(asked: argparse.Namespace) -> list[Row]:
     with opened(asked.database, taught()) as bench:
         found, spent = kill_at_random(bench, asked.kills, asked.seed), time.monotonic() - began
         name = f"kills/{asked.kills}/{asked.database}"
-        counts = ("loops", "rows", "lost", "doubled", "wrong", "versions", "changes", "runs", "broken_runs")
+        counts = ("loops", "rows", "lost", "doubled", "wrong", "versions", "changes", "promoted", "runs", "broken_runs")
         return [*(row(name, one, getattr(found, one), one, spent, 0.0, bench.peak_mib) for one in counts),
                 row(name, "take_over_median", float(np.median(found.taken_over)), "s", spent, 0.0, bench.peak_mib),
                 row(name, "take_over_max", max(found.taken_over), "s", spent, 0.0, bench.peak_mib)]  # fmt: skip

@@ -25,10 +25,10 @@ from sqlalchemy import Engine, func, insert, select
 from api.database.tables import drifts, loop_steps, stream_rows, verdicts
 from api.hosting.leases import standing
 from api.hosting.sealing import Sealing
-from api.hosting.steps import GO_ON, STEPS
+from api.hosting.steps import BY, GO_ON, STEPS
 from api.hosting.streams import Given, push
 from benchmarks.hosting_fleet import HARDWARE, HOSTS, METRICS, Bench, hosted, measures, until
-from diagnostics.store import ModelStore
+from diagnostics.store import ModelStore, StoreError
 from diagnostics.synthetic import Site, make_fleet
 from planner.hosting import Hosted, parse_hosted
 
@@ -65,6 +65,7 @@ class Killed:
     wrong: int = 0
     versions: int = 0
     changes: int = 0
+    promoted: int = 0
     runs: int = 0
     broken_runs: int = 0
 
@@ -109,8 +110,8 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     stable = store.stable(HARDWARE)
     try:
         for number in range(kills):
-            store.rollback(HARDWARE, stable[number % 2], "benchmark", "back and forth")
-            found.changes += 1
+            with suppress(StoreError):  # it serves already, or a run of retraining was faster
+                store.rollback(HARDWARE, stable[number % 2], "benchmark", "back and forth")
             loop = _loop_of(bench) if chance.random() < LOOPS else None
             if loop is not None:
                 with suppress(ProcessLookupError):
@@ -180,6 +181,8 @@ def _look(bench: Bench, found: Killed) -> None:
     events = [event for event in store.history(HARDWARE) if event.before != event.after]
     served = [(datetime.fromisoformat(event.at).timestamp(), event.after or "") for event in events]
     store.close()
+    found.changes = len(events)
+    found.promoted = sum(event.action == "promote" and event.by == BY for event in events)
     tried = {json.loads(row.detail)["version"]: row.at for row in noted if row.step == "train" and row.outcome == GO_ON}
     found.versions = len({row.model_version for row in said})
     for row in said:

@@ -51,6 +51,20 @@ def _train(
     return commands.train(commands.Place(store, database), asked, commands.Said(by, why), as_json)
 
 
+@models_app.command("measure")
+def _measure(
+    versions: Annotated[list[str] | None, typer.Argument(metavar="VERSION...", help="Left out: all that serve.")
+                        ] = None,
+    store: StorePath = _DEFAULT,
+    database: Url = None,
+    as_json: Json = False,
+) -> int:
+    """Measure what models take on this machine, and keep it in the store: `--with-diagnostics` asks for that much."""
+    from planner.commands import models as commands
+
+    return commands.measure(commands.Place(store, database), tuple(versions or ()), as_json)
+
+
 @models_app.command("list")
 def _list(
     hardware: Annotated[str | None, typer.Option(help="Only of this hardware.")] = None,

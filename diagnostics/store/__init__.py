@@ -15,6 +15,7 @@ from diagnostics.store.records import (
     LAST_KNOWN_GOOD,
     Evaluation,
     Event,
+    MeasuredCost,
     NewVersion,
     Served,
     Version,
@@ -22,7 +23,7 @@ from diagnostics.store.records import (
 from diagnostics.store.store import ModelStore, broken_files
 
 __all__ = [
-    "ALL_HARDWARE", "FAMILY", "LAST_KNOWN_GOOD", "ChangedFileError", "Evaluation", "Event", "ModelStore", "NewVersion",
-    "NoEarlierStableError", "NoModelError", "PredecessorError", "Served", "StoreError", "UnknownVersionError",
-    "UntrustedTypeError", "Version", "broken_files",
+    "ALL_HARDWARE", "FAMILY", "LAST_KNOWN_GOOD", "ChangedFileError", "Evaluation", "Event", "MeasuredCost",
+    "ModelStore", "NewVersion", "NoEarlierStableError", "NoModelError", "PredecessorError", "Served", "StoreError",
+    "UnknownVersionError", "UntrustedTypeError", "Version", "broken_files",
 ]

@@ -16,8 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 from diagnostics.store.errors import StoreError
-from diagnostics.store.records import Evaluation, Event, Kind, NewVersion, Stage, Version
-from diagnostics.store.tables import SCHEMA_VERSION, evaluations, history, metadata, schema, stages, versions
+from diagnostics.store.records import Evaluation, Event, Kind, MeasuredCost, NewVersion, Stage, Version
+from diagnostics.store.tables import SCHEMA_VERSION, costs, evaluations, history, metadata, schema, stages, versions
 
 _BUSY_S = 30
 _ADDRESSES = "sqlite:///FILE or postgresql://HOST/NAME"
@@ -195,6 +195,19 @@ def read_versions(connection: Connection, hardware: str | None = None, start: st
 def _made(text: str) -> NewVersion:
     told = json.loads(text)
     return NewVersion(**told | {"covers": tuple(told["covers"]), "trials": tuple(told["trials"])})
+
+
+def add_cost(connection: Connection, cost: MeasuredCost) -> None:
+    """Keep what a version takes."""
+    connection.execute(insert(costs).values(version=cost.version, at=cost.at, machine=cost.machine,
+                                            content=json.dumps(dict(cost.figures), sort_keys=True)))
+
+
+def read_costs(connection: Connection) -> list[tuple[str, MeasuredCost]]:
+    """What was measured, by hardware, the oldest first."""
+    asked = select(versions.c.hardware, costs).join(versions, versions.c.id == costs.c.version).order_by(costs.c.id)
+    return [(row.hardware, MeasuredCost(row.version, row.machine, json.loads(row.content), row.at))
+            for row in connection.execute(asked)]
 
 
 def add_evaluation(connection: Connection, evaluation: Evaluation) -> None:

@@ -127,6 +127,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class MeasuredCost:
+    """What a version takes on a machine, by name of the figure."""
+
+    version: str
+    machine: str
+    figures: Mapping[str, float]
+    at: str = ""
+
+
+@dataclass(frozen=True)
 class Served:
     """Who answers for a hardware class. `asked` in turn were the class, its family and all hardware; `refused` says of
     each version that came before and why it was passed over.

@@ -35,6 +35,7 @@ from diagnostics.store.records import (
     Evaluation,
     Event,
     Kind,
+    MeasuredCost,
     NewVersion,
     Served,
     Stage,
@@ -297,6 +298,19 @@ class ModelStore:
         version = self.version(name)
         with self._database.reading() as connection:
             return rows.read_evaluations(connection, version.id, kind)
+
+    # Costs ------------------------------------------------------------------------------------------------------------
+
+    def add_cost(self, cost: MeasuredCost) -> None:
+        """Keep what a version takes. Raises UnknownVersionError."""
+        self.version(cost.version)
+        with self._database.writing() as connection:
+            rows.add_cost(connection, replace(cost, at=self._stamp()))
+
+    def costs(self) -> dict[str, MeasuredCost]:
+        """What was measured last, by hardware."""
+        with self._database.reading() as connection:
+            return dict(rows.read_costs(connection))
 
     # Writing ----------------------------------------------------------------------------------------------------------
 

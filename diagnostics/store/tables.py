@@ -69,6 +69,16 @@ evaluations = Table(
     UniqueConstraint("version", "kind", "data_sha256"),
 )
 
+costs = Table(
+    "model_costs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", ForeignKey("model_versions.id"), nullable=False, index=True),
+    Column("at", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
 _DDL: Callable[[str], Any] = DDL
 """With a type, which SQLAlchemy leaves out."""
 _POSTGRESQL_REFUSAL = _DDL(
@@ -76,7 +86,7 @@ _POSTGRESQL_REFUSAL = _DDL(
     " $$ BEGIN RAISE EXCEPTION 'rows of the model store are never changed'; END $$"
 )
 event.listen(metadata, "before_create", _POSTGRESQL_REFUSAL.execute_if(dialect="postgresql"))
-for _table in (versions, history, stages, evaluations):
+for _table in (versions, history, stages, evaluations, costs):
     for _what in ("UPDATE", "DELETE"):
         event.listen(_table, "after_create", _DDL(
             f"CREATE TRIGGER {_table.name}_no_{_what.lower()} BEFORE {_what} ON {_table.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -19,7 +20,7 @@ from planner.certificates import write_certificate
 from planner.checking import asked_of, verify_plan
 from planner.errors import InputError
 from planner.export import export_scenario
-from planner.hosting import with_diagnostics
+from planner.hosting import measured_by, with_diagnostics
 from planner.in_force import InForce, strays
 from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
@@ -164,13 +165,18 @@ def prices_of(path: Path | None) -> Catalog:
 
 def scenario_at(path: Path, diagnostics: bool, prices: Catalog,
                 objective: Mapping[str, Any] | None = None) -> Path | Scenario:
-    """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads.
+    """A scenario by its path; with `diagnostics`, read and with the planner's own diagnostics among its workloads,
+    sized by what `planner models measure` wrote to the store of models that PLANNER_MODELS names.
 
     Fields of `objective` win over those of the file.
     """
     if not diagnostics:
         return path
-    return with_diagnostics(resolve(read_scenario(path, objective), prices))
+    scenario = resolve(read_scenario(path, objective), prices)
+    store = os.environ.get("PLANNER_MODELS")
+    if store is not None:
+        scenario = measured_by(scenario, Path(store), os.environ.get("PLANNER_MODELS_DATABASE"))
+    return with_diagnostics(scenario)
 
 
 def example(name: str) -> Path:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,29 @@ def train(place: Place, asked: Training, said: Said, as_json: bool) -> int:
         return DONE
 
     return _answered(place, ask, make=True)
+
+
+def measure(place: Place, names: tuple[str, ...], as_json: bool) -> int:
+    """What versions take on this machine, kept in the store; those that serve where none is named."""
+
+    def ask(store: ModelStore) -> int:
+        versions = [store.version(name) for name in names] or [one for one in store.versions() if one.serves]
+        if not versions:
+            raise StoreError("measure: nothing serves yet: name a version")
+        by_class: dict[str, dict[str, float]] = {}
+        for version in versions:
+            cost = import_module("api.hosting.measuring").measure(store, version)
+            by_class[version.made.hardware] = asdict(cost)
+        if as_json:
+            print_json({"diagnostics_costs": by_class})
+            return DONE
+        rows = [(hardware, cost["score_cpu_s"] * 1000, cost["drift_cpu_s"], cost["train_cpu_s"],
+                 cost["score_memory_gib"]) for hardware, cost in by_class.items()]
+        show_table("What models take here", ("Hardware", "CPU ms a host's row", "CPU s two months", "CPU s training",
+                                             "GiB of a process"), rows)
+        return DONE
+
+    return _answered(place, ask)
 
 
 def show_all(place: Place, hardware: str | None, as_json: bool) -> int:

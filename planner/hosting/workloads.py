@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil, floor
 
 import numpy as np
@@ -48,7 +48,8 @@ def watched(cluster: Cluster) -> Telemetry | None:
 
 
 def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
-    """The scenario and the diagnostics of all its clusters that send telemetry, sized by what was measured.
+    """The scenario and the diagnostics of all its clusters that send telemetry, sized by what was measured: by what the
+    scenario says of a hardware class (`diagnostics_costs`), else by `cost`.
 
     Scoring runs all the time, within reach of the cluster it watches and as available, and has somewhere to go when its
     own place is lost. Drift is compared and models are trained once a day, at whatever hour is cheapest, and may be
@@ -71,7 +72,13 @@ def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
             "clusters: telemetry_opt_in: no cluster sends telemetry: set it to true where that is allowed, "
             "or give telemetry to one that is only to be watched"
         )
-    added = () if problems else tuple(_added(scenario, sending, cost))
+    by_class: dict[str, Cost] = defaultdict(lambda: cost)
+    for name, told in scenario.diagnostics_costs.items():
+        try:
+            by_class[name] = Cost.from_dict(told)
+        except InputError as error:
+            problems += [f"diagnostics_costs: {name}: {line}" for line in error.problems]
+    added = () if problems else tuple(_added(scenario, sending, by_class))
     taken = {workload.name for workload in scenario.workloads}
     problems += [
         f"workloads: {workload.name}: the name is needed for diagnostics: give the other workload another name"
@@ -83,18 +90,19 @@ def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
     return _with_workloads(scenario, added)
 
 
-def _added(scenario: Scenario, sending: list[Cluster], cost: Cost) -> Iterator[Workload]:
+def _added(scenario: Scenario, sending: list[Cluster], costs: Mapping[str, Cost]) -> Iterator[Workload]:
     inside: dict[str, int] = defaultdict(int)
     for cluster in scenario.clusters:
         inside[cluster.country or ""] += 1
     pools: dict[tuple[str, str], list[str]] = defaultdict(list)
     for cluster in sorted(sending, key=lambda one: one.name):
+        cost = costs[cluster.hardware_class or ""]
         yield _scoring(scenario, cluster, cost, elsewhere=inside[cluster.country or ""] > 1)
         yield _monitor(scenario.horizon, cluster, cost)
         if cluster.telemetry_opt_in:
             pools[cluster.hardware_class or "", cluster.country or ""].append(cluster.name)
     for (hardware_class, country), names in sorted(pools.items()):
-        yield _training(scenario.horizon, (hardware_class, country), tuple(names), cost)
+        yield _training(scenario.horizon, (hardware_class, country), tuple(names), costs[hardware_class])
 
 
 def _watches(cluster: Cluster, purpose: str) -> Watches:

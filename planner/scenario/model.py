@@ -485,7 +485,7 @@ class Workload(Model):
 
 class Scenario(Model):
     """A fleet, its workloads, and what is asked of the plan. `with_diagnostics` adds the planner's own to them,
-    which fetch model files from the nearest of `model_stores`.
+    which fetch model files from the nearest of `model_stores`; `diagnostics_costs` is what they take by class.
 
     Beside the fields it carries, outside of dumps: `folder`, where relative paths start; `source_sha256`, the hash of
     what was read; and the replicas that are given as numbers (`given_replicas`), as arrays.
@@ -509,6 +509,7 @@ class Scenario(Model):
     library: Name | None = None
     with_diagnostics: Flag = False
     model_stores: Row[FileStore] = ()
+    diagnostics_costs: dict[Name, dict[Name, Positive]] = {}
 
     _folder: Path = PrivateAttr(default=Path())
     _source_sha256: str = PrivateAttr(default="")
