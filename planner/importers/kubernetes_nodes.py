@@ -132,7 +132,7 @@ def _taken(needs: Needs | None, name: str) -> float:
 def _offers(pool: NodePool, where: str, place: tuple[str, str], machine: str, asked: Asked,
             draft: Draft) -> list[Fields]:
     """How the nodes of a pool are paid for, each purchase with as many as there are."""
-    counts = Counter(_purchase(node, place[0]) for node in pool.nodes)
+    counts = Counter(purchase_of(node, place[0]) for node in pool.nodes)
     made = []
     for purchase, count in sorted(counts.items()):
         offer: Fields = {"purchase": purchase}
@@ -145,7 +145,7 @@ def _offers(pool: NodePool, where: str, place: tuple[str, str], machine: str, as
     return made
 
 
-def _purchase(node: Thing, provider: str) -> Purchase:
+def purchase_of(node: Thing, provider: str) -> Purchase:
     """How a node was bought: what the planner's label says, spot by the labels of clouds, else the provider's usual."""
     own = node.labels.get(labels.PURCHASE)
     if own in get_args(Purchase):
@@ -159,7 +159,7 @@ def _purchase(node: Thing, provider: str) -> Purchase:
 
 def spot_nodes(pools: Sequence[NodePool], provider: str) -> set[str]:
     """Names of nodes that may be taken away."""
-    return {node.name for pool in pools for node in pool.nodes if _purchase(node, provider) == "spot"}
+    return {node.name for pool in pools for node in pool.nodes if purchase_of(node, provider) == "spot"}
 
 
 def gpus(node: Thing) -> tuple[tuple[str, int], ...]:

@@ -77,12 +77,13 @@ class Work:
 def work_of(things: Sequence[Thing]) -> list[Work]:
     """Everything that runs or is to run, save what system daemons do, by namespace, kind and name.
 
-    Pods that are done, failed or going are nobody's demand. A controller with neither pods nor replicas is left out.
+    Jobs and pods that are done, failed or going are nobody's demand. A controller with neither pods nor replicas is
+    left out.
     """
     owners = _Owners(things)
     found: dict[Key, Work] = {}
     for thing in things:
-        if thing.kind in REPLICAS and owners.top(thing) == _key(thing):
+        if thing.kind in REPLICAS and owners.top(thing) == _key(thing) and not _done(thing):
             key = _key(thing)
             if thing.kind == "CronJob" and (unit := thing.labels.get(labels.UNIT)):
                 key = thing.namespace, thing.kind, unit
@@ -92,6 +93,12 @@ def work_of(things: Sequence[Thing]) -> list[Work]:
             key = owners.top(pod)
             found.setdefault(key, Work(key)).pods.append(pod)
     return [work for _, work in sorted(found.items()) if work.pods or work.replicas]
+
+
+def _done(thing: Thing) -> bool:
+    """Whether an object is a Job that has completed or failed, and is only kept for its record."""
+    return thing.kind == "Job" and any(one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
+                                       for one in thing.items("status", "conditions"))
 
 
 def counts(pod: Thing) -> bool:

@@ -295,3 +295,19 @@ def test_the_command_writes_a_scenario_that_plans(
     assert (tmp_path / "mine" / "guessed.txt").read_text().count("\n") == len(found["guessed"])
     assert run([*command, "--start", "tomorrow"]) == 2
     assert "--start: 'tomorrow': a time with its zone is needed" in capsys.readouterr().err
+
+
+def test_a_job_that_is_done_is_nobodys_demand(draft_of: Callable[..., Draft]) -> None:
+    """A Job stays for its record once it has completed or failed; only one that still runs counts."""
+
+    def jobs(cluster: dict[str, Any]) -> None:
+        pod = {"containers": [{"name": "a", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}
+        for name, conditions in (("done", ["Complete"]), ("broken", ["Failed"]), ("running", [])):
+            cluster["items"].append({
+                "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "web"},
+                "spec": {"parallelism": 2, "template": {"spec": pod}},
+                "status": {"conditions": [{"type": one, "status": "True"} for one in conditions]}})
+
+    names = {one["name"] for one in draft_of(jobs).workloads}
+    assert "running" in names
+    assert not {"done", "broken"} & names
