@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 # One thread per process: the solvers and tests already run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: help demo demo-hosting test soak lint format types imports examples check clean
+.PHONY: help demo demo-hosting test soak lint format types imports examples docs check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,9 @@ imports: $(STAMP)  ## who may import whom
 
 examples: $(STAMP)  ## run every example
 	$(BIN)/python examples/run_all.py
+
+docs: $(STAMP)  ## the documents as a site: out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 check: lint types imports examples test  ## all of the above
 
