@@ -1,6 +1,6 @@
-"""Plan, verify, replay every example, profile new tasks, diagnose, host, ask a service: `python examples/run_all.py`.
+"""Plan, verify, replay every example, profile new tasks, diagnose, host, exchange, ask a service.
 
-Fails when one does not run, does not verify, or is further from its bound than allowed.
+`python examples/run_all.py` fails when one does not run, does not verify, or is further from its bound than allowed.
 """
 
 from __future__ import annotations
@@ -113,6 +113,14 @@ def check_api(folder: Path) -> str:
     return f"api: two journeys from a question to a plan in force in {time.monotonic() - start:.1f} s"
 
 
+def check_exchange(folder: Path) -> str:
+    """Go from a cluster's objects to a plan and to the files of six tools, each held against the plan."""
+    start = time.monotonic()
+    said = subprocess.run([sys.executable, str(HERE / "exchange" / "run.py"), str(folder / "exchange")],  # noqa: S603
+                          stdout=subprocess.PIPE, check=True, text=True).stdout
+    return f"exchange: {said.count(': as planned')} exports held against the plan in {time.monotonic() - start:.1f} s"
+
+
 if __name__ == "__main__":
     names = sorted(path.parent.name for path in HERE.glob("*/scenario.yaml"))
     if names != sorted(LARGEST_GAP):
@@ -123,4 +131,5 @@ if __name__ == "__main__":
         print(check_new_tasks(Path(temporary)))
         print(check_diagnostics(Path(temporary)))
         print(check_self_hosting())
+        print(check_exchange(Path(temporary)))
         print(check_api(Path(temporary)))
