@@ -42,6 +42,8 @@ SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Fil
 StartOption = Annotated[str | None, typer.Option(help="When the horizon begins. Left out: the next full hour.")]
 SlotsOption = Annotated[int, typer.Option(min=1, max=100_000, help="Slots of the horizon.")]
 MinutesOption = Annotated[int, typer.Option(min=1, max=10_080, help="Length of a slot.")]
+RatesOption = Annotated[list[str] | None, typer.Option(
+    "--usd-per", metavar="CODE=RATE", help="What one unit of another currency is worth, such as EUR=1.08; repeatable.")]
 
 
 def _import(name: str) -> Callable[..., int]:
@@ -55,5 +57,18 @@ def _import(name: str) -> Callable[..., int]:
     return read
 
 
+def _import_money(name: str) -> Callable[..., int]:
+    def read(sources: SourceNames, output: FolderPath, start: StartOption = None, slots: SlotsOption = 24,
+             slot_minutes: MinutesOption = 60, catalog: CatalogPath = None, usd_per: RatesOption = None,
+             as_json: Json = False) -> int:
+        from planner.commands import basic
+        from planner.commands.imports import import_scenario
+
+        return import_scenario(name, sources, output, (start, slots, slot_minutes), basic.prices_of(catalog), as_json,
+                               usd_per or ())
+
+    return read
+
+
 for _name, _entry in IMPORTERS.items():
-    import_app.command(_name, help=_entry.about)(_import(_name))
+    import_app.command(_name, help=_entry.about)((_import_money if _entry.currencies else _import)(_name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -20,13 +21,15 @@ from planner.terminal import plain
 
 INDEX = "import.json"
 SHOWN = 20
+RATE = re.compile(r"([A-Z]{3})=([0-9]+(?:\.[0-9]+)?)")
+CURRENCY = "USD"
 
 
 def import_scenario(name: str, sources: Sequence[str], folder: Path, horizon: tuple[str | None, int, int],
-                    prices: Catalog, as_json: bool) -> int:
+                    prices: Catalog, as_json: bool, rates: Sequence[str] = ()) -> int:
     """Write a scenario, and show what was guessed."""
     start, slots, slot_minutes = horizon
-    asked = Asked(folder.resolve().name, moment(start), slots, slot_minutes, prices)
+    asked = Asked(folder.resolve().name, moment(start), slots, slot_minutes, prices, worth_of(rates))
     draft = importer(name)(sources, asked)
     files = files_of(draft, asked, f"{name}: {', '.join(sources)}")
     scenario = check(files, asked)
@@ -44,6 +47,18 @@ def import_scenario(name: str, sources: Sequence[str], folder: Path, horizon: tu
     if len(guesses) > SHOWN:
         typer.echo(f"and {len(guesses) - SHOWN} more guesses: {folder / 'guessed.txt'}")
     return DONE
+
+
+def worth_of(rates: Sequence[str]) -> dict[str, float]:
+    """USD by code of a currency, of texts such as EUR=1.08. Raises InputError."""
+    found: dict[str, float] = {}
+    for text in rates:
+        parts = RATE.fullmatch(text)
+        if parts is None or float(parts[2]) <= 0 or parts[1] == CURRENCY or parts[1] in found:
+            needed = "a currency's code and the USD that one is worth are needed, each code once, such as EUR=1.08"
+            raise InputError([f"--usd-per: {text!r}: {needed}"])
+        found[parts[1]] = float(parts[2])
+    return found
 
 
 def moment(text: str | None) -> datetime:

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """The module of an importer and what it reads, in one line."""
+    """The module of an importer, what it reads, in one line, and whether that may be in other currencies."""
 
     module: str
     about: str
+    currencies: bool = False
 
 
 IMPORTERS: dict[str, Entry] = {
     "argo": Entry("argo", "Workflows of Argo as batch workloads that come after each other."),
-    "focus": Entry("focus", "A bill in FOCUS: what ran, at the prices that were paid, beside list prices."),
+    "focus": Entry("focus", "A bill in FOCUS: what ran, at the prices that were paid, beside list prices.",
+                   currencies=True),
     "kubeflow": Entry("kubeflow", "Compiled pipelines of Kubeflow as batch workloads that come after each other."),
     "kueue": Entry("kueue", "Quotas of Kueue, what may be borrowed and lent, and the work in its queues."),
     "skypilot": Entry("skypilot", "Tasks of SkyPilot on the places of its catalogs (CLOUD/vms.csv)."),

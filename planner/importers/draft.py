@@ -35,13 +35,17 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an import is asked for beside its sources: a name, the horizon, and the prices that are known."""
+    """What an import is asked for beside its sources: a name, the horizon, and the prices that are known.
+
+    `usd_per` is what one unit of another currency is worth, by its code.
+    """
 
     name: str
     start: datetime
     slots: int
     slot_minutes: int
     catalog: Catalog
+    usd_per: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def read(sources: Sequence[str], asked: Asked) -> Draft:
     if len(sources) != 1:
         raise InputError([f"{', '.join(sources)}: {len(sources)} files: one bill at a time: join them into one file"])
     path = Path(sources[0])
-    rows = read_rows(path)
+    rows = read_rows(path, asked.usd_per)
     seconds = asked.slot_minutes * 60
     start = min(row["ChargePeriodStart"] for row in rows) // seconds * seconds
     last = max(row["ChargePeriodEnd"] for row in rows)
@@ -37,6 +37,8 @@ def read(sources: Sequence[str], asked: Asked) -> Draft:
         if within > 0:
             usage.add(row, within, lambda row: _spread(row, start, seconds, slots))
     draft = Draft()
+    for code in sorted({row["BillingCurrency"] for row in rows} & asked.usd_per.keys()):
+        draft.guess("costs", f"{code} at USD {asked.usd_per[code]:g}", "the rate given holds for the whole bill")
     known = sorted({kind for kind, _ in usage.paid if _known(kind, asked, draft)})
     if not known:
         needed = "usage with a machine type (SkuPriceDetails or x_InstanceType), a RegionId and a quantity in hours"

@@ -18,7 +18,8 @@ NEEDED = ("ChargePeriodStart", "ChargePeriodEnd", "BillingCurrency", "ChargeCate
 TEXTS = ("ChargePeriodStart", "ChargePeriodEnd", "BillingCurrency", "ChargeCategory", "ProviderName",
          "ServiceProviderName", "RegionId", "SkuPriceDetails", "x_InstanceType", "PricingCategory", "ConsumedUnit",
          "Tags", "SubAccountName", "CommitmentDiscountId", "CommitmentDiscountStatus", "CommitmentDiscountCategory")
-AMOUNTS = ("EffectiveCost", "ListCost", "ContractedCost", "ConsumedQuantity")
+COSTS = ("EffectiveCost", "ListCost", "ContractedCost")
+AMOUNTS = (*COSTS, "ConsumedQuantity")
 HOURS = ("hours", "hour", "hrs", "hr", "h")
 OWNER_TAGS = ("owner", "team", "app", "application", "service", "project")
 """Tags that say whose a machine is; the first of these counts."""
@@ -96,10 +97,10 @@ class Usage:
         return self.commitments.setdefault(str(row["CommitmentDiscountId"]), Commitment(spend))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a bill with the columns in use; empty where one is not there.
+def read_rows(path: Path, usd_per: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Rows of a bill with the columns in use; empty where one is not there; costs in USD.
 
-    Raises InputError for what is not FOCUS, a charge without a cost, and currencies other than USD.
+    Raises InputError for what is not FOCUS, a charge without a cost, and currencies whose worth `usd_per` does not say.
     """
     table = read_columns(path, TEXTS)
     missing = [name for name in NEEDED if name not in table.column_names]
@@ -115,15 +116,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for name in ("ChargePeriodStart", "ChargePeriodEnd"):
         found[name] = instants(path.name, table[name], name, zone_wanted=False).tolist()
     rows = [dict(zip(found, cells, strict=True)) for cells in zip(*found.values(), strict=True)]
-    _check(path.name, rows)
-    return rows
+    worth = {CURRENCY: 1.0, **usd_per}
+    _check(path.name, rows, worth)
+    return [{**row, **{name: row[name] * worth[row["BillingCurrency"]] for name in COSTS}} for row in rows]
 
 
-def _check(file: str, rows: list[dict[str, Any]]) -> None:
+def _check(file: str, rows: list[dict[str, Any]], worth: Mapping[str, float]) -> None:
     currencies = sorted({row["BillingCurrency"] for row in rows})
-    if currencies != [CURRENCY]:
-        found = ", ".join(currencies)
-        raise InputError([f"{file}: BillingCurrency: {found}: plans are in {CURRENCY}: convert the bill first"])
+    if unknown := [code for code in currencies if code not in worth]:
+        mend = f"say what one is worth: --usd-per {unknown[0] or 'CODE'}=RATE"
+        raise InputError([f"{file}: BillingCurrency: {', '.join(currencies)}: plans are in {CURRENCY}: {mend}"])
     for number, row in enumerate(rows, 1):
         if row["ChargeCategory"] not in CATEGORIES:
             allowed = f"one of {', '.join(CATEGORIES)}"

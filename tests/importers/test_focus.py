@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import yaml
 
+from planner.cli import run
 from planner.errors import InputError
 from planner.importers import importer
 from planner.importers.draft import Asked, Draft
@@ -83,7 +85,8 @@ def _set(field: str, value: str) -> Callable[[Rows], object]:
 
 
 @pytest.mark.parametrize(("edit", "line"), [
-    (_set("BillingCurrency", "EUR"), "bill.csv: BillingCurrency: EUR, USD: plans are in USD: convert the bill first"),
+    (_set("BillingCurrency", "EUR"),
+     "bill.csv: BillingCurrency: EUR, USD: plans are in USD: say what one is worth: --usd-per EUR=RATE"),
     (_set("ChargeCategory", "Usages"), "bill.csv: row 1: ChargeCategory: Usages: one of Usage, Purchase, Tax, Credit"),
     (_set("EffectiveCost", ""), "bill.csv: row 1: EffectiveCost: not a number: every charge has one"),
     (_set("ChargePeriodEnd", "2026-09-01T00:00:00Z"), "bill.csv: row 1: ChargePeriodEnd: not after ChargePeriodStart"),
@@ -102,3 +105,25 @@ def test_a_region_nobody_knows_is_left_out_and_told(draft_of: Callable[..., Draf
     draft = draft_of(lambda rows: [row.update(RegionId="mars-1") for row in rows if row["RegionId"] == "us-east-1"])
     assert len(draft.clusters) == 1
     assert any("aws/mars-1" in guess.line for guess in draft.guesses())
+
+
+def test_other_currencies_count_at_the_rate_given(draft_of: Callable[..., Draft], samples: Samples, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole bill in euros at two dollars each costs twice as much, and the rate is told; a bad rate is refused."""
+    usd = draft_of()
+
+    def euros(rows: Rows) -> None:
+        for row in rows:
+            row["BillingCurrency"] = "EUR"
+
+    with pytest.raises(InputError):
+        draft_of(euros)
+    command = ["import", "focus", str(tmp_path / "bill.csv"), "-o", str(tmp_path / "out")]
+    assert run([*command, "--usd-per", "EUR=2"]) == 0
+    assert "guessed: costs: EUR at USD 2: the rate given holds for the whole bill" in capsys.readouterr().out
+    found = yaml.safe_load((tmp_path / "out" / "scenario.yaml").read_text())
+    twice = [offer["price_usd_per_hour"] / 2 for pool in found["clusters"][0]["pools"] for offer in pool["offers"]]
+    assert twice == [offer["price_usd_per_hour"] for pool in usd.clusters[0]["pools"] for offer in pool["offers"]]
+    for wrong in ("EUR", "EUR=0", "euro=2", "USD=1", "EUR=nan"):
+        assert run([*command, "--usd-per", wrong]) == 2
+        assert f"--usd-per: '{wrong}': a currency's code" in capsys.readouterr().err
