@@ -25,7 +25,7 @@ ROLES: Final[dict[Role, frozenset[Role]]] = {
 }
 """What each role may do: its own, and what others may."""
 
-NEEDED: Final[dict[tuple[str, str], Role | None]] = {
+API: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
     ("GET", "/metrics"): "sre",
@@ -100,6 +100,15 @@ NEEDED: Final[dict[tuple[str, str], Role | None]] = {
     ("PUT", "/v1/clusters/{name}/health"): "sre",
 }
 """The role that each route needs, None where anybody may ask. A route that is not here does not start."""
+PAGES: Final[dict[tuple[str, str], Role | None]] = {
+    ("GET", "/assets/{name}"): None,
+    ("GET", "/events"): "viewer",
+    ("GET", "/plans"): "viewer",
+    ("GET", "/jobs"): "viewer",
+    ("GET", "/jobs/{job_id}"): "viewer",
+}
+"""The same of pages for people, which the description of the API leaves out."""
+NEEDED: Final[dict[tuple[str, str], Role | None]] = API | PAGES
 OPERATORS: Final = frozenset({("GET", "/metrics")})
 """Routes that tell of all tenants: only callers of the tenant `default`, who run the service, may ask."""
 CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -119,7 +128,14 @@ SEEN: Final = frozenset({
 })
 """What tells of telemetry: whoever reads it is recorded, with what was asked for, before it is answered."""
 PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)
-"""Addresses that anybody may ask."""
+ASSETS: Final = "/assets/"
+
+
+def is_public(path: str) -> bool:
+    """Whether anybody may ask for an address: styles and scripts are no secret."""
+    return path in PUBLIC or path.startswith(ASSETS)
+
+
 _CALLER, _ACTING, _WANTED = "planner.caller", "planner.acting", "planner.wanted"
 REQUEST: Final = "planner.request"
 """Where the id of a request stands in its scope."""
@@ -264,6 +280,12 @@ def _unrecorded(asked: tuple[str, str], acting: Acting, status: int, *, wanted: 
     if asked in UNRECORDED and not wanted:
         return status in (HTTPStatus.FORBIDDEN, HTTPStatus.INTERNAL_SERVER_ERROR)
     return not acting.committed or status >= HTTPStatus.BAD_REQUEST
+
+
+def allowed(caller: Caller, method: str, path: str) -> bool:
+    """Whether a caller may ask for a route, as the table has it."""
+    needed = NEEDED[method, path]
+    return needed is None or needed in caller.roles
 
 
 def all_guarded(routers: Iterable[APIRouter]) -> None:

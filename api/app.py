@@ -14,6 +14,7 @@ from api.context import running
 from api.database.tenancy import DEFAULT
 from api.observability.requests import Metrics, Watched
 from api.observability.tracing import Traced, Traces
+from api.pages.all import ROUTERS as PAGES
 from api.routes import (
     actuals,
     alarms,
@@ -77,7 +78,7 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
     parts = (directing, jobs, plans, life_cycle, actuals, scenarios, forecasts, capacity, profiles, asking, schedules,
              fleet, diagnoses, alarms, models, hosting, notifications, audit, health)
-    routers = [part.router for part in parts]
+    routers = [*(part.router for part in parts), *PAGES]
     all_guarded(routers)
     for router in routers:
         app.include_router(router, responses=problems.DOCUMENTED)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access import LOCAL, NOBODY, PUBLIC, Caller, known_as
+from api.access import LOCAL, NOBODY, Caller, is_public, known_as
 from api.security.keyring import Keyring
 from api.security.keys import PREFIX
 from api.security.limits import Rates
@@ -130,7 +130,7 @@ class Authenticated:
             await self.app(scope, receive, send)
             return
         try:
-            known_as(scope, NOBODY if scope["path"] in PUBLIC else await self._doorkeeper.admitted(scope))
+            known_as(scope, NOBODY if is_public(scope["path"]) else await self._doorkeeper.admitted(scope))
         except Problem as problem:
             await drain(receive)
             headers = {"Connection": "close"} | dict(problem.headers or {})

@@ -22,7 +22,7 @@ SMALLEST, LEVEL = 1024, 6
 """Bytes from which answers are compressed, and how hard that is tried."""
 LARGE = 2**20
 """Bytes from which a tag is worked out beside other requests."""
-_KEPT = ("etag", "cache-control", "vary", "date")
+_KEPT = ("etag", "cache-control", "vary", "date", "content-security-policy")
 
 
 class Answers:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from planner.capacity_view import capacity_sections, headline, notes
 from planner.files import write_atomically
 from planner.remaining import Remaining
-from planner.report.page import SHOWN, drawn_by, environment, text_of
+from planner.report.page import SHOWN, framed
+from planner.report.plain import plain as json_of
 from planner.terminal import plain
 
 DRAWN = 40
@@ -24,10 +23,16 @@ def write_capacity(path: Path, found: Remaining) -> None:
 
 def render_capacity(found: Remaining) -> str:
     """The page. The same figures give the same bytes."""
-    return environment().get_template("capacity.html.j2").render(
-        name=plain(found.name), headline=headline(found), notes=list(notes(found)),
-        sections=capacity_sections(found, SHOWN), drawn=bool(_data(found)["pools"]),
-        css=Markup(text_of("templates/report.css")), **drawn_by("capacity.js", _data(found)))  # noqa: S704 (our own)
+    return framed("capacity.html.j2", "capacity.js", capacity_view(found))
+
+
+def capacity_view(found: Remaining) -> dict[str, Any]:
+    """What a page shows of it, as JSON has it."""
+    data = _data(found)
+    shown: dict[str, Any] = json_of({"name": plain(found.name), "headline": headline(found),
+                                     "notes": list(notes(found)), "sections": capacity_sections(found, SHOWN),
+                                     "drawn": bool(data["pools"]), "data": data})
+    return shown
 
 
 def _data(found: Remaining) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from planner.files import write_atomically
 from planner.pareto import Pareto, Point
 from planner.pareto_view import nines, pareto_sections
-from planner.report.page import drawn_by, environment, text_of
+from planner.report.page import framed
+from planner.report.plain import plain as json_of
 from planner.terminal import plain
 
 
@@ -21,11 +20,17 @@ def write_curve(path: Path, found: Pareto) -> None:
 
 def render_curve(found: Pareto) -> str:
     """The page. The same points give the same bytes."""
-    return environment().get_template("curve.html.j2").render(
-        name=plain(found.name), days=f"{found.hours / 24:.3g}", notes=found.notes, sections=pareto_sections(found),
-        css=Markup(text_of("templates/report.css")), **drawn_by("curve.js", _data(found)),  # noqa: S704 (our own)
-        attainment=any(point.attainment is not None for point in found.of("floor") + found.of("budget")),
-        availability=any(point.cost_usd is not None for point in found.of("availability")))
+    return framed("curve.html.j2", "curve.js", curve_view(found))
+
+
+def curve_view(found: Pareto) -> dict[str, Any]:
+    """What a page shows of it, as JSON has it."""
+    shown: dict[str, Any] = json_of({
+        "name": plain(found.name), "days": f"{found.hours / 24:.3g}", "notes": found.notes,
+        "sections": pareto_sections(found), "data": _data(found),
+        "attainment": any(point.attainment is not None for point in found.of("floor") + found.of("budget")),
+        "availability": any(point.cost_usd is not None for point in found.of("availability"))})
+    return shown
 
 
 def _data(found: Pareto) -> dict[str, Any]:

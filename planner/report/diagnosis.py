@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
 
 from planner.files import write_atomically
-from planner.report.page import SHOWN, Headline, drawn_by, environment, text_of
+from planner.report.page import SHOWN, Headline, framed
 from planner.report.super_alarms import told_of
 
 if TYPE_CHECKING:
@@ -36,6 +35,11 @@ def write_diagnosis_report(path: Path, name: str, watched: Watched) -> None:
 
 def render_diagnosis(name: str, watched: Watched) -> str:
     """The page of a diagnosis. The same input gives the same bytes."""
+    return framed("diagnosis.html.j2", "diagnosis.js", diagnosis_view(name, watched))
+
+
+def diagnosis_view(name: str, watched: Watched) -> dict[str, Any]:
+    """What a page shows of it; of `data` charts are drawn."""
     found, together = watched.findings.diagnosis, watched.findings.together
     alarms = sorted((alarm for cluster in found.clusters for alarm in cluster.alarms),
                     key=lambda alarm: (*alarm.gravity, alarm.cluster, alarm.metric))
@@ -45,12 +49,12 @@ def render_diagnosis(name: str, watched: Watched) -> str:
     grave = sorted(together, key=lambda one: (_GRAVITY.index(one.severity), -len(one.alarms), one.since, one.id))
     detectors = sorted({detector for detector in watched.reading.detectors if detector}
                        | ({"surprise"} if watched.reading.by_stream.any() else set()))
-    return environment().get_template("diagnosis.html.j2").render(
-        name=name, found=found, headlines=_headlines(watched, alarms, sum(drift.drifted for drift in drifts)),
-        together=[told_of(one) for one in grave], singly=sum(len(one.alarms) for one in together), alarms=alarms,
-        months=months, month_starts=starts, firings=watched.findings.firings, metrics=charts, most=CHARTS, shown=SHOWN,
-        detectors=", ".join(detectors), css=Markup(text_of("templates/report.css")),  # noqa: S704 (our own)
-        **drawn_by("diagnosis.js", {"charts": charts}))
+    return {
+        "name": name, "found": found, "together": [told_of(one) for one in grave], "alarms": alarms, "months": months,
+        "headlines": _headlines(watched, alarms, sum(drift.drifted for drift in drifts)), "month_starts": starts,
+        "singly": sum(len(one.alarms) for one in together), "firings": watched.findings.firings, "metrics": charts,
+        "most": CHARTS, "shown": SHOWN, "detectors": ", ".join(detectors), "data": {"charts": charts},
+    }  # fmt: skip
 
 
 def _headlines(watched: Watched, alarms: list[Alarm], drifts: int) -> list[Headline]:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 
 from planner.files import write_atomically
 from planner.outlook import NAIVE, OURS, series_scores
-from planner.report.page import SHOWN, Headline, drawn_by, environment, text_of
+from planner.report.page import SHOWN, Headline, framed
+from planner.report.plain import plain
+from planner.report.words import number, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,15 +39,19 @@ def write_forecast_report(path: Path, batch: Batch, report: dict[str, Any]) -> N
 
 def render_forecast(batch: Batch, report: dict[str, Any]) -> str:
     """The page of a batch and its run report."""
+    return framed("forecast.html.j2", "forecast.js", forecast_view(batch, report))
+
+
+def forecast_view(batch: Batch, report: dict[str, Any]) -> dict[str, Any]:
+    """What a page shows of it, as JSON has it."""
     scores = series_scores(batch.backtest())
     levels = [f"{level:g}" for level in batch.learned.levels]
-    chosen = _chosen(batch, scores)
-    fans = [_fan(batch, one) for one in chosen]
-    return environment().get_template("forecast.html.j2").render(
-        report=report, headlines=_headlines(report), levels=levels, fans=fans, scores=_rows(scores, levels),
-        models=_models(report, levels), number=_number, share=_share, ahead=_span(report["horizon_minutes"]),
-        shown=SHOWN, css=Markup(text_of("templates/report.css")),  # noqa: S704 (our own file)
-        **drawn_by("forecast.js", {"levels": batch.learned.levels, "fans": fans}))
+    fans = [_fan(batch, one) for one in _chosen(batch, scores)]
+    shown: dict[str, Any] = plain({
+        "report": report, "headlines": _headlines(report), "levels": levels, "fans": fans, "shown": SHOWN,
+        "scores": _rows(scores, levels), "models": _models(report, levels), "ahead": _span(report["horizon_minutes"]),
+        "data": {"levels": batch.learned.levels, "fans": fans}})
+    return shown
 
 
 def _headlines(report: dict[str, Any]) -> list[Headline]:
@@ -59,9 +64,9 @@ def _headlines(report: dict[str, Any]) -> list[Headline]:
         gain = 1 - ours["wql"] / naive["wql"] if naive.get("wql") else None
         side = "over" if gain is not None and gain < 0 else "under"
         note = "" if gain is None else f"{abs(gain):.0%} {side} the seasonal naive forecast's"
-        found.append(Headline("Weighted quantile loss", _number(ours["wql"]), note))
+        found.append(Headline("Weighted quantile loss", number(ours["wql"]), note))
         top = max((name for name in ours if name.startswith("coverage_q")), default="coverage_p90")
-        found.append(Headline(f"Under {top.removeprefix('coverage_').upper()}", _share(ours[top]), "of what came"))
+        found.append(Headline(f"Under {top.removeprefix('coverage_').upper()}", share(ours[top]), "of what came"))
     found.append(Headline("Cost", f"{cost['cpu_seconds']:,.0f} CPU s",
                           f"{1000 * cost['cpu_seconds_per_series']:,.1f} ms a series; {cost['seconds']:,.0f} s in all"))
     return found
@@ -86,7 +91,7 @@ def _chosen(batch: Batch, scores: pd.DataFrame) -> list[Chosen]:
         scores = moving
         at = {len(scores) - 1: "worst", len(scores) // 2: "middle", 0: "best"}
         return [Chosen(str(scores["unique_id"].iloc[i]),
-                       f"the {at[i]} by weighted quantile loss, {_number(float(scores['wql'].iloc[i]))}")
+                       f"the {at[i]} by weighted quantile loss, {number(float(scores['wql'].iloc[i]))}")
                 for i in sorted(at)]
     for table in batch.quantiles():
         if len(table):
@@ -120,11 +125,3 @@ def _fan(batch: Batch, chosen: Chosen) -> dict[str, Any]:
 
 def _span(minutes: int) -> str:
     return f"{minutes / 60:,.3g} hours" if minutes < 4 * 1440 else f"{minutes / 1440:,.3g} days"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.3f}"
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None or value != value else f"{100 * value:.1f} %"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -18,12 +18,16 @@ from markupsafe import Markup
 
 from planner.files import write_atomically
 from planner.report.figures import Figures
+from planner.report.plain import plain
 from planner.report.sections import plan_sections
+from planner.report.words import number, share
 from planner.terminal import miss_words, monthly_usd, percent, running_machines, usd
 
 if TYPE_CHECKING:
     from planner.plan import Plan
 
+WORDS: Final = {"usd": usd, "number": number, "share": share}
+"""Functions that templates write figures with."""
 SHOWN = 500
 """Rows of a long table that the page shows."""
 
@@ -60,22 +64,45 @@ def write_report(path: Path, plan: Plan, figures: Figures) -> None:
 
 def render(plan: Plan, figures: Figures) -> str:
     """Return the page. The same plan gives the same bytes."""
-    parts = tuple(name for name, amounts in figures.cluster_usd.items() if np.any(amounts))
-    return environment().get_template("page.html.j2").render(
-        plan=plan, css=Markup(text_of("templates/report.css")), usd=usd, shown=SHOWN,  # noqa: S704 (our own files)
-        **drawn_by("charts.js", _data(plan, figures)), sections=plan_sections(plan, SHOWN),
-        horizon=_horizon(plan), headlines=_headlines(plan), facts=_facts(plan),
-        pools=sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
-        parts=parts, cluster_costs=_cluster_costs(figures, parts),
-        assignments=_assignments(plan, figures.workload_usd)[:SHOWN],
-        workload_count=len({unit.workload for unit in plan.assignments}))
+    return framed("page.html.j2", "charts.js", plan_view(plan, figures))
+
+
+def plan_view(plan: Plan, figures: Figures | None) -> dict[str, Any]:
+    """What a page shows of a plan, as JSON has it; of `data` charts are drawn. Without figures nothing is said of use
+    and of costs by cluster and workload.
+    """
+    parts = () if figures is None else tuple(name for name, usd in figures.cluster_usd.items() if np.any(usd))
+    machines = [{"cluster": row.cluster, "pool": row.pool, "purchase": row.purchase, "least": min(row.count),
+                 "mean": sum(row.count) / len(row.count), "most": max(row.count)}
+                for row in plan.machines if max(row.count)]
+    shown = {"name": plan.name, "status": plan.status, "mode": plan.mode, "machines": machines,
+             "unplaced": [row.model_dump() for row in plan.unplaced[:SHOWN]], "conflict": plan.conflict,
+             "relaxations": [row.model_dump() for row in plan.relaxations],
+             "groups": [row.model_dump() for row in plan.groups[:SHOWN]]}
+    found: dict[str, Any] = plain({
+        "plan": shown, "data": _data(plan, figures), "sections": plan_sections(plan, SHOWN), "horizon": _horizon(plan),
+        "headlines": _headlines(plan), "facts": _facts(plan), "unplaced": len(plan.unplaced),
+        "pools": sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
+        "figured": figures is not None, "parts": parts,
+        "cluster_costs": [] if figures is None else _cluster_costs(figures, parts),
+        "assignments": [] if figures is None else _assignments(plan, figures.workload_usd)[:SHOWN],
+        "workload_count": len({unit.workload for unit in plan.assignments})})
+    return found
+
+
+def framed(template: str, script: str, view: Mapping[str, Any]) -> str:
+    """A page that needs nothing else: its style, what it shows, and the charts of `view["data"]` by a script."""
+    css = Markup(text_of("templates/report.css"))  # noqa: S704 (our own file)
+    return environment().get_template(template).render({**view, "css": css, **drawn_by(script, view["data"])})
 
 
 @cache
 def environment() -> Environment:
     """Templates of this package, with everything escaped."""
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                        loader=FunctionLoader(lambda name: text_of(f"templates/{name}")))
+    made.globals |= WORDS
+    return made
 
 
 def text_of(name: str) -> str:
@@ -104,15 +131,18 @@ def embedded(value: object) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 (escaped)
 
 
-def _data(plan: Plan, figures: Figures) -> dict[str, Any]:
+def _data(plan: Plan, figures: Figures | None) -> dict[str, Any]:
     machines = [{"pool": f"{row.cluster}/{row.pool}", "purchase": row.purchase, "count": list(row.count)}
                 for row in plan.machines if max(row.count)]
+    drawn: dict[str, Any] = {"slots": _slots(plan), "machines": machines, "heat": {"clusters": [], "values": []},
+                             "cost": {"clusters": [], "parts": {}}}
+    if figures is None:
+        return drawn
     busy = [g for g in range(len(figures.clusters)) if not np.isnan(figures.use[g]).all()]
     values = [[t, y, round(100 * float(figures.use[g, t]))] for y, g in enumerate(busy)
               for t in np.flatnonzero(~np.isnan(figures.use[g])).tolist()]
     paid = [g for g in range(len(figures.clusters)) if any(amount[g] for amount in figures.cluster_usd.values())]
-    return {
-        "slots": _slots(plan), "machines": machines,
+    return drawn | {
         "heat": {"clusters": [figures.clusters[g] for g in busy], "values": values},
         "cost": {"clusters": [figures.clusters[g] for g in paid],
                  "parts": {name: [round(float(amount[g]), 2) for g in paid]

@@ -1,0 +1,136 @@
+// What every page does: buttons and forms that ask the API, and parts that follow what happens.
+const said = document.getElementById("said");
+let silence;
+
+export function say(words) {
+  said.textContent = words;
+  clearTimeout(silence);
+  silence = setTimeout(() => { said.textContent = ""; }, 8000);
+}
+
+// The answer of the API, or null once it was told why there is none.
+export async function ask(method, address, body, tag) {
+  const headers = {Accept: "application/json"};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (tag) headers["If-Match"] = tag;
+  try {
+    const answer = await fetch(address, {method, headers, body: body === undefined ? undefined : JSON.stringify(body)});
+    const content = (answer.headers.get("Content-Type") || "").includes("json") ? await answer.json() : {};
+    if (answer.ok) return content;
+    if (answer.status === 401) location.reload();
+    say(answer.status === 412 ? "It has changed meanwhile: look at it again, then decide." : content.detail || `${answer.status} ${answer.statusText}`);
+  } catch (error) {
+    say("The service does not answer; nothing was changed.");
+  }
+  return null;
+}
+
+// Parts of the page that show what has changed are taken from the page as it is now.
+export async function refresh(topics) {
+  const parts = [...document.querySelectorAll("[data-live]")].filter((part) =>
+    part.id && (!topics || part.dataset.live.split(" ").some((topic) => topics.has(topic))));
+  if (!parts.length) return;
+  let text;
+  try {
+    const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
+    if (!answer.ok) return;
+    text = await answer.text();
+  } catch (error) {
+    return;
+  }
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  for (const part of parts) {
+    const now = fresh.getElementById(part.id);
+    if (now && now.outerHTML !== part.outerHTML && !part.contains(document.querySelector("dialog[open]"))) {
+      const at = [...part.querySelectorAll("a, button")].indexOf(document.activeElement);
+      part.replaceWith(document.adoptNode(now));
+      if (at >= 0) now.querySelectorAll("a, button")[at]?.focus();
+    }
+  }
+}
+
+// Ask for a reason. Resolves to what was written, or null where it was given up.
+function reason(words) {
+  const dialog = document.createElement("dialog");
+  dialog.setAttribute("aria-labelledby", "why-title");
+  const form = document.createElement("form");
+  form.method = "dialog";
+  form.innerHTML = `<h2 id="why-title"></h2><label>Why <input name="why" maxlength="1000" required autocomplete="off"></label>
+    <p class="buttons"><button class="loud" value="yes"></button><button value="no" formnovalidate>Leave it</button></p>`;
+  form.querySelector("h2").textContent = `${words}?`;
+  form.querySelector(".loud").textContent = words;
+  dialog.append(form);
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => {
+    resolve(dialog.returnValue === "yes" ? form.elements.why.value : null);
+    dialog.remove();
+  }));
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-address]");
+  if (!button) return;
+  let body = button.dataset.body ? JSON.parse(button.dataset.body) : undefined;
+  if (button.dataset.why) {
+    const why = await reason(button.dataset.why);
+    if (why === null) return;
+    body = {...body, why};
+  }
+  button.disabled = true;
+  const answer = await ask(button.dataset.method, button.dataset.address, body, button.dataset.tag);
+  button.disabled = false;
+  if (answer) say(`${button.textContent.trim()}: done.`);
+  await refresh();
+});
+
+// What a form says as JSON: numbers as numbers, lists by lines or commas, and nothing of what was left empty.
+export function contentOf(form) {
+  const body = {};
+  for (const field of form.elements) {
+    if (!field.name || field.value === "" || (field.type === "checkbox" && !field.checked)) continue;
+    if (field.type === "checkbox") body[field.name] = true;
+    else if (field.dataset.list !== undefined) body[field.name] = field.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    else body[field.name] = field.type === "number" ? Number(field.value) : field.value;
+  }
+  return body;
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.dataset.api) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  const answer = await ask("POST", form.dataset.api, contentOf(form));
+  button.disabled = false;
+  if (answer && form.dataset.then) location.assign(form.dataset.then.replace("{id}", encodeURIComponent(answer.id)));
+});
+
+// Filters leave nothing empty in the address.
+document.addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) if (value === "" && event.target.method === "get") event.formData.delete(name);
+});
+
+if (document.querySelector("[data-live]")) {
+  const topics = new Set();
+  let waiting;
+  const follow = () => {
+    const events = new EventSource("/events");
+    events.addEventListener("ready", () => refresh());  // what happened while nobody listened
+    for (const topic of ["jobs", "plans", "health", "alarms"]) {
+      events.addEventListener(topic, () => {
+        topics.add(topic);
+        waiting ??= setTimeout(async () => {
+          const now = new Set(topics);
+          topics.clear();
+          waiting = undefined;
+          await refresh(now);
+        }, 100);
+      });
+    }
+    addEventListener("pagehide", () => events.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) follow(); }, {once: true});
+  };
+  follow();
+}

@@ -1,0 +1,121 @@
+"""Pages in a real browser: what they show, what they let people do, and that they ask nobody but the service."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+Json = dict[str, Any]
+EVIL = "<script>window.owned=1</script><img src=x onerror=window.owned=1>"
+
+
+@dataclass
+class Shown:
+    """Ids of what the service shows."""
+
+    waiting: str
+    running: str
+    failed: str
+    plan: str
+
+
+@pytest.fixture(scope="module")
+def shown(held: Any, plan_of: Callable[..., Any]) -> Shown:
+    """Jobs in several states, and a plan whose names try to break out of the page."""
+    return Shown(held.job("forecast", EVIL), held.job("plan", "tiny", running=True),
+                 held.failed("train", "train", f"no rows: {EVIL}"), held.plan(plan_of(EVIL)))
+
+
+def addresses(shown: Shown) -> list[str]:
+    """Every page, in the states that have most to show."""
+    return ["/jobs", "/jobs?kind=forecast&status=queued", f"/jobs/{shown.failed}", f"/jobs/{shown.running}", "/plans",
+            "/plans?status=done&state=draft", "/jobs/nothing"]
+
+
+@cache
+def axe() -> str:
+    """The script that knows the rules of accessibility."""
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text()
+
+
+def complaints(page: Any) -> list[str]:
+    """What axe-core has against a page. It is run beside the page's policy, which lets no script in."""
+    page.evaluate(axe())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("guise", [{}, {"dark": True, "phone": True}], ids=["laptop", "dark phone"])
+def test_every_page_is_for_everybody(look: Any, shown: Shown, guise: Json) -> None:
+    """On a laptop and on a phone, light and dark: nothing against it by axe-core, nothing wider than the screen, no
+    name that became code, and nobody asked but the service.
+    """
+    window = look(**guise)
+    for address in addresses(shown):
+        page = window.at(address)
+        if address == "/jobs/nothing":
+            window.wrong = [line for line in window.wrong if "404" not in line]
+        assert complaints(page) == [], address
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, address
+        assert page.evaluate("window.owned") is None, address
+
+
+def test_jobs_are_followed_and_cancelled(look: Any, held: Any, shown: Shown) -> None:
+    """A job that is asked for meanwhile appears by itself; cancelled with the keyboard alone, it is shown as that."""
+    page = look().at("/jobs")
+    new = held.job("capacity", "came-later")
+    row = page.locator("tr", has=page.locator(f'a[href="/jobs/{new}"]'))
+    row.wait_for()
+    row.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    row.locator(".status.cancelled").wait_for()
+    assert held.store.job(new).status == "cancelled"
+    assert page.get_by_role("row", name="40 %").count() == 1
+
+
+def test_a_filter_is_an_address(look: Any, shown: Shown) -> None:
+    """What is chosen stands in the address; that address shows the same again, and nothing else stands in it."""
+    page = look().at("/jobs")
+    page.get_by_label("Kind").select_option("forecast")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/jobs?kind=forecast")
+    kinds = page.locator("#jobs tbody tr td:nth-child(2)").all_inner_texts()
+    assert set(kinds) == {"forecast"}
+    page.reload()
+    assert page.get_by_label("Kind").input_value() == "forecast"
+    assert EVIL in page.locator("#jobs").inner_text()
+
+
+def test_pages_are_walked_by_keyboard(look: Any, shown: Shown) -> None:
+    """The first stop skips the menu; every stop after it can be seen, and is reached in the order in which it stands.
+    """
+    page = look().at("/plans")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.evaluate("document.activeElement.blur()")
+    page.goto(page.url.split("#")[0])
+    tops, seen = [], 0
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        box = page.evaluate("(() => { const e = document.activeElement, b = e.getBoundingClientRect(); return "
+                            "{top: b.top, width: b.width, shown: getComputedStyle(e).outlineStyle !== 'none'}; })()")
+        assert box["width"] > 0
+        seen += box["shown"]
+        tops.append(box["top"])
+    assert seen == len(tops)
+    assert all(then <= now + 8 for then, now in pairwise(tops[1:]))
+
+
+def test_changes_need_the_script_and_pages_do_not(look: Any, shown: Shown) -> None:
+    """Without JavaScript what is can still be read, and that is said."""
+    page = look(java_script_enabled=False).at("/plans")
+    assert page.locator("#plans tbody tr").count() >= 1
+    assert "Without JavaScript" in page.locator("body").inner_text()
