@@ -27,6 +27,9 @@ def measured_by(scenario: Scenario, folder: Path, url: str | None = None) -> Sce
     except StoreError as error:
         raise InputError([f"PLANNER_MODELS: {error}"]) from error
     classes = {cluster.hardware_class for cluster in scenario.clusters if cluster.hardware_class is not None}
-    told = {name: dict(found.get(name, found[ALL_HARDWARE]).figures) for name in sorted(classes)
-            if name in found or ALL_HARDWARE in found}  # fmt: skip
+    told = {}
+    for name in sorted(classes):
+        measured = found.get(name) or found.get(ALL_HARDWARE)
+        if measured is not None:
+            told[name] = dict(measured.figures)
     return scenario.model_copy(update={"diagnostics_costs": told | scenario.diagnostics_costs})
