@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from diagnostics.sealing import Sealer
     from diagnostics.store import ModelStore
     from diagnostics.training.model import HealthModel
+
+AGAIN_S = 5.0
+"""How long after a file was refused it is looked at again: it may have been mended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,7 @@ class Models:
         self._folder, self._url, self._sealer = folder, url, sealer
         self.nearer: Mapping[str, Path] = {}
         self._store: ModelStore | None = None
-        self._lines = -1
+        self._lines, self._again_at = -1, inf
         self._loaded: dict[str, Loaded | None] = {}
         self._canary: dict[str, Loaded] = {}
         self.away: str | None = None
@@ -53,8 +58,8 @@ class Models:
             self.away = str(error).splitlines()[0]
             return False
         self.away = None
-        if lines != self._lines:
-            self._lines = lines
+        if lines != self._lines or time.monotonic() > self._again_at:
+            self._lines, self._again_at = lines, inf
             for hardware in list(self._loaded):
                 self._load(hardware)
         return True
@@ -107,12 +112,15 @@ class Models:
         try:
             model, served = serve(self._opened(), hardware)
         except NoModelError as error:
+            self._again_at = time.monotonic() + AGAIN_S
             self._loaded[hardware] = None if before is None else replace(before, notes=(str(error),))
             return
         except (StoreError, TrainingError, SQLAlchemyError, OSError) as error:
-            self._lines = -1  # look again
+            self._again_at = time.monotonic() + AGAIN_S
             self._log.warning("model refused", hardware=hardware, why=str(error).splitlines()[0])
             return
+        if served.refused:
+            self._again_at = time.monotonic() + AGAIN_S
         made_for, notes = served.version.made.hardware, served.refused
         if made_for != hardware:
             notes = (*notes, f"{hardware}: no stable model of its own: that of {made_for} answers")

@@ -193,10 +193,10 @@ class Hosting:
         return self.process.wait(20)
 
 
-def start(cluster: str, database: str, models: Path, log: Path) -> Hosting:
-    """A host as its own process, ready."""
+def start(cluster: str, database: str, models: Path, log: Path, first: str = "") -> Hosting:
+    """A host as its own process, ready; `first` is what is run in it before."""
     given = {"data": str(log.parent / "data"), "database": database, "models": str(models)}
-    code = f"from api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0)"
+    code = f"{first}\nfrom api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0)"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1"}
@@ -319,8 +319,8 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Hosting]]:
     """Start hosts on a database as processes; they are killed after the test."""
     running: list[Hosting] = []
 
-    def one(cluster: str, database: str, models: Path) -> Hosting:
-        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log"))
+    def one(cluster: str, database: str, models: Path, first: str = "") -> Hosting:
+        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log", first))
         return running[-1]
 
     yield one
