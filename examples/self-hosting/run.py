@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ HIDDEN = ("data", "day", "serving", "losses", "seconds")
 """Figures of steps that are not printed."""
 Json = dict[str, Any]
 _BEGAN = time.monotonic()
+FULL_BYTES = 2**20
 
 
 def main() -> None:
@@ -47,6 +49,8 @@ def main() -> None:
         demo = Demo(Path(name))
         try:
             demo.run()
+        except KeyboardInterrupt:
+            sys.exit("stopped; nothing is left of it")
         finally:
             demo.stop()
 
@@ -62,6 +66,8 @@ def until(holds: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:  
     while time.monotonic() < give_up:
         if found := holds():
             return found
+        if shutil.disk_usage(tempfile.gettempdir()).free < FULL_BYTES:
+            sys.exit(f"{what}: {tempfile.gettempdir()} is full: make room, or name another folder in TMPDIR")
         time.sleep(0.1)
     sys.exit(f"{what}: not within {seconds:.0f} s")
 
