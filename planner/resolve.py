@@ -23,6 +23,7 @@ from planner.scenario.model import (
 )
 
 FILE = "scenario.yaml"
+"""What lines of problems begin with, until the scenario's own file takes its place."""
 
 LookUp = Callable[[str, str], bool]
 
@@ -52,7 +53,7 @@ def resolve(scenario: Scenario, catalog: Catalog) -> Scenario:
     links.collect(filled)
     problems += links.problems
     if problems:
-        raise InputError(problems)
+        raise InputError([scenario.file + line.removeprefix(FILE) for line in problems])
     whole = filled.model_copy(update={"links": links.result()})
     return resolve(with_diagnostics(whole), catalog) if whole.with_diagnostics else whole
 

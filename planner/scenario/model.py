@@ -512,6 +512,7 @@ class Scenario(Model):
     diagnostics_costs: dict[Name, dict[Name, Positive]] = {}
 
     _folder: Path = PrivateAttr(default=Path())
+    _file: str = PrivateAttr(default="scenario.yaml")
     _source_sha256: str = PrivateAttr(default="")
     _rows: ReplicaRows = PrivateAttr(default_factory=ReplicaRows.empty)
 
@@ -527,6 +528,11 @@ class Scenario(Model):
         return self._folder
 
     @property
+    def file(self) -> str:
+        """Name of the file that it was read from, for messages."""
+        return self._file
+
+    @property
     def source_sha256(self) -> str:
         """SHA-256 of the scenario's content: its fields, its replicas and its history files, not their layout."""
         return self._source_sha256
@@ -536,10 +542,11 @@ class Scenario(Model):
         """Replicas per slot of the workloads that state them as numbers, in a list or in a table."""
         return self._rows
 
-    def with_source(self, folder: Path, sha256: str, rows: ReplicaRows) -> Self:
-        """The same scenario with what it carries beside its fields."""
+    def with_source(self, folder: Path, sha256: str, rows: ReplicaRows, file: str | None = None) -> Self:
+        """The same scenario with what it carries beside its fields; `file` of None keeps its own."""
         copy = self.model_copy()
-        object.__setattr__(copy, "__pydantic_private__", {"_folder": folder, "_source_sha256": sha256, "_rows": rows})
+        object.__setattr__(copy, "__pydantic_private__", {"_folder": folder, "_file": file or self._file,
+                                                          "_source_sha256": sha256, "_rows": rows})
         return copy
 
     def __eq__(self, other: object) -> bool:

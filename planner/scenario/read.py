@@ -62,7 +62,7 @@ def parse_scenario(raw: Mapping[str, Any], folder: Path = Path(), file: str = MA
     history = _history_files(scenario, folder, places, problems)
     if problems:
         raise InputError(problems)
-    return scenario.with_source(folder, _content_sha256(scenario, rows, history), rows)
+    return scenario.with_source(folder, _content_sha256(scenario, rows, history), rows, file)
 
 
 def _main_file(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from planner.catalog import builtin_catalog
 from planner.errors import InputError
 from planner.resolve import resolve
-from planner.scenario import Scenario, parse_scenario
+from planner.scenario import Scenario, parse_scenario, read_scenario
 
 Fields = Callable[..., dict[str, Any]]
 
@@ -176,3 +177,14 @@ def test_filling_in_twice_changes_nothing(resolved: Resolved) -> None:
     """A resolved scenario is its own resolution."""
     scenario = resolved({})
     assert resolve(scenario, builtin_catalog()) == scenario
+
+
+def test_what_the_catalog_lacks_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    """A mistake that only the catalog shows names the file it is in, whatever it is called."""
+    example = Path(__file__).parents[2] / "examples" / "medical" / "scenario.yaml"
+    (tmp_path / "clinic.yaml").write_text(example.read_text().replace("westeurope", "west-europe"))
+    with pytest.raises(InputError) as error:
+        resolve(read_scenario(tmp_path / "clinic.yaml"), builtin_catalog())
+    told = error.value.problems[0]
+    assert told.startswith("clinic.yaml: clusters.azure-west-europe.region: west-europe: not a region")
+    assert "did you mean westeurope?" in told
