@@ -104,6 +104,7 @@ PAGES: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/assets/{name}"): None,
     ("GET", "/events"): "viewer",
     ("GET", "/plans"): "viewer",
+    ("GET", "/plans/{plan_id}"): "viewer",
     ("GET", "/jobs"): "viewer",
     ("GET", "/jobs/{job_id}"): "viewer",
 }

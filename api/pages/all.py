@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from api.pages import assets, jobs, live, plans
+from api.pages import assets, jobs, live, plan, plans
 
-ROUTERS = (assets.router, live.router, plans.router, jobs.router)
+ROUTERS = (assets.router, live.router, plans.router, plan.router, jobs.router)

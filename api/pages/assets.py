@@ -18,6 +18,9 @@ _OURS, _SHARED = ("api.pages", "static"), ("planner.report", "templates")
 CSS, SCRIPT = "text/css", "text/javascript"
 ASSETS: Final[dict[str, tuple[str, str, str]]] = {
     "report.css": (*_SHARED, CSS),
+    "drawing.js": (*_SHARED, SCRIPT),
+    "charts.js": (*_SHARED, SCRIPT),
+    "echarts.min.js": ("planner.report", "vendor", SCRIPT),
     "pages.css": (*_OURS, CSS),
     "pages.js": (*_OURS, SCRIPT),
 }

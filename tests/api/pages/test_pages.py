@@ -34,7 +34,8 @@ def shown(held: Any, plan_of: Callable[..., Any]) -> Shown:
 def addresses(shown: Shown) -> list[str]:
     """Every page, in the states that have most to show."""
     return ["/jobs", "/jobs?kind=forecast&status=queued", f"/jobs/{shown.failed}", f"/jobs/{shown.running}", "/plans",
-            "/plans?status=done&state=draft", "/jobs/nothing"]
+            "/plans?status=done&state=draft", "/jobs/nothing",
+            f"/plans/{shown.plan}"]
 
 
 @cache
@@ -119,3 +120,31 @@ def test_changes_need_the_script_and_pages_do_not(look: Any, shown: Shown) -> No
     page = look(java_script_enabled=False).at("/plans")
     assert page.locator("#plans tbody tr").count() >= 1
     assert "Without JavaScript" in page.locator("body").inner_text()
+
+
+def test_a_plan_is_approved_for_a_reason(look: Any, held: Any, plan_of: Callable[..., Any]) -> None:
+    """A plan that was checked is approved on its page, with the reason in its history; its charts are drawn."""
+    plan_id = held.plan(plan_of("to-approve"), "verified")
+    page = look().at(f"/plans/{plan_id}")
+    assert page.locator("#machines canvas").count() == 1
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_label("Why").fill("looked at it")
+    page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    page.locator("#life .status.approved").wait_for()
+    page.get_by_text("Steps that were taken").click()
+    page.get_by_role("cell", name="looked at it").wait_for()
+
+
+def test_a_step_on_a_plan_that_has_changed_is_not_taken(look: Any, held: Any, served: Any, plan_of: Any) -> None:
+    """Whoever decides on what they see is told that it has changed meanwhile, and nothing is changed."""
+    plan_id = held.plan(plan_of("moved-on"), "verified")
+    window = look()
+    page = window.at(f"/plans/{plan_id}")
+    page.evaluate("document.querySelectorAll('#life').forEach((part) => part.removeAttribute('data-live'))")
+    assert served.step(plan_id, "approve").status_code == 200
+    page.get_by_role("button", name="Retire").click()
+    page.get_by_label("Why").fill("not wanted")
+    page.get_by_role("dialog").get_by_role("button", name="Retire").click()
+    page.get_by_text("It has changed meanwhile").wait_for()
+    window.wrong = [line for line in window.wrong if "412" not in line]
+    assert served.life(plan_id)["state"] == "approved"
