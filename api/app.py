@@ -35,6 +35,7 @@ from api.routes import (
     profiles,
     scenarios,
     schedules,
+    shadows,
 )
 from api.security.authentication import Authenticated, Doorkeeper
 from api.security.keyring import Keyring
@@ -76,8 +77,8 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
-    parts = (directing, jobs, plans, life_cycle, actuals, scenarios, forecasts, capacity, profiles, asking, schedules,
-             fleet, diagnoses, alarms, models, hosting, notifications, audit, health)
+    parts = (directing, jobs, plans, life_cycle, actuals, scenarios, shadows, forecasts, capacity, profiles, asking,
+             schedules, fleet, diagnoses, alarms, models, hosting, notifications, audit, health)
     routers = [*(part.router for part in parts), *PAGES]
     all_guarded(routers)
     for router in routers:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
+from contextlib import ExitStack
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.scenarios import scenario_of
@@ -23,7 +26,7 @@ class Explainer:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._lock = threading.Lock()
-        self._open: tuple[str, Opened] | None = None
+        self._open: tuple[str, Opened, ExitStack] | None = None
 
     def explain(self, row: JobRow, workload: str, at: str | None) -> dict[str, Any]:
         """What `planner explain --json` says of a plan that is made.
@@ -45,12 +48,16 @@ class Explainer:
         from planner.plan import Plan
 
         if self._open is None or self._open[0] != row.id:
-            self._open = None
+            if self._open is not None:
+                self._open[2].close()
+                self._open = None
             plan, request = Plan.model_validate_json(self._store.result(row.id) or ""), json.loads(row.request)
-            scenario = scenario_of(self._settings, request, self._store.given(row.id))
-            if scenario.source_sha256 != plan.provenance.scenario_sha256:
-                name = request.get("scenario")
-                detail = f"plan {row.id}: the scenario {name} has changed since it was made: ask for a new plan"
-                raise Problem(HTTPStatus.CONFLICT, detail)
-            self._open = row.id, open_plan(scenario, plan)
+            with ExitStack() as files:
+                folder = files.enter_context(tempfile.TemporaryDirectory(prefix="planner-explain-"))
+                scenario = scenario_of(self._settings, self._store, request, row.id, Path(folder))
+                if scenario.source_sha256 != plan.provenance.scenario_sha256:
+                    name = request.get("scenario")
+                    detail = f"plan {row.id}: the scenario {name} has changed since it was made: ask for a new plan"
+                    raise Problem(HTTPStatus.CONFLICT, detail)
+                self._open = row.id, open_plan(scenario, plan), files.pop_all()  # they stay while the plan is open
         return self._open[1]

@@ -48,9 +48,9 @@ class HealthReport(BaseModel):
 
 
 class _WithScenario(BaseModel):
-    """A request about a scenario: given here in full, or the name of a folder that the service holds."""
+    """A request about a scenario: given here in full, or by its name."""
 
-    scenario: str | dict[str, Any] = Field(description="a scenario, or the name of a scenario folder of the service")
+    scenario: str | dict[str, Any] = Field(description="a scenario, or NAME or NAME@VERSION of one that is there")
 
     @model_validator(mode="before")
     @classmethod
@@ -67,7 +67,7 @@ class _WithScenario(BaseModel):
     @classmethod
     def _text_or_object(cls, scenario: object) -> object:
         if not isinstance(scenario, str | dict):
-            raise ValueError("must be a scenario (an object) or the name of a scenario folder (text)")  # noqa: TRY004
+            raise ValueError("must be a scenario (an object) or the name of one (text)")  # noqa: TRY004
         return scenario
 
     def sha256(self) -> str:

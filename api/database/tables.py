@@ -134,6 +134,27 @@ shadows = Table(
     Column("by", String, nullable=False),
     Column("why", Text, nullable=False),
 )
+scenario_versions = Table(
+    "scenario_versions",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("clusters", Integer, nullable=False),
+    Column("workloads", Integer, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("retired_at", String),
+    Column("retired_by", String),
+    Column("content", LargeBinary, nullable=False),
+    Index("scenario_versions_once", "tenant", "name", "version", unique=True),
+    sqlite_autoincrement=True,
+)
 workers = Table(
     "workers",
     metadata,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -53,6 +54,8 @@ class Task:
     job: Job
     store: Store
     settings: Settings
+    folder: Path
+    """Of its own, for files that are needed while the job is carried out."""
     _told_at: float = field(default=float("-inf"))
 
     def report(self, progress: Mapping[str, float | str | None]) -> None:
@@ -76,7 +79,9 @@ def main() -> None:
     make_way(settings.niceness)
     store = Store(settings.store).of(job.tenant)
     try:
-        cast(_Kind, import_module(KINDS[job.kind])).carry_out(Task(job, store, settings))
+        with tempfile.TemporaryDirectory(prefix=f"planner-{job.kind}-") as folder:
+            task = Task(job, store, settings, Path(folder))
+            cast(_Kind, import_module(KINDS[job.kind])).carry_out(task)
     except InputError as error:
         store.fail(job, list(error.problems))
     except CannotBeError as why:

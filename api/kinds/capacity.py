@@ -25,7 +25,7 @@ SOON_DAYS, NEAR_DAYS = 90, 14
 def carry_out(task: Task) -> None:
     """Look ahead, and keep what was found."""
     began, request = time.monotonic(), task.job.request
-    scenario = scenario_of(task.settings, request, task.store.given(task.job.id))
+    scenario = scenario_of(task.settings, task.store, request, task.job.id, task.folder)
     resolved = resolve(scenario, builtin_catalog())
 
     def told(share: float) -> None:

@@ -20,7 +20,7 @@ def carry_out(task: Task) -> None:
     row, document = task.store.job(plan_id, "plan"), task.store.result(plan_id)
     if row is None or document is None:
         raise CannotBeError(f"plan {plan_id}: there is no such plan that is done")
-    scenario = scenario_of(task.settings, json.loads(row.request), task.store.given(plan_id))
+    scenario = scenario_of(task.settings, task.store, json.loads(row.request), plan_id, task.folder)
     plan = Plan.model_validate_json(document)
     if scenario.source_sha256 != plan.provenance.scenario_sha256:
         raise CannotBeError(f"plan {plan_id}: the scenario {plan.name} has changed since it was made")

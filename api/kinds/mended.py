@@ -14,7 +14,7 @@ from planner.replan import ReplanRequest, replan
 def mended(task: Task) -> Planned:
     """The plan again after what the job says has happened. Raises CannotBeError where nothing changes by it."""
     began, request = time.monotonic(), task.job.request
-    scenario = scenario_of(task.settings, request, task.store.given(task.job.id))
+    scenario = scenario_of(task.settings, task.store, request, task.job.id, task.folder)
     before = Plan.model_validate_json(task.store.result(request["mends"]) or "")
     asked = ReplanRequest(tuple(request["down"]), tuple(request["restore"]), request["max_moves"])
     task.report({"seconds": 0.0, "phase": "mending"})

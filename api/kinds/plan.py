@@ -8,7 +8,7 @@ from api.jobs.job import CannotBeError, Task
 from api.kinds.mended import mended
 from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE
-from api.scenarios import scenario_of
+from api.scenarios import AT, Scenarios, scenario_of
 from api.store.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
 from planner.directing.routes import routes_of, routes_text
 from planner.hosting import hosted_of, hosted_text
@@ -38,9 +38,12 @@ def carry_out(task: Task) -> None:
 def _planned(task: Task) -> Planned:
     """A plan from its scenario, and from the plan in force where that is named."""
     job, store = task.job, task.store
-    settings = {name: value for name, value in job.request.items() if name != "scenario"}
-    scenario = scenario_of(task.settings, job.request, store.given(job.id))
-    store.about(job, [cluster.name for cluster in scenario.clusters])
+    request = dict(job.request)
+    if AT not in request.get("scenario", AT):  # a schedule says the name alone: the newest version of the moment
+        request["scenario"] = Scenarios.of(task.settings, store).pinned(request["scenario"])
+    scenario = scenario_of(task.settings, store, request, job.id, task.folder)
+    store.about(job, [cluster.name for cluster in scenario.clusters], request)
+    settings = {name: value for name, value in request.items() if name != "scenario"}
     start = _in_force(task, settings, scenario.name)
 
     def report(progress: Progress) -> None:

@@ -28,7 +28,7 @@ def carry_out(task: Task) -> None:
     if row is None or document is None:
         raise CannotBeError(f"plan {plan_id}: there is no such plan that is done")
     plan = Plan.model_validate_json(document)
-    scenario = scenario_of(task.settings, json.loads(row.request), task.store.given(plan_id))
+    scenario = scenario_of(task.settings, task.store, json.loads(row.request), plan_id, task.folder)
     found = _found(task, plan_id, plan, scenario)
     lives = Lives(task.store.engine)
     found["violations"] = [*found["violations"], *_strays(task, plan, lives)]

@@ -10,7 +10,7 @@ from api.context import ServiceDep
 from api.life_cycle.lives import Lives
 from api.life_cycle.steps import STATES, State
 from api.pages.shell import GIVEN, page, page_router
-from api.scenarios import scenario_names
+from api.scenarios import Scenarios
 from api.store.jobs import Status
 from api.views import plan_state
 from api.web.paging import PageDep
@@ -27,4 +27,5 @@ def list_plans(request: Request, service: ServiceDep, asked: PageDep, scenario: 
     states = Lives(service.store.engine).states(row.id for row in rows)
     return page(request, "plans.html.j2", plans=[plan_state(row, states.get(row.id)) for row in rows],
                 scenario=scenario, status=status, state=state, statuses=get_args(Status), states=STATES,
-                scenarios=scenario_names(service.settings.scenarios), next=asked.next([row.seq for row in rows]))
+                scenarios=Scenarios.of(service.settings, service.store).names(),
+                next=asked.next([row.seq for row in rows]))

@@ -72,6 +72,14 @@ def submission(service: Service, kind: Repeatable, request: Mapping[str, Any], w
         raise InputError([f"{where}: {problem}" for problem in error.problems]) from None
 
 
+def repeated(service: Service, kind: Repeatable, request: Mapping[str, Any], where: str) -> Submission:
+    """The same for a job that is queued again and again: of a scenario that is named without a version, it reads what
+    is the newest one each time.
+    """
+    made, named = submission(service, kind, request, where), request.get("scenario")
+    return replace(made, request={**made.request, "scenario": named}) if isinstance(named, str) else made
+
+
 def configure_schedules(service: Service) -> None:
     """Keep the schedules that the settings tell, and the nightly one where they say how long something is kept.
 
@@ -82,7 +90,7 @@ def configure_schedules(service: Service) -> None:
         told = (*told, purge.NIGHTLY)
 
     def job(one: Wanted) -> Submission:
-        return submission(service, one.kind, one.request, f"schedules: {one.name}")
+        return repeated(service, one.kind, one.request, f"schedules: {one.name}")
 
     service.schedules.configure((Wanted(**dict(one)) for one in told), job)
 

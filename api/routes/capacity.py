@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -12,7 +14,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.requests import NewCapacity
 from api.routes.jobs import job_row, queued
-from api.scenarios import read
+from api.scenarios import Scenarios
 from api.store.jobs import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 
@@ -43,14 +45,17 @@ def submission(service: Service, body: NewCapacity, digest: str, key: str | None
     """Read the scenario and the growth, so that their mistakes are told now."""
     from planner.growth import Growth  # numba and pandas: the service answers before they are loaded
 
-    scenario = read(service.settings.scenarios, body.scenario)
+    held = Scenarios.of(service.settings, service.store)
+    named = held.pinned(body.scenario) if isinstance(body.scenario, str) else None
+    with tempfile.TemporaryDirectory(prefix="planner-scenarios-") as folder:
+        scenario = held.read(named or body.scenario, Path(folder))
     for growth in body.growth:
         Growth.parse(growth)
     if body.plan is not None:
         job_row(service, body.plan, "plan")
     request = body.model_dump(exclude={"scenario"})
-    text = None if isinstance(body.scenario, str) else json.dumps(body.scenario)
-    if text is None:
-        request["scenario"] = body.scenario
+    text = json.dumps(body.scenario) if named is None else None
+    if named is not None:
+        request["scenario"] = named
     clusters = tuple(cluster.name for cluster in scenario.clusters)
     return Submission(scenario.name, request, text, clusters, digest, key, "capacity", body.priority)

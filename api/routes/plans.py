@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -18,7 +20,7 @@ from api.life_cycle.lives import Lives
 from api.life_cycle.steps import State
 from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
-from api.scenarios import read
+from api.scenarios import Scenarios
 from api.store.files import PACKINGS, ROUTES
 from api.store.jobs import ENDED, JobRow, Status, Submission
 from api.store.placements import Placements
@@ -54,9 +56,12 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
 
     request, text = body.settings.model_dump(), None
     asked = PlanRequest(**request)
-    scenario = read(service.settings.scenarios, body.scenario)
-    asked.objective(scenario.objective)
-    resolve(scenario, builtin_catalog())
+    held = Scenarios.of(service.settings, service.store)
+    named = held.pinned(body.scenario) if isinstance(body.scenario, str) else None
+    with tempfile.TemporaryDirectory(prefix="planner-scenarios-") as folder:
+        scenario = held.read(named or body.scenario, Path(folder))
+        asked.objective(scenario.objective)
+        resolve(scenario, builtin_catalog())
     if body.incumbent is not None:
         _check_incumbent(service, body.incumbent, scenario.name)
         request |= {"incumbent": body.incumbent, "max_moves": body.max_moves, "now": body.now}
@@ -64,10 +69,10 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
         from planner.frozen import slot_of  # numba: the service answers before it is loaded
 
         slot_of(body.now, scenario.horizon)
-    if isinstance(body.scenario, str):
-        request["scenario"] = body.scenario
-    else:
+    if named is None:
         text = json.dumps(body.scenario)
+    else:
+        request["scenario"] = named
     clusters = tuple(cluster.name for cluster in scenario.clusters)
     return Submission(scenario.name, request, text, clusters, digest, key, priority=body.priority)
 

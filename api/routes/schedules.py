@@ -13,7 +13,7 @@ from pydantic.config import JsonDict
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.jobs.schedules import Origin, Schedule, Schedules
-from api.routes.asking import submission
+from api.routes.asking import repeated
 from api.store.jobs import Repeatable
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
@@ -70,7 +70,7 @@ def add_schedule(body: NewSchedule, service: ServiceDep, response: Response) -> 
     """Queue a job at every moment of a cron expression: one each, also with several services on one database; none
     while the job before is not done; and one for those that nobody was there for.
     """
-    job = submission(service, body.kind, body.request, "request")
+    job = repeated(service, body.kind, body.request, "request")
     schedule = Schedule(**body.model_dump(), submission=job, origin="api", created_at=datetime.now(UTC))
     if not service.schedules.add(schedule):
         raise Problem(HTTPStatus.CONFLICT, f"schedule: {body.name}: there is one of that name: DELETE it first")

@@ -178,10 +178,12 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(update(jobs).where(*_still(job)).values(**progress))
 
-    def about(self, job: Job, clusters: Iterable[str]) -> None:
-        """Note the clusters of the scenario as the job reads it: its folder may have changed since it was asked for."""
+    def about(self, job: Job, clusters: Iterable[str], request: Mapping[str, Any]) -> None:
+        """Note the scenario as the job reads it, by its version and clusters: it may have changed since the job was
+        asked for.
+        """
         with self._engine.begin() as connection:
-            found = {"clusters": json.dumps(list(clusters))}
+            found = {"clusters": json.dumps(list(clusters)), "request": json.dumps(dict(request))}
             connection.execute(update(jobs).where(*_still(job)).values(**found))
 
     def finish(self, job: Job, result: str, made: Mapping[str, tuple[str, bytes]], found: Findings | None = None

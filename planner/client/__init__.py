@@ -32,6 +32,7 @@ from planner.client.problems import (
     UnknownCallerError,
     UnreachableError,
 )
+from planner.client.scenarios import Scenarios
 from planner.client.transport import CSV, NDJSON, PARQUET, Transport
 
 __all__ = [
@@ -63,7 +64,7 @@ class Client(Transport):
         that may be made twice is made up to `retries` times again, after `pause_s` and then ever longer pauses.
         """
         super().__init__(url, key=key, token=token, timeout_s=timeout_s, retries=retries, pause_s=pause_s, http=http)
-        self.plans, self.life_cycles = Plans(self), LifeCycles(self)
+        self.scenarios, self.plans, self.life_cycles = Scenarios(self), Plans(self), LifeCycles(self)
         self.jobs = Jobs(self)
         self.forecasts, self.capacity = Forecasts(self, self.jobs), Capacity(self, self.jobs)
         self.schedules = Schedules(self)

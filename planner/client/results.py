@@ -21,6 +21,46 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+# Scenarios ------------------------------------------------------------------------------------------------------------
+
+
+class ScenarioVersion(Answer):
+    """One version of a scenario that was sent; `reference` is what jobs may name as their scenario."""
+
+    name: str
+    version: str
+    reference: str
+    at: str
+    by: str
+    why: str
+    media_type: str
+    bytes: int
+    clusters: int
+    workloads: int
+    slots: int
+    retired_at: str | None
+    retired_by: str | None
+
+
+class ScenarioState(Answer):
+    """A scenario that jobs may name. `etag` is what the next version expects, empty of a folder of the service."""
+
+    name: str
+    origin: Literal["folder", "sent"]
+    versions: int
+    retired: int
+    newest: ScenarioVersion | None
+    etag: str = Field("", exclude=True)
+
+
+class ScenarioChange(Answer):
+    """A field that differs between two versions."""
+
+    path: str
+    before: Any
+    after: Any
+
+
 # Jobs and plans -------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """What is sent is data: it names no file, is no statement, no template and no YAML, and ends no line of the log."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.access import NEEDED
+from api.database.engine import engine_of
+from api.database.tables import metadata
+from api.database.tenancy import DEFAULT, of_tenant
 from api.folders import named_file
-from api.scenarios import named_scenario
+from api.scenarios import Scenarios
+from api.store.scenarios import SentScenarios
 from planner.errors import InputError
 
 PATHS = ("../secret", "..", ".", "/etc", "small/../../secret", "link", "small/", "./small", "small\0",
@@ -31,21 +37,27 @@ def test_a_name_is_no_path(service: Any, name: str) -> None:
     assert "not known" in answer.json()["detail"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(max_size=30) | st.sampled_from(PATHS))
-def test_no_text_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
-    """Whatever text is given as a name is refused, or is a file of the folder itself."""
-    root = tmp_path / "held"
-    (root / "small").mkdir(parents=True, exist_ok=True)
+@pytest.fixture
+def named(tmp_path: Path) -> Iterator[list[Callable[[str], Path]]]:
+    """What reads names: the folders of scenarios that a name may mean, and files of histories."""
+    root, engine = tmp_path / "held", engine_of(f"sqlite:///{tmp_path / 'planner.sqlite'}")
+    (root / "small").mkdir(parents=True)
     (root / "small" / "scenario.yaml").write_text("{}")
     (root / "a.csv").write_text("")
     (tmp_path / "b.csv").write_text("")
-    for found in (lambda: named_scenario(root, name), lambda: named_file(root, name, (".csv",), "history")):
-        try:
-            path = found()
-        except InputError:
-            continue
-        assert path.resolve().parent == root.resolve()
+    metadata.create_all(engine)
+    held = Scenarios(root, SentScenarios(of_tenant(engine, DEFAULT)))
+    yield [lambda name: root / held.pinned(name), lambda name: named_file(root, name, (".csv",), "history")]
+    engine.dispose()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=30) | st.sampled_from(PATHS))
+def test_no_text_leads_out_of_a_folder(tmp_path: Path, named: list[Callable[[str], Path]], name: str) -> None:
+    """Whatever text is given as a name is refused, or is a file of the folder itself."""
+    for found in named:
+        with suppress(InputError):
+            assert found(name).resolve().parent == (tmp_path / "held").resolve()
 
 
 @pytest.mark.parametrize("text", [*STATEMENTS, *TEMPLATES, *YAML, "\0", "\u202e", str(10**30)])

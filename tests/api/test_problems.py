@@ -58,7 +58,7 @@ def test_a_method_that_is_not_there(service: Any) -> None:
         (b"{}", "text/plain", 422, "Content-Type: application/json"),
         (b"{}", "application/json", 422, "scenario: Field required"),
         (b"[]", "application/json", 422, "body"),
-        (b'{"scenario": 7}', "application/json", 422, "the name of a scenario folder"),
+        (b'{"scenario": 7}', "application/json", 422, "the name of one"),
         (b'{"scenario": "small", "mod": "min_cost"}', "application/json", 422, "mod: not known; 'mode'?"),
         (b'{"scenario": "small", "mode": "cheap"}', "application/json", 422, "'min_cost' or 'max_sla'"),
         (b'{"scenario": "small", "sla_floor": 99.9}', "application/json", 422, "less than or equal to 1"),

@@ -39,7 +39,7 @@ VALUES: dict[str, Any] = {
     "part": 0, "user_region": None, "start_slot": None, "priority": 0, "verdict": "false", "gap": 0.0,
 }  # fmt: skip
 IN_TABLE: dict[tuple[str, str], Any] = {("notices", "state"): "sent", ("files", "name"): "packings.parquet",
-                                        ("life_cycles", "scenario"): "tiny"}
+                                        ("life_cycles", "scenario"): "tiny", ("scenario_versions", "clusters"): 12}
 
 
 def main(version: str) -> None:
