@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
@@ -14,16 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.database.recording import Acting
 from api.database.tenancy import DEFAULT
+from api.roles import ROLES, Role
 from api.web.problems import Problem
-
-Role = Literal["viewer", "planner", "sre", "admin"]
-ROLES: Final[dict[Role, frozenset[Role]]] = {
-    "viewer": frozenset({"viewer"}),
-    "planner": frozenset({"viewer", "planner"}),
-    "sre": frozenset({"viewer", "sre"}),
-    "admin": frozenset({"viewer", "planner", "sre", "admin"}),
-}
-"""What each role may do: its own, and what others may."""
 
 API: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/healthz"): None,

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from api.access import ROLES, Role
 from api.channels import AnyChannel
 from api.database.engine import checked_url
 from api.database.tenancy import DEFAULT, NAME
+from api.roles import ROLES, Role
 from api.section import REVEALED, Secret, Section
 from api.store.jobs import Repeatable
 from planner.errors import InputError

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -46,10 +47,18 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(2)
     for _ in range(300):  # it may have been started, and not yet take connections
         try:
-            psycopg.connect(server.get_uri()).close()
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                for setting in ("fsync", "full_page_writes"):  # what a killed process has written the system still has
+                    connection.execute(f"ALTER SYSTEM SET {setting} = off")
+                connection.execute("SELECT pg_reload_conf()")
             break
         except psycopg.OperationalError:
             time.sleep(0.1)
     yield server.get_uri()
+    # At once: an orderly stop first writes hundreds of databases out that are removed then.
+    process = server.get_postmaster_info().process
+    assert process is not None
+    process.send_signal(signal.SIGQUIT)
+    process.wait(60)
     server.cleanup()
     shutil.rmtree(root, ignore_errors=True)

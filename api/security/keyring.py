@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.access import ROLES, Caller
+from api.access import Caller
+from api.roles import ROLES
 from api.security.keys import Key, Keys, digest_of, id_of
 
 LOOK_S = 0.5

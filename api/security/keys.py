@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from api.access import ROLES, Role
 from api.database.engine import alone_in, engine_of
 from api.database.recording import Deed, record
 from api.database.tables import keys
 from api.database.tenancy import EVERYONE, NAME, of_tenant
+from api.roles import ROLES, Role
 from planner.errors import InputError
 
 PREFIX = "pk_"

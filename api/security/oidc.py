@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from api.access import ROLES, Caller
+from api.access import Caller
 from api.database.tenancy import NAME
+from api.roles import ROLES
 from api.settings import Oidc
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from fastapi import APIRouter
 
-from api.access import NEEDED, PAGES, ROLES, Route, all_guarded
+from api.access import NEEDED, PAGES, Route, all_guarded
 from api.app import create_app
+from api.roles import ROLES
 from api.settings import Settings
 
 

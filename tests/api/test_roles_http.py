@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.access import LOCAL, NEEDED, OPERATORS, ROLES
+from api.access import LOCAL, NEEDED, OPERATORS
 from api.database.engine import upgrade
+from api.roles import ROLES
 from api.security.authentication import Doorkeeper
 from api.security.keyring import Keyring
 from api.security.keys import Keys

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,8 @@ from api.observability.figures import StoreFigures
 from api.observability.requests import SECURITY
 from api.store.jobs import Submission
 from api.store.store import Store
+from planner.batch import Asked, run_batch
+from planner.outlook import run_report
 
 
 def figures(http: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -81,17 +84,27 @@ def test_the_log_is_json_with_the_request_id(serve: Any, tmp_path: Path) -> None
     assert "secret-name" not in "".join(lines)
 
 
-def test_the_error_of_the_last_forecast_and_what_was_told(store: Store) -> None:
-    """Errors stand in the run report of the newest forecast that is done; notices are counted by channel and state."""
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The run report of a small forecast, as jobs write it."""
+    folder, hours = tmp_path_factory.mktemp("forecast"), pd.date_range("2026-01-01", periods=504, freq="h", tz="UTC")
+    history = pd.DataFrame({"unique_id": "a", "ds": hours, "y": 10.0 + hours.hour + hours.dayofyear % 3})
+    history.to_parquet(folder / "history.parquet")
+    asked = Asked(60, (0.5, 0.9))
+    return run_report(run_batch(folder / "history.parquet", asked, folder / "p", "serial", 1, lambda *_: None), "h")
+
+
+def test_the_error_of_the_last_forecast(store: Store, report: Any) -> None:
+    """Errors stand in the run report, as a forecast writes it, of the newest forecast that is done."""
     job = store.of(EVERYONE).begin(store.submit(Submission("f", {}, None, (), "a", kind="forecast")), 1)
     assert job is not None
-    scores = {"forecast": {"wql": 0.25, "mase": None}, "other": {"wql": 9.0}}
-    store.finish(job, json.dumps({"backtest": {"models": scores}}), {})
+    store.finish(job, json.dumps(report), {})
     registry = CollectorRegistry()
     registry.register(StoreFigures(store.of(EVERYONE)))
     text = generate_latest(registry).decode()
-    assert 'planner_last_forecast_error{measure="wql"} 0.25' in text
-    assert "mase" not in text
+    ours = report["backtest"]["models"]["forecast"]
+    for measure in ("wql", "mase"):
+        assert f'planner_last_forecast_error{{measure="{measure}"}} {ours[measure]}' in text
     assert "planner_store_up 1.0" in text
 
 
