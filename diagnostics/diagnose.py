@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diagnostics.budgets import discoveries
+from diagnostics.changes import Change, ChangeBudget, changes_of
 from diagnostics.drift import DRIFT_TESTS
 from diagnostics.experts import UNSAID, ExpertRule, deciding
 from diagnostics.feedback import Feedback, share_of_budget, threshold
@@ -42,6 +43,7 @@ class DiagnosisSettings:
     drift_test: str = "kl_monthly"
     false_alarms_per_day: float = 0.01
     false_drifts_per_month: float = 0.01
+    false_changes_per_month: float = 0.01
     report_days: float = 7.0
     seed: int = 0
     rules: tuple[ExpertRule, ...] = ()
@@ -57,13 +59,19 @@ class DiagnosisSettings:
                 raise ValueError(f"{field}: {name!r}: one of {', '.join(known)}")
         if not 0 < self.false_alarms_per_day <= MOST_FALSE_ALARMS:
             raise ValueError(f"false_alarms_per_day: {self.false_alarms_per_day}: above 0, at most {MOST_FALSE_ALARMS}")
-        if not self.report_days > 0:
-            raise ValueError(f"report_days: {self.report_days}: above 0")
+        for field in ("report_days", "false_changes_per_month"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field}: {getattr(self, field)}: above 0")
 
     @property
     def drift_budget(self) -> DriftBudget:
         """How months are compared."""
         return DriftBudget(self.drift_test, self.false_drifts_per_month, self.seed)
+
+    @property
+    def change_budget(self) -> ChangeBudget:
+        """How streams are watched."""
+        return ChangeBudget(self.false_changes_per_month, self.seed)
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,9 @@ class Alarm:
 
 @dataclass(frozen=True)
 class ClusterDiagnosis:
-    """One cluster: the gravest of its findings as `status`, one sentence, and what it rests on. `note` says what else
-    one should know, such as that it did not agree to be learnt from.
+    """One cluster: the gravest of its findings as `status`, one sentence, and its grounds. `drifts` compare months,
+    `changes` were noticed in the streams of the reported days. `note` says what else one should know, such as that it
+    did not agree to be learnt from.
     """
 
     cluster: str
@@ -108,6 +117,7 @@ class ClusterDiagnosis:
     alarms: tuple[Alarm, ...]
     drifts: tuple[Drift, ...]
     note: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,7 @@ def diagnose(telemetry: Telemetry, settings: DiagnosisSettings | None = None,
 
     """
     settings = settings or DiagnosisSettings()
-    return diagnose_read(telemetry, settings, reading_of(telemetry, settings, models))
+    return diagnose_read(telemetry, settings, reading_of(telemetry, settings, models), models)
 
 
 def reading_of(telemetry: Telemetry, settings: DiagnosisSettings,
@@ -198,8 +208,9 @@ def reading_of(telemetry: Telemetry, settings: DiagnosisSettings,
                                         _reported(telemetry, settings), models or {}))
 
 
-def diagnose_read(telemetry: Telemetry, settings: DiagnosisSettings, reading: Reading) -> Diagnosis:
-    """The diagnosis of telemetry that was read."""
+def diagnose_read(telemetry: Telemetry, settings: DiagnosisSettings, reading: Reading,
+                  models: Mapping[str, Trained] | None = None) -> Diagnosis:
+    """The diagnosis of telemetry that was read, by `models` too."""
     reported, steps = _reported(telemetry, settings), telemetry.values.shape[1]
     alarm, shares = _news(reading, settings)
     alone = _news(reading, replace(settings, feedback=()))[0][: len(telemetry.series)]
@@ -215,8 +226,10 @@ def diagnose_read(telemetry: Telemetry, settings: DiagnosisSettings, reading: Re
             _take_back(alarm[row], np.asarray(alone[own].any(axis=0)))
         alarms[series.cluster] += _alarms(reading, alarm[row], row, reported, settings.rules, decided[row])
     drifts = drifts_of(telemetry, settings.drift_budget)
+    changes = changes_of(telemetry, reading, models or {}, settings.change_budget, reported)
     clusters = tuple(
-        _cluster(reading, telemetry, name, alarms[name], [drift for drift in drifts if drift.cluster == name])
+        _cluster(reading, telemetry, name, alarms[name], [drift for drift in drifts if drift.cluster == name],
+                 [change for change in changes if change.cluster == name])
         for name in telemetry.clusters
     )
     days = (steps - reported) / telemetry.steps_per_day
@@ -341,13 +354,13 @@ def _alarm(reading: Reading, row: int, steps: tuple[int, int, int | None], rule:
 
 
 def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Alarm],
-             drifts: list[Drift]) -> ClusterDiagnosis:
+             drifts: list[Drift], changes: list[Change]) -> ClusterDiagnosis:
     """Sum up one cluster: alarm before drift before silence before no baseline."""
     rows = [row for row, series in enumerate(telemetry.series) if series.cluster == name]
     steps = telemetry.values.shape[1]
     known = np.flatnonzero(np.isfinite(telemetry.values[rows]).any(axis=0))
     last = None if not len(known) else telemetry.when(int(known[-1]) + 1)
-    drifted = [drift for drift in drifts if drift.drifted]
+    drifted = [*(one.sentence for one in drifts if one.drifted), *(one.sentence for one in changes)]
     quiet = not len(known) or (steps - 1 - known[-1]) >= SILENT_HOURS * telemetry.steps_per_day // 24
     tested = [row for row, series in enumerate(reading.telemetry.series) if series.cluster == name]
     status: Status
@@ -355,7 +368,7 @@ def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Ala
         alarms.sort(key=lambda alarm: (*alarm.gravity, alarm.metric, alarm.since))
         status, sentence = "alarm", f"{len(alarms)} alarm{'s' * (len(alarms) > 1)}; {alarms[0].sentence}"
     elif drifted:
-        status, sentence = "drift", "; ".join(drift.sentence for drift in drifted)
+        status, sentence = "drift", "; ".join(drifted)
     elif quiet:
         status, sentence = "silent", f"nothing received since {last}" if last else "no value was ever received"
     elif not np.isfinite(reading.scores.p[tested]).any():
@@ -367,4 +380,4 @@ def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Ala
     classes = tuple(sorted({telemetry.series[row].hardware_class for row in rows}))
     note = "it did not agree to be learnt from: its rows are diagnosed, and teach nothing about other clusters"
     return ClusterDiagnosis(name, classes, status, sentence, last, tuple(alarms), tuple(drifts),
-                            note if name in telemetry.opted_out else "")
+                            note if name in telemetry.opted_out else "", tuple(changes))

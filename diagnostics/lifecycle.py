@@ -14,6 +14,8 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from diagnostics.reading import trained as reading
 from diagnostics.store import (
     ALL_HARDWARE,
@@ -173,7 +175,7 @@ def _made(request: TrainRequest, rows: Rows, sets: FeatureSets, found: Found, se
         "scenarios": {name: scenario.tolerance for name, scenario in sets.scenarios.items()},
         "data": {"hosts": len(rows.hosts), "days": round(rows.days, 3), "hardware_classes": list(rows.hardware_classes),
                  "countries": sorted({host.country for host in rows.hosts}), "step_minutes": rows.step_minutes,
-                 "allowed": request.allowed.to_dict()},
+                 "unseen_from": str(split(rows, 0).calibrate.rows.start), "allowed": request.allowed.to_dict()},
     }
     return NewVersion(
         request.hardware, rows.sha256, str(request.data.resolve()), code_version(), found.model.predictions_sha256(),
@@ -210,8 +212,10 @@ def reader(store: ModelStore, hardware: str) -> reading.Trained:
     """The model that answers for a hardware class, as a diagnosis reads by it. Raises NoModelError."""
     model, served = serve(store, hardware)
     good = store.stable(served.version.made.hardware)
+    unseen = served.version.made.parameters.get("data", {}).get("unseen_from")
     return reading.Trained(hardware, served.version.id, served.version.made.hardware,
-                           good[-2] if len(good) > 1 else None, served.sentence, model)
+                           good[-2] if len(good) > 1 else None, served.sentence, model,
+                           None if unseen is None else np.datetime64(unseen, "m"))
 
 
 # Comparing and promoting ----------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def watched(watch: Watch, feedback: Sequence[Feedback] = ()) -> Watched:
         reading = reading_of(telemetry, settings, models)
     except (ReadingError, TrainingError) as error:
         raise InputError([f"{watch.telemetry}: {error}"]) from error
-    found = replace(diagnose_read(telemetry, settings, reading), models=uses)
+    found = replace(diagnose_read(telemetry, settings, reading, models), models=uses)
     rules = health_rules(None if watch.scenario is None else read_scenario(watch.scenario))
     measured = {series.metric for series in telemetry.series}
     firings = evaluate(telemetry, [rule for rule in rules if rule.measure in measured])

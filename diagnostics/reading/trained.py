@@ -37,7 +37,8 @@ class Model(Protocol):
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A model that answers for a hardware class: its version, whose model it is (`model_of`, the class itself, its
-    family or all hardware), what a rollback would go back to, and all of that in a sentence.
+    family or all hardware), what a rollback would go back to, and all of that in a sentence. Rows from `unseen_from`
+    (UTC) on are none it has learnt from; None where that is not known.
     """
 
     hardware_class: str
@@ -46,6 +47,7 @@ class Trained:
     last_known_good: str | None
     sentence: str
     model: Model
+    unseen_from: np.datetime64 | None = None
 
     @property
     def name(self) -> str:

@@ -40,6 +40,7 @@ def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
         for cluster in found.clusters:
             _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
             _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
+            _show_lines(f"{cluster.cluster}: {change.sentence}" for change in cluster.changes)
         _show_lines(f"{cluster.cluster}: {cluster.note}" for cluster in found.clusters if cluster.note)
         _show_lines(one.sentence for one in found.models)
         _show_lines([found.budget_sentence])

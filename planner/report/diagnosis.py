@@ -53,6 +53,7 @@ def diagnosis_view(name: str, watched: Watched) -> dict[str, Any]:
         "name": name, "found": found, "together": [told_of(one) for one in grave], "alarms": alarms, "months": months,
         "headlines": _headlines(watched, alarms, sum(drift.drifted for drift in drifts)), "month_starts": starts,
         "singly": sum(len(one.alarms) for one in together), "firings": watched.findings.firings, "metrics": charts,
+        "changes": [change for cluster in found.clusters for change in cluster.changes],
         "most": CHARTS, "shown": SHOWN, "detectors": ", ".join(detectors), "data": {"charts": charts},
     }  # fmt: skip
 

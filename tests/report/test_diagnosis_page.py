@@ -11,6 +11,7 @@ import pytest
 from diagnostics.alarms import Maintenance, Match, Runbook, utc
 from diagnostics.alarms.policy import AlarmPolicy, default_policy
 from diagnostics.alarms.recorded import super_alarms
+from diagnostics.changes import Change
 from diagnostics.diagnose import DiagnosisSettings, diagnose_read, reading_of
 from diagnostics.synthetic import Site, make_fleet
 from diagnostics.telemetry import Series, Telemetry
@@ -117,3 +118,20 @@ def test_the_command_writes_a_page_and_perturbs(
     assert run(["diagnose", source, "--perturb", "flood"]) == 2
     assert "perturb: 'flood': one of level" in capsys.readouterr().err
     assert run(["diagnose", source, "--perturb", "all", "--report", str(output)]) == 2
+
+
+def test_changes_have_a_table_with_since_and_noticed(telemetry: Telemetry) -> None:
+    """Only where something changed: by metric, or by the model whose errors grew."""
+    watched = watched_of(telemetry)
+    found = watched.findings.diagnosis
+
+    def page_of(*changes: Change) -> str:
+        only = replace(found, clusters=(replace(found.clusters[0], changes=changes),))
+        return render_diagnosis("t.parquet", replace(watched, findings=replace(watched.findings, diagnosis=only)))
+
+    at, when = ("calm", "mixed-disk", "memory_share"), ("2026-10-30T01:00Z", "2026-10-31T07:00Z", "")
+    told = page_of(Change(*at, "level", *when), Change(*at, "model", *when, model="v7"))
+    assert "<h2>Changes as they happened</h2>" in told
+    assert "<td>memory_share</td><td>level</td><td>2026-10-30T01:00Z</td><td>2026-10-31T07:00Z</td>" in told
+    assert "errors of model v7 grew" in told
+    assert "Changes as they happened" not in page_of()
