@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.access import NOBODY, Route, allowed, caller_of
 from api.web.problems import Problem, line_of
+from planner.embedding import embedded
 from planner.errors import InputError
-from planner.report.page import embedded
 from planner.terminal import percent, usd
 
 POLICY: Final = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

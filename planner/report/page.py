@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from planner.embedding import embedded
 from planner.files import write_atomically
 from planner.report.figures import Figures
 from planner.report.plain import plain
@@ -123,12 +123,6 @@ def drawn_by(script: str, data: object) -> dict[str, Any]:
 def script_hash(script: str) -> str:
     """The hash by which a content policy knows a script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def embedded(value: object) -> Markup:
-    """JSON that cannot end the element that holds it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 (escaped)
 
 
 def _data(plan: Plan, figures: Figures | None) -> dict[str, Any]:
