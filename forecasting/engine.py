@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
-from forecasting.ensemble import BackTest, Ensemble, fit_ensemble, units
+from forecasting.ensemble import BackTest, Ensemble, fit_ensemble
 from forecasting.history import Floats, History, fewest_points, goes_far
 from forecasting.long import fit_far
 from forecasting.metrics import scores
@@ -183,7 +183,7 @@ def look_back(learned: Learned, frame: pd.DataFrame) -> pd.DataFrame:
             continue
         calibration = replace(ensemble.calibration, stretch=stretches(test.length))
         wanted = np.searchsorted(calibration.levels, learned.levels)
-        said = calibration.quantiles(test.mixed[-1], *units(panel))
+        said = calibration.quantiles(test.mixed[-1], *panel.units())
         if ensemble.sparse is not None:
             said = ensemble.sparse.blend_past(panel, int(test.back[-1]), said)
         said = said[:, :, wanted]
@@ -369,7 +369,7 @@ def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
     if test is None:
         return _joined([])
     panel, levels, tables = test.panel, np.array(SCORED), []
-    unit, level = units(panel)
+    unit, level = panel.units()
     raw = uncalibrated(levels, test.length)
     for j, back in enumerate(test.back.tolist()):
         past, seen = panel.values[:, : max(0, panel.columns - back)], np.isfinite(test.truth[j]).all(axis=1)
@@ -405,12 +405,12 @@ def _keep_still(panel: Panel, said: Floats) -> None:
 def _held_out(test: BackTest, j: int, asked: tuple[float, ...]) -> Calibration:
     """What would have been learned had origin j not been there; where there are no others, what was."""
     others, levels = _others(test, j), np.array(sorted({*SCORED, *asked}))
-    return calibrate(test.truth[others], test.mixed[others], levels, *units(test.panel))
+    return calibrate(test.truth[others], test.mixed[others], levels, *test.panel.units())
 
 
 def _sparse_held_out(test: BackTest, j: int, known: Calibration) -> Sparse | None:
     """The same for the shares of intermittent demand."""
-    others, (unit, level) = _others(test, j), units(test.panel)
+    others, (unit, level) = _others(test, j), test.panel.units()
     said = np.stack([known.quantiles(mixed, unit, level) for mixed in test.mixed[others]])
     return fit_sparse(test.panel, test.back[others], test.truth[others], said, known.levels, unit, test.length)
 

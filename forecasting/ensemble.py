@@ -118,7 +118,7 @@ class Ensemble:
         used = weights.max(axis=0, initial=0.0) > 0
         said = np.stack([one.spread(panel) for one, wanted in zip(self.fitted, used, strict=True) if wanted])
         silent = ~np.isfinite(said).all(axis=(2, 3)).any(axis=0)
-        unit, level = units(panel)
+        unit, level = panel.units()
         mixed = widen(combine(said, weights[:, used]), unit, self.widths_of(panel))
         found = self.calibration.quantiles(mixed, unit, level)
         found[silent] = np.nan
@@ -129,7 +129,7 @@ class Ensemble:
         if self.past is None:
             return None
         test = _mixed(self.past.ask(panel), self.weights_of(panel))
-        return replace(test, mixed=widen(test.mixed, units(panel)[0], self.widths_of(panel)))
+        return replace(test, mixed=widen(test.mixed, panel.units()[0], self.widths_of(panel)))
 
     def names(self, panel: Panel) -> list[str]:
         """What each series is forecast with: `boosting`, or `0.7 boosting + 0.3 ets`."""
@@ -153,18 +153,6 @@ class _Silent:
         return self
 
 
-def units(panel: Panel) -> tuple[Floats, Floats]:
-    """What losses of a series count in [N], its mean change from day to day (or step to step), and its mean [N]."""
-    season = panel.seasons[0]
-    with np.errstate(invalid="ignore"):
-        level = np.nanmean(panel.values, axis=1)
-        lag = season if panel.columns > season else 1
-        change = np.abs(panel.values[:, lag:] - panel.values[:, :-lag])
-        seen = np.isfinite(change)
-        unit = np.where(seen, change, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    return np.maximum(unit, np.maximum(1e-3 * level, 1e-12)), level
-
-
 def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Sequence[str], seed: int,
                  threads: int = 1) -> tuple[Ensemble, BackTest | None]:
     """Fit `models`, test them on rolling origins, learn their weights there and calibrate their average.
@@ -181,7 +169,7 @@ def fit_ensemble(panel: Panel, horizon: int, levels: Sequence[float], models: Se
     if past is None:
         weights, widths, calibration = _only_floor(names, len(panel)), np.ones(len(panel)), uncalibrated(asked, horizon)
     else:
-        unit, level = units(panel)
+        unit, level = panel.units()
         test = past.ask(panel)
         weights = test.learn_weights(unit)
         test = _mixed(test, weights)

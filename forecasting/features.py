@@ -38,14 +38,12 @@ Rows = NDArray[np.float32]
 class Table:
     """Rows [P * S, F] for P (series, origin) pairs and S steps each, pair by pair.
 
-    A target is `base` [P * S] + `scale` [P] x what a model says. `level` [P] is the mean of the window, or of the
-    last day if that is less.
+    A target is `base` [P * S] + `scale` [P] x what a model says.
     """
 
     rows: Rows
     base: Floats
     scale: Floats
-    level: Floats
 
 
 def make_table(panel: Panel, series: Ints, origin: Ints, steps: Ints) -> Table:
@@ -58,11 +56,11 @@ def make_table(panel: Panel, series: Ints, origin: Ints, steps: Ints) -> Table:
     recent = np.unique(np.maximum(1, RECENT * day // 24)) if day > 1 else RECENT[:4]
     width = count_features(len(recent), panel.known.shape[2])
     rows = np.empty((pairs * ahead, width), np.float32)
-    base, scale, level = np.empty(pairs * ahead), np.empty(pairs), np.empty(pairs)
+    base, scale = np.empty(pairs * ahead), np.empty(pairs)
     phase = panel.phase() - panel.columns
     _fill(panel.values, panel.first, phase, panel.known, series, origin, steps, day, week, recent.astype(np.int64),
-          rows, base, scale, level)
-    return Table(rows, base, scale, level)
+          rows, base, scale)
+    return Table(rows, base, scale)
 
 
 def count_features(recent: int, known: int) -> int:
@@ -148,7 +146,7 @@ def _best_base(row: Floats, first: int, o: int, day: int, usual: Floats) -> int:
 
 @jit
 def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints, origin: Ints, steps: Ints, day: int,
-          week: int, recent: Ints, rows: Rows, base: Floats, scale: Floats, level: Floats) -> None:
+          week: int, recent: Ints, rows: Rows, base: Floats, scale: Floats) -> None:
     """Rows of all pairs: what concerns the step, then what is the same for all steps of a pair, then the calendar."""
     pairs, ahead = steps.shape
     same, usual, last = np.empty(2 * len(recent) + 16), np.empty(values.shape[1]), 0
@@ -159,7 +157,7 @@ def _fill(values: Floats, first: Ints, phase: Ints, known: Floats, series: Ints,
                 last += 1
             least, most = int(origin[p:last].min()), int(origin[p:last].max())
             _judge(row, begin, least - JUDGED_DAYS * day, most, day, usual)
-        scale[p], level[p] = _tell_series(row, begin, o, day, week, recent, same)
+        scale[p] = _tell_series(row, begin, o, day, week, recent, same)
         last_day, calm = _mean(row, begin, o - day, o), _median(row, begin, o - day, o)
         kind = _best_base(row, begin, o, day, usual)
         for s in range(ahead):
@@ -228,9 +226,9 @@ def _tell_step(row: Floats, begin: int, o: int, h: int, day: int, week: int, uni
 
 
 @jit
-def _tell_series(row: Floats, begin: int, o: int, day: int, week: int, recent: Ints, x: Floats) -> tuple[float, float]:
+def _tell_series(row: Floats, begin: int, o: int, day: int, week: int, recent: Ints, x: Floats) -> float:
     """What is the same for all steps from origin o: news against the day and the week before, and what the series is
-    like; its scale and level.
+    like; its scale.
     """
     start = max(begin, o - WINDOW_WEEKS * max(week, 7))
     mean = _mean(row, begin, start, o)
@@ -266,4 +264,4 @@ def _tell_series(row: Floats, begin: int, o: int, day: int, week: int, recent: I
     x[c + 13] = (most - mean) / unit
     x[c + 14] = zeros / max(1, o - start)
     x[c + 15] = mean / max(spread, 1e-12)
-    return unit, min(mean, last_day)
+    return unit

@@ -70,8 +70,19 @@ class Panel:
         """What was known `steps` steps ago; series that had not begun then are left out."""
         kept = np.flatnonzero(self.count > steps)
         old = self.pick(kept)
-        return replace(old, values=old.values[:, : self.columns - steps], count=old.count - steps,
-                       end=old.end - steps * self.step)
+        values = np.ascontiguousarray(old.values[:, : self.columns - steps])  # kernels are compiled for this layout
+        return replace(old, values=values, count=old.count - steps, end=old.end - steps * self.step)
+
+    def units(self) -> tuple[Floats, Floats]:
+        """What losses of a series count in [N], its mean change from day to day (or step to step), and its mean [N]."""
+        season = self.seasons[0]
+        with np.errstate(invalid="ignore"):
+            level = np.nanmean(self.values, axis=1)
+            lag = season if self.columns > season else 1
+            change = np.abs(self.values[:, lag:] - self.values[:, :-lag])
+            seen = np.isfinite(change)
+            unit = np.where(seen, change, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        return np.maximum(unit, np.maximum(1e-3 * level, 1e-12)), level
 
     def phase(self) -> Ints:
         """Steps from 1970 to the first step to forecast [N]: where the series stand within days and weeks."""

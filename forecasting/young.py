@@ -12,7 +12,6 @@ import numpy as np
 
 from forecasting.combining import combine, learn_weights
 from forecasting.conformal import Calibration, calibrate
-from forecasting.ensemble import units
 from forecasting.history import Floats
 from forecasting.panel import LEVELS, Ints, Panel
 
@@ -49,7 +48,7 @@ def borrow(old: Panel, young: Panel, horizon: int, levels: Floats, seed: int) ->
             some, (weights, calibration) = young.pick(rows), learned
             both, likest[rows] = _both(old, some, horizon, seed)
             some = replace(some, values=some.values[:, -points:])
-            said[rows] = calibration.quantiles(combine(both, np.tile(weights, (len(rows), 1))), *units(some))
+            said[rows] = calibration.quantiles(combine(both, np.tile(weights, (len(rows), 1))), *some.units())
     return said, likest
 
 
@@ -66,7 +65,7 @@ def _learn(old: Panel, points: int, horizon: int, levels: Floats, seed: int) -> 
     pupils = replace(pupils, values=pupils.values[:, -points:], count=np.full(len(pupils), points))
     at = {name: i for i, name in enumerate(old.ids)}
     truth = old.values[[at[name] for name in pupils.ids], old.columns - horizon :][None]
-    unit, level = units(pupils)
+    unit, level = pupils.units()
     both, _ = _both(then.pick(np.sort(mixed_up[len(then) // 2 :])), pupils, horizon, seed)
     size = np.maximum(level, 1e-3 * float(level.mean()) + 1e-12)
     weights = learn_weights(truth, both[:, None], np.array(LEVELS), size)

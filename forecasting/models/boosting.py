@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecasting.features import Rows, Table, make_table
+from forecasting.features import Rows, make_table
 from forecasting.history import Floats, TooShortError
 from forecasting.panel import LEVELS, Ints, Panel
 
@@ -28,6 +28,9 @@ BIN_ROWS = 50_000
 """Rows that the bins of features are found on."""
 STEPS = 12
 """Steps ahead that one origin teaches, drawn anew each time."""
+FAR = 30.0
+"""Units that a target is away from its base at most. Where a series stood still its unit is next to nothing, and one
+that starts again would teach leaves that send others beyond all bounds."""
 FEWEST_ROWS = 500
 LEAST_TREES, MOST_TREES, ROWS_A_TREE = 60, 220, 800
 """Few rows are learned by few trees that learn fast."""
@@ -69,7 +72,8 @@ class Fitted:
     def update(self, panel: Panel) -> Fitted:
         """Some more trees for the middle, learned from all that the panel holds now; the spread stays as it is."""
         trees = max(1, round(LATE * self.middle.num_trees()))
-        lesson = _draw(panel, self.horizon, round(LATE_ROWS * _most_rows(panel)), np.random.default_rng(self.seed + 1))
+        lesson = _draw(panel, self.horizon, round(LATE_ROWS * _most_rows(panel)), _worth(panel),
+                       np.random.default_rng(self.seed + 1))
         given = self.middle.params
         middle = _train(_binned(lesson, self.threads), {"objective": "l1", "learning_rate": given["learning_rate"]},
                         trees, self.seed, self.threads, self.middle)
@@ -82,11 +86,11 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
     Raises TooShortError where the panel holds too few steps to learn from.
     """
     rng = np.random.default_rng(seed)
-    lesson = _draw(panel, horizon, _most_rows(panel), rng)
+    lesson = _draw(panel, horizon, _most_rows(panel), _worth(panel), rng)
     trees = int(np.clip(len(lesson.target) // ROWS_A_TREE, LEAST_TREES, MOST_TREES))
     binned = _binned(lesson, threads)
     middle = _train(binned, {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed, threads)
-    rest = _draw(panel, horizon, min(SPREAD_ROWS, _most_rows(panel)), rng)
+    rest = _draw(panel, horizon, min(SPREAD_ROWS, _most_rows(panel)), np.ones(len(panel)), rng)
     rest = replace(rest, target=rest.target - _predict(middle, rest.rows))
     binned = _binned(rest, threads, binned)
     below, above = (
@@ -98,24 +102,24 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lesson:
-    """`rows` [R, F], what they should say [R] in units of the series, and how much each counts [R]."""
+    """`rows` [R, F], and what they should say [R] in units of the series."""
 
     rows: Rows
     target: Floats
-    weight: Floats
 
 
 def _most_rows(panel: Panel) -> int:
     return min(MOST_ROWS, BASE_ROWS + ROWS_A_SERIES * len(panel))
 
 
-def _draw(panel: Panel, horizon: int, most: int, rng: np.random.Generator) -> _Lesson:
-    """At most so many rows from past origins."""
-    series, origin = _origins(panel, horizon, most // STEPS, rng)
+def _draw(panel: Panel, horizon: int, most: int, worth: Floats, rng: np.random.Generator) -> _Lesson:
+    """At most so many rows from past origins, of each series [N] in proportion to its `worth` and its length."""
+    series, origin = _origins(panel, horizon, most // STEPS, worth, rng)
     steps = rng.integers(1, horizon + 1, (len(series), STEPS))
     table = make_table(panel, series, origin, steps)
     truth = panel.values[np.repeat(series, STEPS), np.repeat(origin, STEPS) + steps.ravel() - 1]
-    return _Lesson(table.rows, (truth - table.base) / np.repeat(table.scale, STEPS), np.repeat(_weights(table), STEPS))
+    target = (truth - table.base) / np.repeat(table.scale, STEPS)
+    return _Lesson(table.rows, np.clip(target, -FAR, FAR))
 
 
 def _binned(lesson: _Lesson, threads: int, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
@@ -123,7 +127,7 @@ def _binned(lesson: _Lesson, threads: int, like: lightgbm.Dataset | None = None)
     rows of the same panel are sorted into bins `like` those found before.
     """
     found: lightgbm.Dataset = _load().Dataset(
-        lesson.rows, lesson.target, like, weight=lesson.weight, free_raw_data=False,
+        lesson.rows, lesson.target, like, free_raw_data=False,
         params={"max_bin": PARAMETERS["max_bin"], "verbose": -1, "num_threads": threads,
                 "bin_construct_sample_cnt": BIN_ROWS})
     return found
@@ -146,7 +150,8 @@ def _load() -> ModuleType:
                       "libgomp (Fedora) or libomp (macOS)") from error
 
 
-def _origins(panel: Panel, horizon: int, pairs: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+def _origins(panel: Panel, horizon: int, pairs: int, worth: Floats,
+             rng: np.random.Generator) -> tuple[Ints, Ints]:
     """At most so many origins, within an eighth of a day of the phase of the real one, after a past of two days, or
     weeks if there, and before a whole horizon.
     """
@@ -156,18 +161,23 @@ def _origins(panel: Panel, horizon: int, pairs: int, rng: np.random.Generator) -
     room = np.maximum(panel.count - past - horizon + 1, 0)
     if room.sum() * STEPS < FEWEST_ROWS:
         raise TooShortError(f"boosting learns from {FEWEST_ROWS} rows, {len(panel)} series hold {room.sum() * STEPS}")
-    series = np.sort(rng.choice(len(panel), min(pairs, int(room.sum())), p=room / room.sum())).astype(np.int64)
+    chance = room * worth / (room * worth).sum()
+    series = np.sort(rng.choice(len(panel), min(pairs, int(room.sum())), p=chance)).astype(np.int64)
     days = np.maximum(room[series] // day, 1)
     back = -(-horizon // day) * day + day * rng.integers(0, days) + rng.integers(-near, near + 1, len(series))
     back = np.clip(back, horizon, panel.count[series] - past[series])
     return series, (panel.columns - back).astype(np.int64)
 
 
-def _weights(table: Table) -> Floats:
-    """Half the loss counts in units of each series' daily change, half as a share of its level."""
-    relative = table.scale / np.maximum(table.level, 1e-12)
-    weight: Floats = 0.5 + 0.5 * np.minimum(relative / max(float(np.median(relative)), 1e-12), 10.0)
-    return weight
+def _worth(panel: Panel) -> Floats:
+    """How often a series is drawn [N]: half the loss counts in units of its daily change, half as a share of its level.
+
+    Weights of rows would do the same, and double the time of a tree: its leaves are then weighted medians.
+    """
+    unit, level = panel.units()
+    relative = unit / np.maximum(level, 1e-12)
+    worth: Floats = 0.5 + 0.5 * np.minimum(relative / max(float(np.median(relative)), 1e-12), 10.0)
+    return worth
 
 
 def _predict(booster: lightgbm.Booster, rows: Rows) -> Floats:

@@ -108,6 +108,16 @@ def test_never_negative_never_nan(name: str) -> None:
     assert (said >= 0).all()
 
 
+def test_series_that_stood_still_and_start_again_send_none_beyond_bounds(name: str) -> None:
+    """Machines that were off for weeks and now run keep forecasts of all within ten times what was seen."""
+    waves = [daily_wave(35, seed) for seed in range(8)]
+    for i, wave in enumerate(waves[:6]):
+        wave[: 24 * (20 + 2 * i)] = 0.0
+        if i % 2:
+            wave[-24 * 3 :] = 0.0
+    assert spread(name, hourly(*waves)).max() < 10 * max(wave.max() for wave in waves)
+
+
 @pytest.mark.parametrize("level", [0.0, 7.0, 1e9])
 def test_constant_history_gives_the_constant(name: str, level: float) -> None:
     """What never moved is forecast not to move."""
