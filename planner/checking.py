@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from placement.checks.reprove import Reproof
+from placement.checks.violation import Violation
 from placement.problem import Problem
 from placement.result import Solution
 from placement.verify import Verdict, verify
@@ -42,7 +43,8 @@ SHARE = 1e-6
 class Check:
     """What is wrong with a plan, in words (nothing: it holds), and the figures that were computed anew.
 
-    `cost_usd` and `attainment` are None where the plan names things that are not in the scenario. `proof` is what a
+    Of `violations`, those `stated` are what the plan itself says that it sheds or is not ready for. `cost_usd` and
+    `attainment` are None where the plan names things that are not in the scenario. `proof` is what a
     certificate proves of the bound, where one was given and proves any.
     """
 
@@ -50,6 +52,7 @@ class Check:
     cost_usd: float | None = None
     attainment: float | None = None
     proof: Reproof | None = None
+    stated: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -70,7 +73,7 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     given = read_scenario(source, asked_of(plan)) if isinstance(source, Path) else source
     scenario = resolve(given, catalog or builtin_catalog())
     wrong = [*_identity(plan), *_horizon(scenario, plan)]
-    if plan.status == "infeasible" and plan.parent is None:
+    if not plan.exists or (plan.status == "infeasible" and plan.parent is None):
         unbounded = () if certificate is None else (f"{certificate}: an infeasible plan has no bound to prove",)
         return Check((*wrong, *_empty(plan), *unbounded))
     scenario = scenario.model_copy(update={"objective": stated_objective(scenario, plan)})
@@ -90,6 +93,8 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
     problem = with_incumbent(_with_misses(formulation, solution, scenario), plan, formulation)
     verdict = verify(problem, solution, plan.bound, rows)
     broken = [in_words(violation.sentence, formulation, solution) for violation in verdict.violations]
+    stated = tuple(words for violation, words in zip(verdict.violations, broken, strict=True)
+                   if _is_stated(violation, plan, formulation))
     figures = _figures(plan, scenario, formulation, solution, verdict)
     on_the_way = (*use_of_lost(plan), *wave_faults(plan, formulation))
     certified = Certified(None)
@@ -99,8 +104,19 @@ def verify_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | N
             made_for, profiles = apply(changes, *part_of(plan, whole))
             as_made = formulate(made_for, profiles, copies_of(plan), places_before(plan))
         certified = certify(certificate, plan, _hashes(source, given), as_made)
-    return Check((*broken, *figures, *on_the_way, *certified.violations), verdict.costs.total_usd, verdict.attainment,
-                 certified.proof)
+    return Check((*broken, *figures, *on_the_way, *certified.violations), verdict.costs.total_usd,
+                 verdict.attainment, certified.proof, stated)
+
+
+def _is_stated(violation: Violation, plan: Plan, formulation: Formulation) -> bool:
+    """Whether an infeasible plan says of itself that it breaks this rule."""
+    if plan.status != "infeasible":
+        return False
+    if violation.kind == "unplaced":
+        return formulation.names.workloads[violation.where["workload"]] in plan.shed
+    if violation.kind == "floor":
+        return bool(plan.shed)
+    return violation.kind == "fallback" and bool(plan.exposed) and not plan.fallbacks
 
 
 def _hashes(source: Path | Scenario, given: Scenario) -> frozenset[str]:
@@ -215,5 +231,7 @@ def _unplaced(plan: Plan, formulation: Formulation, solution: Solution) -> Itera
     said = {row.workload for row in plan.unplaced}
     for name in sorted(true - said):
         yield f"unplaced does not list {name}, which has a stream without a unit"
+    for name in sorted({*plan.shed} - true):
+        yield f"shed lists {name}, all of whose streams have units"
     for name in sorted(said - true):
         yield f"unplaced lists {name}, all of whose streams have units"

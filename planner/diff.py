@@ -36,6 +36,11 @@ class Side:
     peak_machines: int
     machine_hours: float
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to run by."""
+        return self.status != "infeasible" or self.streams > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Changed:

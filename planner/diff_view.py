@@ -38,7 +38,7 @@ def sentence(found: PlanDiff) -> str:
     """All in one sentence."""
     if found.same:
         return "Nothing differs: the same places, machines and costs."
-    if found.after.status == "infeasible":
+    if not found.after.exists:
         return "No plan is possible after the change."
     by = found.after.cost_usd - found.before.cost_usd
     share = f" ({100 * by / found.before.cost_usd:+.1f} %)" if found.before.cost_usd else ""
@@ -54,7 +54,7 @@ def sections(found: PlanDiff, about: Mapping[str, str], rows: int = ROWS) -> lis
     """The tables that have something to say, the figures first."""
     made = [Section("Figures", ("", "before", "after", "change"), tuple(_figures(found)), 1)]
     lost = [(name, "; ".join(why)) for name, why in found.unplaced]
-    if "infeasible" in (found.before.status, found.after.status):
+    if not (found.before.exists and found.after.exists):
         return made + ([listed("No longer placed", ("workload", "why"), lost, rows, 9)] if lost else [])
     made += [_streams(found.of_kind("moved", "copies", "start"), about, rows, "Moved", "from", "to"),
              _routes(found, rows), _streams(found.of_kind("new"), about, rows, "New", "", "where"),

@@ -70,7 +70,7 @@ def open_plan(source: Path | Scenario, plan: Plan | Path, catalog: Catalog | Non
     formulation = formulate(free, profiles if demand is None else demand(free, profiles),
                             {**copies_of(plan), **copies_before(plan)}, places_before(plan), cuts_of(plan))
     scenario = free if demand is None else scenario
-    if plan.status == "infeasible":
+    if not plan.exists:
         return Opened(plan, scenario, formulation, None, needs)
     reading = to_solution(plan, formulation)
     if reading.violations:

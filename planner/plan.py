@@ -318,7 +318,12 @@ class Wave(_Part):
 
 
 class Plan(_Part):
-    """A plan. Keys that a later version may add at this level are left out when a plan is read; parts are strict."""
+    """A plan. Keys that a later version may add at this level are left out when a plan is read; parts are strict.
+
+    A plan that mends another may be infeasible and yet all there is to run by: `shed` are workloads that must have a
+    place and have none, the lowest priority first; `exposed` says for which loss, that is to be survived, no room was
+    found.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -345,6 +350,8 @@ class Plan(_Part):
     fallbacks: Row[Fallback] = ()
     groups: Row[Group] = ()
     unplaced: Row[Unplaced] = ()
+    shed: Row[str] = ()
+    exposed: str = ""
     scarce: Row[Scarce] = ()
     misses: Row[Miss] = ()
     interference: Interfering | None = None
@@ -355,14 +362,25 @@ class Plan(_Part):
     provenance: Provenance = Provenance()
     tables: dict[str, str] | None = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to run by: an infeasible plan that places work sheds some, or is exposed."""
+        return self.status != "infeasible" or bool(self.assignments)
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What it does not keep and says so, in words."""
+        shed = (f"sheds {', '.join(self.shed)}",) if self.shed else ()
+        return (*shed, f"not ready for a loss: {self.exposed}") if self.exposed else shed
+
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `pool_misses`, `what_if`, `paths`,
-        the horizon's `periods` and the `part` of fallbacks only where there are any.
+        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `pool_misses`, `shed`, `exposed`,
+        `what_if`, `paths`, the horizon's `periods` and the `part` of fallbacks only where there are any.
         """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
-        for name in ("commitments", "interference", "pool_misses"):
+        for name in ("commitments", "interference", "pool_misses", "shed", "exposed"):
             if not content[name]:
                 del content[name]
         if not any(row["part"] for row in content["fallbacks"]):

@@ -305,7 +305,7 @@ class _Case:
         waves = make_waves(self.formulation, self.problem, self._before(), mended.solution, self._lost())
         plan = plan.model_copy(update={
             "parent": self.plan.plan_id or content_id(self.plan.to_dict()), "waves": waves,
-            "unplaced": self._explained(plan, shed),
+            "unplaced": self._explained(plan, shed), "shed": tuple(shed), "exposed": exposed,
             "status": "infeasible" if shed or exposed else plan.status}).with_id()
         rows = packing_rows(problem, mended.solution, hard_only=True)
         table = packing_table(rows, solution, self.formulation) if len(rows.unit) else None

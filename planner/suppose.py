@@ -82,7 +82,7 @@ def suppose(source: Path | Scenario, request: PlanRequest, against: Plan | None 
     asked = {} if against is None else {name: value for name, value in asked_of(against).items() if name in OBJECTIVE}
     if not request.what_if and not request.changes:
         raise InputError(["what-if: nothing is changed: give --demand, --price, --remove-cluster or another change"])
-    if against is not None and against.status == "infeasible":
+    if against is not None and not against.exists:
         raise InputError([f"--against: plan {against.plan_id}: status is infeasible: there is no such plan in force"])
     base = PlanRequest(**asked, seed=request.seed, solver=request.solver, thorough=request.thorough)
     prepared = prepare(source, base, catalog)

@@ -49,7 +49,7 @@ def percent(share: float) -> str:
 
 def plan_view(plan: Plan, workload_usd: Mapping[str, float], rows: int = ROWS) -> RenderableType:
     """A plan for people: what runs where and why, then cost by part, SLA attainment and the proof."""
-    if plan.status == "infeasible":
+    if not plan.exists:
         return _refusal(plan)
     table = _assignments(plan, workload_usd, rows)
     facts = (*_headlines(plan), *_way(plan), *_interference(plan), *_scarce(plan), *_proof(plan))

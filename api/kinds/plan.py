@@ -28,7 +28,7 @@ def carry_out(task: Task) -> None:
     if planned.packings is not None:
         made[PACKINGS] = PARQUET, packing_bytes(planned.packings)
         plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{task.job.id}/packings"}})
-    if plan.status != "infeasible":
+    if plan.exists:
         routes = routes_of(plan, planned.scenario.clusters, planned.formulation.demand)
         made[ROUTES] = JSON, routes_text(routes).encode()
         made[HOSTED] = JSON, hosted_text(hosted_of(plan, planned.scenario)).encode()

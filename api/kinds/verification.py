@@ -40,7 +40,9 @@ def carry_out(task: Task) -> None:
 
 
 def _found(task: Task, plan_id: str, plan: Plan, scenario: Scenario) -> dict[str, Any]:
-    """What `planner verify` finds, with the packings that lie beside the plan."""
+    """What `planner verify` finds, with the packings that lie beside the plan. What the plan itself says that it lacks
+    is no violation: whoever approves it is told.
+    """
     if scenario.source_sha256 != plan.provenance.scenario_sha256:
         return {"violations": [f"the scenario {plan.name} has changed since the plan was made: ask for a new plan"]}
     with tempfile.TemporaryDirectory(prefix="planner-verify-") as name:
@@ -50,7 +52,9 @@ def _found(task: Task, plan_id: str, plan: Plan, scenario: Scenario) -> dict[str
             plan = plan.model_copy(update={"tables": {"packings": PACKINGS}})
         write_plan(plan, folder / "plan.json")
         check = verify_plan(scenario, folder / "plan.json")
-    return {"violations": list(check.violations), "cost_usd": check.cost_usd, "sla_attainment": check.attainment}
+    wrong = [line for line in check.violations if line not in check.stated]
+    return {"violations": wrong, "lacks": list(plan.lacks), "cost_usd": check.cost_usd,
+            "sla_attainment": check.attainment}
 
 
 def _strays(task: Task, plan: Plan, lives: Lives) -> Iterator[str]:

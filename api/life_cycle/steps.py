@@ -93,10 +93,10 @@ def verify(life: Life, violations: Sequence[str]) -> tuple[Change, ...]:
     return (Change(life, replace(life, state="verified"), "verify", "holds"),)
 
 
-def approve(life: Life) -> tuple[Change, ...]:
-    """Somebody wants it applied."""
+def approve(life: Life, lacks: Sequence[str] = ()) -> tuple[Change, ...]:
+    """Somebody wants it applied, knowing what it does not keep."""
     _may(life, "approve")
-    return (Change(life, replace(life, state="approved"), "approve"),)
+    return (Change(life, replace(life, state="approved"), "approve", "; ".join(lacks)),)
 
 
 def apply(life: Life, fleet: Fleet, now: datetime) -> tuple[Change, ...]:

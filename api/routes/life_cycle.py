@@ -84,8 +84,8 @@ def verify(asked: AskedDep, body: Reason | None = None) -> JobState:
 
 @router.post("/approve", response_model=LifeCycle)
 def approve(asked: AskedDep, body: Reason | None = None) -> LifeCycle:
-    """Say that a plan that holds may be applied."""
-    return _step(asked, body, lambda now: steps.approve(now.life))
+    """Say that a plan that holds may be applied. What it sheds, as its check found, stands in the history then."""
+    return _step(asked, body, lambda now: steps.approve(now.life, (now.verification or {}).get("lacks", ())))
 
 
 @router.post("/apply", response_model=LifeCycle)

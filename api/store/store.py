@@ -202,7 +202,7 @@ class Store:
 
     def finish_plan(self, job: Job, plan: Plan, made: Mapping[str, tuple[str, bytes]]) -> bool:
         """The same for a plan, and what runs where in it."""
-        status: Status = "infeasible" if plan.status == "infeasible" else "done"
+        status: Status = "done" if plan.exists else "infeasible"
         with self._engine.begin() as connection:
             if not self._keep(connection, job, status, plan_text(plan), made):
                 return False
@@ -210,8 +210,11 @@ class Store:
             connection.execute(update(jobs).where(jobs.c.id == job.id).values(
                 objective=reached if status == "done" else None, bound=plan.bound, gap=plan.gap, phase="ended"))
             place(connection, plan, job.id)
-            if status == "done":
+            if plan.exists:
                 begin_life(connection, job.id, plan)
+            if plan.lacks:
+                note(connection, Event("plan", "warning", f"plan {job.id}", f"plan {job.id} of {plan.name} "
+                                       f"does not keep all it must", "; ".join(plan.lacks), fields={"job": job.id}))
             ring(connection)
         return True
 

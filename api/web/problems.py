@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
-from planner.directing.errors import DirectingError, NoClusterError, NotInForceError
+from planner.directing.errors import DirectingError, NoClusterError, NotInForceError, ShedError
 from planner.errors import InputError
 
 MEDIA_TYPE = "application/problem+json"
@@ -99,7 +99,7 @@ def _input_error(_: Request, error: Exception) -> Response:
 
 
 def _not_directed(_: Request, error: Exception) -> Response:
-    if isinstance(error, NoClusterError):
+    if isinstance(error, NoClusterError | ShedError):
         return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "1"})
     status = HTTPStatus.CONFLICT if isinstance(error, NotInForceError) else HTTPStatus.NOT_FOUND
     return problem_response(status, str(error))

@@ -15,6 +15,7 @@ from planner.directing.choice import BUCKETS, GOLDEN, Choice, Draws, Place
 from planner.directing.errors import (
     NoClusterError,
     NotInForceError,
+    ShedError,
     UnknownClusterError,
     UnknownRegionError,
     UnknownWorkloadError,
@@ -178,6 +179,9 @@ class _Ways(dict[str, "_Way"]):
             raise NotInForceError(f"plan {self.routes.name} {self.routes.plan_id[:12]}: not in force now: {why}")
         streams = self.routes.workloads.get(workload)
         if streams is None:
+            if workload in self.routes.shed:
+                without = f" without {', '.join(self.routes.down)}" if self.routes.down else ""
+                raise ShedError(f"workload: {workload}: shed by the plan in force, which has no room for it{without}")
             if workload in self.routes.unplaced:
                 raise UnknownWorkloadError(f"workload: {workload}: the plan in force places it nowhere")
             known = self.routes.workloads

@@ -26,6 +26,10 @@ class NotInForceError(DirectingError):
     """The plan has not begun yet, or ended too long ago."""
 
 
+class ShedError(DirectingError):
+    """The plan in force has no room for the workload, though it must have a place."""
+
+
 class NoClusterError(DirectingError):
     """Every cluster that the plan names for the request, and every fallback, is lost."""
 

@@ -52,7 +52,7 @@ class Stream(_Part):
 
 class Routes(_Part):
     """What a plan says of where requests go. `clusters` names the losses that take a cluster, itself first; the plan
-    was made without those that were `down`.
+    was made without those that were `down`. Of what is `unplaced`, `shed` is what must have a place and found none.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -62,6 +62,7 @@ class Routes(_Part):
     clusters: dict[str, Row[str]]
     workloads: dict[str, Row[Stream]]
     unplaced: Row[str] = ()
+    shed: Row[str] = ()
     down: Row[str] = ()
 
     def bounds(self) -> tuple[datetime, datetime]:
@@ -82,7 +83,7 @@ def routes_of(plan: Plan, clusters: Sequence[Cluster], demand: Demand) -> Routes
     Copies of a stream share its load alike; parts share it as their caps and the replicas of each slot say.
     Raises InputError for a plan that is none, or that does not say when it begins.
     """
-    if plan.status == "infeasible":
+    if not plan.exists:
         raise InputError([f"plan {plan.plan_id[:12]}: infeasible: nothing is directed by a plan that is none"])
     if plan.horizon.start is None:
         raise InputError([f"plan {plan.plan_id[:12]}: horizon.start: missing: make the plan anew"])
@@ -103,7 +104,7 @@ def routes_of(plan: Plan, clusters: Sequence[Cluster], demand: Demand) -> Routes
     return Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon,
                   clusters={one.name: (one.name, one.region_key, one.provider) for one in clusters},
                   workloads={name: tuple(found) for name, found in workloads.items()},
-                  unplaced=tuple(row.workload for row in plan.unplaced), down=plan.provenance.down)
+                  unplaced=tuple(row.workload for row in plan.unplaced), shed=plan.shed, down=plan.provenance.down)
 
 
 def _key(unit: Assignment) -> tuple[str, str | None, int, int]:

@@ -43,6 +43,29 @@ def mends(service: Any) -> list[tuple[str, list[str], list[str], str]]:
             for plan in plans if "mends" in plan["settings"]]
 
 
+def test_a_plan_that_sheds_work_is_put_in_force(serve: Any, now: Json) -> None:
+    """After a loss that leaves no room for all, the mended plan is done and names what it sheds: its check says so and
+    does not stop there, its approval says so, and requests go by it, for shed work to nowhere and by name.
+    """
+    service, now["survive"] = serve(), "none"
+    now["workloads"].append(now["workloads"][0] | {"name": "tied", "clusters": {"pin": "cheap"}})
+    first = service.ended(service.ask({"scenario": now}).json()["id"])["id"]
+    service.approve(first)
+    assert service.step(first, "in-force").status_code == 200
+    asked = service.http.post(f"/v1/plans/{first}/replan", json={"down": ["cheap"]})
+    made = service.ended(asked.json()["id"])
+    assert (made["status"], made["state"], made["plan"]["shed"]) == ("done", "draft", ["tied"]), made["errors"]
+    service.approve(made["id"])
+    life = service.life(made["id"])
+    assert (life["verification"]["violations"], life["verification"]["lacks"]) == ([], ["sheds tied"])
+    assert [row["note"] for row in life["history"] if row["step"] == "approve"] == ["sheds tied"]
+    assert service.step(made["id"], "in-force").json()["state"] == "in_force"
+    until(lambda: directed(service) == ("dear", "dear", made["id"]))
+    refused = service.http.get("/v1/direct/tied")
+    assert refused.status_code == 503
+    assert "tied: shed by the plan in force, which has no room for it without cheap" in refused.json()["detail"]
+
+
 def test_a_loss_and_a_return(serve: Any, database: str, now: Json, tmp_path: Path) -> None:
     """A loss is directed around at once and planned around soon, by one job of all services on the database; a return
     brings the workload home again. Another service knows of a loss without being told.

@@ -104,7 +104,8 @@ def test_units_are_read_in_pages(store: Store) -> None:
 def test_an_infeasible_plan_is_an_answer_but_not_what_runs(store: Store) -> None:
     """An infeasible plan ends as such, with its document, and is not taken for what runs."""
     plan_id = store.submit(submission())
-    assert store.finish_plan(begun(store, plan_id), plan("infeasible"), {})
+    none = plan("infeasible").model_copy(update={"assignments": (), "machines": (), "cost_usd": 0.0})
+    assert store.finish_plan(begun(store, plan_id), none, {})
     assert row_of(store, plan_id).status == "infeasible"
     assert store.newest_done() is None
     assert '"status": "infeasible"' in (store.result(plan_id) or "")

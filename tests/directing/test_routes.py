@@ -99,6 +99,7 @@ def test_routes_from_a_plan_and_its_scenario(tmp_path: Path) -> None:
 def test_no_routes_of_no_plan(planned: Any) -> None:
     """An infeasible plan, and one that does not say when it begins, direct nothing."""
     scenario, plan, demand = planned
-    for change, says in (({"status": "infeasible"}, "infeasible"), ({"horizon": type(plan.horizon)()}, "horizon")):
+    none, timeless = {"status": "infeasible", "assignments": ()}, {"horizon": type(plan.horizon)()}
+    for change, says in ((none, "infeasible"), (timeless, "horizon")):
         with pytest.raises(InputError, match=says):
             routes_of(plan.model_copy(update=change), scenario.clusters, demand)

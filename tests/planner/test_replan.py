@@ -86,8 +86,21 @@ def test_the_lowest_priority_goes_when_room_lacks(folder: Path, plan: Plan) -> N
     assert new.parent == first.plan_id
     assert new.status == "infeasible"
     assert "nordic" in found.shed
+    assert new.shed == found.shed
     assert any("no legal place left" in row.reasons[0] for row in new.unplaced if row.workload == "nordic")
-    assert any("not droppable" in line for line in verify_plan(folder, new).violations)
+    check = verify_plan(folder, new)
+    assert any("not droppable" in line for line in check.violations)
+    assert set(check.stated) == set(check.violations)
+
+
+def test_only_what_a_plan_says_that_it_sheds_is_stated(folder: Path, plan: Plan) -> None:
+    """A plan that keeps quiet of shed work, or names work that it places, is wrong beyond what it says."""
+    new = mended(folder, mended(folder, plan, "north"), "south")
+    quiet = new.model_copy(update={"shed": (), "plan_id": ""})
+    assert verify_plan(folder, quiet).stated == ()
+    placed = new.assignments[0].workload
+    check = verify_plan(folder, new.model_copy(update={"shed": (*new.shed, placed), "plan_id": ""}))
+    assert any(f"shed lists {placed}" in line and line not in check.stated for line in check.violations)
 
 
 def test_losing_what_is_down_changes_nothing(folder: Path, plan: Plan) -> None:
@@ -210,8 +223,12 @@ def test_a_loss_that_would_find_no_room_is_told(folder: Path) -> None:
     assert back is not None
     assert "after the loss of" in back.exposed
     assert not back.holds
-    assert back.planned.plan.status == "infeasible"
-    assert verify_plan(folder, back.planned.plan).violations
+    new = back.planned.plan
+    assert (new.status, new.exposed) == ("infeasible", back.exposed)
+    check = verify_plan(folder, new)
+    assert check.violations
+    assert set(check.stated) == set(check.violations)
+    assert verify_plan(folder, new.model_copy(update={"exposed": "", "plan_id": ""})).stated == ()
 
 
 def budgeted(folder: Path, budget_usd: float) -> Plan:
