@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_S = 0.05
+SAMPLE_S, SHARED_SAMPLE_S = 0.05, 0.2
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class Usage:
     """`seconds` of wall time, `cpu_seconds` of the command and everything it started, and `peak_mib`.
 
-    `peak_mib` is the most memory that was resident in all its processes together, sampled twenty times a second (pages
-    shared between them count once for each).
+    `peak_mib` is the most memory that was resident in all its processes together, sampled twenty times a second (five
+    times where there are several processes: pages that they share count once, which the system takes longer to tell).
     """
 
     exit_status: int
@@ -37,10 +37,11 @@ def run_measured(command: Sequence[str], limit_s: float) -> Usage:
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:
                 break
-            peak_kib = max(peak_kib, sum(_resident_kib(p) for p in _family(child.pid)))
+            family = list(_family(child.pid))
+            peak_kib = max(peak_kib, resident_kib(family))
             if time.monotonic() - started > limit_s:
                 os.killpg(child.pid, signal.SIGKILL)
-            time.sleep(SAMPLE_S)
+            time.sleep(SAMPLE_S if len(family) == 1 else SHARED_SAMPLE_S)
     except BaseException:
         os.killpg(child.pid, signal.SIGKILL)
         raise
@@ -60,9 +61,16 @@ def _family(pid: int) -> Iterator[int]:
         yield from _family(int(child))
 
 
-def _resident_kib(pid: int) -> int:
+def resident_kib(family: Sequence[int]) -> int:
+    """Memory that processes hold together; pages that several of them map count once (their proportional set sizes)."""
+    one = len(family) == 1
+    return sum(_field_kib(Path(f"/proc/{pid}/{'status' if one else 'smaps_rollup'}"), "VmRSS:" if one else "Pss:")
+               for pid in family)  # fmt: skip
+
+
+def _field_kib(file: Path, name: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = file.read_text().splitlines()
     except OSError:  # it ended, or this system has no /proc
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)

@@ -50,6 +50,12 @@ def test_processes_are_measured_together_and_ended_at_the_limit() -> None:
     assert run_measured([sys.executable, "-c", parent.format(child.format(60))], 1).seconds < 40
 
 
+def test_pages_that_processes_share_count_once() -> None:
+    """A child that reads what its parent holds adds next to nothing to their peak."""
+    forked = "import os, time; x = bytearray(b'1') * (150 << 20); pid = os.fork(); time.sleep(0.6); pid and os.wait()"
+    assert 150 < run_measured([sys.executable, "-c", forked], 20).peak_mib < 200
+
+
 def test_the_command_writes_one_row_a_figure(tmp_path: Path) -> None:
     """On a scenario small enough to see through, the figures are in the documented form and agree with the sums."""
     scenario = {
