@@ -58,11 +58,16 @@ def table_of(parquet: bytes, accept: str | None) -> Response:
 
 
 def _lines_of(parquet: bytes) -> Iterator[str]:
-    import pyarrow as pa  # the service answers before it is loaded
+    import pandas as pd  # the service answers before they are loaded
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    def exactly(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
+        """Whole numbers stay whole beside a null, which would make them floats."""
+        return pd.ArrowDtype(kind) if pa.types.is_integer(kind) else None
+
     for batch in pq.ParquetFile(pa.BufferReader(parquet)).iter_batches(_ROWS):
-        yield batch.to_pandas().to_json(orient="records", lines=True, date_format="iso")
+        yield batch.to_pandas(types_mapper=exactly).to_json(orient="records", lines=True, date_format="iso")
 
 
 def rows_as(rows: Iterable[Sequence[Mapping[str, Any]]], columns: Mapping[str, str], accept: str | None) -> Response:

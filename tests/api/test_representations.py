@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from starlette.responses import StreamingResponse
 
@@ -44,6 +46,22 @@ def text_of(response: Any) -> str:
 
     assert isinstance(response, StreamingResponse)
     return asyncio.run(all_of())
+
+
+@pytest.mark.parametrize("kind", ["int8", "int32", "int64", "uint16"])
+def test_whole_numbers_stay_whole_beside_a_null(kind: str) -> None:
+    """A column of whole numbers of which some are missing is told as it is kept: 1 and null, not 1.0."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"start_slot": pa.array([1, None], kind), "usd": [0.5, None]}), sink)
+    assert text_of(table_of(sink.getvalue(), NDJSON)).splitlines() == [
+        '{"start_slot":1,"usd":0.5}', '{"start_slot":null,"usd":null}']
+
+
+def test_large_whole_numbers_lose_no_digit_beside_a_null() -> None:
+    """Beyond 2^53 a float would round."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"seed": pa.array([2**62 + 1, None], "int64")}), sink)
+    assert text_of(table_of(sink.getvalue(), NDJSON)) == f'{{"seed":{2**62 + 1}}}\n{{"seed":null}}\n'
 
 
 def test_a_table_is_the_same_in_both_forms() -> None:
