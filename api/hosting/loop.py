@@ -25,7 +25,10 @@ from api.jobs.job import make_way
 from api.settings import Settings
 from planner.hosting import HostedWork
 
-WORKFLOW, VERSION = "retrain", "retrain-1"
+WORKFLOW, VERSION = "retrain", "retrain-2"
+"""The workflow, and the version of its steps. Each workload has one of its own: what was cut off waits in one queue for
+all, and a process takes from there what has its version.
+"""
 ORPHANED, TAKEN = 3, 4
 """Exit status when the host has gone, and when another holds the lease."""
 NICENESS = 10
@@ -57,13 +60,15 @@ class Loop:
         """Never returns."""
         from dbos import DBOS, SetWorkflowID
 
-        executor = f"retrain/{self._tenant}/{self._workload}"
-        DBOS(config={"name": APPLICATION, "system_database_url": self._settings.store, "executor_id": executor,
-                     "application_version": VERSION, "log_level": "ERROR", "sys_db_pool_size": 2,
+        mine = f"{VERSION}/{self._tenant}/{self._workload}"
+        DBOS(config={"name": APPLICATION, "system_database_url": self._settings.store, "executor_id": mine,
+                     "application_version": mine, "log_level": "ERROR", "sys_db_pool_size": 2,
                      "run_migrations": False})  # fmt: skip
+        begun: set[str] = set()
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
         def retrain(run: str) -> str:
+            begun.add(f"{self._tenant}/{run}")
             facts: Facts = {}
             for step in Steps(self._engine, self._settings, self._workload, self._work, run).named():
                 found: dict[str, Any] = DBOS.run_step({"name": step}, self._step, run, step, facts)
@@ -72,15 +77,21 @@ class Loop:
                 facts = facts | found
             return GO_ON
 
-        DBOS.launch()  # goes on with a run that was cut off
+        DBOS.launch()  # queues a run that was cut off
+        left: set[str] = set()
         while True:
             self._hold()
-            pending = DBOS.list_workflows(status="PENDING", name=WORKFLOW, executor_id=executor, load_input=False)
-            if not pending:
+            unfinished = DBOS.list_workflows(status=["PENDING", "ENQUEUED"], name=WORKFLOW, app_version=mine,
+                                             load_input=False)  # fmt: skip
+            if not unfinished:
                 run = f"{self._workload}-{int(time.time() // (60 * self._settings.retraining.every_minutes))}"
                 if DBOS.get_workflow_status(f"{self._tenant}/{run}") is None:
                     with SetWorkflowID(f"{self._tenant}/{run}"):
                         DBOS.start_workflow(retrain, run).get_result()
+            # A process that lost the lease may have taken from the queue what was meant for this one, and then ended.
+            before, left = left, {one.workflow_id for one in unfinished if one.status == "PENDING"} - begun
+            for lost in before & left:
+                DBOS.resume_workflow(lost)
             time.sleep(LOOK_S)
 
     def _step(self, run: str, step: str, facts: Facts) -> Facts:

@@ -39,6 +39,10 @@ third."""
 HIDDEN = ("data", "day", "serving", "losses", "seconds")
 """Figures of steps that are not printed."""
 Json = dict[str, Any]
+DRIFT_S = 120.0
+"""How long the chapter of drift waits for a new model."""
+LAST_STEPS = 8
+"""Steps of retraining that are told when it comes to nothing."""
 _BEGAN = time.monotonic()
 FULL_BYTES = 2**20
 
@@ -195,20 +199,20 @@ class Demo:
         self.send(DRIFT, now)
         self.wait_for(now - 1)
         seen: set[str] = set()
-        canary_from = now
+        canary_from, began = now, time.monotonic()
         while self.version() == before:
-            tried = False
-            for step in self.ask("/v1/retraining")["steps"]:
-                tried = tried or (step["step"], step["outcome"]) == ("evaluate", "go_on")
+            steps = self.ask("/v1/retraining")["steps"]
+            for step in steps:
                 key = f"{step['run']}/{step['step']}"
                 if key not in seen and step["step"] not in ("ingest", "validate") and "no drift" not in step["outcome"]:
                     seen.add(key)
                     told(f"  {step['hardware_class']}: {step['step']}: {step['outcome']} {shown(step['detail'])}")
+            tried = any((step["step"], step["outcome"]) == ("evaluate", "go_on") for step in steps)
             if tried and now < 24 * DAYS - 24:
                 self.send(now, now + 2)  # telemetry goes on
                 now += 2
-            if time.monotonic() - _BEGAN > 170:
-                sys.exit("drift: nothing was promoted")
+            if time.monotonic() - began > DRIFT_S:
+                sys.exit(f"drift: no new model serves munich after {DRIFT_S:.0f} s; {self.last_steps(steps)}")
             time.sleep(0.3)
         more = now - canary_from
         told(f"drift of mixed-disk: model {self.version()} replaces {before}, after {more} more hours of rows")
@@ -274,6 +278,14 @@ class Demo:
     def work(self) -> dict[str, Json]:
         """Who serves what."""
         return {one["workload"]: one for one in self.ask("/v1/hosting")["work"]}
+
+    def last_steps(self, steps: list[Json]) -> str:
+        """How far retraining came: who serves it, and the last steps of each class that saw drift."""
+        training = {name: one for name, one in self.work().items() if one["purpose"] == "train"}
+        told = [f"{name} is served on {one['served_on']}" for name, one in sorted(training.items())]
+        done = [step for step in steps if "no drift" not in step["outcome"]]
+        told += [f"{step['run']}: {step['step']}: {step['outcome']}" for step in done[-LAST_STEPS:]]
+        return "; ".join(told if done else [*told, "no drift was found"])
 
     def version(self) -> str:
         """The version of the newest verdict on munich, which is not the one that new versions are tried on."""

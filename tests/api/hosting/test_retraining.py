@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from dbos import DBOSClient
 from sqlalchemy import Engine, insert
 
 from api.database.tables import drifts
@@ -32,8 +33,8 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 NAME = "training-mixed-disk-ie"
 
 
-def work(clusters: tuple[str, ...] = ("a", "b")) -> HostedWork:
-    watches = {"hardware_class": "mixed-disk", "clusters": clusters, "country": "IE", "purpose": "train"}
+def work(clusters: tuple[str, ...] = ("a", "b"), hardware: str = "mixed-disk") -> HostedWork:
+    watches = {"hardware_class": hardware, "clusters": clusters, "country": "IE", "purpose": "train"}
     return HostedWork.model_validate({"kind": "training", "watches": watches, "places": [{"cluster": "a"}]},
                                      strict=False)  # fmt: skip
 
@@ -201,14 +202,16 @@ def test_too_little_is_not_trained_on(engine: Engine, settings: Settings, send: 
     assert [one["outcome"] for one in record(engine, "run")] == [GO_ON, found["outcome"]]
 
 
-def start_loop(settings: Settings, epoch: int) -> subprocess.Popen[bytes]:
+def start_loop(
+    settings: Settings, epoch: int, name: str = NAME, hardware: str = "mixed-disk"
+) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", "from api.hosting.loop import main; main()"],
         stdin=subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[3],
     )
-    order = {"settings": settings.to_dict(), "tenant": "default", "workload": NAME, "host": "h", "epoch": epoch,
-             "work": work().model_dump_json()}  # fmt: skip
+    order = {"settings": settings.to_dict(), "tenant": "default", "workload": name, "host": "h", "epoch": epoch,
+             "work": work(hardware=hardware).model_dump_json()}  # fmt: skip
     assert process.stdin is not None
     process.stdin.write(json.dumps(order).encode() + b"\n")
     process.stdin.flush()
@@ -240,6 +243,37 @@ def test_a_run_that_is_killed_goes_on_at_its_step(
     assert record(engine)[:5] == before
     assert {one["run"] for one in record(engine)} == {tried.run}
     assert ModelStore(models).serving("mixed-disk").id == tried.version
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+def test_a_run_that_waits_is_left_to_its_own_class(
+    engine: Engine, settings: Settings, history: Any, eventually: Callable[..., Any]
+) -> None:
+    """Two classes train on one database: a run of one that was cut off waits for the next process of that class; the
+    process of the other class takes it neither from the queue nor on record.
+    """
+    other = "training-all-flash-nvme-ie"
+    quick = settings.model_copy(update={"retraining": settings.retraining.model_copy(update={"every_minutes": 0.01})})
+    drifted(engine, 20_000)
+    lease = Leases(engine, "h", "a")
+    lease.beat()
+    epochs = lease.hold([NAME, other])
+    first = start_loop(settings, epochs[NAME])
+    (begun,) = {one["run"] for one in eventually(lambda: record(engine))}
+    first.kill()
+    first.wait()
+    client = DBOSClient(system_database_url=settings.store, application_name="planner")
+    client.resume_workflow(f"default/{begun}")  # as every process does with what was cut off, when it starts
+    stranger = start_loop(quick, epochs[other], other, "all-flash-nvme")
+    eventually(lambda: len({one["run"] for one in record(engine) if one["workload"] == other}) > 2)
+    assert client.list_workflows(workflow_ids=[f"default/{begun}"])[0].status == "ENQUEUED"
+    second = start_loop(settings, epochs[NAME])
+    eventually(lambda: canaries(engine).get("mixed-disk"))
+    for process in (stranger, second):
+        process.kill()
+        process.wait()
+    client.destroy()
+    assert {one["workload"] for one in record(engine, begun)} == {NAME}
 
 
 @on_sqlite
