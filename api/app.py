@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import all_guarded
 from api.context import running
 from api.database.tenancy import DEFAULT
+from api.description.document import Described
 from api.observability.requests import Metrics, Watched
 from api.observability.tracing import Traced, Traces
 from api.pages.all import ROUTERS as PAGES
@@ -74,7 +75,7 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
                 await run_in_threadpool(traces.close)
 
     # The built-in pages for documentation fetch scripts from elsewhere, and no built-in route asks for a role.
-    app = FastAPI(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
+    app = Described(title="planner", version=__version__, lifespan=lifespan, openapi_url=None)
     problems.install(app)
     # Routes are tried in order: requests to be directed are the most, and wait for no other.
     parts = (directing, jobs, plans, life_cycle, actuals, scenarios, shadows, forecasts, capacity, profiles, asking,

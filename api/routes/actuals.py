@@ -15,7 +15,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.routes.jobs import job_row, queued
 from api.routes.plans import plan_row
-from api.store.files import ACTUALS, ENDINGS, NDJSON
+from api.store.files import ACTUALS, ENDINGS, NDJSON, PARQUET
 from api.store.jobs import Submission
 from api.views import JobState, job_state
 from api.web.problems import Problem
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/plans/{plan_id}/actuals", tags=["life cycle"], ro
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key takes it in once")]
 TYPES = (*ENDINGS, NDJSON)
 _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {
-    kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES}}}
+    kind: {"schema": {"type": "string"} | ({"format": "binary"} if kind == PARQUET else {})} for kind in TYPES}}}
 
 
 class PlanAgainstActual(BaseModel):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
+from api.description.shapes import AlarmList, FeedbackList, Judged, SeenAlarm
 from api.marks import Said, Verdict
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
@@ -40,7 +41,7 @@ class Judgement(Note):
     alarms: tuple[str, ...] | None = Field(None, strict=False, description="fingerprints; all of it when left out")
 
 
-@router.get("")
+@router.get("", response_model=None, responses={200: {"model": AlarmList}})
 def list_alarms(
     service: ServiceDep,
     page: PageDep,
@@ -67,20 +68,20 @@ def list_alarms(
             "expected_false_alarms": diagnosis.expected_false_alarms, "alarms": told, "next": following}
 
 
-@router.get("/feedback")
+@router.get("/feedback", response_model=None, responses={200: {"model": FeedbackList}})
 def list_feedback(service: ServiceDep, page: PageDep) -> dict[str, Any]:
     """What people said of alarms, the oldest first; it moves thresholds from the next diagnosis on."""
     numbered, following = page.cut(list(enumerate(service.marks.judgements(), 1)), lambda row: row[0])
     return {"feedback": [vars(one) for _, one in numbered], "next": following}
 
 
-@router.get("/{alarm_id}")
+@router.get("/{alarm_id}", response_model=None, responses={200: {"model": SeenAlarm}})
 def get_alarm(alarm_id: str, service: ServiceDep) -> dict[str, Any]:
     """One super alarm: its alarms, hypotheses, remedies and runbook."""
     return _Telling(service)(_one(service, alarm_id))
 
 
-@router.post("/{alarm_id}/acknowledge")
+@router.post("/{alarm_id}/acknowledge", response_model=None, responses={200: {"model": SeenAlarm}})
 def acknowledge(alarm_id: str, body: Note, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Say that somebody looks after it. Who was first stays; alarms that join it later are not seen yet."""
     found = _one(service, alarm_id)
@@ -88,7 +89,7 @@ def acknowledge(alarm_id: str, body: Note, service: ServiceDep, caller: CallerDe
     return _Telling(service)(found)
 
 
-@router.post("/{alarm_id}/feedback")
+@router.post("/{alarm_id}/feedback", response_model=None, responses={200: {"model": Judged}})
 def feedback(alarm_id: str, body: Judgement, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Say whether alarms were right. The next diagnosis goes by it: an alarm that was false may be gone by then."""
     found = _one(service, alarm_id)

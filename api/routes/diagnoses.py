@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import ServiceDep
+from api.description.shapes import Diagnosis, OneClusterDiagnosed
 from api.web.problems import unknown
 from planner.watch import Findings
 
@@ -18,13 +19,13 @@ router = APIRouter(prefix="/v1/diagnostics", tags=["diagnostics"], route_class=R
 At = Annotated[str | None, Query(description="stuck jobs as of this time, ISO-8601 with its zone; left out: now")]
 
 
-@router.get("/clusters")
+@router.get("/clusters", response_model=None, responses={200: {"model": Diagnosis}})
 def diagnosed_clusters(service: ServiceDep) -> dict[str, Any]:
     """The diagnosis of all clusters that send telemetry."""
     return service.diagnoses.current().diagnosis.to_dict()
 
 
-@router.get("/clusters/{name}")
+@router.get("/clusters/{name}", response_model=None, responses={200: {"model": OneClusterDiagnosed}})
 def diagnosed_cluster(name: str, service: ServiceDep, at: At = None) -> dict[str, Any]:
     """One cluster: status, alarms with their chance, super alarms with causes and remedies, drift of every metric,
     rules of health that fired, jobs that are stuck (null where no jobs are watched), and the models that answer for its

@@ -13,7 +13,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.requests import ForecastSettings
 from api.routes.jobs import job_row, queued
-from api.store.files import BACKTEST, ENDINGS, HISTORY, QUANTILES
+from api.store.files import BACKTEST, ENDINGS, HISTORY, PARQUET, QUANTILES
 from api.store.jobs import ENDED, Submission
 from api.views import JobState, ResultDetail, job_state, result_detail
 from api.web.problems import Problem
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/forecasts", tags=["forecasts"], route_class=Route
 
 Key = Annotated[str | None, Header(min_length=1, max_length=255, description="the same key makes one forecast")]
 _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {
-    kind: {"schema": {"type": "string", "format": "binary"}} for kind in ENDINGS}}}
+    kind: {"schema": {"type": "string"} | ({"format": "binary"} if kind == PARQUET else {})} for kind in ENDINGS}}}
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, response_model=JobState, openapi_extra=_BODY)
@@ -68,7 +68,7 @@ def get_forecast(job_id: str, service: ServiceDep) -> Response:
 
 @router.get("/{job_id}/quantiles", response_class=Response, responses=TABLE)
 def get_quantiles(job_id: str, service: ServiceDep, accept: Annotated[str | None, Header()] = None) -> Response:
-    """A row a series and step, as Parquet, or with `Accept: application/x-ndjson` a JSON object a line."""
+    """A row a series and step: as Parquet, or with `Accept: application/x-ndjson` a JSON object a line."""
     return _table(service, job_id, QUANTILES, accept)
 
 

@@ -39,7 +39,7 @@ def ready(service: ServiceDep) -> Health:
     return Health(status="ok")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
 def metrics(request: Request) -> Response:
     """Figures for Prometheus: requests by route, seconds they took, jobs by kind and state, the last plan."""
     found: Metrics = request.app.state.metrics

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.description.shapes import HostedAlarms
 from api.hosting.leases import standing
 from api.hosting.plans import Following
 from api.hosting.requests import (
@@ -113,7 +114,7 @@ def get_versions(
     return VersionMatrix(plan=hosted.plan_id, serves=serves)
 
 
-@router.get("/hosting/alarms")
+@router.get("/hosting/alarms", response_model=None, responses={200: {"model": HostedAlarms}})
 def get_hosted_alarms(
     service: ServiceDep,
     hours: Annotated[float, Query(gt=0, le=24 * 90, description="rows of the last so many hours")] = 48.0,

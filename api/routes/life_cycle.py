@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
+from api.description.shapes import Difference
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives, Standing
 from api.life_cycle.steps import Change, NotPossibleError
@@ -132,7 +133,7 @@ def retire(asked: AskedDep, body: Reason | None = None) -> LifeCycle:
     return _step(asked, body, lambda now: steps.retire(now.life, now.fleet))
 
 
-@router.get("/diff/{other}")
+@router.get("/diff/{other}", response_model=None, responses={200: {"model": Difference}})
 def difference(plan_id: str, other: str, service: ServiceDep) -> dict[str, Any]:
     """What changes from a plan to another one: moves, machines, cost by part and owner, cover, as `planner diff`."""
     return diff(_plan(service, plan_id), _plan(service, other)).to_dict()

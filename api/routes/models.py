@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
+from api.description.shapes import ComparedModels, Model, ModelChange, ModelHistory, ModelList
 from api.web.paging import PageDep
 from api.web.problems import Problem
 
@@ -54,7 +55,7 @@ def _asked(service: Service) -> Iterator[ModelStore]:
         raise Problem(HTTPStatus.CONFLICT, str(error)) from error
 
 
-@router.get("")
+@router.get("", response_model=None, responses={200: {"model": ModelList}})
 def list_models(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """All versions, the oldest first: stage, who serves, figures, lineage."""
     with _asked(service) as store:
@@ -64,7 +65,7 @@ def list_models(service: ServiceDep, page: PageDep, hardware: Hardware = None) -
     return {"models": rows, "next": following}
 
 
-@router.get("/compare")
+@router.get("/compare", response_model=None, responses={200: {"model": ComparedModels}})
 def compare_models(
     service: ServiceDep,
     version: Annotated[list[str], Query(description="two or more; the first is compared with")],
@@ -77,7 +78,7 @@ def compare_models(
         return compare(store, version, kind).to_dict()
 
 
-@router.get("/history")
+@router.get("/history", response_model=None, responses={200: {"model": ModelHistory}})
 def history(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """Who changed what, when and why; the oldest first."""
     with _asked(service) as store:
@@ -85,21 +86,21 @@ def history(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> di
     return {"history": [asdict(event) for _, event in numbered], "next": following}
 
 
-@router.post("/rollback")
+@router.post("/rollback", response_model=None, responses={200: {"model": ModelChange}})
 def rollback(body: Rollback, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Let an earlier stable version serve again; what came to serve after it is retired."""
     with _asked(service) as store:
         return asdict(store.rollback(body.hardware, body.to, caller.name, body.why, body.expect))
 
 
-@router.get("/{version}")
+@router.get("/{version}", response_model=None, responses={200: {"model": Model}})
 def get_model(version: str, service: ServiceDep) -> dict[str, Any]:
     """One version with everything that was tried beside it, by an id or how it alone begins."""
     with _asked(service) as store:
         return store.version(version).to_dict()
 
 
-@router.post("/{version}/promote")
+@router.post("/{version}/promote", response_model=None, responses={200: {"model": ModelChange}})
 def promote(version: str, body: Change, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Let a candidate serve, unless it got worse on a scenario; who served stays stable, the last known good."""
     from diagnostics import lifecycle

@@ -63,7 +63,8 @@ def list_notifications(
         Notification(id=row.pop("notice"), fields=json.loads(row.pop("fields")), **row) for row in found])
 
 
-@router.post("/test", status_code=HTTPStatus.ACCEPTED, response_model=None)
+@router.post("/test", status_code=HTTPStatus.ACCEPTED, response_model=None,
+             responses={202: {"content": {"application/json": {"schema": {"type": "null"}}}}})
 def test_channels(service: ServiceDep, caller: CallerDep) -> None:
     """Tell every channel something, to see whether it arrives; GET /v1/notifications says so."""
     with service.store.engine.begin() as connection:

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.description.shapes import Explained
 from api.directing.mending import Mend, check_names, mend_submission
 from api.life_cycle.lives import Lives
 from api.life_cycle.steps import State
@@ -178,7 +179,7 @@ def get_packings(plan_id: str, service: ServiceDep, accept: Annotated[str | None
     return table_of(found[1], accept)
 
 
-@router.get("/{plan_id}/explain/{workload:path}")
+@router.get("/{plan_id}/explain/{workload:path}", response_model=None, responses={200: {"model": Explained}})
 def explain(
     plan_id: str,
     workload: str,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from api.access import Route
+from api.description.shapes import PredictedProfile
 from api.web.problems import Problem
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
 _EXAMPLE = {"kind": "etl", "task": {"volume_gb": 200, "cadence": "daily"}}
 
 
-@router.post("/predict")
+@router.post("/predict", response_model=None, responses={200: {"model": dict[str, PredictedProfile]}})
 def predict(body: Annotated[dict[str, Any], Body(examples=[_EXAMPLE])]) -> dict[str, Any]:
     """What a described task needs, or several under `tasks` that may work on what those before them make: the same
     description as `planner profile` takes. Answers by name.

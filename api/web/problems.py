@@ -25,8 +25,12 @@ _SHOWN_CHARACTERS = 80
 _UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
 
 
-_SCHEMA = {
+PROBLEM = "Problem"
+"""Name of the schema of problems in the OpenAPI document."""
+SCHEMA = {
     "type": "object",
+    "title": PROBLEM,
+    "description": "RFC 9457; `errors` has a line for each mistake, and some problems say more.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
@@ -34,8 +38,9 @@ _SCHEMA = {
     },
 }  # fmt: skip
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
-    for status in (400, 401, 403, 404, 406, 408, 409, 412, 413, 415, 421, 422, 428, 429, 431, 503)
+    status: {"description": HTTPStatus(status).phrase,
+             "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}}}
+    for status in (400, 401, 403, 404, 406, 408, 409, 412, 413, 415, 421, 422, 428, 429, 431, 503, 507)
 }
 """Answers that every route may give instead of its own."""
 

@@ -16,9 +16,9 @@ from api.web.problems import Problem
 OFFERED = (PARQUET, NDJSON)
 _ROWS = 5_000
 """Rows made at a time."""
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
 TABLE: dict[int | str, dict[str, Any]] = {200: {
-    "description": "the table", "content": dict.fromkeys(OFFERED, _BYTES)}}
+    "description": "The table.", "content": {PARQUET: {"schema": {"type": "string", "format": "binary"}},
+                                             NDJSON: {"schema": {"type": "string"}}}}}
 """What a route that answers with a table documents."""
 
 

@@ -1,0 +1,1 @@
+"""The OpenAPI document: every operation with a summary, its answers with their schemas, and examples that work."""
