@@ -1,14 +1,12 @@
 """The process of one job: makes what is asked for and writes it into the store. `api.jobs.worker` starts it.
 
-One JSON line comes in on standard input, which then stays open: its end means that the worker is gone, and this process
-ends itself at once (solvers below it do the same).
+When the worker is gone, or what this process was forked from, it ends itself at once (solvers below it do the same).
 """
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from api.settings import Settings
 from api.store.jobs import Job, Kind
@@ -39,6 +37,8 @@ KINDS: dict[Kind, str] = {
 }
 """The module of each kind of job; it has `carry_out`."""
 REPORT_EVERY_S = 0.5
+LOOK_S = 1.0
+"""How often a process looks whether it was left alone."""
 ORPHANED = 3
 """Exit status when the worker has gone."""
 
@@ -70,9 +70,9 @@ class _Kind(Protocol):
     def carry_out(self, task: Task) -> None: ...
 
 
-def main() -> None:
-    """Read the job, carry it out."""
-    order = json.loads(sys.stdin.buffer.readline())
+def run(order: Mapping[str, Any]) -> None:
+    """Carry out the job of an order, in a session of its own: Ctrl-C at the terminal is for the service."""
+    os.setsid()
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
     settings = Settings.from_dict(order["settings"]).of(job.tenant)
@@ -102,5 +102,8 @@ def make_way(niceness: int) -> None:
 
 
 def _end_with_the_worker() -> None:
-    sys.stdin.buffer.read()
+    worker, server = multiprocessing.parent_process(), os.getppid()
+    assert worker is not None
+    while worker.is_alive() and os.getppid() == server:
+        worker.join(LOOK_S)
     os._exit(ORPHANED)

@@ -140,11 +140,12 @@ class Served:
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
     def children(self) -> list[int]:
-        """Process ids of the processes of jobs."""
+        """Process ids of the processes of jobs, which workers have forked from one that they keep for that."""
         found = []
         for worker in self.workers():
             with suppress(psutil.NoSuchProcess):
-                found += [child.pid for child in psutil.Process(worker).children()]
+                kept = psutil.Process(worker).children()
+                found += [job.pid for one in kept for job in one.children()]
         return found
 
     def kill(self) -> None:
