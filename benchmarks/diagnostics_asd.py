@@ -13,10 +13,12 @@ from rich.table import Table
 
 from benchmarks import multivariate
 from benchmarks.harness import Row
+from diagnostics.multivariate import Pace
 
 METHODS = multivariate.METHODS
 DEVELOPMENT = frozenset({"omi-1", "omi-2", "omi-3"})
-STEPS_PER_DAY = 288
+PACE = Pace(day=288, lasting=4.0)
+"""Half of the rows that are labelled lie in faults of one to five hours, five minutes apart."""
 
 
 def measure(data: Path, instances: Sequence[str], methods: Sequence[str], seed: int,
@@ -24,5 +26,5 @@ def measure(data: Path, instances: Sequence[str], methods: Sequence[str], seed: 
     """Figures of all machines; nothing is drawn, so `seed` is not used."""
     del seed
     folder = data / "asd" if (data / "asd").is_dir() else data
-    return multivariate.measure_set(folder, instances, methods, told, STEPS_PER_DAY, DEVELOPMENT,
+    return multivariate.measure_set(folder, instances, methods, told, PACE, DEVELOPMENT,
                                     "Application Server Dataset")

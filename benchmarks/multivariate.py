@@ -1,11 +1,11 @@
 """Machines with many features: scores of every step against labels, without point adjustment.
 
 A file `NAME.npz.xz` holds `train` (calm), `test` [steps, features] and `label` [steps] of one machine. Every method
-learns from the training part alone, scores the test part forwards, and keeps one setting for all files and both sets.
-Its threshold is fixed before: five steps a day may be in alarm while all is calm, judged on scores of the training
-part out of folds (`diagnostics.budgets`). `f1` is that of single steps at that threshold, `auc_pr` the area under
-precision and recall over all thresholds (average precision), `f1_hindsight` what the best threshold would have given:
-a limit, not a result.
+learns from the training part alone, scores the test part forwards, and keeps one setting for all files of a set: of
+the two sets only the length of the faults that are looked for differs (`Pace.lasting`). Its threshold is fixed before:
+five steps a day may be in alarm while all is calm, judged on scores of the training part out of folds
+(`diagnostics.budgets`). `f1` is that of single steps at that threshold, `auc_pr` the area under precision and recall
+over all thresholds (average precision), `f1_hindsight` what the best threshold would have given: a limit, not a result.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from rich.table import Table
 
 from benchmarks.harness import Row, table
 from diagnostics.budgets import out_of_fold, set_threshold
-from diagnostics.multivariate import MULTIVARIATE_DETECTORS
+from diagnostics.multivariate import MULTIVARIATE_DETECTORS, Model, Pace
 
-DETECTORS = {"planner": "ensemble", "forecast_errors": "forecast_errors", "neighbours": "neighbours", "pca": "pca",
-             "top_z": "top_z"}
+DETECTORS = {"planner": "forecast_errors", "neighbours": "neighbours", "pca": "pca", "top_z": "top_z"}
 METHODS = tuple(DETECTORS)
 ALARMS_PER_DAY = 5.0
 UNITS = {"f1": "share", "auc_pr": "share", "f1_hindsight": "share", "false_alarms_per_day": "steps"}
@@ -84,9 +83,12 @@ def _steps(label: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]
     return np.cumsum(label[order])[last].astype(np.float64), np.flatnonzero(last) + 1.0
 
 
-def figures_of(machine: Machine, detector: str, steps_per_day: int) -> tuple[dict[str, float], float]:
+def figures_of(machine: Machine, detector: str, pace: Pace) -> tuple[dict[str, float], float]:
     """Figures of one detector on one machine, and the processor seconds of scoring its rows."""
-    learn = MULTIVARIATE_DETECTORS[detector]
+    def learn(calm: Floats) -> Model:
+        return MULTIVARIATE_DETECTORS[detector](calm, pace)
+
+    steps_per_day = pace.day
     calm = out_of_fold(machine.calm, lambda learnt, rows: learn(learnt).begin().feed(rows))
     threshold = set_threshold(calm, ALARMS_PER_DAY / steps_per_day, steps_per_day)
     watch = learn(machine.calm).begin()
@@ -101,7 +103,7 @@ def figures_of(machine: Machine, detector: str, steps_per_day: int) -> tuple[dic
 
 
 def measure_set(folder: Path, instances: Sequence[str], methods: Sequence[str], told: Callable[[str], None],
-                steps_per_day: int, development: frozenset[str], title: str) -> tuple[list[Row], Table]:
+                pace: Pace, development: frozenset[str], title: str) -> tuple[list[Row], Table]:
     """Means over all machines, over those looked at and the others, and the figures of each."""
     machines = read_machines(folder, instances)
     shown = table(title, ("machines", "method", *UNITS, "rows/CPU s"),
@@ -110,9 +112,9 @@ def measure_set(folder: Path, instances: Sequence[str], methods: Sequence[str], 
     rows: list[Row] = []
     for method in methods:
         told(f"{method} on {len(machines)} machines")
-        figures_of(_few(machines[0]), DETECTORS[method], steps_per_day)  # compiled before the clock starts
+        figures_of(_few(machines[0]), DETECTORS[method], pace)  # compiled before the clock starts
         begun, cpu = time.monotonic(), time.process_time()
-        measured = [figures_of(machine, DETECTORS[method], steps_per_day) for machine in machines]
+        measured = [figures_of(machine, DETECTORS[method], pace) for machine in machines]
         spent = (round(time.monotonic() - begun, 2), round(time.process_time() - cpu, 2),
                  round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
         speed = sum(len(machine.rows) for machine in machines) / max(sum(one for _, one in measured), 1e-9)

@@ -81,7 +81,7 @@ def _warm_up_forecasts() -> None:
 def _warm_up_diagnoses() -> None:
     """Detectors that are compiled, on three weeks of one cluster."""
     fleet = make_fleet([Site("one", "mixed-disk", "IE", 1)], 3 * 7, 0).by_cluster()
-    for detector in ("auto", "surprise", "ensemble"):
+    for detector in ("auto", "surprise", "forecast_errors"):
         diagnose(fleet, DiagnosisSettings(detector=detector, report_days=3))
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from diagnostics.multivariate.contract import Model, MultivariateDetector, Watch
-from diagnostics.multivariate.ensemble import Ensemble
+from diagnostics.multivariate.contract import Model, MultivariateDetector, Pace, Watch
 from diagnostics.multivariate.forecast_errors import ForecastErrors
 from diagnostics.multivariate.neighbours import Neighbours
 from diagnostics.multivariate.pca import Pca
 from diagnostics.multivariate.top_z import TopZ
 
 MULTIVARIATE_DETECTORS: dict[str, MultivariateDetector] = {
-    "ensemble": Ensemble,
     "forecast_errors": ForecastErrors,
     "neighbours": Neighbours,
     "pca": Pca,
     "top_z": TopZ,
 }
 
-__all__ = ["MULTIVARIATE_DETECTORS", "Model", "MultivariateDetector", "Watch"]
+__all__ = ["MULTIVARIATE_DETECTORS", "Model", "MultivariateDetector", "Pace", "Watch"]

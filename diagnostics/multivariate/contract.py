@@ -34,12 +34,27 @@ class Model(Protocol):
         """Begin to watch, from a machine that rests at its usual values."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast rows come, and for how long what counts as a fault goes on.
+
+    `day`: rows a day. `lasting`: half-life, in rows, of what has to last; about a fourth of the faults looked for, by
+    default of some hours.
+    """
+
+    day: int = 24
+    lasting: float = 4.0
+
+
+HOURLY = Pace()
+
+
 class MultivariateDetector(Protocol):
     """Learns what calm looks like. The same training and rows give the same scores, in whatever portions they come;
     neither the unit nor the zero of a feature matters, nor the order of features.
     """
 
-    def __call__(self, calm: Floats) -> Model:
+    def __call__(self, calm: Floats, pace: Pace = HOURLY) -> Model:
         """Learn from `calm` [steps, features], rows in order of time. Raises ValueError for fewer than 100 rows."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from diagnostics.jit import jit
-from diagnostics.multivariate.contract import Floats, Usual
+from diagnostics.multivariate.contract import HOURLY, Floats, Pace, Usual
 
 STATES = 1500
 """States kept, evenly over the calm days."""
@@ -21,7 +21,7 @@ HALF_LIFE = 8.0
 class Neighbours:
     """Centre, scale and states of calm days."""
 
-    def __init__(self, calm: Floats) -> None:
+    def __init__(self, calm: Floats, pace: Pace = HOURLY) -> None:  # noqa: ARG002 - alike at any pace
         """Learn the states; `states` are [states, features]."""
         self._usual = Usual.of(calm)
         smooth = self._usual.distance(calm, np.zeros(calm.shape[1]))

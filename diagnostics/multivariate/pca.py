@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics.multivariate.contract import Floats, Usual
+from diagnostics.multivariate.contract import HOURLY, Floats, Pace, Usual
 
 EXPLAINED = 0.9
 """Share of the variance of calm days that the components kept explain."""
@@ -13,7 +13,7 @@ EXPLAINED = 0.9
 class Pca:
     """Centre, scale and the projection onto what the components leave over."""
 
-    def __init__(self, calm: Floats) -> None:
+    def __init__(self, calm: Floats, pace: Pace = HOURLY) -> None:  # noqa: ARG002 - alike at any pace
         """Learn the components."""
         self._usual = Usual.of(calm)
         away = self._usual.distance(calm, np.zeros(calm.shape[1]))

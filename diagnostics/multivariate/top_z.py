@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics.multivariate.contract import Floats, Usual
+from diagnostics.multivariate.contract import HOURLY, Floats, Pace, Usual
 
 LARGEST = 5
 
@@ -12,7 +12,7 @@ LARGEST = 5
 class TopZ:
     """The usual values, and nothing of how they go together."""
 
-    def __init__(self, calm: Floats) -> None:
+    def __init__(self, calm: Floats, pace: Pace = HOURLY) -> None:  # noqa: ARG002 - alike at any pace
         """Learn centre and scale."""
         self._usual = Usual.of(calm)
 

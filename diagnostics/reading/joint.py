@@ -18,7 +18,7 @@ import numpy.typing as npt
 from diagnostics.budgets import FOLDS
 from diagnostics.detectors import DetectorSettings, Scores
 from diagnostics.detectors.calm import Floats, judge
-from diagnostics.multivariate import MultivariateDetector
+from diagnostics.multivariate import MultivariateDetector, Pace
 from diagnostics.telemetry import Series, Telemetry
 
 ALL_METRICS = "all metrics"
@@ -80,7 +80,7 @@ def read_together(telemetry: Telemetry, group: Group, alone: Scores, learn: Mult
                       if first < after]
             if sum(map(len, lesson)) < LEARN_DAYS * settings.steps_per_day // 2:
                 return
-            model = learn(np.concatenate(lesson))
+            model = learn(np.concatenate(lesson), Pace(settings.steps_per_day))
             for at in (at for at, own in classes.items() if own == by):
                 score[at, a:b] = model.begin().feed(np.ascontiguousarray(rest[at, a:b]))
     known = np.stack([np.isfinite(telemetry.values[group.rows[cluster]]).any(axis=0) for cluster in clusters])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.multivariate import METHODS, area, best_f1, f1, measure_set, read_machines
+from diagnostics.multivariate import Pace
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40).filter(
@@ -34,7 +35,7 @@ def test_every_method_is_measured_on_a_folder(tmp_path: Path) -> None:
     label[200:230] = 1
     with lzma.open(tmp_path / "one.npz.xz", "wb") as packed:
         np.savez(packed, train=generator.normal(size=(1500, 6)), test=rows, label=label)
-    found, shown = measure_set(tmp_path, [], METHODS, lambda _: None, 288, frozenset({"one"}), "made up")
+    found, shown = measure_set(tmp_path, [], METHODS, lambda _: None, Pace(288), frozenset({"one"}), "made up")
     areas = {row.method: row.value for row in found if row.metric == "auc_pr" and row.instance == "development"}
     assert set(areas) == set(METHODS)
     assert min(areas.values()) > 0.7
