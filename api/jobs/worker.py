@@ -37,8 +37,7 @@ ORPHANED = 3
 """Exit status when the service has gone."""
 
 _OVERRUN = 1.1
-_LOADED = ["api.jobs.job", "api.kinds.plan", "api.kinds.verification"]
-"""What a job's process finds loaded; the rest it loads itself."""
+_LOADED = ["api.kinds.loaded"]
 
 
 def main() -> None:

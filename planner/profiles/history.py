@@ -68,12 +68,12 @@ def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: i
     horizon is used. Raises InputError with a line for every series that cannot be forecast: a history that ends before
     the horizon begins, is too short, has gaps, and so on.
     """
+    if not wants:
+        return {}
     import pandas as pd  # pandas takes half a second to load, and most scenarios have no history
 
     from forecasting import check
 
-    if not wants:
-        return {}
     frame = select_history(wants)
     frame = frame[frame["ds"] < pd.Timestamp(horizon.start)]
     by_name = {want.workload: want for want in wants}
