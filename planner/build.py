@@ -67,6 +67,7 @@ def build_plan(scenario: Scenario, formulation: Formulation, solution: Solution,
         status="optimal" if gap <= OPTIMAL_GAP else "feasible", mode=mode, cost_usd=cost, costs=costs_of(account),
         sla_attainment=attained, bound=bound, gap=gap, bound_method=proof.method,
         assignments=_assignments(formulation, solution), costs_by_owner=_by_owner(formulation, solution, account),
+        costs_of_diagnostics=of_diagnostics(formulation, solution, account),
         machines=_machines(formulation, solution), fallbacks=_fallbacks(formulation, solution),
         commitments=plan_commitments(scenario.commitments, formulation.problem, solution),
         groups=_groups(formulation, groups), unplaced=_unplaced(formulation, solution, cost),
@@ -184,6 +185,18 @@ def _by_owner(formulation: Formulation, solution: Solution, account: Bill) -> di
     if account.idle_usd > 0:
         total[IDLE] += account.idle_usd
     return {owner: usd(amount) for owner, amount in sorted(total.items()) if usd(amount)}
+
+
+def of_diagnostics(formulation: Formulation, solution: Solution, account: Bill) -> dict[str, float]:
+    """What the planner's own watches cost, by kind: every workload that watches clusters, its share of machines and all
+    its other cost.
+    """
+    total: dict[str, float] = defaultdict(float)
+    for workload, amount in zip(formulation.demand.workloads,
+                                account.workload_usd(formulation.problem, solution.units).tolist(), strict=True):
+        if workload.watches is not None:
+            total[workload.kind] += amount
+    return {kind: usd(amount) for kind, amount in sorted(total.items())}
 
 
 def _unplaced(formulation: Formulation, solution: Solution, cost_usd: float) -> tuple[Unplaced, ...]:

@@ -18,7 +18,7 @@ from placement.result import Solution
 from placement.verify import Verdict, verify
 from planner.bill import bill
 from planner.bought import plan_commitments, wrong_figures
-from planner.build import costs_of, gap_of
+from planner.build import costs_of, gap_of, of_diagnostics
 from planner.catalog import Catalog, builtin_catalog
 from planner.certified import Certified, certify
 from planner.errors import InputError
@@ -204,12 +204,17 @@ def _with_misses(formulation: Formulation, solution: Solution, scenario: Scenari
 def _figures(plan: Plan, scenario: Scenario, formulation: Formulation, solution: Solution,
              verdict: Verdict) -> Iterator[str]:
     """Every figure that the plan states, against the one computed here."""
-    parts = costs_of(bill(formulation, solution)).model_dump()
+    account = bill(formulation, solution)
+    parts = costs_of(account).model_dump()
     said = {"cost_usd": plan.cost_usd, **{f"costs.{name}": usd for name, usd in plan.costs.model_dump().items()}}
     found = {"cost_usd": verdict.costs.total_usd, **{f"costs.{name}": usd for name, usd in parts.items()}}
     if plan.costs_by_owner:
         said["costs_by_owner, added up,"] = sum(plan.costs_by_owner.values())
         found["costs_by_owner, added up,"] = verdict.costs.total_usd
+    by_kind = of_diagnostics(formulation, solution, account)
+    for kind in sorted(plan.costs_of_diagnostics.keys() | by_kind.keys() if plan.costs_of_diagnostics else ()):
+        said[f"costs_of_diagnostics.{kind}"] = plan.costs_of_diagnostics.get(kind, 0.0)
+        found[f"costs_of_diagnostics.{kind}"] = by_kind.get(kind, 0.0)
     for name, usd in said.items():
         if not same_usd(usd, found[name]):
             yield f"{name} is stated as {usd:.6f}; it is {found[name]:.6f}"

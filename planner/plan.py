@@ -344,6 +344,7 @@ class Plan(_Part):
     bound_method: str = ""
     assignments: Row[Assignment]
     costs_by_owner: dict[str, float] = {}
+    costs_of_diagnostics: dict[str, float] = {}
     waves: Row[Wave] = ()
     machines: Row[MachineRow]
     commitments: Row[BoughtCommitment] = ()
@@ -374,13 +375,14 @@ class Plan(_Part):
         return (*shed, f"not ready for a loss: {self.exposed}") if self.exposed else shed
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as `plan.json` has it; `tables`, `commitments`, `interference`, `pool_misses`, `shed`, `exposed`,
-        `what_if`, `paths`, the horizon's `periods` and the `part` of fallbacks only where there are any.
+        """The plan as `plan.json` has it; `tables`, `commitments`, `costs_of_diagnostics`, `interference`,
+        `pool_misses`, `shed`, `exposed`, `what_if`, `paths`, the horizon's `periods` and the `part` of fallbacks only
+        where there are any.
         """
         content = self.model_dump(mode="json", by_alias=True)
         if not content["horizon"]["periods"]:
             del content["horizon"]["periods"]
-        for name in ("commitments", "interference", "pool_misses", "shed", "exposed"):
+        for name in ("commitments", "costs_of_diagnostics", "interference", "pool_misses", "shed", "exposed"):
             if not content[name]:
                 del content[name]
         if not any(row["part"] for row in content["fallbacks"]):

@@ -53,7 +53,7 @@ def plan_view(plan: Plan, workload_usd: Mapping[str, float], rows: int = ROWS) -
         return _refusal(plan)
     table = _assignments(plan, workload_usd, rows)
     facts = (*_headlines(plan), *_way(plan), *_interference(plan), *_scarce(plan), *_proof(plan))
-    return Group(table, *_unplaced(plan), "", _costs(plan), *facts)
+    return Group(table, *_unplaced(plan), "", _costs(plan), *_diagnostics(plan), *facts)
 
 
 def _way(plan: Plan) -> Iterator[Text]:
@@ -117,6 +117,15 @@ def _costs(plan: Plan) -> Text:
     parts = ((name, float(amount)) for name, amount in plan.costs.model_dump().items())
     shown = ", ".join(f"{name} {usd(amount)}" for name, amount in parts if amount)
     return Text(f"Cost USD {usd(plan.cost_usd)}" + (f": {shown}" if shown else ""))
+
+
+def _diagnostics(plan: Plan) -> Iterator[Text]:
+    """What the planner's own watches cost, by kind."""
+    if plan.costs_of_diagnostics:
+        total = sum(plan.costs_of_diagnostics.values())
+        share = f" ({percent(total / plan.cost_usd)})" if plan.cost_usd else ""
+        kinds = ", ".join(f"{plain(kind)} {usd(amount)}" for kind, amount in plan.costs_of_diagnostics.items())
+        yield Text(f"Diagnostics USD {usd(total)}{share}: {kinds}")
 
 
 def running_machines(plan: Plan) -> tuple[int, int]:

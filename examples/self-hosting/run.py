@@ -134,9 +134,10 @@ class Demo:
         if found["status"] != "done":
             sys.exit(f"plan: {found['status']}: {found['errors']}")
         plan = found["plan"]
-        cost = plan["costs_by_owner"].get("diagnostics", 0.0)
+        costs = plan["costs_of_diagnostics"]
+        kinds = ", ".join(f"{kind} {cost:.2f}" for kind, cost in costs.items())
         told(f"plan of {len(plan['assignments'])} placed units: USD {plan['cost_usd']:.2f}, of which diagnostics "
-             f"USD {cost:.2f}")  # fmt: skip
+             f"USD {sum(costs.values()):.2f} ({kinds})")  # fmt: skip
         for site in SITES:
             self.start(site.cluster, "host", "--cluster", site.cluster)
         until(lambda: all(one["served_on"] for one in self.work().values()), "hosts")

@@ -25,7 +25,8 @@ def export(planned: Planned, slot: int | None) -> Files:
     proof = f"{plan.status}: proven bound {bound}, gap {percent(plan.gap)}"
     lines = [f"# {markdown_text(plan.name)}", "",
              f"Plan `{plan.plan_id[:12]}`: {when}, {slots}. {figures}, {proof}.", ""]
-    for section in (_places(planned), _machines(planned), _costs(planned), _fallbacks(planned), _unplaced(planned)):
+    for section in (_places(planned), _machines(planned), _costs(planned), _diagnostics(planned),
+                    _fallbacks(planned), _unplaced(planned)):
         lines += markdown_section(section) if section.rows else []
     return {"plan.md": ("\n".join(lines).rstrip() + "\n").encode()}
 
@@ -65,6 +66,11 @@ def _machines(planned: Planned) -> Section:
 def _costs(planned: Planned) -> Section:
     return listed("Cost by owner", ("owner", "USD"),
                   [(owner, usd(amount)) for owner, amount in planned.plan.costs_by_owner.items()], ROWS)
+
+
+def _diagnostics(planned: Planned) -> Section:
+    return listed("Cost of diagnostics", ("kind", "USD"),
+                  [(kind, usd(amount)) for kind, amount in planned.plan.costs_of_diagnostics.items()], ROWS)
 
 
 def _fallbacks(planned: Planned) -> Section:

@@ -26,7 +26,7 @@ class Told(NamedTuple):
 
 def plan_sections(plan: Plan, rows: int) -> list[Told]:
     """The tables that a plan has anything for, with `rows` rows each at most."""
-    made = (_commitments, _scarce, _interference, _misses, _owners, _survival, _waves)
+    made = (_commitments, _scarce, _interference, _misses, _owners, _diagnostics, _survival, _waves)
     return [told for make in made for told in make(plan, rows)]
 
 
@@ -71,6 +71,13 @@ def _owners(plan: Plan, rows: int) -> Iterator[Told]:
         lines = [(owner or "nobody named", usd(cost))
                  for owner, cost in sorted(plan.costs_by_owner.items(), key=lambda item: (-item[1], item[0]))]
         yield Told(listed("Cost by owner", ("Owner", "USD"), lines, rows), "USD over the horizon.")
+
+
+def _diagnostics(plan: Plan, rows: int) -> Iterator[Told]:
+    if plan.costs_of_diagnostics:
+        lines = [(kind, usd(cost)) for kind, cost in plan.costs_of_diagnostics.items()]
+        yield Told(listed("Cost of diagnostics", ("Kind", "USD"), lines, rows),
+                   "What watching the clusters costs over the horizon: scoring their rows, comparing months, training.")
 
 
 def _survival(plan: Plan, rows: int) -> Iterator[Told]:

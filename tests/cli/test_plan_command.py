@@ -273,15 +273,27 @@ def test_limits_of_the_other_mode_are_refused(scenario: Path, capsys: pytest.Cap
 
 
 def test_diagnostics_are_planned_and_verified(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --with-diagnostics the plan holds a model and a monitor, and is verified with them, not without."""
+    """With --with-diagnostics the plan holds a model and a monitor, says what they cost by kind, and is verified with
+    them, not without; what another says that they cost is told.
+    """
     change(scenario, "country: DE", "country: DE\n    hardware_class: general\n    telemetry_opt_in: true")
-    output = scenario / "plan.json"
-    assert run([*PLAN, str(scenario), "--with-diagnostics", "-o", str(output)]) == 0
+    output, page = scenario / "plan.json", scenario / "plan.html"
+    assert run([*PLAN, str(scenario), "--with-diagnostics", "-o", str(output), "--report", str(page)]) == 0
+    plan = json.loads(output.read_text())
+    assert plan["costs_of_diagnostics"].keys() == {"diagnostics", "drift_monitor", "training"}
+    total = plan["costs_by_owner"]["diagnostics"]
+    assert sum(plan["costs_of_diagnostics"].values()) == pytest.approx(total, abs=1e-5)
+    assert f"Diagnostics USD {total:.2f}" in capsys.readouterr().out
+    assert "Cost of diagnostics" in page.read_text()
     assert {row["workload"] for row in json.loads(output.read_text())["assignments"]} == {
         "web", "diagnostics-here", "drift-monitor-here", "training-general-de"}
     assert run(["verify", str(scenario), str(output), "--with-diagnostics"]) == 0
     assert run(["verify", str(scenario), str(output)]) == 1
     assert "no such workload in the scenario" in capsys.readouterr().out
+    plan["plan_id"], plan["costs_of_diagnostics"]["training"] = "", total + 1
+    output.write_text(json.dumps(plan))
+    assert run(["verify", str(scenario), str(output), "--with-diagnostics"]) == 1
+    assert "costs_of_diagnostics.training is stated as" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("droppable", "status"), [("true", 0), ("false", 1)])
