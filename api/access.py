@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from api.database.recording import Acting
 from api.database.tenancy import DEFAULT
 from api.roles import ROLES, Role
+from api.web.bodies import NEEDS, USUAL, BoundedRequest, limited
 from api.web.problems import Problem
 
 API: Final[dict[tuple[str, str], Role | None]] = {
@@ -202,6 +204,28 @@ class Route(APIRoute):
     something is recorded, and who may not.
     """
 
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers, with JSON that is read in bounded memory."""
+        answer = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            asked = BoundedRequest(request.scope, request.receive)
+            try:
+                return await answer(asked)
+            except HTTPException:
+                if asked.refused is not None:  # FastAPI says of everything but HTTPException that it cannot be parsed
+                    raise asked.refused from None
+                raise
+            finally:
+                asked.done()
+
+        return bounded
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """The body as far as this route takes it."""
+        needed = NEEDS.get((scope["method"], self.path_format), USUAL)
+        return receive if needed is None else limited(receive, scope, needed)
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or go on."""
         asked = scope["method"], self.path_format
@@ -209,6 +233,7 @@ class Route(APIRoute):
         if needed is None:
             await super().handle(scope, receive, send)
             return
+        receive = self._bounded(scope, receive)
         caller: Caller = scope[_CALLER]
         if asked in SEEN:
             await self._seen(needed, scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -85,6 +86,7 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router, responses=problems.DOCUMENTED)
     app.state.metrics, app.state.refused = metrics, None
+    app.state.large_bodies = asyncio.Semaphore(1)
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)
     app.add_middleware(Answers)

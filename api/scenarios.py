@@ -5,6 +5,7 @@ with a request. Of what was sent, NAME is the newest version and NAME@VERSION a 
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from api.archives import ZIP, unpacked, write
+from api.archives import ZIP, unpack
 from api.settings import Settings
 from api.store.scenarios import NAME, AmbiguousError, SentScenarios, VersionRow
 from api.store.store import Store
@@ -90,7 +91,7 @@ class Scenarios:
         if row.media_type != ZIP:
             return parse_scenario(json.loads(content), NOWHERE, "scenario")
         inside = folder / row.version
-        write(unpacked(ZIP, content, MAIN), inside)
+        unpack(ZIP, io.BytesIO(content), MAIN, inside)
         return read_scenario(inside)
 
     def _row(self, name: str) -> VersionRow | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tempfile
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
@@ -14,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.access import CallerDep, Route
-from api.archives import GZIP, ZIP, packed, unpacked, write
+from api.archives import GZIP, ZIP, packed, unpack
 from api.context import Service, ServiceDep
 from api.scenarios import AT, MAIN, NOWHERE, Scenarios
 from api.store.files import JSON
 from api.store.scenarios import NAME, AmbiguousError, Sent, SentScenarios, UsedError, VersionRow, Versions
+from api.web.bodies import parsed
 from api.web.paging import PageDep
 from api.web.preconditions import expect, tag
 from api.web.problems import Problem, unknown
@@ -27,6 +29,8 @@ from planner.errors import InputError
 router = APIRouter(prefix="/v1/scenarios", tags=["scenarios"], route_class=Route)
 
 YAML = "application/yaml"
+YAML_BYTES = 2**20
+"""Of a file of YAML, whose values take up to 210 times their length while they are read."""
 TYPES = {JSON: JSON, YAML: YAML, "application/x-yaml": YAML, "text/yaml": YAML, ZIP: ZIP, GZIP: GZIP,
          "application/x-gzip": GZIP}
 """What a scenario may be sent as, and what that is here."""
@@ -139,8 +143,11 @@ async def send_scenario(
     if kind is None:
         detail = f"Content-Type: {content_type or 'missing'}: a scenario is {', '.join(dict.fromkeys(TYPES.values()))}"
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-    content = await request.body()
-    found, new = await run_in_threadpool(_keep, service, kind, content, (caller.name, why), if_match)
+    with tempfile.TemporaryFile(prefix="planner-scenario-") as body:
+        async for piece in request.stream():
+            body.write(piece)
+        body.seek(0)
+        found, new = await run_in_threadpool(_keep, service, kind, body, (caller.name, why), if_match)
     assert found.newest is not None
     response.status_code = HTTPStatus.CREATED if new else HTTPStatus.OK
     response.headers["Location"] = f"/v1/scenarios/{found.name}/versions/{found.newest.version}"
@@ -226,9 +233,9 @@ def remove_version(name: Name, version: Version, service: ServiceDep) -> None:
         raise Problem(HTTPStatus.CONFLICT, detail) from None
 
 
-def _keep(service: Service, kind: str, content: bytes, said: tuple[str, str], if_match: str | None
+def _keep(service: Service, kind: str, body: IO[bytes], said: tuple[str, str], if_match: str | None
           ) -> tuple[Versions, bool]:
-    sent = _read(kind, content, *said)
+    sent = _read(kind, body, *said)
     if sent.name in Scenarios.of(service.settings, service.store).folders:
         detail = f"scenario {sent.name}: a folder of the service has that name: change it there, or name this otherwise"
         raise Problem(HTTPStatus.CONFLICT, detail)
@@ -240,7 +247,7 @@ def _keep(service: Service, kind: str, content: bytes, said: tuple[str, str], if
     return SentScenarios(service.store.engine).add(sent, expected)
 
 
-def _read(kind: str, content: bytes, by: str, why: str) -> Sent:
+def _read(kind: str, body: IO[bytes], by: str, why: str) -> Sent:
     """The scenario in a body, checked as for a plan. Raises InputError."""
     from planner.catalog import builtin_catalog
     from planner.resolve import resolve
@@ -248,14 +255,14 @@ def _read(kind: str, content: bytes, by: str, why: str) -> Sent:
 
     with tempfile.TemporaryDirectory(prefix="planner-scenarios-") as name:
         if kind in (ZIP, GZIP):
-            files = unpacked(kind, content, MAIN)
-            write(files, Path(name))
+            unpack(kind, body, MAIN, Path(name))
+            _check_yaml(Path(name))
             try:
-                scenario, kind, kept = read_scenario(Path(name)), ZIP, packed(files)
+                scenario, kind, kept = read_scenario(Path(name)), ZIP, packed(Path(name))
             except InputError as error:  # where it was unpacked is nothing to whoever sent it
                 raise InputError([problem.replace(f"{name}/", "") for problem in error.problems]) from None
         else:
-            fields = _fields(kind, content)
+            fields = _fields(kind, body.read())
             scenario, kind, kept = parse_scenario(fields, NOWHERE, "scenario"), JSON, _text(fields)
         resolve(scenario, builtin_catalog())
     if not NAME.fullmatch(scenario.name):
@@ -265,18 +272,29 @@ def _read(kind: str, content: bytes, by: str, why: str) -> Sent:
                 len(scenario.workloads), scenario.horizon.slots)
 
 
+def _check_yaml(folder: Path) -> None:
+    """Raise Problem for more YAML than memory bears."""
+    for path in sorted(folder.rglob("*.y*ml")):
+        _check_length(path.relative_to(folder).as_posix(), path.stat().st_size)
+
+
+def _check_length(what: str, size: int) -> None:
+    if size > YAML_BYTES:
+        detail = f"{what}: {size:,} bytes of YAML: at most {YAML_BYTES:,} are read"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{detail}: put long lists into tables, or send JSON")
+
+
 def _fields(kind: str, content: bytes) -> dict[str, Any]:
     from planner.scenario.yaml_file import parse_yaml
 
-    try:
-        text = content.decode("utf-8-sig")
-        found = json.loads(text) if kind == JSON else parse_yaml(text, "body")
-    except UnicodeDecodeError as error:
-        raise InputError([f"body: byte {error.start} is not UTF-8 text"]) from None
-    except json.JSONDecodeError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"body: character {error.pos}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise Problem(HTTPStatus.BAD_REQUEST, "body: nested too deeply") from None
+    if kind == JSON:
+        found = parsed(content.removeprefix(codecs.BOM_UTF8))
+    else:
+        _check_length("body", len(content))
+        try:
+            found = parse_yaml(content.decode("utf-8-sig"), "body")
+        except UnicodeDecodeError as error:
+            raise InputError([f"body: byte {error.start} is not UTF-8 text"]) from None
     if not isinstance(found, dict):
         raise InputError(["body: a mapping of fields is needed: name: ..., horizon: ..."])
     return found

@@ -20,12 +20,19 @@ DRAIN_S = 5.0
 _DRAINED = 4
 
 
+AT_ONCE = 4
+"""Bodies of the longest kind whose bytes may be in memory at a time."""
+
+
 class Gate:
-    """ASGI middleware: a body that is too long, or too long on its way, is refused before anything reads it."""
+    """ASGI middleware: a body that is too long, or too long on its way, is refused before anything reads it; so is one
+    that comes while others fill what memory there is for them.
+    """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, body_s: float) -> None:
         self.app = app
         self.max_body_bytes, self.body_s = max_body_bytes, body_s
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -37,7 +44,11 @@ class Gate:
             await drain(receive, _DRAINED * self.max_body_bytes)
             await problem_response(*refusal, headers={"Connection": "close"})(scope, receive, send)
             return
-        await self.app(scope, self._limited(receive), send)
+        held = [0]
+        try:
+            await self.app(scope, self._limited(receive, held), send)
+        finally:
+            self._held -= held[0]
 
     def _refusal(self, headers: Headers) -> tuple[HTTPStatus, str] | None:
         """Why a request is refused by its headers alone."""
@@ -48,8 +59,10 @@ class Gate:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large()
         return None
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Count what arrives, for bodies that do not state their length, and wait only so long for all of it."""
+    def _limited(self, receive: Receive, held: list[int]) -> Receive:
+        """Count what arrives, for bodies that do not state their length, and wait only so long for all of it. What this
+        request holds is counted in `held`.
+        """
         seen, until, arrived = 0, time.monotonic() + self.body_s, False
 
         async def counted() -> Message:
@@ -61,7 +74,12 @@ class Gate:
             except TimeoutError:
                 late = f"body: not here after {self.body_s:g} s"
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
-            seen += len(message.get("body", b""))
+            arrives = len(message.get("body", b""))
+            seen, held[0], self._held = seen + arrives, held[0] + arrives, self._held + arrives
+            if self._held > AT_ONCE * self.max_body_bytes:
+                await drain(receive)
+                full = "bodies: others fill the memory there is for them: send it again"
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, full, {"Connection": "close", "Retry-After": "1"})
             arrived = not message.get("more_body", False)
             if seen > self.max_body_bytes:
                 if message.get("more_body", False):

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,11 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.archives import GZIP, MOST_BYTES, MOST_FILES, ZIP, packed, unpacked, write
+from api.archives import GZIP, MOST_BYTES, MOST_FILES, ZIP, packed, unpack
 from planner.errors import InputError
 
 MAIN = "scenario.yaml"
 LINK = 0o120777 << 16
+
+
+def unpacked(kind: str, content: bytes) -> tuple[dict[str, bytes], bytes]:
+    """What an archive puts into a folder, and the folder packed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        unpack(kind, io.BytesIO(content), MAIN, folder)
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return files, packed(folder)
 
 
 def tar(*entries: tuple[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -48,11 +58,11 @@ FILES = st.dictionaries(PARTS | st.builds("{}/{}".format, PARTS, PARTS), st.bina
 def test_what_is_packed_is_unpacked(files: dict[str, bytes]) -> None:
     """Any files come back the same, by either format, from a folder of their own or not, and pack to the same bytes."""
     files = files | {MAIN: b"name: x"}
-    content = packed(files)
-    assert unpacked(ZIP, content, MAIN) == files
-    assert packed(unpacked(ZIP, content, MAIN)) == content
-    assert unpacked(GZIP, tar(*files.items()), MAIN) == files
-    assert unpacked(GZIP, tar(*((f"fleet/{name}", data) for name, data in files.items())), MAIN) == files
+    found, content = unpacked(ZIP, zipped(*files.items()))
+    assert found == files
+    assert unpacked(ZIP, content) == (files, content)
+    assert unpacked(GZIP, tar(*files.items())) == (files, content)
+    assert unpacked(GZIP, tar(*((f"fleet/{name}", data) for name, data in files.items()))) == (files, content)
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "..", "C:\\out\\x"])
@@ -60,7 +70,7 @@ def test_no_path_leads_out(tmp_path: Path, name: str) -> None:
     """A path that leads out of the folder is refused, and nothing is written."""
     for kind, content in ((ZIP, zipped((MAIN, b""), (name, b"x"))), (GZIP, tar((MAIN, b""), (name, b"x")))):
         with pytest.raises(InputError, match="leads out"):
-            write(unpacked(kind, content, MAIN), tmp_path / "in")
+            unpack(kind, io.BytesIO(content), MAIN, tmp_path / "in")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,9 +78,9 @@ def test_links_and_the_like_are_refused() -> None:
     """Links in either format, and devices, are no files."""
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
         with pytest.raises(InputError, match="plain files only"):
-            unpacked(GZIP, tar((MAIN, b""), ("x", b""), kind=kind), MAIN)
+            unpacked(GZIP, tar((MAIN, b""), ("x", b""), kind=kind))
     with pytest.raises(InputError, match="plain files only"):
-        unpacked(ZIP, zipped((MAIN, b""), ("x", b"/etc/passwd"), mode=LINK), MAIN)
+        unpacked(ZIP, zipped((MAIN, b""), ("x", b"/etc/passwd"), mode=LINK))
 
 
 def test_what_no_folder_can_hold_is_refused() -> None:
@@ -78,7 +88,7 @@ def test_what_no_folder_can_hold_is_refused() -> None:
     for name, said in ((f"{MAIN}/x", "a file and a folder"), ("é" * 128, "longer than 255 bytes")):
         for kind, content in ((ZIP, zipped((MAIN, b""), (name, b""))), (GZIP, tar((MAIN, b""), (name, b"")))):
             with pytest.raises(InputError, match=said):
-                unpacked(kind, content, MAIN)
+                unpacked(kind, content)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -88,7 +98,7 @@ def test_what_unpacks_in_unbounded_steps_is_refused(method: int) -> None:
     with zipfile.ZipFile(sink, "w", method) as archive:
         archive.writestr(MAIN, b"name: x")
     with pytest.raises(InputError, match="deflate it"):
-        unpacked(ZIP, sink.getvalue(), MAIN)
+        unpacked(ZIP, sink.getvalue())
 
 
 def test_what_is_small_on_its_way_may_be_too_large() -> None:
@@ -99,7 +109,7 @@ def test_what_is_small_on_its_way_may_be_too_large() -> None:
         for kind, content in ((ZIP, zipped(*entries)), (GZIP, tar(*entries))):
             assert len(content) < 2**20
             with pytest.raises(InputError, match="more than 1000 files or 64 MiB"):
-                unpacked(kind, content, MAIN)
+                unpacked(kind, content)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x1f\x8b", b"name: x", zipped((MAIN, b"x" * 100))[:-30],
@@ -108,11 +118,11 @@ def test_what_is_no_archive_is_said_to_be_none(content: bytes) -> None:
     """Other bytes and broken archives are refused in one line."""
     for kind in (ZIP, GZIP):
         with pytest.raises(InputError) as raised:
-            unpacked(kind, content, MAIN)
+            unpacked(kind, content)
         assert len(raised.value.problems) == 1
 
 
 def test_the_folder_has_a_scenario() -> None:
     """Without `scenario.yaml` it is no scenario."""
     with pytest.raises(InputError, match="not there: pack the folder"):
-        unpacked(ZIP, zipped(("other.yaml", b"")), MAIN)
+        unpacked(ZIP, zipped(("other.yaml", b"")))
