@@ -90,7 +90,7 @@ class Served:
             state: Json = self.http.get(f"/v1/plans/{plan_id}").json()
             if until(state):
                 return state
-            time.sleep(0.02)
+            time.sleep(0.05)
         raise AssertionError(f"still {json.dumps(state)[:300]}")
 
     def ended(self, plan_id: str) -> Json:
@@ -288,18 +288,47 @@ def serve_long() -> Iterator[Serve]:
         served.kill()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scenarios: Path
-            ) -> Iterator[Served]:
-    """One service for all tests that do not end it, on each kind of database."""
-    address = None
-    if request.param == "postgresql":
-        address = created(checked_url(request.getfixturevalue("postgresql")), None)
-    telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
-    folder = tmp_path_factory.mktemp("service")
-    served = started(folder, scenarios=scenarios, telemetry=telemetry, database=address)
-    yield served
-    served.kill()
+@pytest.fixture(scope="session")
+def serve_all(tmp_path_factory: pytest.TempPathFactory, scenarios: Path) -> Iterator[Serve]:
+    """Start a service for all tests that do not end it, on the database at an address; None: on SQLite."""
+    running: list[Served] = []
+
+    def one(database: str | None) -> Served:
+        telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
+        folder = tmp_path_factory.mktemp("service")
+        running.append(started(folder, scenarios=scenarios, telemetry=telemetry, database=database))
+        return running[-1]
+
+    yield one
+    for served in running:
+        served.kill()
+
+
+@pytest.fixture(scope="session")
+def on_sqlite(serve_all: Serve) -> Served:
+    """One service on SQLite for all tests that do not end it."""
+    return serve_all(None)
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(serve_all: Serve, postgresql: str) -> Served:
+    """The same on PostgreSQL."""
+    return serve_all(created(checked_url(postgresql), None))
+
+
+@pytest.fixture(scope="session")
+def service(on_sqlite: Served) -> Served:
+    """The service that tests ask to which the kind of database does not matter."""
+    return on_sqlite
+
+
+@pytest.fixture(scope="session", params=["on_sqlite", "on_postgresql"])
+def each_service(request: pytest.FixtureRequest) -> Served:
+    """A service on each kind of database. What the service keeps is tested on both, and over HTTP in the modules
+    that take this for their `service`: plans made and put in force, scenarios, figures of jobs.
+    """
+    served: Served = request.getfixturevalue(request.param)
+    return served
 
 
 @pytest.fixture(scope="session", name="tiny_scenario")

@@ -113,7 +113,8 @@ def test_what_is_small_on_its_way_may_be_too_large() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"\x1f\x8b", b"name: x", zipped((MAIN, b"x" * 100))[:-30],
-                                     tar((MAIN, b"x" * 5000))[:60]])  # fmt: skip
+                                     tar((MAIN, b"x" * 5000))[:60]],
+                         ids=["nothing", "zip", "gzip", "text", "cut zip", "cut tar"])  # fmt: skip
 def test_what_is_no_archive_is_said_to_be_none(content: bytes) -> None:
     """Other bytes and broken archives are refused in one line."""
     for kind in (ZIP, GZIP):

@@ -15,6 +15,12 @@ Json = dict[str, Any]
 Documents = Callable[..., Plan]
 
 
+@pytest.fixture(scope="module")
+def service(each_service: Any) -> Any:
+    """One on each kind of database."""
+    return each_service
+
+
 def scenario(name: str, price: float = 1.0) -> Json:
     """Two jobs that run where it is cheap, from the beginning of this hour on."""
     def cluster(name: str, region: str, usd: float) -> Json:
@@ -164,13 +170,12 @@ def test_what_is_no_plan_has_no_life(service: Any, document: Documents) -> None:
     assert service.step(draft, "retire").json()["next"] == []
 
 
-def test_a_plan_that_no_longer_holds_is_not_verified(serve: Any, tmp_path: Path) -> None:
+def test_a_plan_that_no_longer_holds_is_not_verified(service: Any, scenarios: Path) -> None:
     """The scenario was edited after the plan was made: it stays a draft, and its history says why."""
-    file = tmp_path / "scenarios" / "mine" / "scenario.yaml"
-    file.parent.mkdir(parents=True)
+    file = scenarios / "edited-later" / "scenario.yaml"
+    file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(scenario("mine")))
-    service = serve(scenarios=tmp_path / "scenarios")
-    plan_id = service.ended(service.ask({"scenario": "mine"}).json()["id"])["id"]
+    plan_id = service.ended(service.ask({"scenario": "edited-later"}).json()["id"])["id"]
     file.write_text(json.dumps(scenario("mine", 1.5)))
     job_id = service.step(plan_id, "verify").json()["id"]
     job = service.http.get(f"/v1/jobs/{job_id}").json()

@@ -68,12 +68,11 @@ def test_why_a_workload_is_where_it_is(service: Any, done: Json, tiny: Json, tmp
     assert service.http.get("/v1/plans/none/explain/front").status_code == 404
 
 
-def test_a_changed_scenario_explains_no_older_plan(serve: Any, tiny: Json, tmp_path: Path) -> None:
+def test_a_changed_scenario_explains_no_older_plan(service: Any, scenarios: Path, tiny: Json) -> None:
     """A scenario that was edited after the plan was made would give wrong reasons: 409 instead."""
-    file = tmp_path / "scenarios" / "mine" / "scenario.yaml"
-    file.parent.mkdir(parents=True)
+    file = scenarios / "mine" / "scenario.yaml"
+    file.parent.mkdir()
     file.write_text(json.dumps(tiny))
-    service = serve(scenarios=tmp_path / "scenarios")
     plan_id = service.ended(service.ask({"scenario": "mine"}).json()["id"])["id"]
     tiny["clusters"][0]["pools"][0]["offers"][0]["price_usd_per_hour"] = 3.0
     file.write_text(json.dumps(tiny))

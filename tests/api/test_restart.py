@@ -38,7 +38,9 @@ def _lives(pid: int) -> bool:
 
 
 def test_kill_9_in_the_middle(serve: Any) -> None:
-    """After kill -9 the planning process ends by itself; the next start makes the running and the waiting plan."""
+    """After kill -9 the planning process ends by itself; the next start makes the running and the waiting plan; what is
+    done stays to be read after one more.
+    """
     first = serve()
     running, waiting = first.ask().json()["id"], first.ask().json()["id"]
     first.wait(running, lambda state: state["status"] == "running")
@@ -50,11 +52,21 @@ def test_kill_9_in_the_middle(serve: Any) -> None:
     assert [state["status"] for state in states] == ["done", "done"]
     assert [state["attempts"] for state in states] == [2, 1]
     assert len(second.http.get("/v1/plans").json()["plans"]) == 2
+    second.kill()
+    third = serve()
+    assert [third.http.get(f"/v1/plans/{plan_id}").json() for plan_id in (running, waiting)] == states
+    assert third.http.get("/v1/where/front").json()["plan"] in (running, waiting)
 
 
-def test_a_plan_is_accepted_without_loading_what_plans(serve: Any) -> None:
+@pytest.fixture(scope="module")
+def standing(serve_long: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A service that no test of this module ends."""
+    return serve_long(tmp_path_factory.mktemp("standing") / "data")
+
+
+def test_a_plan_is_accepted_without_loading_what_plans(standing: Any) -> None:
     """Neither the start nor a request for a plan loads compiled searches or frames, which take seconds and memory."""
-    service = serve()
+    service = standing
     assert service.ask().status_code == 202
     loaded = Path(f"/proc/{service.process.pid}/maps").read_text()
     assert "sqlite" in loaded
@@ -78,20 +90,10 @@ def test_an_orderly_stop(serve: Any, how: signal.Signals) -> None:
     assert (state["status"], state["attempts"]) == ("done", 1)
 
 
-def test_plans_outlive_the_service(serve: Any) -> None:
-    """What is done stays to be read after a restart."""
-    first = serve()
-    before = first.ended(first.ask().json()["id"])
-    first.kill()
-    second = serve()
-    assert second.http.get(f"/v1/plans/{before['id']}").json() == before
-    assert second.http.get("/v1/where/front").json()["plan"] == before["id"]
-
-
-def test_two_services_on_one_folder(serve: Any, tmp_path: Path) -> None:
+def test_two_services_on_one_folder(standing: Any) -> None:
     """A second service on the same data is refused in one line, so that no plan is made twice."""
-    serve()
-    code = f"from api.serve import serve; serve(None, {{'port': 0, 'data': {str(tmp_path / 'data')!r}}})"
+    data = str(Path(standing.database.removeprefix("sqlite:///")).parent)
+    code = f"from api.serve import serve; serve(None, {{'port': 0, 'data': {data!r}}})"
     second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
     assert second.returncode != 0
     assert "another planner serves from it" in second.stderr
@@ -109,9 +111,9 @@ def test_only_this_machine_without_keys(tmp_path: Path) -> None:
             run(Settings(host=host, port=0, data=tmp_path))
 
 
-def test_a_port_in_use(serve: Any, tmp_path: Path) -> None:
+def test_a_port_in_use(standing: Any, tmp_path: Path) -> None:
     """A port that is taken is refused in one line."""
-    port = int(str(serve().http.base_url).rstrip("/").rsplit(":", 1)[1])
+    port = int(str(standing.http.base_url).rstrip("/").rsplit(":", 1)[1])
     with pytest.raises(InputError, match=f"--port: {port}: Address already in use"):
         run(Settings(port=port, data=tmp_path / "other"))
 

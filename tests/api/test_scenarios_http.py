@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
+def service(each_service: Any) -> Any:
+    """One on each kind of database."""
+    return each_service
+
+
+@pytest.fixture(scope="module")
 def client(service: Any) -> Client:
     return Client(str(service.http.base_url))
 

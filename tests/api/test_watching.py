@@ -21,6 +21,12 @@ from planner.batch import Asked, run_batch
 from planner.outlook import run_report
 
 
+@pytest.fixture(scope="module")
+def service(each_service: Any) -> Any:
+    """One on each kind of database."""
+    return each_service
+
+
 def figures(http: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
     """Every sample by name and label values."""
     answer = http.get("/metrics")
