@@ -2,9 +2,10 @@
 
 All candidates are tried small (few hosts, rows and trees), the best of them larger, and the last three on everything:
 successive halving (Karnin, Koren and Somekh 2013). They are ranked by the share of faults they miss within the budget
-of false alarms, faults that were put into the validation part. That is the end of the telemetry; what comes before it
-sets the thresholds, and what comes before that is learned from. What is done is written to a journal at once, and a run
-that was killed goes on from there.
+of false alarms, faults that were put into rows of their own. Those come after what sets the thresholds, which comes
+after what is learned from. The end of the telemetry judges: only the winner sees it, beside what serves, as the best of
+many on the same rows is partly the luckiest there (selection bias: Cawley and Talbot 2010). What is done is written to
+a journal at once, and a run that was killed goes on from there.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ import numpy.typing as npt
 
 from diagnostics.training.errors import TrainingError
 from diagnostics.training.exam import Exam, Result, make_exam, take
-from diagnostics.training.features import SCREENED, FeatureSets, matches
+from diagnostics.training.features import SCREENED, FeatureSets, Scenario, matches
 from diagnostics.training.model import Candidate, FitSettings, HealthModel, Measured, fit
 from diagnostics.training.reducing import FEWEST_COLUMNS
 from diagnostics.training.rows import Rows
 
 Told = Callable[[str, float], None]
 
-FEWEST_DAYS = 10
-LEARN_SHARE, CALIBRATE_SHARE = 0.70, 0.10
+FEWEST_DAYS = 12
+"""So that there is a week to learn from and a day of each other part."""
+LEARN_SHARE, CALIBRATE_SHARE, CHOOSE_SHARE = 0.60, 0.10, 0.10
+"""Of the rows; the rest judges: a month has five days then, the fewest that versions are compared by."""
 SCREENED_METRICS = 12
 
 
@@ -66,11 +69,14 @@ class SearchSettings:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The rows in time order: what is learned from, what thresholds are set by, what candidates are chosen by."""
+    """The rows in time order: what is learned from, what thresholds are set by, what candidates are chosen by, what the
+    chosen one is judged by.
+    """
 
     learn: Rows
     calibrate: Measured
-    validate: Measured
+    choose: Measured
+    judge: Measured
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,9 @@ class Tried:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The winner, how it did in the exam, and everything tried; `complete` unless time cut the search short."""
+    """The winner, how it did in the exam on rows that chose nothing, and everything tried; `complete` unless time cut
+    the search short.
+    """
 
     model: HealthModel
     fitted: FitSettings
@@ -102,10 +110,12 @@ def split(rows: Rows, longest_lag_hours: int) -> Split:
     """Cut rows in time. Raises TrainingError where there are too few days."""
     if rows.days < FEWEST_DAYS:
         raise TrainingError(f"{rows.days:.1f} days of telemetry: at least {FEWEST_DAYS} are needed: a week to learn "
-                            "from, and days after it to set thresholds and to choose by")
+                            "from, and days after it to set thresholds, to choose and to judge by")
     steps, warm = rows.values.shape[1], -(-longest_lag_hours * 60 // rows.step_minutes)
     learned, calibrated = int(LEARN_SHARE * steps), int((LEARN_SHARE + CALIBRATE_SHARE) * steps)
-    return Split(rows.between(0, learned), _from(rows, learned, calibrated, warm), _from(rows, calibrated, steps, warm))
+    chosen = int((LEARN_SHARE + CALIBRATE_SHARE + CHOOSE_SHARE) * steps)
+    return Split(rows.between(0, learned), _from(rows, learned, calibrated, warm),
+                 _from(rows, calibrated, chosen, warm), _from(rows, chosen, steps, warm))
 
 
 def _from(rows: Rows, first: int, after: int, warm: int) -> Measured:
@@ -251,7 +261,7 @@ class _Run:
         screened = screen(self._split.learn, self._metrics, self._targets, settings.seed) if sets.screened else ()
         self._candidates = candidates(sets, self._metrics, self._targets, screened, settings.seed)
         self._exams: dict[int, Exam] = {}
-        self._best: tuple[tuple[int, str], HealthModel, Result] | None = None
+        self._best: tuple[tuple[int, str], HealthModel] | None = None
 
     def found(self) -> Found:
         """All rounds, and the winner of the last one that had any."""
@@ -265,9 +275,10 @@ class _Run:
         winner = left[0]
         fitted = self._fitted(at)
         if self._best is None or self._best[0] != (at, winner.name):
-            self._best = ((at, winner.name), *self._take(winner, at))
+            self._best = ((at, winner.name), self._take(winner, at)[0])
+        exam = self._set(self._split.judge, at, self._scenarios)
         tried = tuple(sorted(self._journal.tried.values(), key=lambda one: (one.round, one.candidate)))
-        return Found(self._best[1], fitted, self._exam(at), self._best[2], tried, complete, self._lag,
+        return Found(self._best[1], fitted, exam, take(self._best[1], exam), tried, complete, self._lag,
                      tuple(self._notes))
 
     def _round(self, number: int, left: Sequence[Candidate]) -> tuple[list[Candidate], bool]:
@@ -285,7 +296,7 @@ class _Run:
                 figures = result.metrics(self._split.learn.steps_per_day)
                 self._journal.add(Tried(number, candidate.name, figures["missed_at_budget"],
                                         figures["average_precision"], time.monotonic() - began))
-                self._keep(key, model, result)
+                self._keep(key, model)
             done.append(candidate)
             share = (number + (at + 1) / len(left)) / len(ROUNDS)
             self._told(f"round {number + 1} of {len(ROUNDS)}: {candidate.name}", share)
@@ -295,10 +306,10 @@ class _Run:
         one = self._journal.tried[key]
         return one.missed_at_budget, -one.average_precision, one.candidate
 
-    def _keep(self, key: tuple[int, str], model: HealthModel, result: Result) -> None:
+    def _keep(self, key: tuple[int, str], model: HealthModel) -> None:
         """Hold on to the best model of the last round, so that it need not be fitted again."""
         if self._best is None or key[0] > self._best[0][0] or self._rank(key) < self._rank(self._best[0]):
-            self._best = key, model, result
+            self._best = key, model
 
     def _time_for(self, number: int, candidate: Candidate, any_done: bool) -> bool:
         """Whether a candidate would be done in time; the very first is tried however long it takes."""
@@ -326,12 +337,15 @@ class _Run:
         return few_hosts(self._split.learn, ROUNDS[number].hosts, self._settings.seed)
 
     def _exam(self, number: int) -> Exam:
-        """The exam on the hosts of a round; scenarios only in the last two."""
+        """The exam by which candidates are chosen, on the hosts of a round."""
         if number not in self._exams:
-            validate, scenarios = _of(self._split.validate, self._few(number)), self._scenarios if number else {}
-            self._exams[number] = make_exam(validate, self._targets, scenarios, self._recorded, self._settings.seed,
-                                            self._settings.false_alarms_per_host_day)
+            self._exams[number] = self._set(self._split.choose, number, {})
         return self._exams[number]
+
+    def _set(self, part: Measured, number: int, scenarios: Mapping[str, Scenario]) -> Exam:
+        """An exam on a part of the rows and the hosts of a round."""
+        return make_exam(_of(part, self._few(number)), self._targets, scenarios, self._recorded, self._settings.seed,
+                         self._settings.false_alarms_per_host_day)
 
 
 def few_hosts(rows: Rows, most: int, seed: int) -> list[int]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from diagnostics.training.exam import FEWEST_ABOVE, Exam, make_exam, take
 from diagnostics.training.features import Scenario
@@ -32,6 +33,27 @@ def exam(linear: Rows) -> Exam:
     return make_exam(Measured(linear.between(9 * 24, 14 * 24), 24), ["health"], scenarios, {}, 0, BUDGET)
 
 
+def test_the_fewest_rows_above_a_threshold_follow_from_a_rule() -> None:
+    """The least count at which the share of further rows above is within a factor of two of the one that is meant, with
+    95 % confidence, however many rows there are.
+    """
+
+    def within(k: int, n: int) -> float:
+        share = beta(k, n + 1 - k)
+        return float(share.cdf(min(1.0, 2 * k / (n + 1))) - share.cdf(k / 2 / (n + 1)))
+
+    many = [10**3, 10**5, 10**7]
+    assert min(within(FEWEST_ABOVE, n) for n in [*range(FEWEST_ABOVE, 300), *many]) >= 0.95
+    assert min(within(FEWEST_ABOVE - 1, n) for n in many) < 0.95
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_host_for_a_day_has_a_fault(linear: Rows, seed: int) -> None:
+    """However the draw falls, there is something to miss."""
+    day = Measured(linear.of([0]).between(0, 24), 0)
+    assert make_exam(day, ["health"], {}, {}, seed, BUDGET).fault.any()
+
+
 @pytest.mark.parametrize("threshold", [0.0, 2.0, 1e9])
 def test_the_threshold_a_model_came_with_wins_and_loses_nothing(
     model: HealthModel, exam: Exam, threshold: float
@@ -48,7 +70,7 @@ def test_the_threshold_a_model_came_with_wins_and_loses_nothing(
 
 
 def test_the_common_threshold_keeps_the_budget_on_the_calm_rows(model: HealthModel, exam: Exam) -> None:
-    """At most the budgeted share of calm rows is above it, or ten; faults are missed by block as over all."""
+    """At most the budgeted share of calm rows is above it, or nine; faults are missed by block as over all."""
     scores = model.score(exam.calm.rows).score[:, exam.calm.first :]
     share = max(exam.false_alarm_share, FEWEST_ABOVE / (scores.size + 1))
     at_budget = threshold_of(scores.ravel(), share)

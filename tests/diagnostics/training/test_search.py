@@ -41,15 +41,39 @@ def fleet(telemetry: Telemetry) -> Rows:
 
 
 def test_splits_are_in_time_order_and_share_no_step(fleet: Rows) -> None:
-    """What thresholds are set by comes after what is learned from, and what is chosen by after that."""
+    """What thresholds are set by comes after what is learned from, what is chosen by after that, what judges last."""
     parts = split(fleet, 24)
     step = np.timedelta64(60, "m")
     end = parts.learn.start + parts.learn.values.shape[1] * step
     assert parts.calibrate.rows.start + parts.calibrate.first * step == end
     calibrated = parts.calibrate.rows.start + parts.calibrate.rows.values.shape[1] * step
-    assert parts.validate.rows.start + parts.validate.first * step == calibrated
-    assert parts.calibrate.first == parts.validate.first == 24
-    assert parts.validate.rows.values.shape[1] - 24 == pytest.approx(0.2 * fleet.values.shape[1], abs=2)
+    assert parts.choose.rows.start + parts.choose.first * step == calibrated
+    chosen = parts.choose.rows.start + parts.choose.rows.values.shape[1] * step
+    assert parts.judge.rows.start + parts.judge.first * step == chosen
+    end = fleet.start + fleet.values.shape[1] * step
+    assert parts.judge.rows.start + parts.judge.rows.values.shape[1] * step == end
+    assert parts.calibrate.first == parts.choose.first == parts.judge.first == 24
+    for part, share in ((parts.choose, 0.1), (parts.judge, 0.2)):
+        assert part.rows.values.shape[1] - 24 == pytest.approx(share * fleet.values.shape[1], abs=2)
+
+
+@pytest.mark.parametrize("steps", range(288, 336))
+def test_every_part_of_the_fewest_rows_has_a_day(linear: Rows, steps: int) -> None:
+    """From twelve days on there are a week to learn from and a day of each other part, whatever hour they end at."""
+    parts = split(linear.between(0, steps), 0)
+    assert parts.learn.days >= 7
+    assert min(part.rows.days for part in (parts.calibrate, parts.choose, parts.judge)) >= 1
+
+
+def test_rows_that_judge_choose_nothing(fleet: Rows, small_sets: FeatureSets, searched: tuple[Found, str]) -> None:
+    """Other rows at the end: the same candidates in the same order and the same model, judged otherwise."""
+    values = fleet.values.copy()
+    values[:, -split(fleet, 0).judge.rows.values.shape[1] :] *= 1.5
+    other = search(replace(fleet, values=values), small_sets, {}, LONG)
+    assert [replace(tried, seconds=0) for tried in other.tried] == [
+        replace(tried, seconds=0) for tried in searched[0].tried]  # fmt: skip
+    assert other.model.predictions_sha256() == searched[0].model.predictions_sha256()
+    assert other.result.metrics(24)["relative_error"] > searched[0].result.metrics(24)["relative_error"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +159,7 @@ def test_constant_empty_and_missing_metrics_are_left_out_by_name(linear: Rows, s
 
 def test_the_first_week_is_refused_with_what_is_missing(linear: Rows) -> None:
     """Without a baseline there is no model, and the message says how many days are needed."""
-    with pytest.raises(TrainingError, match=r"7.0 days of telemetry: at least 10"):
+    with pytest.raises(TrainingError, match=r"7.0 days of telemetry: at least 12"):
         split(linear.between(0, 7 * 24), 0)
 
 
