@@ -243,7 +243,7 @@ def _learn(path: Path, layout: Layout, asked: Asked) -> Learned:
 
 
 def _give_back() -> None:
-    """Memory that learning took goes back to the system, for the processes that forecast now."""
+    """Memory that is free again goes back to the system, for the other processes."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
@@ -305,6 +305,7 @@ def _forecast_part(shared: tuple[Learned, Layout, bool], k: int) -> str:
         part = Part(dict(Counter(found.models.values())), tuple(found.refused.itertuples(index=False, name=None)),
                     tuple(found.notes.itertuples(index=False, name=None)), time.process_time() - begun)
         write_atomically(_note(folder, k), json.dumps(asdict(part)).encode())
+        _give_back()  # else every part leaves a worker a little larger
     except OSError as error:
         return error.strerror or str(error)
     return ""
