@@ -52,7 +52,7 @@ class Held:
         if running:
             job = self._store.begin(job_id, 3)
             assert job is not None
-            self._store.report(job, {"seconds": 3.0, "share": 0.4, "phase": "searching"})
+            self._store.report(job, {"seconds": 3.0, "share": 0.4, "objective": 12.0, "phase": "searching"})
         return job_id
 
     def failed(self, kind: Kind, name: str, *errors: str) -> str:
