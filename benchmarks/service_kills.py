@@ -89,7 +89,7 @@ class Postgres:
         for tries_left in range(20, -1, -1):
             try:
                 self._server.ensure_postgres_running()
-            except subprocess.SubprocessError:  # what it left in shared memory may still be in use
+            except (subprocess.SubprocessError, AssertionError):  # shared memory in use, or still starting
                 if not tries_left:
                     raise
                 time.sleep(1)

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from dbos import DBOSClient
 
 APPLICATION = "planner"
-QUEUE, WORKFLOW = "jobs", "carry_out"
+QUEUE, QUICK, WORKFLOW = "jobs", "quick", "carry_out"
 TICKS, TICK = "ticks", "tick"
 NOTICES, SEND = "notices", "send"
 QUEUES = {WORKFLOW: QUEUE, TICK: TICKS, SEND: NOTICES}
-"""The queue of each workflow: jobs, and what does not wait behind jobs, moments of schedules and notices."""
+"""The queue of each workflow: jobs, and what does not wait behind jobs, moments of schedules and notices. Jobs that are
+over soon, and that somebody waits for, have a lane of their own beside it.
+"""
 VERSION = "1"
 """Of the way in which jobs are carried out: work begun by another version of it is not taken up."""
 LOOK_EVERY_S, TICKS_EVERY_S = 0.2, 1.0
@@ -55,12 +57,14 @@ class Queue:
         if self._client is not None:
             self._client.destroy()
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None:
-        """Queue a job within a transaction; of those that wait the highest priority is first, then the oldest."""
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None:
+        """Queue a job within a transaction; of those that wait the highest priority is first, then the oldest. One that
+        is `quick` waits for others that are, and for no long one.
+        """
         assert self._client is not None
         self._client.enqueue_in_transaction(
-            connection, {"queue_name": QUEUE, "workflow_name": WORKFLOW, "workflow_id": job_id, "app_version": VERSION,
-                         "priority": 100 - priority}, job_id)
+            connection, {"queue_name": QUICK if quick else QUEUE, "workflow_name": WORKFLOW, "workflow_id": job_id,
+                         "app_version": VERSION, "priority": 100 - priority}, job_id)
 
     def put_notice(self, connection: Connection, notice_id: int, delay_s: float) -> None:
         """Queue the sending of a notice within a transaction, not before so many seconds."""
@@ -76,7 +80,7 @@ class Queue:
         lost = [one for one in self._client.list_workflows(status="PENDING", name=list(QUEUES))
                 if one.executor_id not in alive]
         for one in lost:
-            self._client.resume_workflow(one.workflow_id, queue_name=QUEUES[one.name])
+            self._client.resume_workflow(one.workflow_id, queue_name=one.queue_name or QUEUES[one.name])
         return [one.workflow_id for one in lost if one.name == WORKFLOW]
 
     def follow(self, crons: Mapping[str, str]) -> None:
@@ -114,8 +118,8 @@ class Doing:
 
 
 def work(url: str, executor: str, doing: Doing) -> None:
-    """Take jobs from the queue, one at a time, in background threads, those first that this executor had before; call
-    the moments of schedules, and send notices.
+    """Take jobs from the queue in background threads, one at a time and one that is quick beside it, those first that
+    this executor had before; call the moments of schedules, and send notices.
     """
     from dbos import DBOS, error
 
@@ -147,6 +151,7 @@ def work(url: str, executor: str, doing: Doing) -> None:
             doing.give_up(notice_id)
 
     DBOS.launch()
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=LOOK_EVERY_S)
+    for lane in (QUEUE, QUICK):
+        DBOS.register_queue(lane, worker_concurrency=1, polling_interval_sec=LOOK_EVERY_S)
     DBOS.register_queue(TICKS, polling_interval_sec=TICKS_EVERY_S)
     DBOS.register_queue(NOTICES, worker_concurrency=NOTICES_AT_ONCE, polling_interval_sec=TICKS_EVERY_S)

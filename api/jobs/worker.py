@@ -1,4 +1,5 @@
-"""A worker: takes jobs from the durable queue and carries each out in a process of its own, which it can end.
+"""A worker: takes jobs from the durable queue, and quick ones beside them, and carries each out in a process of its
+own, which it can end.
 
 Its settings come in as one JSON line on standard input, which then stays open: `stop` asks it to put its job back and
 end, and the end of the input means that the service is gone, and this process ends itself at once.
@@ -62,22 +63,25 @@ def main() -> None:
 
 
 class Carrying:
-    """Carries out one job after another, each in a process of its own."""
+    """Carries out jobs, one after another of each lane, each in a process of its own."""
 
     def __init__(self, store: Store, settings: Settings, traces: Traces | None = None) -> None:
         self._store, self._settings, self._traces = store, settings, traces
-        self._stopping, self._idle = threading.Event(), threading.Event()
-        self._idle.set()
+        self._stopping, self._ending, self._running = threading.Event(), threading.Condition(), 0
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(_LOADED)
 
     def carry_out(self, job_id: str) -> None:
         """Carry out a job that has not ended; it is then done or failed, or it was cancelled."""
+        self._note(1)
         job = None if self._stopping.is_set() else self._store.begin(job_id, self._settings.max_attempts)
-        if job is None:
-            self._hold()
-            return
-        self._idle.clear()
+        if job is not None:
+            self._finish(job)
+        self._note(-1)
+        self._hold()
+
+    def _finish(self, job: Job) -> None:
+        """See to it that a job ends, or goes back into the queue."""
         seconds = float(job.request.get("time_limit_s", LIMIT_S)) * _OVERRUN + START_S
         told: dict[str, str | int] = {"job": job.id, "tenant": job.tenant, "attempt": job.attempt}
         with nullcontext() if self._traces is None else self._traces.job(job.kind, told):
@@ -86,13 +90,18 @@ class Carrying:
             self._store.requeue(job)
         elif reason is not None:
             self._store.fail(job, [reason])
-        self._idle.set()
-        self._hold()
 
     def stop(self) -> None:
-        """End the job's process and put the job back into the queue."""
+        """End the processes of jobs and put the jobs back into the queue."""
         self._stopping.set()
-        self._idle.wait()
+        with self._ending:
+            self._ending.wait_for(lambda: not self._running)
+
+    def _note(self, more: int) -> None:
+        """Count jobs that are being carried out."""
+        with self._ending:
+            self._running += more
+            self._ending.notify_all()
 
     def _hold(self) -> None:
         """Do not tell the queue that a job has ended which was put back: the process is about to end."""

@@ -10,6 +10,7 @@ from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE
 from api.scenarios import AT, Scenarios, scenario_of
 from api.store.files import HOSTED, JSON, PACKINGS, PARQUET, ROUTES
+from api.store.jobs import MENDS
 from planner.directing.routes import routes_of, routes_text
 from planner.hosting import hosted_of, hosted_text
 from planner.in_force import InForce
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def carry_out(task: Task) -> None:
     """Plan or mend a plan, and keep the plan with the packings it names, and where it sends requests."""
-    planned = mended(task) if "mends" in task.job.request else _planned(task)
+    planned = mended(task) if MENDS in task.job.request else _planned(task)
     plan, made = planned.plan, dict[str, tuple[str, bytes]]()
     if planned.packings is not None:
         made[PACKINGS] = PARQUET, packing_bytes(planned.packings)

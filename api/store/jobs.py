@@ -11,6 +11,10 @@ from sqlalchemy import Connection, Row
 Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift", "purge"]
 """Kinds of jobs that may be asked for by their kind, once or by a schedule."""
 Kind = Repeatable | Literal["verification", "judgement"]
+QUICK: frozenset[Kind] = frozenset({"verification", "judgement", "validate"})
+"""Kinds of jobs that are over soon."""
+MENDS = "mends"
+"""In what a plan is asked that mends another: its id."""
 Status = Literal["queued", "running", "done", "infeasible", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("done", "infeasible", "failed", "cancelled")
 
@@ -29,8 +33,8 @@ class IdempotencyConflictError(Exception):
 class Putting(Protocol):
     """A queue as far as the store knows it."""
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None:
-        """Queue a job within the transaction of `connection`."""
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None:
+        """Queue a job within the transaction of `connection`; one that is `quick` waits for no long one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Submission:
     kind: Kind = "plan"
     priority: int = 0
     file: tuple[str, str, bytes] | None = None
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is over soon, and somebody waits for it: checks, and plans that mend one in force."""
+        return self.kind in QUICK or MENDS in self.request
 
 
 @dataclass(frozen=True)

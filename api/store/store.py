@@ -126,7 +126,7 @@ class Store:
             name, media_type, content = submission.file
             row = {"job_id": job_id, "name": name, "media_type": media_type, "content": content}
             connection.execute(insert(files).values(**row))
-        self._queue.put(connection, job_id, submission.priority)
+        self._queue.put(connection, job_id, submission.priority, quick=submission.quick)
         return job_id
 
     def find_key(self, key: str | None, body_sha256: str) -> str | None:

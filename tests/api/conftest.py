@@ -164,7 +164,7 @@ class Served:
 class _Nowhere:
     """A queue from which nobody takes."""
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None: ...
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None: ...
 
 
 Serve = Callable[..., Served]

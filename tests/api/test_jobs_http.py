@@ -162,6 +162,24 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: 
     assert len(service.http.get("/v1/plans").json()["plans"]) == len(ids)
 
 
+def test_short_work_does_not_wait_behind_a_long_solve(serve: Any, tiny: Json) -> None:
+    """With one worker that makes a plan for minutes, a check of another plan ends, and so does a plan mended after a
+    loss; another plan waits.
+    """
+    service = serve(workers=1)
+    first = service.ended(service.ask({"scenario": tiny}).json()["id"])["id"]
+    long = {"scenario": tiny, "solver": "planner", "thorough": True, "time_limit_s": 600}
+    busy = service.ask(long).json()["id"]
+    service.wait(busy, lambda state: state["status"] == "running")
+    waiting = service.ask({"scenario": tiny, "seed": 5}).json()["id"]
+    service.approve(first)
+    mended = service.http.post(f"/v1/plans/{first}/replan", json={"down": ["cheap"]}).json()["id"]
+    assert service.ended(mended)["status"] == "done"
+    assert service.http.get(f"/v1/plans/{waiting}").json()["status"] == "queued"
+    assert service.http.get(f"/v1/plans/{busy}").json()["status"] == "running"
+    assert service.stop() == 0
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("kills", [100])
 def test_nothing_is_lost_or_doubled_whatever_is_killed(serve: Any, database: str, tiny: Json, kills: int) -> None:

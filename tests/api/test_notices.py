@@ -35,7 +35,7 @@ class Post:
         assert connection.in_transaction()
         self.queued.append((notice_id, delay_s))
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None:
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None:
         """A job is put into the queue; nobody takes it."""
 
 

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class _Nowhere:
-    def put(self, connection: Connection, job_id: str, priority: int) -> None: ...
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None: ...
 
 
 @pytest.fixture

@@ -164,8 +164,8 @@ def test_a_job_and_its_place_in_the_queue_come_together(store: Store) -> None:
     """A job that cannot be queued is not there either: nothing is accepted that nobody would carry out."""
 
     class Full:
-        def put(self, connection: Connection, job_id: str, priority: int) -> None:
-            raise OSError(f"no room for {job_id} of {priority} in {connection}")
+        def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None:
+            raise OSError(f"no room for {job_id} of {priority} in {connection}, quick: {quick}")
 
     store._queue = Full()
     with pytest.raises(OSError, match="no room"):

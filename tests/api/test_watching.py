@@ -125,7 +125,7 @@ def test_a_store_that_is_away_is_a_figure(tmp_path: Path) -> None:
 class Nobody:
     """A queue that nobody takes jobs from."""
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None:
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None:
         pass
 
 

@@ -29,7 +29,7 @@ Json = dict[str, Any]
 class _Nowhere:
     """A queue from which nobody takes."""
 
-    def put(self, connection: Connection, job_id: str, priority: int) -> None: ...
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None: ...
 
 
 @dataclass
