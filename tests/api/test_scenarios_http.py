@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,23 @@ def test_names_that_cannot_stand_in_addresses(service: Any, tiny: Json, name: st
 
 
 def test_a_schedule_plans_the_newest_version(client: Client, tiny: Json) -> None:
-    """A schedule keeps the plain name: what it plans is the newest version of each moment."""
-    client.scenarios.send(named(tiny, "nightly"))
-    client.schedules.add("nightly-newest", "0 3 1 1 *", "plan", {"scenario": "nightly"})
-    assert client.schedules.get("nightly-newest").request == {"scenario": "nightly"}
-    client.schedules.remove("nightly-newest")
+    """A schedule keeps the plain name: what it plans is the newest version of each moment, and the plan says which."""
+    wanted = {"scenario": "nightly", "solver": "first-fit"}
+    one = client.scenarios.send(named(tiny, "nightly"))
+    client.schedules.add("nightly-newest", "* * * * * *", "plan", wanted)
+    assert client.schedules.get("nightly-newest").request == wanted
+    try:
+        planned_by_the_clock(client, one.reference)
+        two = client.scenarios.send(named(tiny, "nightly", 2))
+        planned_by_the_clock(client, two.reference)
+    finally:
+        client.schedules.remove("nightly-newest")
+
+
+def planned_by_the_clock(client: Client, reference: str) -> None:
+    """Wait until a version was planned."""
+    give_up = time.monotonic() + 120
+    while all(plan.settings["scenario"] != reference
+              for plan in client.plans.list(scenario="nightly", status="done")):
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
