@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.tables import jobs, notices
@@ -16,6 +22,9 @@ from api.store.store import Store
 
 ERRORS = ("wql", "mase")
 """Errors of forecasts that are told, as the run report names them."""
+SOLVE_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+GAPS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Upper ends of what plans are counted in: seconds that a solve took, and the share between cost and bound."""
 _STORE_UP = "Whether the store answers."
 
 
@@ -56,6 +65,18 @@ class StoreFigures(Collector):
             value = getattr(newest[0], column) if newest else None
             if value is not None:
                 yield GaugeMetricFamily(name, what, value=value)
+        yield self._counted("planner_plan_seconds", "Seconds that plans took which are done.", jobs.c.seconds, SOLVE_S)
+        yield self._counted("planner_plan_gap", "Share between plans that are done and their bounds.", jobs.c.gap, GAPS)
+
+    def _counted(self, name: str, what: str, column: ColumnElement[float], ends: Sequence[float]) -> Metric:
+        """Plans that are done, counted by a column; the database does the counting."""
+        below = [func.count(case((column <= end, 1))) for end in ends]
+        done = jobs.c.kind == "plan", jobs.c.status == "done"
+        query = select(func.count(column), func.sum(column), *below).where(*done)
+        with self._store.engine.connect() as connection:
+            count, total, *counts = connection.execute(query).one()
+        buckets = [(str(end), found) for end, found in zip(ends, counts, strict=True)]
+        return HistogramMetricFamily(name, what, buckets=[*buckets, ("+Inf", count)], sum_value=total or 0.0)
 
     def _forecasts(self) -> Iterable[Metric]:
         newest = self._store.jobs("forecast", 1, None, "done")

@@ -55,6 +55,10 @@ def test_jobs_are_told_by_kind_and_state(service: Any) -> None:
     assert found["planner_job_seconds_count", ("plan",)] >= 1
     assert found["planner_job_seconds_sum", ("plan",)] > 0
     assert found["planner_store_up", ()] == 1
+    for name in ("planner_plan_seconds", "planner_plan_gap"):
+        counts = [found[key] for key in found if key[0] == f"{name}_bucket"]
+        assert counts == sorted(counts)
+        assert counts[-1] == found[f"{name}_count", ()] == found["planner_jobs", ("plan", "done")]
 
 
 @pytest.mark.parametrize("given", ["abc-1", "", "a b", "x" * 101, "a\tb"])
