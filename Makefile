@@ -7,9 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two workers; the tests of one file stay together so that their fixtures are made once, those of the service first: they
-# wait the most.
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# More workers than the two cores that this is measured on: tests of the service wait for processes. The tests of one file
+# stay together so that their fixtures are made once, those of the service first: they wait the most.
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # One thread per process: the solvers and tests already run side by side.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 

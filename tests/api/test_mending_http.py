@@ -27,7 +27,7 @@ def until(what: Callable[[], bool], seconds: float = 500) -> None:
     give_up = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < give_up
-        time.sleep(0.05)
+        time.sleep(0.15)
 
 
 def directed(service: Any) -> tuple[str, str, str]:
@@ -66,6 +66,7 @@ def test_a_plan_that_sheds_work_is_put_in_force(serve: Any, now: Json) -> None:
     assert "tied: shed by the plan in force, which has no room for it without cheap" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_a_loss_and_a_return(serve: Any, database: str, now: Json, tmp_path: Path) -> None:
     """A loss is directed around at once and planned around soon, by one job of all services on the database; a return
     brings the workload home again. Another service knows of a loss without being told.

@@ -71,7 +71,7 @@ def _few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.soak)])
 def test_engines_agree_to_the_last_bit(history: Path, tmp_path: Path, engine: str) -> None:
     """Serial, processes and Ray write the same bytes."""
     if engine == "ray" and find_spec("ray") is None:

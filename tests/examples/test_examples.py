@@ -158,7 +158,7 @@ def test_hybrid_plans_close_to_its_bound(hybrid: Planned) -> None:
     assert (plan.costs.machines - held) / plan.cost_usd >= 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_hybrid_trades_attainment_for_money(hybrid: Planned) -> None:
     """Two thirds of the least cost buy most of the hybrid example's weight, and not all of it."""
     budget = hybrid.plan.cost_usd * 2 / 3
@@ -189,7 +189,7 @@ def test_sample_paths_are_made_anew_byte_by_byte(tmp_path: Path) -> None:
     assert (tmp_path / "paths.csv").read_bytes() == (EXAMPLES / "pooled" / "paths.csv").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_joint_sizing_is_cheaper_and_misses_no_more_than_it_may() -> None:
     """Sized together the six services cost less than each by itself, and miss at most 5 % of paths in any slot."""
     pooled = read_scenario(EXAMPLES / "pooled")

@@ -33,6 +33,8 @@ Row = dict[str, Any]
 MEDICAL = Path(__file__).parents[2] / "examples" / "medical"
 BLOCK = 20
 BLOCKS = 10
+QUICK = 4
+"""Blocks that are compared in every run; the rest in `make soak`."""
 
 
 @pytest.fixture
@@ -86,7 +88,8 @@ def disagreement(plan: Row, verdict: Verdict, best: Optimum) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", [pytest.param(block, marks=pytest.mark.soak if block >= QUICK else [])
+                                   for block in range(BLOCKS)])
 @pytest.mark.usefixtures("in_this_process")
 def test_two_readings_agree_on_the_optimum(block: int, tmp_path: Path) -> None:
     """Exact plans pass the second reading, and cost what the best of all assignments costs, to the cent."""
