@@ -99,19 +99,47 @@ def calibrate(truth: Floats, said: Floats, levels: Floats, unit: Floats, level: 
     groups = max(1, min(GROUPS, len(unit) // SERIES_A_GROUP))
     edges = np.quantile(ratio, np.arange(1, groups) / groups) if groups > 1 else np.zeros(0)
     group, stretch = np.searchsorted(edges, ratio), stretches(said.shape[2])
+    cells = [np.ix_(group == g, stretch == b) for g in range(groups) for b in range(STRETCHES)]
     scores = _scores(truth, said, unit)
-    factors = np.tile(normal_factors(levels), (groups, STRETCHES, 1))
-    for g in range(groups):
-        for b in range(STRETCHES):
-            some = scores[:, group == g][:, :, stretch == b]
-            some = some[np.isfinite(some)]
-            for q, tau in enumerate(levels.tolist()):
-                if not len(some) or tau == 0.5:
-                    continue
-                beyond = len(some) * min(tau, 1 - tau)
-                at = min(max(tau + np.sign(tau - 0.5) * 0.5 / len(some), 0.0), 1.0)
-                factors[g, b, q] += (float(np.quantile(some, at)) - factors[g, b, q]) * beyond / (beyond + _TRUST)
+    factors = np.stack([_factors(scores[:, rows, steps], levels) for rows, steps in cells])
+    factors = factors.reshape(groups, STRETCHES, -1) * _short_of(scores, levels, cells)
     return Calibration(levels, factors, stretch, edges)
+
+
+def _factors(scores: Floats, levels: Floats) -> Floats:
+    """Spreads between the middle and each level [Q] by what was seen at all origins."""
+    some = scores[np.isfinite(scores)]
+    factors = normal_factors(levels)
+    for q, tau in enumerate(levels.tolist()):
+        if not len(some) or tau == 0.5:
+            continue
+        beyond = len(some) * min(tau, 1 - tau)
+        at = min(max(tau + np.sign(tau - 0.5) * 0.5 / len(some), 0.0), 1.0)
+        factors[q] += (float(np.quantile(some, at)) - factors[q]) * beyond / (beyond + _TRUST)
+    return factors
+
+
+def _short_of(scores: Floats, levels: Floats, cells: list[tuple[Ints, Ints]]) -> float:
+    """How many times wider the next origin is off than the past ones [J, N, H] say, by how each was beside the others.
+
+    Series are off together, so that a few origins show few of the ways in which they can be (cross-conformal, Vovk,
+    Annals of Mathematics and Artificial Intelligence 2015). The others are one origin fewer than there are, hence the
+    share that counts.
+    """
+    origins, sides = len(scores), np.flatnonzero(levels != 0.5)
+    way, times = np.sign(levels[sides] - 0.5), []
+    for j in range(origins if origins > 1 else 0):
+        others = np.delete(scores, j, axis=0)
+        for rows, steps in cells:
+            own, factors = scores[j, rows, steps], _factors(others[:, rows, steps], levels)[sides]
+            if (way * factors > 0).all():  # else the middle is so far off that no width says it
+                times.append(own[np.isfinite(own)][:, None] / factors)
+    whole = np.concatenate(times) if times else np.empty((0, 0))
+    if not whole.size:
+        return 1.0
+    # what is on the other side of the middle is negative, and within whatever the factor
+    needed = [np.quantile(whole[:, at], max(tau, 1 - tau)) for at, tau in enumerate(levels[sides].tolist())]
+    return 1.0 + max(0.0, float(np.mean(needed)) - 1.0) * (origins - 1) / origins
 
 
 def uncalibrated(levels: Floats, horizon: int) -> Calibration:

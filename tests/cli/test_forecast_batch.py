@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from forecasting.models import boosting
@@ -129,7 +130,7 @@ def test_two_name_columns_make_one_name(tmp_path: Path) -> None:
     """Workload and metric are joined by a stroke; where both say the same, once. A row without a name is refused."""
     table = pa.table({"ts": pa.array([0, 0, 0]).cast(pa.timestamp("ns", "UTC")), "metric": ["cpu", "a", "cpu"],
                       "workload": ["a", "a", "b"], "value": [1.0, 2.0, 3.0]})
-    pa.parquet.write_table(table, tmp_path / "h.parquet")
+    pq.write_table(table, tmp_path / "h.parquet")
     assert list(lay_out(tmp_path / "h.parquet", (), tmp_path / "laid", [].append).read(0)["unique_id"]) == [
         "a/cpu", "a", "b/cpu"]
     pa.parquet.write_table(table.set_column(2, "workload", pa.array(["a", None, "b"])), tmp_path / "holes.parquet")

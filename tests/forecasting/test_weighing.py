@@ -81,6 +81,21 @@ def test_calibrated_quantiles_cover_what_they_say(middle: np.ndarray, width: flo
     assert (np.diff(said, axis=-1) >= 0).all()
 
 
+def test_series_that_are_off_together_are_said_wider(middle: np.ndarray) -> None:
+    """Where each origin has a shift of its own, new ones are covered better than by quantiles of the past ones."""
+    levels, draws = np.array([0.1, 0.5, 0.9]), np.random.default_rng(1)
+    unit, level, said = np.full(SERIES, 5.0), np.full(SERIES, 60.0), spread(middle, 2.0)
+    within, past_within = [], []
+    for seed in range(40):
+        truth = truth_around(middle, 2.0, seed) + draws.normal(0, 2.0, (len(middle), 1, 1))
+        new = truth_around(middle[0], 2.0, 100 + seed) + draws.normal(0, 2.0)
+        found = calibrate(truth, said, levels, unit, level).quantiles(said[0], unit, level)
+        low, high = np.quantile(truth - middle, [0.1, 0.9])
+        within.append(((found[..., 0] <= new) & (new <= found[..., 2])).mean())
+        past_within.append(((low <= new - middle[0]) & (new - middle[0] <= high)).mean())
+    assert np.mean(past_within) + 0.02 < np.mean(within) < 0.86
+
+
 def test_few_points_say_little() -> None:
     """From one origin of three steps, the 0.99 quantile stays near that of a normal distribution."""
     truth = np.array([[[10.0, 10.0, 10.0]]])
