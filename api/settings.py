@@ -81,7 +81,7 @@ class Retraining(Section):
     """How models of hosted diagnostics are trained again."""
 
     every_minutes: float = Field(60.0, gt=0, description="how often it is looked whether data have drifted")
-    days: int = Field(56, ge=9, le=400, description="how many days of rows a model is trained on")
+    days: int = Field(56, ge=12, le=400, description="how many days of rows a model is trained on")
     step_minutes: int = Field(60, ge=1, le=1440, description="length of a step of models; it divides a day")
     search_s: float = Field(540.0, gt=0, le=21_600, description="wall seconds for the search of a model")
     canary_rows: int = Field(24, ge=1, description="rows that a new version scores on one cluster before it serves all")

@@ -6,7 +6,7 @@
 live: three hosts, 600 watched clusters (200 a host), a row a minute each, spread over the minute.
 hourly: 10,000 watched clusters of four hosts, one row each at once, by three hosts.
 cost: CPU seconds a host's row and a comparison of two months take, and a host's memory, one host alone.
-kills: hosts, and processes that retrain in them, are killed (-9) at random while rows come and versions change.
+kills: hosts, and processes that retrain in them, are killed (-9) at random while rows come and retraining promotes.
 plan: 200 models of 20 classes with 300 other workloads in one plan.
 """
 
@@ -171,6 +171,7 @@ def kills(asked: argparse.Namespace) -> list[Row]:
         name = f"kills/{asked.kills}/{asked.database}"
         counts = ("loops", "rows", "lost", "doubled", "wrong", "versions", "changes", "promoted", "runs", "broken_runs")
         return [*(row(name, one, getattr(found, one), one, spent, 0.0, bench.peak_mib) for one in counts),
+                row(name, "new_version_noticed_max", found.noticed_s, "s", spent, 0.0, bench.peak_mib),
                 row(name, "take_over_median", float(np.median(found.taken_over)), "s", spent, 0.0, bench.peak_mib),
                 row(name, "take_over_max", max(found.taken_over), "s", spent, 0.0, bench.peak_mib)]  # fmt: skip
 
@@ -210,6 +211,8 @@ def plan(asked: argparse.Namespace) -> list[Row]:
         row(name, "abroad_in_the_store", float(len(stored)), "units", spent, used, 0.0),
         row(name, "gap", planned.plan.gap, "share", spent, used, 0.0),
         row(name, "cost_share_of_diagnostics", share, "share", spent, used, 0.0),
+        *(row(name, f"cost_of_{kind}", cost, "USD", spent, used, 0.0)
+          for kind, cost in planned.plan.costs_of_diagnostics.items()),
     ]
 
 

@@ -1,4 +1,7 @@
-"""Kill -9 at random of hosts and of the processes that retrain in them, while rows come and versions change.
+"""Kill -9 at random of hosts and of the processes that retrain in them, while rows come and retraining promotes.
+
+The disks of the cluster that models are trained on have become half as fast: a model of these days is better than what
+serves, so that retraining promotes it; some kills later it is rolled back by hand, and is found and promoted anew.
 
 Afterwards: every row has one verdict, of a version that served its class then (or was tried on its cluster), and every
 run of retraining went through its steps once, in their order.
@@ -35,11 +38,15 @@ from planner.hosting import Hosted, parse_hosted
 NAMES = tuple(f"watched-{number:02d}" for number in range(30))
 TAUGHT = NAMES[0]
 """The cluster that models are trained on, and tried on."""
-DAYS = 12
+DAYS, SLOWER_FROM_DAY = 30, 2
+"""Of history, and from when on it is slower."""
+SLOW = ("read_latency_ms", "write_latency_ms", "queue_depth")
+BACK_AFTER = 3
+"""Kills that a version which retraining promoted serves for before it is rolled back."""
 LOOPS = 1 / 3
 """Share of kills that hit a process that retrains."""
-SETTLED_S = 3.0
-"""How long a host may take to notice that another version serves: it looks twice a second, and may be busy."""
+SETTLED_S = 1.0
+"""How long after another version came to serve a verdict by the one before may be written."""
 SEARCH: Mapping[str, Any] = {
     "schema": 1, "targets": ["read_latency_ms", "queue_depth"], "ignore": [], "scalings": ["zscore"],
     "reductions": ["none"], "ensembles": ["linear_then_boosting"], "screened": False, "families": {},
@@ -55,7 +62,9 @@ ENVIRONMENT: Mapping[str, str] = {
 
 @dataclass
 class Killed:
-    """What came of it: seconds until everything a host had served was served again, and counts."""
+    """What came of it: seconds until everything a host had served was served again, counts, and the most seconds after
+    a version ceased to serve that a verdict by it was written.
+    """
 
     taken_over: list[float] = field(default_factory=list)
     loops: int = 0
@@ -63,6 +72,7 @@ class Killed:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
+    noticed_s: float = 0.0
     versions: int = 0
     changes: int = 0
     promoted: int = 0
@@ -87,8 +97,10 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     sets.write_text(json.dumps(SEARCH))
     bench.environment = {**ENVIRONMENT, "PLANNER_FEATURE_SETS": str(sets)}
     clusters = taught().clusters
-    begin = int(time.time()) // 3600 * 3600 - 40 * 86_400
-    push(bench.engine, history(begin), clusters, Sealing())
+    begin = int(time.time()) // 3600 * 3600 - 60 * 86_400
+    hours = taught_hours(2 * DAYS)
+    push(bench.engine, [Given(TAUGHT, begin + 3600 * at, row) for at, row in enumerate(hours[: 24 * DAYS])], clusters,
+         Sealing())  # fmt: skip
     for cluster in HOSTS:
         bench.start(cluster)
     until(lambda: sum(one.host is not None for one in standing(bench.engine).values()) == len(NAMES) + 1, 120)
@@ -96,10 +108,10 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
 
     def feed() -> None:
         """300 rows a second; every so often a month of the cluster that models are trained on has drifted."""
-        sent, start = 0, begin + (DAYS + 1) * 86_400
+        sent, start = 0, begin + DAYS * 86_400
         while not stopping.wait(0.1):
-            push(bench.engine, [Given(name, start + 60 * sent, measures(sent % 20)) for name in NAMES], clusters,
-                 Sealing())  # fmt: skip
+            rows = {name: measures(sent % 20) for name in NAMES} | {TAUGHT: hours[24 * DAYS + sent // 60]}
+            push(bench.engine, [Given(name, start + 60 * sent, row) for name, row in rows.items()], clusters, Sealing())
             if sent % 100 == 0:
                 _drift(bench.engine, 10_000 + sent)
             sent += 1
@@ -107,11 +119,15 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     feeding = threading.Thread(target=feed)
     feeding.start()
     store = ModelStore(bench.folder / "models")
-    stable = store.stable(HARDWARE)
+    good, since = store.stable(HARDWARE)[-1], 0
     try:
         for number in range(kills):
-            with suppress(StoreError):  # it serves already, or a run of retraining was faster
-                store.rollback(HARDWARE, stable[number % 2], "benchmark", "back and forth")
+            serving = store.serving(HARDWARE)
+            if serving is None or serving.id == good:
+                since = number
+            elif number - since >= BACK_AFTER:
+                with suppress(StoreError):  # retraining was faster
+                    store.rollback(HARDWARE, good, "benchmark", "back, to be found better again")
             loop = _loop_of(bench) if chance.random() < LOOPS else None
             if loop is not None:
                 with suppress(ProcessLookupError):
@@ -138,16 +154,17 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     return found
 
 
-def history(begin: int) -> list[Given]:
-    """Twelve days of hourly rows that a model can be trained on."""
-    frame = make_fleet([Site(TAUGHT, HARDWARE, "IE", 4)], DAYS, 1).frame()
+def taught_hours(days: int) -> list[dict[str, dict[str, float]]]:
+    """Hourly rows that a model can be trained on, of disks that became half as fast."""
+    frame = make_fleet([Site(TAUGHT, HARDWARE, "IE", 4)], days, 1).frame()
     frame = frame[frame["metric"].isin(METRICS)]
     table = frame.pivot_table(index=["ts", "host"], columns="metric", values="value")
-    first, rows = int(frame["ts"].min().timestamp()), defaultdict[int, dict[str, dict[str, float]]](dict)
+    rows = defaultdict[Any, dict[str, dict[str, float]]](dict)
     for (ts, host), values in table.iterrows():
         node = f"host-{int(str(host).rsplit('-', 1)[1]) - 1}"  # as `measures` calls them
-        rows[begin + int(ts.timestamp()) - first][node] = {str(name): float(one) for name, one in values.items()}
-    return [Given(TAUGHT, ts, hosts) for ts, hosts in sorted(rows.items())]
+        slower = 2.0 if len(rows) > 24 * SLOWER_FROM_DAY else 1.0
+        rows[ts][node] = {str(name): float(one) * (slower if name in SLOW else 1.0) for name, one in values.items()}
+    return [rows[ts] for ts in sorted(rows)]
 
 
 def _drift(engine: Engine, day: int) -> None:
@@ -185,12 +202,15 @@ def _look(bench: Bench, found: Killed) -> None:
     found.promoted = sum(event.action == "promote" and event.by == BY for event in events)
     tried = {json.loads(row.detail)["version"]: row.at for row in noted if row.step == "train" and row.outcome == GO_ON}
     found.versions = len({row.model_version for row in said})
+    ends = [begun for begun, _ in served[1:]] + [float("inf")]
     for row in said:
         at = row.arrived_at + row.seconds
-        then = {version for begun, version in served if at - SETTLED_S <= begun <= at}
-        then |= {max((one for one in served if one[0] <= at - SETTLED_S), default=served[0])[1]}
-        canary = row.cluster == TAUGHT and tried.get(row.model_version, at) < at
-        found.wrong += row.model_version not in then and not canary
+        if row.cluster == TAUGHT and tried.get(row.model_version, at) < at:
+            continue
+        late = min((max(0.0, at - end) for (begun, version), end in zip(served, ends, strict=True)
+                    if version == row.model_version and begun <= at), default=float("inf"))  # fmt: skip
+        found.wrong += late > SETTLED_S
+        found.noticed_s = max(found.noticed_s, late)
     order, runs = list(STEPS), defaultdict[str, list[Any]](list)
     for row in noted:
         runs[row.run].append(row)

@@ -7,8 +7,10 @@ holds the leases of what is to be served here. Another works: rows in, verdicts 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import structlog
@@ -33,6 +35,8 @@ REST_S = 0.2
 """How long the host rests when nothing waits."""
 AWAY_S = 1.0
 """How long it rests when the database does not answer."""
+TELL_AGAIN_S = 60.0
+"""How long the log is silent about what fails again for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Host:
         self._canaries: Mapping[str, Canary] = {}
         self._reader: Reader | None = None
         self._stopping = threading.Event()
+        self._told: dict[str, tuple[str, float]] = {}
         self._log = structlog.get_logger("api.hosting")
 
     def stop(self) -> None:
@@ -95,7 +100,15 @@ class Host:
 
     def _failed(self, what: str, error: Exception) -> None:
         self.figures.errors.labels(what).inc()
-        self._log.warning("failed", what=what, why=str(error).splitlines()[0])
+        self._tell(what, str(error).splitlines()[0])
+
+    def _tell(self, what: str, why: str) -> None:
+        """Say in the log what fails, once for a while."""
+        moment = time.monotonic()
+        before, at = self._told.get(what, ("", 0.0))
+        if why != before or moment - at > TELL_AGAIN_S:
+            self._told[what] = why, moment
+            self._log.warning("failed", what=what, why=why)
 
     # Looking around ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +126,8 @@ class Host:
     def _look(self) -> None:
         living = self._leases.beat()
         hosted = self._following.now()
+        if hosted is None:
+            self._tell("plan", "no plan is in force: waiting for one")
         lost = self._health.heard(living, hosted)
         if living.silent:
             self._leases.bury(living.silent)
@@ -139,7 +154,9 @@ class Host:
         """
         here = hosted.clusters.get(self.cluster)
         if here is None:
-            raise InputError([f"--cluster: {self.cluster}: not a cluster of the plan in force"])
+            near = get_close_matches(self.cluster, hosted.clusters, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(hosted.clusters)[:10])}"
+            raise InputError([f"--cluster: {self.cluster}: not a cluster of the plan in force{hint}"])
         if self._reader is None or self._reader.country != here.country:
             self._reader = Reader(self._engine, here.country, self._sealing)
         near = [store for store in here.model_stores if store in self._stores]
@@ -184,7 +201,7 @@ class Host:
         if not said:
             return False
         epochs = {name: duty.epochs[name] for name in {one.verdict.row.workload for one in said}}
-        seconds = keep_verdicts(self._engine, self.name, epochs, said)
+        seconds = keep_verdicts(self._engine, self.name, epochs, said, self._models.current)
         for taken in seconds:
             self.figures.seconds.observe(taken)
         for one in said[: len(seconds)]:

@@ -64,6 +64,13 @@ class Models:
                 self._load(hardware)
         return True
 
+    def current(self) -> bool:
+        """Whether nobody has promoted or rolled back since the last look; true as well while the store is away."""
+        try:
+            return self._opened().lines() == self._lines
+        except (StoreError, SQLAlchemyError, OSError):
+            return True
+
     def of(self, hardware: str) -> Loaded | None:
         """The model that serves a class: None where there is none yet, or the store was never reached."""
         if hardware not in self._loaded and self.away is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, and_, func, insert, or_, select
@@ -23,16 +23,20 @@ class Said(NamedTuple):
     version: str
 
 
-def keep_verdicts(engine: Engine, host: str, epochs: Mapping[str, int], said: Sequence[Said]) -> list[float]:
+def keep_verdicts(
+    engine: Engine, host: str, epochs: Mapping[str, int], said: Sequence[Said],
+    current: Callable[[], bool] = lambda: True,
+) -> list[float]:  # fmt: skip
     """Keep what a host says of rows, and that these are done; seconds from each row to its verdict.
 
-    What belongs to a workload that somebody else serves by now is left out: they have done it, or will.
+    What belongs to a workload that somebody else serves by now is left out: they have done it, or will. Nothing is kept
+    where the models are no longer `current`, asked once nobody else may write: the rows are scored again.
     """
     with writing(engine) as connection:
         mine = fenced(connection, host, epochs)
         moment = now(connection)
         kept = [one for one in said if one.verdict.row.workload in mine]
-        if not kept:
+        if not kept or not current():
             return []
         connection.execute(
             insert(verdicts),

@@ -14,9 +14,13 @@ import pytest
 from sqlalchemy import Engine, select
 
 from api.database.tables import verdicts
-from api.hosting.leases import standing
+from api.hosting.leases import Leases, standing
+from api.hosting.models import Models
 from api.hosting.plans import Following
-from api.hosting.results import drifts_of, verdicts_of
+from api.hosting.results import Said, drifts_of, keep_verdicts, verdicts_of
+from api.hosting.scoring import score
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Reader
 from api.store.health import Heard
 from diagnostics.store import ModelStore
 from planner.directing import ClusterHealth, Hysteresis, Report
@@ -267,3 +271,30 @@ def test_a_plan_without_the_cluster_is_said_and_nothing_is_served(
     host = start_thread("nowhere")
     eventually(lambda: 'planner_host_errors_total{what="plan"}' in host.figures())
     assert host.thread.is_alive()
+
+
+@on_sqlite
+def test_rows_scored_by_what_serves_no_longer_are_scored_again(
+    engine: Engine, models: Path, fleet: Any, send: Any
+) -> None:
+    """A rollback between scoring and writing: nothing is written, the rows wait, and what serves now scores them."""
+    send({"a": fleet(1)["a"]})
+    lease, held = Leases(engine, "host", "a"), Models(models)
+    lease.beat()
+    epochs = lease.hold(["diagnostics-a"])
+    reader = Reader(engine, "IE", Sealing())
+    reader.begin([("diagnostics-a", "a")])
+    rows = reader.pending(["diagnostics-a"])
+
+    def said() -> list[Said]:
+        held.refresh()
+        loaded = held.of("mixed-disk")
+        assert loaded is not None
+        return [Said(one, loaded.version) for one in score(loaded.model, rows, reader.at)]
+
+    before = said()
+    now = ModelStore(models).rollback("mixed-disk", "last-known-good", "test", "worse").after
+    assert keep_verdicts(engine, "host", epochs, before, held.current) == []
+    assert reader.pending(["diagnostics-a"]) == rows
+    assert len(keep_verdicts(engine, "host", epochs, said(), held.current)) == len(rows) > 0
+    assert {one["model_version"] for one in scored(engine, "a")} == {now}
