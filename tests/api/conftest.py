@@ -1,13 +1,12 @@
 """A real service: its own process, a real port, a real SQLite file."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -16,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def tiny_scenario(slots: int = 4, replicas: int = 3, machines: int = 4) -> Json:
 class Served:
     """A running service and a client for it."""
 
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
     database: str
     http: httpx.Client = field(default_factory=httpx.Client)
 
@@ -151,14 +151,16 @@ class Served:
     def kill(self) -> None:
         """Kill -9, as the machine would."""
         self.process.kill()
-        self.process.wait()
+        self.process.join()
         self.http.close()
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        """Ctrl-C or another signal, and the exit status."""
-        self.process.send_signal(how)
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int | None:
+        """Ctrl-C or another signal, and the exit status; None where it goes on."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, how)
         self.http.close()
-        return self.process.wait(60)
+        self.process.join(60)
+        return self.process.exitcode
 
 
 class _Nowhere:
@@ -170,13 +172,30 @@ class _Nowhere:
 Serve = Callable[..., Served]
 
 
+SERVE = """
+import json, os
+os.dup2(os.open(log, os.O_WRONLY), 2)
+os.environ.clear()
+os.environ.update(environment)
+os.chdir(folder)
+from api.serve import serve
+serve(None, json.loads(given))
+"""
+
+
 def started(data_dir: Path, **settings: Any) -> Served:
-    """Serve a data folder on a free port."""
+    """Serve a data folder on a free port, in a process that is forked from one that has loaded the service, which takes
+    a second otherwise.
+    """
     given = {"port": 0, "data": data_dir, "niceness": 0} | settings  # tests wait for jobs
-    code = f"import json; from api.serve import serve; serve(None, json.loads({json.dumps(given, default=str)!r}))"
     log = data_dir.with_name(f"{data_dir.name}.log")
-    with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=file, env=_environment())
+    log.write_text("")
+    names = {"log": str(log), "environment": {**os.environ, "OMP_NUM_THREADS": "1"}, "folder": str(ROOT),
+             "given": json.dumps(given, default=str)}
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["api.serve"])
+    process = processes.Process(target=exec, args=(SERVE, names), daemon=True)
+    process.start()
     address = settings.get("database") or f"sqlite:///{data_dir / 'planner.sqlite'}"
     served = Served(process, str(address), httpx.Client(base_url=_address(process, log), timeout=30))
     give_up = time.monotonic() + 120
@@ -185,25 +204,21 @@ def started(data_dir: Path, **settings: Any) -> Served:
             if served.http.get("/readyz").status_code == 200:
                 return served
         except httpx.TransportError:
-            if process.poll() is not None:
+            if not process.is_alive():
                 break
             time.sleep(0.05)
     raise AssertionError(f"not ready: {log.read_text()[-2000:]}")
 
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+def _address(process: ForkServerProcess, log: Path) -> str:
     """Where the service says that it serves."""
     give_up = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < give_up:
+    while process.is_alive() and time.monotonic() < give_up:
         found = re.match(r"planner serves (\S+) ", log.read_text())
         if found:
             return found[1]
         time.sleep(0.02)
     raise AssertionError(log.read_text())
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
