@@ -108,6 +108,8 @@ PAGES: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/events"): "viewer",
     ("GET", "/plans"): "viewer",
     ("GET", "/plans/{plan_id}"): "viewer",
+    ("GET", "/plans/{plan_id}/workloads"): "viewer",
+    ("GET", "/plans/{plan_id}/workloads/{workload}"): "viewer",
     ("GET", "/jobs"): "viewer",
     ("GET", "/jobs/{job_id}"): "viewer",
 }

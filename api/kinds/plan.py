@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.jobs.job import CannotBeError, Task
 from api.kinds.mended import mended
+from api.kinds.shown import shown
 from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE
 from api.scenarios import AT, Scenarios, scenario_of
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
 
 def carry_out(task: Task) -> None:
-    """Plan or mend a plan, and keep the plan with the packings it names, and where it sends requests."""
+    """Plan or mend a plan, and keep the plan with the packings it names, where it sends requests, and what pages show
+    of it.
+    """
     planned = mended(task) if MENDS in task.job.request else _planned(task)
-    plan, made = planned.plan, dict[str, tuple[str, bytes]]()
+    plan, made = planned.plan, shown(planned)
     if planned.packings is not None:
         made[PACKINGS] = PARQUET, packing_bytes(planned.packings)
         plan = plan.model_copy(update={"tables": {"packings": f"/v1/plans/{task.job.id}/packings"}})

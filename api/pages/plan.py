@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -11,6 +10,7 @@ from api.context import Service, ServiceDep
 from api.life_cycle.lives import Lives
 from api.life_cycle.steps import Step
 from api.life_cycle.views import life_cycle
+from api.pages.kept import summary_of
 from api.pages.shell import page, page_router
 from api.routes.plans import plan_row
 from api.views import plan_state
@@ -33,19 +33,10 @@ STEPS: Final[dict[Step, tuple[str, str, str]]] = {
 @router.get("/plans/{plan_id}")
 def one_plan(plan_id: str, request: Request, service: ServiceDep) -> Response:
     """A plan that is made, or how far it is."""
-    row, document = plan_row(service, plan_id), service.store.result(plan_id)
-    view = None if document is None else _view(document)
+    row, view = plan_row(service, plan_id), summary_of(service, plan_id)
+    listed: dict[str, Any] = {"workloads_at": f"/plans/{plan_id}/workloads"} if row.status == "done" else {}
     return page(request, "plan.html.j2", asked=plan_state(row), view=view, steps=STEPS, **_life(service, plan_id),
-                **(view or {}))
-
-
-@lru_cache(maxsize=2)
-def _view(document: str) -> dict[str, Any]:
-    """What is shown of a document, which does not change; the last ones are likely to be asked for again."""
-    from planner.plan import Plan  # numpy: the service answers before it is loaded
-    from planner.report.page import plan_view
-
-    return plan_view(Plan.model_validate_json(document), None)
+                **(view or {}), **listed)
 
 
 def _life(service: Service, plan_id: str) -> dict[str, Any]:

@@ -41,7 +41,10 @@ class Entry(NamedTuple):
     name: str
 
 
-MENU: Final = (Entry("/plans", "Plans"), Entry("/jobs", "Jobs"))
+MENU: Final = (
+    Entry("/plans", "Plans"),
+    Entry("/jobs", "Jobs"),
+)
 
 
 _REFUSED: Final = (Problem, InputError, RequestValidationError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 PARQUET, CSV, JSON = "application/vnd.apache.parquet", "text/csv", "application/json"
 PACKINGS = "packings.parquet"
 ROUTES, HOSTED = "routes.json", "hosted.json"
+SUMMARY, WORKLOADS = "summary.json", "workloads.parquet"
 NDJSON, ACTUALS = "application/x-ndjson", "actuals"
 HISTORY, QUANTILES, BACKTEST = "history", "quantiles.parquet", "backtest.parquet"
 ENDINGS = {CSV: ".csv", PARQUET: ".parquet"}

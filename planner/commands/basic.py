@@ -26,7 +26,8 @@ from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 from planner.profiles import profile as profile_scenario
-from planner.report import Figures, figures_of, write_report
+from planner.report.figures import Figures, figures_of
+from planner.report.page import write_report
 from planner.resolve import resolve
 from planner.scenario import Scenario, read_scenario
 from planner.shelf import machine_rows, price_rows

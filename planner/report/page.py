@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from planner.embedding import embedded
 from planner.files import write_atomically
-from planner.report.figures import Figures
 from planner.report.plain import plain
 from planner.report.sections import plan_sections
 from planner.report.words import number, share
@@ -25,11 +24,14 @@ from planner.terminal import miss_words, monthly_usd, percent, running_machines,
 
 if TYPE_CHECKING:
     from planner.plan import Plan
+    from planner.report.figures import Figures
 
 WORDS: Final = {"usd": usd, "number": number, "share": share}
 """Functions that templates write figures with."""
 SHOWN = 500
 """Rows of a long table that the page shows."""
+NAMED = 40
+"""Workloads named of those that share a pool."""
 
 
 class Headline(NamedTuple):
@@ -78,12 +80,13 @@ def plan_view(plan: Plan, figures: Figures | None) -> dict[str, Any]:
     shown = {"name": plan.name, "status": plan.status, "mode": plan.mode, "machines": machines,
              "unplaced": [row.model_dump() for row in plan.unplaced[:SHOWN]], "conflict": plan.conflict,
              "relaxations": [row.model_dump() for row in plan.relaxations],
-             "groups": [row.model_dump() for row in plan.groups[:SHOWN]]}
+             "groups": [row.model_dump() | {"workloads": row.workloads[:NAMED],
+                                            "more": max(0, len(row.workloads) - NAMED)} for row in plan.groups]}
     found: dict[str, Any] = plain({
         "plan": shown, "data": _data(plan, figures), "sections": plan_sections(plan, SHOWN), "horizon": _horizon(plan),
         "headlines": _headlines(plan), "facts": _facts(plan), "unplaced": len(plan.unplaced),
         "pools": sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
-        "figured": figures is not None, "parts": parts,
+        "shown": SHOWN, "figured": figures is not None, "cost_parts": parts,
         "cluster_costs": [] if figures is None else _cluster_costs(figures, parts),
         "assignments": [] if figures is None else _assignments(plan, figures.workload_usd)[:SHOWN],
         "workload_count": len({unit.workload for unit in plan.assignments})})

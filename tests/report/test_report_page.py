@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from planner.plan import Assignment, Costs, Group, MachineRow, Plan, PlanHorizon, Provenance, Reason, Unplaced
-from planner.report import render, write_report
 from planner.report.figures import Figures
+from planner.report.page import render, write_report
 
 SLOTS = 24
 EVIL = "<script>document.title='owned'</script>"

@@ -41,6 +41,7 @@ export async function refresh(topics) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
   for (const part of parts) {
     const now = fresh.getElementById(part.id);
+    if (!now) return location.reload();  // what it showed has ended: the page is another one now
     if (now && now.outerHTML !== part.outerHTML && !part.contains(document.querySelector("dialog[open]"))) {
       const at = [...part.querySelectorAll("a, button")].indexOf(document.activeElement);
       part.replaceWith(document.adoptNode(now));
@@ -105,6 +106,25 @@ document.addEventListener("submit", async (event) => {
   const answer = await ask("POST", form.dataset.api, contentOf(form));
   button.disabled = false;
   if (answer && form.dataset.then) location.assign(form.dataset.then.replace("{id}", encodeURIComponent(answer.id)));
+});
+
+// Forms that filter as one types: the part of the page that they name is taken from the page of the new address.
+let typed = 0;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-instant]");
+  if (!form) return;
+  const mine = ++typed;
+  setTimeout(async () => {
+    if (mine !== typed) return;
+    const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+    const address = location.pathname + (asked.size ? `?${asked}` : "");
+    const answer = await fetch(address, {headers: {Accept: "text/html"}}).catch(() => null);
+    if (!answer?.ok) return answer ? location.assign(address) : say("The service does not answer.");
+    const now = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(form.dataset.instant);
+    if (mine !== typed || !now) return;
+    document.getElementById(form.dataset.instant).replaceWith(document.adoptNode(now));
+    history.replaceState(null, "", address);
+  }, 120);
 });
 
 // Filters leave nothing empty in the address.

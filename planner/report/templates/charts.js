@@ -46,7 +46,7 @@
     const view = document.getElementById("view").value;
     return {...base(), tooltip: {...base().tooltip, trigger: "axis"},
             grid: {left: 8, right: 12, top: 24, bottom: 40, containLabel: true},
-            xAxis: time(), yAxis: axis({type: "value", minInterval: 1, name: "machines"}),
+            xAxis: time(), yAxis: axis({type: "value", minInterval: 1, name: "machines", nameTextStyle: {color: css("--soft"), align: "left"}}),
             series: stacked(machineRows(view))};
   }
 

@@ -1,10 +1,13 @@
 """A service with things to show, and a browser that looks at it."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,31 @@ from sqlalchemy import Connection
 from api.database.tenancy import DEFAULT
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
-from api.store.files import JSON, ROUTES
+from api.store.files import JSON, PARQUET, ROUTES, SUMMARY, WORKLOADS
 from api.store.jobs import Kind, Submission
 from api.store.store import Store
 from planner.directing.routes import Routes, routes_text
 from planner.plan import Plan
+from planner.report.page import plan_view
+from planner.scenario.model import Workload
+from planner.workload_list import table_bytes, table_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pages are not looked at")
 
 EVIL = "<script>window.owned=1</script><img src=x onerror=window.owned=1>"
 Json = dict[str, Any]
+
+
+def shown(plan: Plan) -> dict[str, tuple[str, bytes]]:
+    """What pages show of a plan, as if it had been made of a scenario: kinds, owners and costs by turns."""
+    names = sorted({unit.workload for unit in plan.assignments} | {row.workload for row in plan.unplaced})
+    kinds, owners = ("etl", "serving", "training"), ("red", "blue")
+    workloads = [Workload.model_validate({
+        "name": name, "kind": kinds[at % 3], "owner": owners[at % 2], "pipeline": f"pipe-{at % 7}",
+        "priority": at % 100, "request": {"vcpu": 1.0, "memory_gib": 1.0}, "replicas": [1]}, strict=False)
+        for at, name in enumerate(names)]
+    table = table_of(plan, workloads, {name: float(at) for at, name in enumerate(names)}, set())
+    return {SUMMARY: (JSON, json.dumps(plan_view(plan, None)).encode()), WORKLOADS: (PARQUET, table_bytes(table))}
 
 
 class _Nowhere:
@@ -70,7 +88,7 @@ class Held:
         job = self._store.begin(plan_id, 3)
         assert job is not None
         routes = Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon, clusters={}, workloads={})
-        made = {ROUTES: (JSON, routes_text(routes).encode())} | (files or {})
+        made = {ROUTES: (JSON, routes_text(routes).encode())} | shown(plan) | (files or {})
         assert self._store.finish_plan(job, plan, made)
         lives = Lives(self._store.engine)
         for name, step in (("verified", lambda now: steps.verify(now.life, [])),
@@ -96,6 +114,37 @@ class Look:
         """Go to a page of the service."""
         self.page.goto(self.origin + path, wait_until="load")
         return self.page
+
+
+@cache
+def axe() -> str:
+    """The script that knows the rules of accessibility."""
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text()
+
+
+def complaints(page: Any) -> list[str]:
+    """What axe-core has against a page. It is run beside the page's policy, which lets no script in."""
+    page.evaluate(axe())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+@pytest.fixture(scope="session")
+def looked_at() -> Callable[[Look, str], None]:
+    """Looks at a page as everybody may: nothing against it by axe-core, nothing wider than the screen, no name that
+    became code. A page that says that there is nothing may be answered with 404.
+    """
+
+    def one(window: Look, address: str) -> None:
+        page = window.at(address)
+        if address.endswith("/nothing"):
+            window.wrong = [line for line in window.wrong if "404" not in line]
+        assert complaints(page) == [], address
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, address
+        assert page.evaluate("window.owned") is None, address
+
+    return one
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +198,9 @@ def plan_of() -> Callable[..., Plan]:
             "bound": 120.0, "gap": 0.004, "bound_method": "test", "parent": None,
             "machines": [{"cluster": "cheap", "pool": "p", "purchase": "on_demand", "count": [1, 2, 3, 2]},
                          {"cluster": "dear", "pool": "p", "purchase": "spot", "count": [0, 1, 1, 0]}],
+            "reasons": [{"workload": "work-00000", "why": "cheapest of two", "runner_up": "dear/p",
+                         "runner_up_extra_usd": 4.5}],
+            "fallbacks": [{"lost": "cheap", "workload": "work-00000", "cluster": "dear", "pool": "p"}],
             "horizon": {"start": start.isoformat(), "slots": 4, "slot_minutes": 60},
             "valid_until": (start + timedelta(hours=4)).isoformat(),
             "assignments": [{"workload": f"work-{at:05d}", "cluster": ("cheap", "dear")[at % 2], "pool": "p"}

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
@@ -38,33 +36,14 @@ def addresses(shown: Shown) -> list[str]:
             f"/plans/{shown.plan}"]
 
 
-@cache
-def axe() -> str:
-    """The script that knows the rules of accessibility."""
-    return files("axe_playwright_python").joinpath("axe.min.js").read_text()
-
-
-def complaints(page: Any) -> list[str]:
-    """What axe-core has against a page. It is run beside the page's policy, which lets no script in."""
-    page.evaluate(axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [f"{rule['id']}: {node['html'][:120]}" for rule in found["violations"] for node in rule["nodes"]]
-
-
 @pytest.mark.parametrize("guise", [{}, {"dark": True, "phone": True}], ids=["laptop", "dark phone"])
-def test_every_page_is_for_everybody(look: Any, shown: Shown, guise: Json) -> None:
+def test_every_page_is_for_everybody(look: Any, looked_at: Any, shown: Shown, guise: Json) -> None:
     """On a laptop and on a phone, light and dark: nothing against it by axe-core, nothing wider than the screen, no
     name that became code, and nobody asked but the service.
     """
     window = look(**guise)
     for address in addresses(shown):
-        page = window.at(address)
-        if address == "/jobs/nothing":
-            window.wrong = [line for line in window.wrong if "404" not in line]
-        assert complaints(page) == [], address
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, address
-        assert page.evaluate("window.owned") is None, address
+        looked_at(window, address)
 
 
 def test_jobs_are_followed_and_cancelled(look: Any, held: Any, shown: Shown) -> None:
