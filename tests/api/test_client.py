@@ -14,6 +14,9 @@ from planner.client import Client, InvalidError, NotFoundError, StaleError, resu
 SOURCES = Path(__file__).resolve().parents[2] / "planner" / "client"
 ASKS = re.compile(r'"(GET|POST|PUT|DELETE)",\s+"(/[^"]*)"|(?:pages|path)\(\s*"(/[^"]*)"|events\(\s*"(/[^"]*)"')
 NOT_ANSWERS = {"Answer"}
+HANDED_ON = {"ComparedModels", "Diagnosis", "Difference", "Explained", "HostedAlarms", "Judged", "Model", "ModelChange",
+             "OneClusterDiagnosed", "SeenAlarm"}
+"""Documents that commands print too: the client gives them as they come."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def test_every_answer_is_known(offered: dict[str, Any]) -> None:
                 for kind, content in answer.get("content", {}).items()
                 if kind == "application/json" and "$ref" in (schema := content["schema"])}
     lists = {name for name in answered if set(schemas[name]["properties"]) & {"next"} and name not in own}
-    assert sorted(answered - own.keys() - lists) == []
+    assert sorted(answered - own.keys() - lists) == sorted(HANDED_ON)
 
 
 def test_a_plan_from_question_to_force_and_back(client: Client, tiny: Any) -> None:

@@ -78,10 +78,12 @@ def test_what_is_in_an_address_is_data(service: Any, text: str) -> None:
 
 @pytest.mark.parametrize("text", [*STATEMENTS, *TEMPLATES, *YAML, *UNICODE, "x" * 10_000])
 def test_what_is_in_a_body_is_data(service: Any, tiny: Any, text: str) -> None:
-    """A scenario of that name, with it in a description too, is planned under that very name or refused in one line."""
+    """A scenario of that name, with it in a description too, is planned under that very name or refused in one line:
+    as a name that cannot be, or as no JSON where half a pair of surrogates is no text.
+    """
     body = json.dumps({"scenario": tiny | {"name": text, "description": text}, "priority": -50})
     answer = service.http.post("/v1/plans", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (202, 422), answer.text[:300]
+    assert answer.status_code in (202, 400 if text == "\ud800" else 422, 422), answer.text[:300]
     if answer.status_code == 202:
         assert answer.json()["name"] == text
         assert service.http.get(f"/v1/plans/{answer.json()['id']}").json()["name"] == text
