@@ -124,6 +124,7 @@ def hourly(asked: argparse.Namespace) -> list[Row]:
             bench.sample()
             time.sleep(0.2)
         spent, used = time.monotonic() - began, bench.cpu_s() - cpu
+        bench.sample()
         return [
             row("hourly/10000", "sent", sent, "s", spent, used, bench.peak_mib),
             row("hourly/10000", "all_scored", spent, "s", spent, used, bench.peak_mib),

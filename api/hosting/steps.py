@@ -142,12 +142,15 @@ class Steps:
         return _on(**told)
 
     def drift(self, _: Facts) -> Facts:
-        """Go on where the class has no model, or a month has drifted since the last run that looked at it."""
+        """Go on where the class has no model, or a month has drifted since the last run that looked at it and came to
+        an end: one that failed (a full disk, a database that was away) is made up for.
+        """
         query = select(drifts.c.cluster, drifts.c.day, drifts.c.metric).where(
             drifts.c.cluster.in_(sorted(self.work.watches.clusters)), drifts.c.drifted == 1
         )
-        seen = max((one["detail"].get("day", -1) for one in record(self.engine)
-                    if one["step"] == "drift" and one["workload"] == self.workload and one["run"] != self.run),
+        others = [one for one in record(self.engine) if one["workload"] == self.workload and one["run"] != self.run]
+        ended = {one["run"] for one in others if one["outcome"] != GO_ON or one["step"] == STEPS[-1]}
+        seen = max((one["detail"].get("day", -1) for one in others if one["step"] == "drift" and one["run"] in ended),
                    default=-1)  # fmt: skip
         with self.engine.connect() as connection:
             found = [row for row in connection.execute(query) if row.day > seen]

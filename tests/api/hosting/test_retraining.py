@@ -124,6 +124,26 @@ def test_a_run_goes_on_by_what_is_on_record(engine: Engine, settings: Settings, 
 
 
 @on_sqlite
+def test_a_drift_whose_run_failed_is_looked_at_again(
+    engine: Engine, settings: Settings, send: Any, fleet: Any, tmp_path: Path
+) -> None:
+    """The rows cannot be written: the run has no end on record, and the next one sees the same drift."""
+    send(fleet(1))
+    drifted(engine, 20_000)
+    (tmp_path / "file").write_text("no folder")
+    broken = settings.model_copy(update={"models": tmp_path / "file"})
+    first = Steps(engine, broken, NAME, work(), "run-1")
+    assert first.done("drift", {})["outcome"] == GO_ON
+    with pytest.raises(OSError, match="file"):
+        first.done("ingest", {})
+    second = Steps(engine, settings, NAME, work(), "run-2")
+    found = second.done("drift", {})
+    assert found["outcome"] == GO_ON
+    assert second.done("validate", second.done("ingest", found))["outcome"].startswith("1.0 days of rows")
+    assert Steps(engine, settings, NAME, work(), "run-3").done("drift", {})["outcome"] == "no drift since the last look"
+
+
+@on_sqlite
 def test_who_alarms_all_the_time_is_neither_better_nor_worse_for_it(
     engine: Engine, settings: Settings, history: Any, models: Path
 ) -> None:
