@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from api.archives import ZIP, unpack
+from api.hosting.sealing import Sealing, sealer_of
 from api.settings import Settings
 from api.store.scenarios import NAME, AmbiguousError, SentScenarios, VersionRow
 from api.store.store import Store
@@ -31,6 +32,11 @@ REFERENCE = re.compile(rf"{NAME.pattern}({AT}[0-9a-f]{{1,64}})?")
 """What may be asked of the store: a name, or a name and the first letters of a version."""
 
 
+def sent_scenarios(settings: Settings, store: Store) -> SentScenarios:
+    """What was sent, sealed and limited as the settings have it. Raises InputError."""
+    return SentScenarios(store.engine, sealer_of(settings), settings.limits.scenario_bytes)
+
+
 @dataclass(frozen=True)
 class Scenarios:
     """What a tenant's requests may name: folders right below `root`, and what was `sent`. A folder is found first."""
@@ -41,7 +47,7 @@ class Scenarios:
     @classmethod
     def of(cls, settings: Settings, store: Store) -> Self:
         """Those of a tenant."""
-        return cls(settings.scenarios, SentScenarios(store.engine))
+        return cls(settings.scenarios, sent_scenarios(settings, store))
 
     @property
     def folders(self) -> list[str]:
@@ -122,4 +128,5 @@ def _is_inside(folder: Path, root: Path) -> bool:
 def scenario_of(settings: Settings, store: Store, request: Mapping[str, Any], job_id: str, folder: Path) -> Scenario:
     """Read the scenario of a job, from what came with it or by the name in its request, as `Scenarios.read` does."""
     given = store.given(job_id)
-    return Scenarios.of(settings, store).read(json.loads(given) if given is not None else request["scenario"], folder)
+    scenario = request["scenario"] if given is None else Sealing.of(settings).open_json(given)
+    return Scenarios.of(settings, store).read(scenario, folder)

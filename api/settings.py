@@ -151,6 +151,9 @@ class Limits(Section):
     reads: str = Field("5000/second", description="requests of a caller that change nothing, directing among them")
     writes: str = Field("200/second", description="other requests of a caller")
     refused: str = Field("50/second", description="requests of an address with keys or tokens that are not known")
+    scenario_bytes: int = Field(
+        2 * 2**30, ge=1, description="bytes of all versions of scenarios that were sent and are kept, for each tenant"
+    )
     body_s: float = Field(30.0, gt=0, le=3600, description="seconds in which the body of a request must arrive")
 
     @field_validator("reads", "writes", "refused")
@@ -220,8 +223,8 @@ class Settings(Holdings):
     retraining: Retraining = Field(Retraining(), description="of the models of hosted diagnostics")
     retention: Retention = Field(Retention(), description="of telemetry, verdicts and rows to train on")
     encryption_keys: Secret | None = Field(
-        None, description="keys that telemetry, model files and rows to train on are encrypted with at rest, one a "
-        "line: the first encrypts, all decrypt"
+        None, description="keys that telemetry, sent scenarios, model files and rows to train on are encrypted with at "
+        "rest, one a line: the first encrypts, all decrypt"
     )
     workers: int = Field(1, ge=1, le=64, description="jobs carried out at a time; others wait")
     max_attempts: int = Field(3, ge=1, description="how often a job is begun whose worker died with it")

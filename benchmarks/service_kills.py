@@ -50,7 +50,7 @@ WHEN (NEW.result IS NOT NULL) EXECUTE FUNCTION count_result()
 """,
 }
 """The database itself counts how often each job ends and gets a result."""
-WAITING = 4
+WAITING = 12
 """Jobs that are asked for before earlier ones have ended."""
 SETTLE_S = 900.0
 
@@ -162,7 +162,7 @@ def run(data: Path, kills: int, seed: int, server: Postgres | None = None) -> Ki
     did = {"worker": 0, "service": 0, "database": 0}
     try:
         for number in range(1, kills + 1):
-            time.sleep(rng.uniform(0.2, 2.0))
+            time.sleep(rng.uniform(0.2, 4.0))
             what = "database" if server is not None and number % 25 == 0 else rng.choice(["worker"] * 3 + ["service"])
             did[what] += 1
             _kill(what, clients, server, rng, lambda: start(data, **settings))

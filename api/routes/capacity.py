@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Response
 
 from api.access import Route
 from api.context import Service, ServiceDep
+from api.hosting.sealing import Sealing
 from api.requests import NewCapacity
 from api.routes.jobs import job_row, queued
 from api.scenarios import Scenarios
@@ -54,7 +55,7 @@ def submission(service: Service, body: NewCapacity, digest: str, key: str | None
     if body.plan is not None:
         job_row(service, body.plan, "plan")
     request = body.model_dump(exclude={"scenario"})
-    text = json.dumps(body.scenario) if named is None else None
+    text = Sealing.of(service.settings).seal(json.dumps(body.scenario)) if named is None else None
     if named is not None:
         request["scenario"] = named
     clusters = tuple(cluster.name for cluster in scenario.clusters)

@@ -17,6 +17,7 @@ from api.access import Route
 from api.context import Service, ServiceDep
 from api.description.shapes import Explained
 from api.directing.mending import Mend, check_names, mend_submission
+from api.hosting.sealing import Sealing
 from api.life_cycle.lives import Lives
 from api.life_cycle.steps import State
 from api.requests import IN_FORCE, NewMend, NewPlan
@@ -71,7 +72,7 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
 
         slot_of(body.now, scenario.horizon)
     if named is None:
-        text = json.dumps(body.scenario)
+        text = Sealing.of(service.settings).seal(json.dumps(body.scenario))
     else:
         request["scenario"] = named
     clusters = tuple(cluster.name for cluster in scenario.clusters)

@@ -17,9 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from api.access import CallerDep, Route
 from api.archives import GZIP, ZIP, packed, unpack
 from api.context import Service, ServiceDep
-from api.scenarios import AT, MAIN, NOWHERE, Scenarios
+from api.scenarios import AT, MAIN, NOWHERE, Scenarios, sent_scenarios
 from api.store.files import JSON
-from api.store.scenarios import NAME, AmbiguousError, Sent, SentScenarios, UsedError, VersionRow, Versions
+from api.store.scenarios import NAME, AmbiguousError, FullError, Sent, SentScenarios, UsedError, VersionRow, Versions
 from api.web.bodies import parsed
 from api.web.paging import PageDep
 from api.web.preconditions import expect, tag
@@ -177,7 +177,7 @@ def get_scenario(name: Name, service: ServiceDep, response: Response) -> Scenari
 @router.get("/{name}/versions", response_model=ScenarioVersionList)
 def list_versions(name: Name, service: ServiceDep, page: PageDep) -> ScenarioVersionList:
     """Versions of a scenario that was sent, the newest first, retired ones too."""
-    sent = SentScenarios(service.store.engine)
+    sent = sent_scenarios(service.settings, service.store)
     _there(sent, name)
     rows = sent.history(name, page.limit, page.number)
     return ScenarioVersionList(versions=[_version(row) for row in rows], next=page.next([row.seq for row in rows]))
@@ -186,13 +186,13 @@ def list_versions(name: Name, service: ServiceDep, page: PageDep) -> ScenarioVer
 @router.get("/{name}/versions/{version}", response_model=ScenarioVersion)
 def get_version(name: Name, version: Version, service: ServiceDep) -> ScenarioVersion:
     """One version: who sent it, when and why, and how much there is in it."""
-    return _version(_found(SentScenarios(service.store.engine), name, version))
+    return _version(_found(sent_scenarios(service.settings, service.store), name, version))
 
 
 @router.get("/{name}/versions/{version}/content", response_class=Response, responses=_CONTENT)
 def get_content(name: Name, version: Version, service: ServiceDep) -> Response:
     """The scenario itself: its fields as JSON, or its folder as a zip where it was sent as a folder."""
-    sent = SentScenarios(service.store.engine)
+    sent = sent_scenarios(service.settings, service.store)
     row = _found(sent, name, version)
     return Response(sent.content(row), media_type=row.media_type)
 
@@ -217,7 +217,7 @@ def retire_version(name: Name, version: Version, service: ServiceDep, caller: Ca
     """Let nothing new be asked of a version; what was made of it stays, and so does the version. Sending the same
     content again brings it back.
     """
-    sent = SentScenarios(service.store.engine)
+    sent = sent_scenarios(service.settings, service.store)
     sent.retire(_found(sent, name, version), caller.name)
     return _version(_found(sent, name, version))
 
@@ -225,7 +225,7 @@ def retire_version(name: Name, version: Version, service: ServiceDep, caller: Ca
 @router.delete("/{name}/versions/{version}", status_code=HTTPStatus.NO_CONTENT)
 def remove_version(name: Name, version: Version, service: ServiceDep) -> None:
     """Remove a version that no job refers to."""
-    sent = SentScenarios(service.store.engine)
+    sent = sent_scenarios(service.settings, service.store)
     try:
         sent.remove(_found(sent, name, version))
     except UsedError as job:
@@ -244,7 +244,12 @@ def _keep(service: Service, kind: str, body: IO[bytes], said: tuple[str, str], i
         if if_match is not None:
             expect(if_match, there.state)
 
-    return SentScenarios(service.store.engine).add(sent, expected)
+    try:
+        return sent_scenarios(service.settings, service.store).add(sent, expected)
+    except FullError as held:
+        detail = (f"scenarios: {held} bytes are kept, and this one has {len(sent.content)}: limits.scenario_bytes is "
+                  f"{service.settings.limits.scenario_bytes}: remove versions that nobody needs")
+        raise Problem(HTTPStatus.INSUFFICIENT_STORAGE, detail) from None
 
 
 def _read(kind: str, body: IO[bytes], by: str, why: str) -> Sent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from api.database.recording import about
 from api.database.tables import jobs
 from api.database.tables import scenario_versions as kept
 from api.database.times import written
+from diagnostics.sealing import Sealer, SealError
+from planner.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of scenarios that are kept: they stand in addresses."""
@@ -29,6 +32,10 @@ class AmbiguousError(Exception):
 
 class UsedError(Exception):
     """A job refers to the version: its id."""
+
+
+class FullError(Exception):
+    """The versions that are kept have so many bytes already."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,10 @@ class Versions:
 
 
 class SentScenarios:
-    """The scenarios in the database of an engine."""
+    """The scenarios in the database of an engine, whose contents are sealed at rest; at most `quota` bytes are kept."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, sealer: Sealer | None = None, quota: float = math.inf) -> None:
+        self._engine, self._sealer, self._quota = engine, sealer or Sealer(), quota
 
     def names(self) -> list[str]:
         """Of all scenarios, sorted."""
@@ -95,14 +102,18 @@ class SentScenarios:
         return found[0] if found else None
 
     def content(self, row: VersionRow) -> bytes:
-        """What was sent."""
+        """What was sent. Raises InputError where it was sealed with a key that is not here."""
         query = select(kept.c.content).where(kept.c.name == row.name, kept.c.version == row.version)
         with self._engine.connect() as connection:
-            return bytes(connection.execute(query).scalar_one())
+            content = bytes(connection.execute(query).scalar_one())
+        try:
+            return self._sealer.unseal(content)
+        except SealError as error:
+            raise InputError([f"scenario {row.name}: version {row.version[:12]}: {error}"]) from None
 
     def add(self, sent: Sent, expected: Callable[[Versions], None]) -> tuple[Versions, bool]:
         """Keep a version, which is the newest from now on, and say what there is then, and whether that is new. What
-        `expected` raises of what there was is raised, and nothing has changed.
+        `expected` raises of what there was is raised, and nothing has changed. Raises FullError.
         """
         with self._engine.begin() as connection:
             alone_in(connection, "scenario_versions")
@@ -112,8 +123,11 @@ class SentScenarios:
                 return before, False
             about(connection, f"/v1/scenarios/{sent.name}/versions/{sent.version}")
             connection.execute(delete(kept).where(kept.c.name == sent.name, kept.c.version == sent.version))
-            connection.execute(insert(kept).values(
-                **vars(sent), bytes=len(sent.content), at=written(datetime.now(UTC))))
+            held = connection.execute(select(func.coalesce(func.sum(kept.c.bytes), 0))).scalar_one()
+            if held + len(sent.content) > self._quota:
+                raise FullError(held)
+            content = {"content": self._sealer.seal(sent.content), "bytes": len(sent.content)}
+            connection.execute(insert(kept).values(**vars(sent) | content, at=written(datetime.now(UTC))))
             return _versions(connection, sent.name), True
 
     def retire(self, row: VersionRow, by: str) -> None:

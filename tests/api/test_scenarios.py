@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from cryptography.fernet import Fernet
+from sqlalchemy import Connection, select
 
+from api.database.tables import scenario_versions
 from api.scenarios import Scenarios
 from api.store.jobs import Submission
-from api.store.scenarios import AmbiguousError, Sent, SentScenarios, UsedError, Versions
+from api.store.scenarios import AmbiguousError, FullError, Sent, SentScenarios, UsedError, Versions
 from api.store.store import Store
+from diagnostics.sealing import Sealer
 from planner.errors import InputError
 
 Json = dict[str, Any]
@@ -46,6 +49,38 @@ def test_versions_are_the_tenants_own(stores: tuple[Store, Store]) -> None:
     globex.retire(globex.find("tiny", "b" * 8), "bob")  # type: ignore[arg-type]
     assert acme.of("tiny").newest.version == "a" * 64  # type: ignore[union-attr]
     assert globex.of("tiny").newest is None
+
+
+def test_what_was_sent_is_sealed_where_there_is_a_key(stores: tuple[Store, Store]) -> None:
+    """At rest nothing of it can be read; what was sent before there was a key still can, and without the key the sealed
+    version is refused by name.
+    """
+    engine, sealer = stores[0].engine, Sealer(Fernet.generate_key().decode())
+    SentScenarios(engine).add(sent("a" * 64, content=b"an open secret"), whatever)
+    held = SentScenarios(engine, sealer)
+    held.add(sent("b" * 64, content=b"a secret"), whatever)
+    rows = [held.find("tiny", letter * 64) for letter in "ab"]
+    assert [held.content(row) for row in rows if row is not None] == [b"an open secret", b"a secret"]
+    assert [row.bytes for row in rows if row is not None] == [14, 8]
+    with engine.connect() as connection:
+        contents = connection.execute(select(scenario_versions.c.content)).scalars()
+        assert [b"secret" in bytes(content) for content in contents] == [True, False]
+    with pytest.raises(InputError, match="scenario tiny: version bbbbbbbbbbbb: encryption_keys"):
+        SentScenarios(engine).content(rows[1])  # type: ignore[arg-type]
+
+
+def test_a_tenant_keeps_so_much_and_no_more(stores: tuple[Store, Store]) -> None:
+    """A version beyond the quota is refused, and changes nothing; another tenant has its own, and what is removed makes
+    room.
+    """
+    acme, globex = (SentScenarios(store.engine, quota=10) for store in stores)
+    acme.add(sent("a" * 64, content=b"123456"), whatever)
+    with pytest.raises(FullError, match="6"):
+        acme.add(sent("b" * 64, content=b"12345"), whatever)
+    assert acme.of("tiny").count == 1
+    globex.add(sent("b" * 64, content=b"12345"), whatever)
+    acme.remove(acme.find("tiny", "a" * 64))  # type: ignore[arg-type]
+    acme.add(sent("b" * 64, content=b"12345"), whatever)
 
 
 def test_what_is_not_as_expected_changes_nothing(stores: tuple[Store, Store]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 import time
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 
 from planner.client import Client, ConflictError, InvalidError, NotFoundError, StaleError
 
@@ -169,3 +171,23 @@ def planned_by_the_clock(client: Client, reference: str) -> None:
               for plan in client.plans.list(scenario="nightly", status="done")):
         assert time.monotonic() < give_up
         time.sleep(0.2)
+
+
+def test_scenarios_at_rest_are_sealed_and_of_a_quota(serve: Any, tmp_path: Path, tiny: Json) -> None:
+    """With a key nothing of what was sent, by itself or with a plan, can be read in the store; it is planned all the
+    same. What is beyond the quota of the tenant is refused with what is kept.
+    """
+    served = serve(encryption_keys=Fernet.generate_key().decode(), limits={"scenario_bytes": 2500})
+    client = Client(str(served.http.base_url))
+    version = client.scenarios.send(named(tiny, "quiet"))
+    assert client.plans.make(version.reference, solver="first-fit").status == "done"
+    plan_id = served.ask({"scenario": tiny | {"name": "inline"}}).json()["id"]
+    assert served.ended(plan_id)["status"] == "done"
+    with sqlite3.connect(tmp_path / "data" / "planner.sqlite") as store:
+        kept = [bytes(row[0]) for row in store.execute("SELECT content FROM scenario_versions")]
+        kept += [row[0].encode() for row in store.execute("SELECT given FROM documents WHERE given IS NOT NULL")]
+    assert len(kept) == 2
+    assert not any(b"claims-etl" in one for one in kept)
+    client.scenarios.send(named(tiny, "quiet", 4))
+    full = served.http.post("/v1/scenarios", json=named(tiny, "quiet", 5))
+    assert (full.status_code, "limits.scenario_bytes is 2500" in full.json()["detail"]) == (507, True), full.text
