@@ -116,8 +116,20 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
                 _drift(bench.engine, 10_000 + sent)
             sent += 1
 
-    feeding = threading.Thread(target=feed)
+    seen: list[tuple[float, str]] = []
+
+    def watch() -> None:
+        """When who serves could be seen: a change is stamped before it is written, much before on a busy machine."""
+        watched = ModelStore(bench.folder / "models")
+        while not stopping.wait(0.02):
+            serving = watched.serving(HARDWARE)
+            if serving is not None and (not seen or seen[-1][1] != serving.id):
+                seen.append((time.time(), serving.id))
+        watched.close()
+
+    feeding, watching = threading.Thread(target=feed), threading.Thread(target=watch)
     feeding.start()
+    watching.start()
     store = ModelStore(bench.folder / "models")
     good, since = store.stable(HARDWARE)[-1], 0
     try:
@@ -148,9 +160,10 @@ def kill_at_random(bench: Bench, kills: int, seed: int) -> Killed:
     finally:
         stopping.set()
         feeding.join()
+        watching.join()
         store.close()
     until(lambda: bench.waiting() == 0, 300)
-    _look(bench, found)
+    _look(bench, found, seen)
     return found
 
 
@@ -184,8 +197,8 @@ def _loop_of(bench: Bench) -> int | None:
     return None
 
 
-def _look(bench: Bench, found: Killed) -> None:
-    """Count what is wrong in the database."""
+def _look(bench: Bench, found: Killed, seen: list[tuple[float, str]]) -> None:
+    """Count what is wrong in the database; `seen` is who served from when on, as anybody could see it."""
     with bench.engine.connect() as connection:
         found.rows = int(connection.execute(select(func.count()).select_from(stream_rows)).scalar_one())
         same = (stream_rows.c.cluster == verdicts.c.cluster) & (stream_rows.c.ts == verdicts.c.ts)
@@ -202,7 +215,9 @@ def _look(bench: Bench, found: Killed) -> None:
     found.promoted = sum(event.action == "promote" and event.by == BY for event in events)
     tried = {json.loads(row.detail)["version"]: row.at for row in noted if row.step == "train" and row.outcome == GO_ON}
     found.versions = len({row.model_version for row in said})
-    ends = [begun for begun, _ in served[1:]] + [float("inf")]
+    ends = [next((at for at, version in seen if at >= begun and version == after), begun)
+            for begun, after in served[1:]]  # fmt: skip
+    ends.append(float("inf"))
     for row in said:
         at = row.arrived_at + row.seconds
         if row.cluster == TAUGHT and tried.get(row.model_version, at) < at:
