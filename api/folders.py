@@ -9,6 +9,11 @@ from pathlib import Path
 from planner.errors import InputError
 
 
+def names_in(root: Path | None, endings: Iterable[str]) -> list[str]:
+    """Names of the files that may be named, without their endings, sorted."""
+    return sorted(_files(root, endings))
+
+
 def named_file(root: Path | None, name: str, endings: Iterable[str], what: str) -> Path:
     """The file of a name without its ending. A name is one of those that are there: no path, no link out of the folder.
 
@@ -16,13 +21,19 @@ def named_file(root: Path | None, name: str, endings: Iterable[str], what: str) 
         InputError: there is none of that name; with the nearest.
 
     """
-    found = {} if root is None else {path.stem: path for path in sorted(root.iterdir())
-                                     if path.suffix in endings and path.is_file() and _inside(path, root)}
+    found = _files(root, endings)
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
         hint = f"'{near[0]}'?" if near else f"this service has {', '.join(found) or 'none'}"
         raise InputError([f"{what}: {name!r}: not known; {hint}"])
     return found[name]
+
+
+def _files(root: Path | None, endings: Iterable[str]) -> dict[str, Path]:
+    """Files right in a folder that end so, by name."""
+    wanted = set(endings)
+    return {} if root is None else {path.stem: path for path in sorted(root.iterdir())
+                                    if path.suffix in wanted and path.is_file() and _inside(path, root)}
 
 
 def _inside(path: Path, root: Path) -> bool:

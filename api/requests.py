@@ -32,6 +32,11 @@ class PlanSettings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     solver: str = "planner"
 
+    @property
+    def settings(self) -> PlanSettings:
+        """How to plan, without all else that is asked."""
+        return PlanSettings(**self.model_dump(include=set(PlanSettings.model_fields)))
+
 
 class HealthReport(BaseModel):
     """What somebody says of a cluster."""
@@ -91,11 +96,6 @@ class NewPlan(_WithScenario, PlanSettings):
     now: str | None = Field(
         None, description="slot or time from which it is planned; what the incumbent did before stays as it was"
     )
-
-    @property
-    def settings(self) -> PlanSettings:
-        """How to plan, without the scenario and the plan to start from."""
-        return PlanSettings(**self.model_dump(include=set(PlanSettings.model_fields)))
 
     @model_validator(mode="after")
     def _from_something(self) -> NewPlan:
@@ -170,6 +170,47 @@ class ForecastSettings(BaseModel):
 
 
 class ForecastOf(ForecastSettings):
-    """A forecast of a history that the service holds, read anew each time."""
+    """A forecast of what the service holds, read anew each time: a history, or all that a scenario names."""
 
-    history: str = Field(description="name of a file in the service's folder of histories, without its ending")
+    history: str | None = Field(
+        None, description="name of a file in the service's folder of histories, without its ending"
+    )
+    scenario: str | None = Field(None, description="a scenario whose workloads name their histories")
+
+    @model_validator(mode="after")
+    def _of_one(self) -> ForecastOf:
+        if (self.history is None) == (self.scenario is None):
+            raise ValueError("history or scenario: of what? name one of them")
+        return self
+
+
+class NewWhatIf(_WithScenario, PlanSettings):
+    """A question what would be otherwise if something of a scenario were; the objective may change too."""
+
+    changes: list[str] = Field(
+        default=[], max_length=100, description="as `planner what-if` takes them, without the dashes: "
+        "demand serving:+40%, price aws:p5*:-20%, remove-cluster aws-*, max, latency, availability, survive"
+    )
+    against: str | None = Field(
+        None, description="id of the plan to compare with; in_force: that of the scenario; left out: the scenario is "
+        "planned as it is first"
+    )
+    priority: Priority = 0
+
+    @model_validator(mode="after")
+    def _of_something(self) -> NewWhatIf:
+        if not self.changes and self.mode is None and self.sla_floor is None and self.budget_usd is None:
+            raise ValueError("changes: nothing is changed: give one, as 'demand serving:+40%', or another objective")
+        return self
+
+
+class NewPareto(_WithScenario):
+    """A question what more attainment and more nines cost."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    points: Annotated[int, Field(ge=2, le=100)] = Field(6, description="floors, and budgets, that are swept")
+    time_limit_s: Annotated[float, Field(gt=0, le=MAX_TIME_LIMIT_S)] = Field(120.0, description="seconds for all")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    solver: str = "planner"
+    priority: Priority = 0

@@ -162,6 +162,18 @@ def apply(changes: Sequence[Change], scenario: Scenario, profiles: Profiles) -> 
     return scenario, _demand(changes, profiles)
 
 
+def check(changes: Sequence[Change], scenario: Scenario) -> None:
+    """Raise InputError where changes match nothing of a resolved scenario, or leave no cluster, as far as that can be
+    told before it is known what its workloads need.
+    """
+    unknown = Profiles(scenario.workloads, np.zeros((len(scenario.workloads), 0), np.int32), 0.5, (), {})
+    for change in changes:
+        if change.what in ("demand", "latency", "availability"):
+            selected(change.selector, scenario.workloads, str(change))
+        else:
+            scenario, _ = _APPLY[change.what](change, scenario, unknown)
+
+
 def selected(selector: str, workloads: Sequence[Workload], where: str) -> list[int]:
     """Positions of the workloads that a selector names. Raises InputError with the nearest match for none."""
     rows = [at for at, workload in enumerate(workloads) if _matches(selector, workload)]

@@ -27,6 +27,8 @@ KINDS: dict[Kind, str] = {
     "plan": "api.kinds.plan",
     "forecast": "api.kinds.forecast",
     "capacity": "api.kinds.capacity",
+    "what_if": "api.kinds.what_if",
+    "pareto": "api.kinds.pareto",
     "train": "api.kinds.train",
     "evaluate": "api.kinds.evaluate",
     "validate": "api.kinds.validate",

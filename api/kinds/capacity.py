@@ -10,12 +10,14 @@ from pathlib import Path
 
 from api.database.events import Event, Findings
 from api.jobs.job import CannotBeError, Task
+from api.kinds.view import shown
 from api.scenarios import scenario_of
 from planner.catalog import builtin_catalog
 from planner.commands.capacity import without_history
 from planner.growth import Growth
 from planner.profiles import profile
 from planner.remaining import Asked, Remaining, remaining
+from planner.report.capacity import capacity_view
 from planner.resolve import resolve
 
 SOON_DAYS, NEAR_DAYS = 90, 14
@@ -40,7 +42,8 @@ def carry_out(task: Task) -> None:
             plan.write_text(document, encoding="utf-8")
         asked = Asked(request["days"], tuple(map(Growth.parse, request["growth"])), plan, request["seed"])
         found = remaining(resolved, profile(without_history(resolved), request["seed"]), asked, told)
-    task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), {}, _findings(found, task.job.id))
+    task.store.finish(task.job, json.dumps(found.to_dict(), ensure_ascii=False), shown(capacity_view(found)),
+                      _findings(found, task.job.id))
 
 
 def _findings(found: Remaining, job_id: str) -> Findings:

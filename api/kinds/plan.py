@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from api.jobs.job import CannotBeError, Task
 from api.kinds.mended import mended
 from api.kinds.shown import shown
+from api.kinds.solving import told
 from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE
 from api.scenarios import AT, Scenarios, scenario_of
@@ -18,9 +19,6 @@ from planner.in_force import InForce
 from planner.packings import packing_bytes
 from planner.plan import Plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
-
-if TYPE_CHECKING:
-    from placement.worker import Progress
 
 
 def carry_out(task: Task) -> None:
@@ -50,12 +48,8 @@ def _planned(task: Task) -> Planned:
     settings = {name: value for name, value in request.items() if name != "scenario"}
     start = _in_force(task, settings, scenario.name)
 
-    def report(progress: Progress) -> None:
-        task.report({"seconds": progress.seconds, "objective": progress.objective, "bound": progress.bound,
-                     "gap": progress.gap, "phase": progress.phase})
-
     try:
-        return make_plan(scenario, PlanRequest(**settings, in_force=start), report)
+        return make_plan(scenario, PlanRequest(**settings, in_force=start), told(task))
     except NoPlanFound as why:
         raise CannotBeError(str(why)) from why
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 from fastapi import Request, Response
 
 from api.context import Service, ServiceDep
+from api.pages.outcomes import OUTCOMES
 from api.pages.shell import GIVEN, page, page_router
 from api.routes.jobs import job_row
 from api.store.jobs import ENDED, Kind, Status
@@ -23,7 +24,7 @@ router = page_router()
 STUCK_S: Final = {"queued": 2 * 3600.0, "running": 48 * 3600.0}
 """Seconds in a state from which a job is called stuck: waiting for hours, running for days."""
 KINDS: Final[tuple[str, ...]] = tuple(kind for kinds in get_args(Kind) for kind in get_args(kinds))
-PAGES: Final[dict[str, str]] = {"plan": "/plans"}
+PAGES: Final[dict[str, str]] = {"plan": "/plans"} | {kind: one.address for kind, one in OUTCOMES.items()}
 """Where pages show what jobs of a kind made."""
 
 

@@ -21,6 +21,7 @@ from api.access import NOBODY, Route, allowed, caller_of
 from api.web.problems import Problem, line_of
 from planner.embedding import embedded
 from planner.errors import InputError
+from planner.report.words import number, share
 from planner.terminal import percent, usd
 
 POLICY: Final = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -43,6 +44,9 @@ class Entry(NamedTuple):
 
 MENU: Final = (
     Entry("/plans", "Plans"),
+    Entry("/what-if", "What if"),
+    Entry("/forecasts", "Forecasts"),
+    Entry("/capacity", "Capacity"),
     Entry("/jobs", "Jobs"),
 )
 
@@ -113,7 +117,7 @@ def environment() -> Environment:
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                        loader=FunctionLoader(_template))
     made.filters |= {"moment": moment, "embedded": embedded}
-    made.globals |= {"query_of": query_of, "usd": usd, "percent": percent}
+    made.globals |= {"query_of": query_of, "usd": usd, "percent": percent, "number": number, "share": share}
     return made
 
 
@@ -133,4 +137,4 @@ def moment(text: str | None) -> str:
 def query_of(asked: Mapping[str, object]) -> str:
     """The end of an address that says what is asked for; what is not given is left out."""
     given = {name: value for name, value in asked.items() if value not in (None, "")}
-    return f"?{urlencode(given)}" if given else ""
+    return f"?{urlencode(given, doseq=True)}" if given else ""

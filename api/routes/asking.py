@@ -12,15 +12,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api import suppositions
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.folders import named_file
 from api.jobs.schedules import Wanted
 from api.kinds import drift, evaluate, purge, train, validate
 from api.kinds.model_store import telemetry_of
-from api.requests import ForecastOf, NewCapacity, NewPlan, Priority
+from api.requests import ForecastOf, NewCapacity, NewPareto, NewPlan, NewWhatIf, Priority
 from api.routes import capacity, plans
 from api.routes.jobs import job_row, queued
+from api.scenarios import Scenarios
 from api.settings import Settings
 from api.store.files import ENDINGS
 from api.store.jobs import Repeatable, Submission
@@ -46,9 +48,10 @@ class NewJob(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, response_model=JobState)
 def ask_for_job(body: NewJob, service: ServiceDep, response: Response, idempotency_key: Key = None) -> JobState:
-    """Queue a job of any kind: plan, forecast (of a history that the service holds), capacity, and on what the service
-    holds train, evaluate (models of healthy hosts), validate (tables), drift (telemetry) and purge (what is
-    older than the settings let it be).
+    """Queue a job of any kind: plan, forecast (of a history that the service holds, or of those that a scenario names),
+    capacity, what_if, pareto (what more attainment and more nines cost), and on what the service holds train, evaluate
+    (models of healthy hosts), validate (tables), drift (telemetry) and purge (what is older than the settings let it
+    be).
     """
     digest = hashlib.sha256(json.dumps(body.model_dump(), sort_keys=True).encode()).hexdigest()
 
@@ -104,8 +107,12 @@ def _capacity(service: Service, body: NewCapacity) -> Submission:
 
 
 def _forecast(service: Service, body: ForecastOf) -> Submission:
-    named_file(service.settings.histories, body.history, ENDINGS.values(), "history")
-    asked = body.asked() | {"history": body.history}
+    asked = body.asked()
+    if body.history is not None:
+        named_file(service.settings.histories, body.history, ENDINGS.values(), "history")
+        asked["history"] = body.history
+    else:
+        asked["scenario"] = Scenarios.of(service.settings, service.store).pinned(body.scenario or "")
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return Submission(body.name, asked, None, (), digest, None, "forecast", body.priority)
 
@@ -142,6 +149,8 @@ ASKS: dict[Repeatable, tuple[type[BaseModel], Callable[[Service, Any], Submissio
     "plan": (NewPlan, _plan),
     "forecast": (ForecastOf, _forecast),
     "capacity": (NewCapacity, _capacity),
+    "what_if": (NewWhatIf, suppositions.what_if),
+    "pareto": (NewPareto, suppositions.price_of_nines),
     "train": (train.Asked, _simple("train", _telemetry)),
     "evaluate": (evaluate.Asked, _simple("evaluate", _telemetry)),
     "validate": (validate.Asked, _simple("validate", _tables)),

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row
 
-Repeatable = Literal["plan", "forecast", "capacity", "train", "evaluate", "validate", "drift", "purge"]
+Repeatable = Literal["plan", "forecast", "capacity", "what_if", "pareto", "train", "evaluate", "validate", "drift",
+                     "purge"]
 """Kinds of jobs that may be asked for by their kind, once or by a schedule."""
 Kind = Repeatable | Literal["verification", "judgement"]
 QUICK: frozenset[Kind] = frozenset({"verification", "judgement", "validate"})

@@ -126,7 +126,7 @@ def line_of(mistake: Mapping[str, Any]) -> str:
     if where == "body" and isinstance(mistake.get("input"), bytes):
         return "body: not JSON: send it with Content-Type: application/json"
     if mistake["type"] in ("missing", "extra_forbidden", "value_error"):
-        return f"{where}: {mistake['msg'].removeprefix('Value error, ')}"
+        return f"{where}{': ' if where else ''}{mistake['msg'].removeprefix('Value error, ')}"
     found = json.dumps(mistake.get("input"), default=str, ensure_ascii=False)
     return f"{where}: {found[:_SHOWN_CHARACTERS]}: {mistake['msg']}"
 

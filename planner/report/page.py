@@ -131,7 +131,7 @@ def script_hash(script: str) -> str:
 def _data(plan: Plan, figures: Figures | None) -> dict[str, Any]:
     machines = [{"pool": f"{row.cluster}/{row.pool}", "purchase": row.purchase, "count": list(row.count)}
                 for row in plan.machines if max(row.count)]
-    drawn: dict[str, Any] = {"slots": _slots(plan), "machines": machines, "heat": {"clusters": [], "values": []},
+    drawn: dict[str, Any] = {"slots": slots_of(plan), "machines": machines, "heat": {"clusters": [], "values": []},
                              "cost": {"clusters": [], "parts": {}}}
     if figures is None:
         return drawn
@@ -147,7 +147,7 @@ def _data(plan: Plan, figures: Figures | None) -> dict[str, Any]:
     }
 
 
-def _slots(plan: Plan) -> list[str]:
+def slots_of(plan: Plan) -> list[str]:
     """Labels of the slots; a plan that does not say when it starts counts them."""
     return [_moment(plan, t, "%a %d %b %H:%M") for t in range(plan.horizon.slots)]
 

@@ -8,17 +8,32 @@ export function say(words) {
   silence = setTimeout(() => { said.textContent = ""; }, 8000);
 }
 
-// The answer of the API, or null once it was told why there is none.
-export async function ask(method, address, body, tag) {
-  const headers = {Accept: "application/json"};
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+const FILES = {csv: "text/csv", parquet: "application/vnd.apache.parquet"};
+
+// All mistakes stand in the form that they were made in, until it is sent again.
+function tell(form, lines) {
+  form?.querySelector(".mistakes")?.remove();
+  if (!form || !lines.length) return;
+  const list = document.createElement("ul");
+  list.className = "mistakes bad";
+  list.setAttribute("role", "alert");
+  list.append(...lines.map((line) => Object.assign(document.createElement("li"), {textContent: line})));
+  form.append(list);
+}
+
+// The answer of the API, or null once it was told why there is none: in the form that asked, or else in passing.
+export async function ask(method, address, body, tag, form) {
+  const headers = {Accept: "application/json"}, file = body instanceof File;
+  if (body !== undefined) headers["Content-Type"] = file ? FILES[body.name.split(".").pop().toLowerCase()] || "application/octet-stream" : "application/json";
   if (tag) headers["If-Match"] = tag;
+  tell(form, []);
   try {
-    const answer = await fetch(address, {method, headers, body: body === undefined ? undefined : JSON.stringify(body)});
+    const answer = await fetch(address, {method, headers, body: body === undefined || file ? body : JSON.stringify(body)});
     const content = (answer.headers.get("Content-Type") || "").includes("json") ? await answer.json() : {};
     if (answer.ok) return content;
     if (answer.status === 401) location.reload();
-    say(answer.status === 412 ? "It has changed meanwhile: look at it again, then decide." : content.detail || `${answer.status} ${answer.statusText}`);
+    if (form && answer.status !== 401) tell(form, content.errors || [content.detail || `${answer.status} ${answer.statusText}`]);
+    else say(answer.status === 412 ? "It has changed meanwhile: look at it again, then decide." : content.detail || `${answer.status} ${answer.statusText}`);
   } catch (error) {
     say("The service does not answer; nothing was changed.");
   }
@@ -91,19 +106,40 @@ export function contentOf(form) {
   for (const field of form.elements) {
     if (!field.name || field.value === "" || (field.type === "checkbox" && !field.checked)) continue;
     if (field.type === "checkbox") body[field.name] = true;
-    else if (field.dataset.list !== undefined) body[field.name] = field.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    else if (field.dataset.list !== undefined) (body[field.name] ??= []).push(...listed(field));
     else body[field.name] = field.type === "number" ? Number(field.value) : field.value;
   }
   return body;
 }
 
+// Lines, or what stands between commas; each behind the word that the list is of.
+function listed(field) {
+  const lines = field.value.split(field.tagName === "INPUT" ? "," : "\n").map((line) => line.trim()).filter(Boolean);
+  return lines.map((line) => (field.dataset.list ? `${field.dataset.list} ${line}` : line));
+}
+
+// A file is the body of what is asked, and all else of the form stands in the address.
+function upload(form) {
+  const {file, ...rest} = contentOf(form), query = new URLSearchParams();
+  for (const [name, value] of Object.entries(rest)) [value].flat().forEach((one) => query.append(name, one));
+  const chosen = form.elements.file.files[0];
+  query.set("name", chosen.name);
+  return ask("POST", `${form.dataset.upload}?${query}`, chosen, undefined, form);
+}
+
+// A question of a kind that jobs answer; it is called after what it is of.
+function question(form) {
+  const content = contentOf(form), {kind, named} = form.dataset;
+  return kind ? {kind, request: named ? {...content, name: content[named]} : content} : content;
+}
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (!form.dataset.api) return;
+  if (!form.dataset.api && !form.dataset.upload) return;
   event.preventDefault();
-  const button = form.querySelector("button");
+  const button = event.submitter || form.querySelector("button");
   button.disabled = true;
-  const answer = await ask("POST", form.dataset.api, contentOf(form));
+  const answer = await (form.dataset.upload ? upload(form) : ask("POST", form.dataset.api, question(form), undefined, form));
   button.disabled = false;
   if (answer && form.dataset.then) location.assign(form.dataset.then.replace("{id}", encodeURIComponent(answer.id)));
 });
