@@ -11,13 +11,15 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from api.jobs.log import print_to
 from api.settings import Settings
 from api.store.jobs import Job, Kind
 from api.store.store import Store
@@ -59,13 +61,22 @@ class Task:
     folder: Path
     """Of its own, for files that are needed while the job is carried out."""
     _told_at: float = field(default=float("-inf"))
+    _phase: float | str | None = None
 
     def report(self, progress: Mapping[str, float | str | None]) -> None:
         """Note how far it is, not more often than a client would ask."""
-        now = time.monotonic()
+        now, phase = time.monotonic(), progress.get("phase")
+        if phase != self._phase:
+            self._phase = phase
+            print_line(str(phase))
         if now - self._told_at >= REPORT_EVERY_S:
             self._told_at = now
             self.store.report(self.job, progress)
+
+
+def print_line(text: str) -> None:
+    """A line for the log of the job, with its time (UTC)."""
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}", flush=True)  # noqa: T201 (what it prints is its log)
 
 
 class _Kind(Protocol):
@@ -76,21 +87,32 @@ def run(order: Mapping[str, Any]) -> None:
     """Carry out the job of an order, in a session of its own: Ctrl-C at the terminal is for the service."""
     os.setsid()
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    print_to(order["log"])
     job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
     settings = Settings.from_dict(order["settings"]).of(job.tenant)
     make_way(settings.niceness)
     store = Store(settings.store).of(job.tenant)
+    print_line(f"attempt {job.attempt} of {job.kind}")
     try:
         with tempfile.TemporaryDirectory(prefix=f"planner-{job.kind}-") as folder:
             task = Task(job, store, settings, Path(folder))
             cast(_Kind, import_module(KINDS[job.kind])).carry_out(task)
     except InputError as error:
-        store.fail(job, list(error.problems))
+        _fail(store, job, error.problems)
     except CannotBeError as why:
-        store.fail(job, [str(why)])
+        _fail(store, job, [str(why)])
     except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
         traceback.print_exc()
-        store.fail(job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])
+        print_line(traceback.format_exc())
+        _fail(store, job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])
+    else:
+        print_line("ended")
+
+
+def _fail(store: Store, job: Job, errors: Sequence[str]) -> None:
+    for line in errors:
+        print_line(f"failed: {line}")
+    store.fail(job, list(errors))
 
 
 def make_way(niceness: int) -> None:

@@ -14,18 +14,24 @@ import json
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.jobs.durable import Doing, Queue, work
 from api.jobs.job import run
+from api.jobs.log import Log
 from api.jobs.schedules import Schedules
 from api.notices import Courier
 from api.observability.tracing import Traces, opened
 from api.settings import Settings
+from api.store.files import LOG
 from api.store.jobs import Job
 from api.store.store import Store
 
@@ -109,27 +115,45 @@ class Carrying:
             time.sleep(POLL_S)
 
     def _in_a_process(self, job: Job, seconds: float) -> str | None:
-        """Carry out a job in a process that is gone afterwards; why it came to no good end, as `_watch`."""
+        """Carry out a job in a process that is gone afterwards, and keep what it prints; why it came to no good end, as
+        `_watch`.
+        """
+        with tempfile.TemporaryDirectory(prefix="planner-log-") as folder:
+            log = Log(Path(folder) / LOG, self._store.file(job.id, LOG))
+            try:
+                return self._logged(job, seconds, log)
+            finally:
+                self._keep(job, log)
+
+    def _keep(self, job: Job, log: Log) -> None:
+        """Keep what was printed since it was last kept; where the database is away it is tried again later."""
+        text = log.news()
+        if text is not None:
+            with suppress(SQLAlchemyError):
+                self._store.keep_log(job, text)
+
+    def _logged(self, job: Job, seconds: float, log: Log) -> str | None:
         order = {"settings": self._settings.to_dict(), "id": job.id, "tenant": job.tenant, "kind": job.kind,
-                 "attempt": job.attempt, "request": dict(job.request)}
+                 "attempt": job.attempt, "request": dict(job.request), "log": str(log.path)}
         process = self._processes.Process(target=run, args=(order,), name=job.id)
         try:
             process.start()
         except (OSError, EOFError) as error:
             return f"the job's process could not be started: {error}"
         try:
-            return self._watch(job, process, seconds)
+            return self._watch(job, process, seconds, log)
         finally:
             process.kill()
             process.join()
 
-    def _watch(self, job: Job, process: ForkServerProcess, seconds: float) -> str | None:
+    def _watch(self, job: Job, process: ForkServerProcess, seconds: float, log: Log) -> str | None:
         """Wait for the end; why it was no good one, None when it was, or when nobody waits for it any more."""
         until = time.monotonic() + seconds
         while not self._stopping.is_set():
             process.join(POLL_S)
             if process.exitcode is not None:
                 return None if process.exitcode == 0 else f"the job's process ended {_ending(process.exitcode)}"
+            self._keep(job, log)
             if not self._store.goes_on(job):
                 return None
             if time.monotonic() > until:

@@ -12,6 +12,7 @@ from api.context import Service, ServiceDep
 from api.pages.outcomes import OUTCOMES
 from api.pages.shell import GIVEN, page, page_router
 from api.routes.jobs import job_row
+from api.store.files import LOG
 from api.store.jobs import ENDED, Kind, Status
 from api.views import JobState, job_state
 from api.web.paging import PageDep
@@ -40,10 +41,12 @@ def list_jobs(request: Request, service: ServiceDep, asked: PageDep, kind: Annot
 
 @router.get("/jobs/{job_id}")
 def one_job(job_id: str, request: Request, service: ServiceDep) -> Response:
-    """One job: what was asked, how far it is, and what went wrong."""
+    """One job: what was asked, how far it is, what it printed, and what went wrong."""
     state = job_state(job_row(service, job_id))
     asked = json.dumps(state.settings, indent=2, ensure_ascii=False)
-    return page(request, "job.html.j2", job=_told(state), asked=asked)
+    log = service.store.file(job_id, LOG)
+    return page(request, "job.html.j2", job=_told(state), asked=asked,
+                log=None if log is None else log[1].decode(errors="replace"))
 
 
 def _told(state: JobState) -> dict[str, Any]:

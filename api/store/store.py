@@ -27,6 +27,7 @@ from api.database.times import written
 from api.life_cycle.lives import begin_life
 from api.life_cycle.shadows import Shadows
 from api.life_cycle.steps import State
+from api.store.files import LOG, TEXT
 from api.store.jobs import IdempotencyConflictError, Job, JobRow, Kind, Putting, Status, Submission
 from api.store.placements import place
 from api.store.rows import insert_all
@@ -231,6 +232,14 @@ class Store:
     def fail(self, job: Job, errors: list[str]) -> bool:
         """End a running job with the reasons why nothing came of it."""
         return self._owner(job.tenant)._end(job.id, job.attempt, "failed", ("running",), errors)  # noqa: SLF001 - our own
+
+    def keep_log(self, job: Job, text: bytes) -> None:
+        """Keep what a job has printed so far, in place of what was kept of it before."""
+        mine = files.c.job_id == job.id, files.c.name == LOG
+        with self._owner(job.tenant).engine.begin() as connection:
+            if connection.execute(update(files).where(*mine).values(content=text)).rowcount == 0:
+                row = {"job_id": job.id, "name": LOG, "media_type": TEXT, "content": text}
+                connection.execute(insert(files).values(**row))
 
     def requeue(self, job: Job) -> None:
         """Put a running job back, as if it had not been started."""

@@ -51,6 +51,9 @@ def test_a_what_if_is_asked_and_answered(look: Any, answers: dict[str, str]) -> 
     page.get_by_role("heading", name="Figures").wait_for(timeout=1000 * LIMIT_S)
     assert page.locator(".chart canvas").count() == 2
     assert page.get_by_role("row", name="cost USD").count() == 1
+    page.get_by_role("link", name="its job").click()
+    page.get_by_role("region", name="Log").get_by_text("attempt 1 of what_if").wait_for()
+    page.go_back()
     page.get_by_role("link", name="Change it and ask again").click()
     assert page.get_by_label("Demand").input_value() == "claims-etl:+40%\nfront:x2"
 
