@@ -169,9 +169,11 @@ def test_short_work_does_not_wait_behind_a_long_solve(serve: Any, tiny: Json) ->
     """
     service = serve(workers=1)
     first = service.ended(service.ask({"scenario": tiny}).json()["id"])["id"]
-    long = {"scenario": tiny, "solver": "planner", "thorough": True, "time_limit_s": 600}
-    busy = service.ask(long).json()["id"]
+    busy = service.ask({"scenario": tiny, "seed": 4, "time_limit_s": 600}).json()["id"]
     service.wait(busy, lambda state: state["status"] == "running")
+    while not (children := service.children()):
+        time.sleep(0.01)
+    os.kill(children[0], signal.SIGSTOP)  # it takes as long as it is not let go on
     waiting = service.ask({"scenario": tiny, "seed": 5}).json()["id"]
     service.approve(first)
     mended = service.http.post(f"/v1/plans/{first}/replan", json={"down": ["cheap"]}).json()["id"]
