@@ -148,8 +148,8 @@ class Clients:
         return WAITING
 
 
-def run(data: Path, kills: int, seed: int, server: Postgres | None = None) -> Killed:
-    """Kill so often, then wait until everything has ended, and count."""
+def run(data: Path, kills: int, seed: int, server: Postgres | None = None, database_every: int = 25) -> Killed:
+    """Kill so often, each time one of so many the database, then wait until everything has ended, and count."""
     began, rng = time.perf_counter(), random.Random(seed)  # noqa: S311 - no secret
     settings: dict[str, Any] = {"workers": 2, "max_attempts": 1000, "niceness": 0}
     if server is not None:
@@ -163,7 +163,8 @@ def run(data: Path, kills: int, seed: int, server: Postgres | None = None) -> Ki
     try:
         for number in range(1, kills + 1):
             time.sleep(rng.uniform(0.2, 4.0))
-            what = "database" if server is not None and number % 25 == 0 else rng.choice(["worker"] * 3 + ["service"])
+            database_now = server is not None and number % database_every == 0
+            what = "database" if database_now else rng.choice(["worker"] * 3 + ["service"])
             did[what] += 1
             _kill(what, clients, server, rng, lambda: start(data, **settings))
     finally:

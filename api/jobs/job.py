@@ -19,6 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from sqlalchemy.exc import OperationalError
+
 from api.jobs.log import print_to
 from api.settings import Settings
 from api.store.jobs import Job, Kind
@@ -45,6 +47,8 @@ LOOK_S = 1.0
 """How often a process looks whether it was left alone."""
 ORPHANED = 3
 """Exit status when the worker has gone."""
+AWAY = 4
+"""Exit status when the database did not answer: what was done is to be done again."""
 
 
 class CannotBeError(Exception):
@@ -101,6 +105,8 @@ def run(order: Mapping[str, Any]) -> None:
         _fail(store, job, error.problems)
     except CannotBeError as why:
         _fail(store, job, [str(why)])
+    except OperationalError:
+        raise SystemExit(AWAY) from None
     except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
         traceback.print_exc()
         print_line(traceback.format_exc())

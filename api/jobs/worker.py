@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from api.jobs.durable import Doing, Queue, work
-from api.jobs.job import run
+from api.jobs.job import AWAY, run
 from api.jobs.log import Log
 from api.jobs.schedules import Schedules
 from api.notices import Courier
@@ -36,6 +36,8 @@ from api.store.jobs import Job
 from api.store.store import Store
 
 POLL_S = 0.2
+AWAY_S = 1.0
+"""How long after the database did not answer it is asked again."""
 START_S = 60.0
 """What a job's process may take beyond its time limit, to start, read and write, before it is ended."""
 LIMIT_S = 6 * 3600.0
@@ -68,6 +70,10 @@ def main() -> None:
     os._exit(0)
 
 
+class _AwayError(Exception):
+    """The database did not answer the process of a job."""
+
+
 class Carrying:
     """Carries out jobs, one after another of each lane, each in a process of its own."""
 
@@ -78,11 +84,18 @@ class Carrying:
         self._processes.set_forkserver_preload(_LOADED)
 
     def carry_out(self, job_id: str) -> None:
-        """Carry out a job that has not ended; it is then done or failed, or it was cancelled."""
+        """Carry out a job that has not ended; it is then done or failed, or it was cancelled. While the database is
+        away it is tried again: nobody else would, as for the queue it has begun.
+        """
         self._note(1)
-        job = None if self._stopping.is_set() else self._store.begin(job_id, self._settings.max_attempts)
-        if job is not None:
-            self._finish(job)
+        while not self._stopping.is_set():
+            try:
+                job = self._store.begin(job_id, self._settings.max_attempts)
+                if job is not None:
+                    self._finish(job)
+                break
+            except (OperationalError, _AwayError):
+                self._stopping.wait(AWAY_S)
         self._note(-1)
         self._hold()
 
@@ -151,6 +164,8 @@ class Carrying:
         until = time.monotonic() + seconds
         while not self._stopping.is_set():
             process.join(POLL_S)
+            if process.exitcode == AWAY:
+                raise _AwayError
             if process.exitcode is not None:
                 return None if process.exitcode == 0 else f"the job's process ended {_ending(process.exitcode)}"
             self._keep(job, log)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from api.database.engine import upgrade
 from api.security.keys import Keys
 from api.serve import run
 from api.settings import Settings
+from benchmarks import service_kills
 from planner.errors import InputError
 
 
@@ -71,6 +74,22 @@ def test_a_plan_is_accepted_without_loading_what_plans(standing: Any) -> None:
     loaded = Path(f"/proc/{service.process.pid}/maps").read_text()
     assert "sqlite" in loaded
     assert not [name for name in ("llvmlite", "scipy", "pandas", "pyarrow") if f"/{name}/" in loaded]
+
+
+@pytest.mark.soak
+def test_nothing_is_lost_when_postgresql_is_killed(tmp_path: Path) -> None:
+    """Kill -9 of PostgreSQL and all its processes under load, three times: the service and its workers go on by
+    themselves when it is there again, and what was accepted ends exactly once, with its result.
+    """
+    root = Path(tempfile.mkdtemp(prefix="planner-pg-"))  # not under pytest's folder, which it shuts to other users
+    try:
+        with service_kills.postgres(root / "data") as server:
+            found = service_kills.run(tmp_path / "service", 3, 7, server, database_every=1)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    assert found.kills == {"worker": 0, "service": 0, "database": 3}
+    assert (found.lost, found.doubled, found.failed) == ([], [], [])
+    assert found.done == found.accepted > 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
