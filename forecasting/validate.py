@@ -181,7 +181,7 @@ def _read(rows: _Rows, k: int, horizon: Horizon, notes: list[str]) -> History:
     seen = np.flatnonzero(np.isfinite(y))
     first, last = int(seen[0]), int(seen[-1])
     if len(ns) == 1:
-        raise _RefusedError("1 points of history; at least 2 are needed")
+        raise _RefusedError(f"1 point of history; at least {FEWEST_POINTS} are needed")
     every = _step(ns)
     step, begin = np.timedelta64(every, "ns"), np.datetime64(int(ns[first]), "ns")
     _note_ends(ns, first, last, len(rows.columns) > 0, notes)

@@ -168,12 +168,17 @@ def _manifest(path: Path, asked: Asked) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     if not path.exists():
         raise InputError([f"{path}: there is no such history file"])
+    if not path.is_file() and not path.is_dir():
+        raise InputError([f"{path}: a pipe or a device; a file that can be read twice is needed"])
     found = hashlib.sha256()
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         if path.is_dir():
             found.update(str(file.relative_to(path)).encode())
-        with file.open("rb") as opened:
-            found.update(hashlib.file_digest(opened, "sha256").digest())
+        try:
+            with file.open("rb") as opened:
+                found.update(hashlib.file_digest(opened, "sha256").digest())
+        except OSError as error:
+            raise InputError([f"{file}: cannot be read: {error.strerror}"]) from None
     return found.hexdigest()
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.files import write_atomically
-from planner.profiles.history import RENAMED, read_history, tidy
+from planner.frame_file import check_columns
+from planner.profiles.history import RENAMED, nameless, read_history, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,12 +124,14 @@ def _is_long(files: list[Path]) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        schemas = {file: pq.read_schema(file) for file in files}
-    except (pa.ArrowInvalid, OSError) as error:
-        why = str(error).splitlines()[0]
-        raise InputError([f"{files[0].parent.name}: cannot be read as .parquet: {why}"]) from None
-    columns = {file: [RENAMED.get(name, name) for name in schema.names] for file, schema in schemas.items()}
+    columns: dict[Path, list[str]] = {}
+    for file in files:
+        try:
+            columns[file] = [RENAMED.get(name, name) for name in pq.read_schema(file).names]
+        except (pa.ArrowInvalid, OSError) as error:
+            why = str(error).splitlines()[0]
+            raise InputError([f"{file.name}: cannot be read as .parquet: {why}"]) from None
+        check_columns(file, columns[file])
     odd = [file.name for file in files if columns[file] != columns[files[0]]]
     if odd:
         raise InputError([f"{odd[0]}: columns differ from those of {files[0].name}"])
@@ -155,13 +158,13 @@ def _stream(files: list[Path], known: tuple[str, ...]) -> _Batches:
                 first += len(table)
 
     def names() -> Iterator[pa.DictionaryArray]:
-        for _, _, table in tables(labels):
-            yield _names(table, labels)
+        for file, first, table in tables(labels):
+            yield _names(table, labels, file, first)
 
     def rows() -> Iterator[tuple[pa.DictionaryArray, pd.DataFrame]]:
         for file, first, table in tables(needed):
             frame = tidy(table.drop_columns(labels).to_pandas(), file, known, first)
-            yield _names(table, labels), frame.rename(columns={"value": "y"})[["ds", "y", *known]]
+            yield _names(table, labels, file, first), frame.rename(columns={"value": "y"})[["ds", "y", *known]]
 
     return _Batches(total, names if labels else lambda: (_unnamed(len(t)) for _, _, t in tables(needed[:1])), rows)
 
@@ -172,7 +175,7 @@ def _table(batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_batches([batch])
 
 
-def _names(table: pa.Table, labels: list[str]) -> pa.DictionaryArray:
+def _names(table: pa.Table, labels: list[str], file: Path, first: int) -> pa.DictionaryArray:
     """Names of series, of one column or of two with a stroke between; where both say the same, once."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -181,9 +184,10 @@ def _names(table: pa.Table, labels: list[str]) -> pa.DictionaryArray:
         return _unnamed(len(table))
     labels = sorted(labels, key=lambda name: RENAMED.get(name, name) == "metric")
     columns = [table[name].combine_chunks() for name in labels]
-    empty = [name for name, column in zip(labels, columns, strict=True) if column.null_count]
-    if empty:
-        raise InputError([f"column {empty[0]}: rows without a name; every row needs one"])
+    for name, column in zip(labels, columns, strict=True):
+        if column.null_count:
+            row = first + int(column.is_null().to_numpy(zero_copy_only=False).argmax())
+            raise InputError([nameless(file.name, name, row, column.null_count)])
     if len(columns) == 1 and isinstance(columns[0], pa.DictionaryArray):
         return columns[0]
     plain = [column.cast(pa.string()) for column in columns]

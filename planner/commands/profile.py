@@ -12,6 +12,7 @@ from rich.text import Text
 
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.errors import InputError, NotEnoughEvidenceError
+from planner.outputs import check_outputs
 from planner.profiles import profile as profile_scenario
 from planner.profiles.described import (
     DescribedTask,
@@ -23,12 +24,15 @@ from planner.profiles.described import (
 from planner.profiles.library import Library, add_row, read_library
 from planner.profiles.model import Figure, Profile
 from planner.scenario import read_scenario
+from planner.scenario.fields import did_you_mean
 from planner.scenario.yaml_file import read_yaml
 from planner.sections import listed, section_table
 from planner.terminal import console, plain
 
 ROWS = 1000
 SHOWN_RUNS = 8
+OF_A_RUN = ("finished", "times", "used")
+"""What is said of a finished run; the rest is in the description of its task."""
 
 
 def profile(path: Path, kind: str | None, library: Path | None, as_json: bool) -> int:
@@ -55,6 +59,7 @@ def profile(path: Path, kind: str | None, library: Path | None, as_json: bool) -
 
 def learn(path: Path, used: Path, library: Path, name: str | None, as_json: bool) -> int:
     """Add a finished run to a library."""
+    check_outputs({"--library": library})
     tasks = read_tasks(path)
     chosen = [task for task in tasks if name in (None, task.name)]
     if len(chosen) != 1:
@@ -63,6 +68,9 @@ def learn(path: Path, used: Path, library: Path, name: str | None, as_json: bool
     what = read_yaml(used)
     if not isinstance(what, Mapping) or not isinstance(what.get("used"), Mapping):
         raise InputError([f"{used.name}: used: missing; write finished: TIME and used: {{vcpu: 8, memory_gib: 30}}"])
+    odd = [str(name) for name in what if name not in OF_A_RUN]
+    if odd:
+        raise InputError([f"{used.name}: {name}: unknown field: {did_you_mean(name, list(OF_A_RUN))}" for name in odd])
     source = chosen[0].task.get("input_from")
     before = tasks[: tasks.index(chosen[0])]
     upstream = predict_tasks(before, None, path.name).get(str(source)) if source else None

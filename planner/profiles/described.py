@@ -16,6 +16,7 @@ from planner.profiles.model import Dataset, Profile
 from planner.profiles.parts import Stated
 from planner.scenario.model import Hardware, Model, Slo
 from planner.scenario.values import Name, Some
+from planner.scenario.words import Places, translate
 from planner.scenario.yaml_file import read_yaml
 
 
@@ -54,11 +55,12 @@ def parse_tasks(raw: object, where: str) -> tuple[DescribedTask, ...]:
     """The tasks that the content of a file, or a request, describes. Raises InputError with a line for each mistake."""
     if not isinstance(raw, Mapping) or not describes_tasks(raw):
         raise InputError([f"{where}: kind: missing; a task has kind and task: {{}}, several are under tasks: []"])
+    root: type[DescribedTask | DescribedTasks] = DescribedTasks if "tasks" in raw else DescribedTask
     try:
-        tasks = (DescribedTasks.model_validate(raw).tasks if "tasks" in raw
-                 else (DescribedTask.model_validate(raw),))
+        read = root.model_validate(raw)
     except ValidationError as error:
-        raise InputError([_line(where, detail) for detail in error.errors()]) from None
+        raise InputError(translate(error.errors(include_url=False), raw, Places(where, {}), root)) from None
+    tasks = read.tasks if isinstance(read, DescribedTasks) else (read,)
     names = [task.name for task in tasks]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -111,12 +113,3 @@ def _flat(fields: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             found[f"{above}{name}"] = dict(value) if isinstance(value, Mapping) else value
     return found
-
-
-def _line(where: str, detail: Any) -> str:  # noqa: ANN401  # a detail is a typed dict of pydantic-core
-    field = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        near = get_close_matches(str(detail["loc"][-1]), (*DescribedTask.model_fields, "tasks"), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(DescribedTask.model_fields)}"
-        return f"{where}: {field}: not a field of a described task; {hint}"
-    return f"{where}: {field}: {detail['msg']}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import InputError
+from planner.frame_file import read_frame
 from planner.scenario.model import Horizon, Workload
 from planner.timeline import Timeline
 
@@ -26,6 +27,8 @@ Floats = NDArray[np.float64]
 ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 RENAMED = {"unique_id": "workload", "ds": "ts", "y": "value"}
 """Columns of long frames as forecasting libraries name them, and as they are named here."""
+TEXTS = frozenset({*RENAMED, *RENAMED.values()} - {"y", "value"})
+"""Columns that are text as it stands: a workload may be called 007, or NA."""
 PATH_STEPS = 120_000
 """Series times steps forecast at a time, so that sample paths of many never lie in memory together (400 of each)."""
 
@@ -114,19 +117,12 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     metric). CSV or Parquet. Columns `known` ahead are kept beside these; of a wide file they belong to every workload.
     Raises InputError for a file that is not there, times without a zone, and values that are no numbers.
     """
-    import pandas as pd
-
     if path.is_dir():
         raise InputError([f"{path}: a folder; name a history file (.csv, .parquet)"])
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"ts": str})
+        return tidy(read_frame(path, TEXTS), path, known)
     except FileNotFoundError:
         raise InputError([f"{path}: there is no such history file"]) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise InputError(
-            [f"{path.name}: cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}"]
-        ) from None
-    return tidy(table, path, known)
 
 
 def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int = 0) -> pd.DataFrame:
@@ -143,9 +139,10 @@ def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int 
     if missing:
         raise InputError([f"{path.name}: no column {missing[0]}: found {', '.join(map(str, table.columns))}"])
     ds = _times(table["ts"], path, first)
-    ahead = {name: _numbers(table[name], path, first) for name in known}
+    ahead = {name: _numbers(table[name], path, first, flags=True) for name in known}
     if "value" in table.columns:
-        names = {name: table[name].astype(str) if name in table.columns else None for name in ("workload", "metric")}
+        names = {name: _names(table[name], path, first) if name in table.columns else None
+                 for name in ("workload", "metric")}
         return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path, first)} | ahead)
     wide = table.drop(columns=["ts", *known])
     parts = [
@@ -156,6 +153,20 @@ def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int 
     if not parts:
         raise InputError([f"{path.name}: only a column ts: values are missing"])
     return pd.concat(parts, ignore_index=True)
+
+
+def _names(names: pd.Series, path: Path, first: int) -> pd.Series:
+    empty = names.isna() | (names == "")
+    if empty.any():
+        row = first + int(empty.to_numpy().argmax())
+        raise InputError([nameless(path.name, str(names.name), row, int(empty.sum()))])
+    return names.astype(str)
+
+
+def nameless(file: str, column: str, row: int, count: int) -> str:
+    """Why rows without a name, the first of them `row`, are refused."""
+    more = f" (and {count - 1:,} more)" if count > 1 else ""
+    return f"{file}: {column}: row {row + 1}{more} has no name; every row needs one"
 
 
 def _times(ts: pd.Series, path: Path, first: int) -> pd.Series:
@@ -177,8 +188,11 @@ def _times(ts: pd.Series, path: Path, first: int) -> pd.Series:
     return times
 
 
-def _numbers(values: pd.Series, path: Path, first: int = 0) -> pd.Series:
+def _numbers(values: pd.Series, path: Path, first: int = 0, *, flags: bool = False) -> pd.Series:
     import pandas as pd
+
+    if pd.api.types.is_bool_dtype(values) and not flags:
+        raise InputError([f"{path.name}: {values.name}: true and false are no numbers"])
 
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     wrong = numbers.isna() & values.notna()

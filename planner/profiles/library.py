@@ -20,8 +20,9 @@ import yaml
 
 from planner.errors import InputError
 from planner.files import write_atomically
+from planner.frame_file import read_frame
 from planner.profiles.heard import hear
-from planner.profiles.tasks import TASKS, Task, read_task
+from planner.profiles.tasks import MOST, TASKS, Task, read_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,18 +146,12 @@ def add_row(path: Path, row: Mapping[str, Any]) -> Library:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    import pandas as pd  # heavy: only who has a library pays for it
-
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError([f"{path}: a library is a .csv or a .parquet file"])
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return read_frame(path, None)
     except FileNotFoundError:
         raise InputError([f"{path}: there is no such library; `planner learn` makes one"]) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as error:
-        raise InputError([f"{path.name}: cannot be read as {path.suffix}: {str(error).splitlines()[0]}"]) from None
-    raise InputError([f"{path}: a library is a .csv or a .parquet file"])
 
 
 def _unknown_columns(path: Path, columns: list[str]) -> list[str]:
@@ -207,22 +202,28 @@ def _used(name: str, value: object) -> float | str:
         if number < 0 or number != int(number):
             raise ValueError("a whole number of GPUs")
         return str(int(number))
-    if not 0 <= number < math.inf:
-        raise ValueError("a number from 0")
+    if not 0 <= number <= MOST:
+        raise ValueError(f"a number from 0 to {MOST:g}")
     return number
 
 
 def _times(value: object) -> float:
-    times = float(str(value))
-    if not 0 < times < math.inf:
-        raise ValueError("a number above 0 is allowed")
+    try:
+        times = float(str(value))
+    except ValueError:
+        times = math.nan
+    if not 0 < times <= MOST:
+        raise ValueError(f"a number above 0 is needed, up to {MOST:g}")
     return times
 
 
 def _time(value: object) -> datetime | None:
     if value is None:
         return None
-    time = datetime.fromisoformat(str(value))
+    try:
+        time = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{str(value)!r} is no time of ISO 8601; write it as 2026-11-02T00:00:00Z") from None
     if time.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; write it as 2026-11-02T00:00:00Z")
     return time.astimezone(UTC)

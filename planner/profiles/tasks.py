@@ -13,7 +13,8 @@ from planner.profiles.constants import CADENCE_HOURS, FAMILIES, LATENCY_WORDS, R
 from planner.profiles.phrases import latency_phrase
 from planner.profiles.schema import read_schema
 from planner.scenario.model import Model
-from planner.scenario.values import Positive, Row
+from planner.scenario.values import Row
+from planner.scenario.words import Places, translate
 
 SCALES = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 GB_OF = {"k": 1e-6, "m": 1e-3, "g": 1.0, "t": 1e3, "p": 1e6}
@@ -79,12 +80,21 @@ def _cadence(value: object) -> object:
     return CADENCE_HOURS.get(word, float("inf"))
 
 
-Number = Annotated[Positive | None, BeforeValidator(_number)]
-Gigabytes = Annotated[Positive | None, BeforeValidator(_gigabytes)]
-Whole = Annotated[Annotated[float, Field(ge=1, multiple_of=1)] | None, BeforeValidator(_number)]
+def _label(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("text or a number")  # noqa: TRY004  # read by pydantic
+    return value
+
+
+MOST_GB, MOST, MOST_WHOLE = 10**12, 10**15, 10**18
+"""More is a mistake of units: a thousand exabytes, and the like."""
+Number = Annotated[Annotated[float, Field(gt=0, le=MOST)] | None, BeforeValidator(_number)]
+Gigabytes = Annotated[Annotated[float, Field(gt=0, le=MOST_GB)] | None, BeforeValidator(_gigabytes)]
+Whole = Annotated[Annotated[float, Field(ge=1, le=MOST_WHOLE, multiple_of=1)] | None, BeforeValidator(_number)]
 Columns = Annotated[dict[str, str] | None, BeforeValidator(_schema)]
-Models = Annotated[Row[str] | None, BeforeValidator(_family)]
-Labels = dict[str, str | float] | None
+Models = Annotated[Annotated[Row[str], Field(min_length=1)] | None, BeforeValidator(_family)]
+Label = Annotated[str | float, BeforeValidator(_label)]
+Labels = dict[str, Label] | None
 """What a team itself knows tasks by (team, tier, data set): past tasks with the same labels are more alike."""
 Cadence = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=True)] | None, BeforeValidator(_cadence)]
 
@@ -201,7 +211,7 @@ def read_task(kind: str, given: dict[str, Any], where: str) -> Task:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise InputError([_line(where, detail, model) for detail in error.errors()]) from None
+        raise InputError(translate(error.errors(include_url=False), given, Places(where, {}), model)) from None
 
 
 def latency_of(words: str) -> float | None:
@@ -214,16 +224,3 @@ def runtime_of(words: str | None) -> str | None:
     """The serving runtime that is named in words; None when there is none."""
     text = (words or "").lower()
     return next((name for word, name in RUNTIMES.items() if word in text), None)
-
-
-def _line(where: str, detail: Any, model: type[Task]) -> str:  # noqa: ANN401  # a detail is a typed dict of pydantic-core
-    field = ".".join(str(part) for part in detail["loc"])
-    found = detail["input"]
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    shown = (
-        "" if isinstance(found, dict | list) or (isinstance(found, str) and repr(found) in message) else f" {found!r}:"
-    )
-    if detail["type"] == "extra_forbidden":
-        near = get_close_matches(str(detail["loc"][-1]), model.model_fields, n=1)
-        return f"{where}: {field}: not a field of this task" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{where}: {field}:{shown} {message}"

@@ -36,9 +36,9 @@ def model_in(annotation: object) -> type[Model] | None:
     return next((found for part in get_args(annotation) if (found := model_in(part)) is not None), None)
 
 
-def model_at(path: Path) -> type[Model] | None:
-    """The model whose fields are named at a path of a scenario (`("clusters", 3, "pools", 0)`)."""
-    model: type[Model] | None = Scenario
+def model_at(path: Path, root: type[Model] = Scenario) -> type[Model] | None:
+    """The model whose fields are named at a path of a scenario (`("clusters", 3, "pools", 0)`), or of another root."""
+    model: type[Model] | None = root
     for part in path:
         if isinstance(part, str) and model is not None:
             field = fields_of(model).get(part)
@@ -46,12 +46,12 @@ def model_at(path: Path) -> type[Model] | None:
     return model
 
 
-def field_at(path: Path) -> FieldInfo | None:
-    """The field at a path of a scenario."""
+def field_at(path: Path, root: type[Model] = Scenario) -> FieldInfo | None:
+    """The field at a path of a scenario, or of another root."""
     named = [at for at, part in enumerate(path) if isinstance(part, str)]
     if not named:
         return None
-    model = model_at(path[: named[-1]])
+    model = model_at(path[: named[-1]], root)
     return fields_of(model).get(str(path[named[-1]])) if model is not None else None
 
 

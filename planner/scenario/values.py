@@ -19,6 +19,7 @@ Survive = Literal["none", "cluster", "region", "provider"]
 Mode = Literal["min_cost", "max_sla"]
 Measure = Literal["machines", "vcpu", "gpu", "kw", "usd_per_hour"]
 
+NO_TIME = "not a time of ISO 8601"
 YES_AND_NO = {"yes": True, "on": True, "no": False, "off": False}
 
 
@@ -33,7 +34,7 @@ def _instant(value: object) -> object:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError("not a time of ISO 8601") from None
+            raise ValueError(NO_TIME) from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("no_zone")

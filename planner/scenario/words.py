@@ -10,12 +10,13 @@ from typing import Literal
 from pydantic_core import ErrorDetails
 
 from planner.scenario.fields import Path, did_you_mean, field_at, fields_of, is_text, model_at, model_in
-from planner.scenario.values import BY_SLOT, ONE
+from planner.scenario.model import Model, Scenario
+from planner.scenario.values import BY_SLOT, NO_TIME, ONE
 from planner.scenario.yaml_file import Value
 
 NAMED = {"clusters": "name", "pools": "name", "workloads": "name", "offers": "purchase", "links": "from",
          "domains": "name", "zones": "name", "limits": "name", "commitments": "name", "users": "region",
-         "after": "workload"}
+         "after": "workload", "tasks": "name"}
 """Lists whose items are called by a field of theirs rather than by position."""
 
 
@@ -79,8 +80,8 @@ def _title(group: str | int, item: Value) -> str | None:
     return title if isinstance(title, str) and title else None
 
 
-def translate(errors: list[ErrorDetails], raw: Value, places: Places) -> list[str]:
-    """Lines for the errors of a pydantic validation of `raw` as a scenario."""
+def translate(errors: list[ErrorDetails], raw: Value, places: Places, root: type[Model] = Scenario) -> list[str]:
+    """Lines for the errors of a pydantic validation of `raw` as a scenario, or as another model."""
     lines = []
     columns: set[Path] = set()
     for error in errors:
@@ -91,7 +92,7 @@ def translate(errors: list[ErrorDetails], raw: Value, places: Places) -> list[st
             if path[2:] in columns:
                 continue  # one line for a column
             columns.add(path[2:])
-        lines.append(_line(error, raw, places))
+        lines.append(_line(error, raw, places, root))
     return lines
 
 
@@ -102,22 +103,22 @@ def real_path(location: Path) -> Path:
                                                     and location[at - 1] == "replicas")))
 
 
-def _line(error: ErrorDetails, raw: Value, places: Places) -> str:
+def _line(error: ErrorDetails, raw: Value, places: Places, root: type[Model]) -> str:
     path, kind, value = real_path(error["loc"]), error["type"], error["input"]
     field = field_name(path, raw)
     if not path:
         return places.line("scenario", shown(value), "a mapping of fields is needed")
     if kind == "missing":
-        return places.line(field, "not given", REPLICAS if path[-1] == "replicas" else _allowed(path))
+        return places.line(field, "not given", REPLICAS if path[-1] == "replicas" else _allowed(path, root))
     if kind == "extra_forbidden":
-        return places.line(field, "unknown field", _unknown(path))
+        return places.line(field, "unknown field", _unknown(path, root))
     say = KINDS.get(kind)
     allowed, mend = say(error, path) if say is not None else (str(error["msg"]), "")
-    return places.line(field, shown(value), allowed, mend)
+    return places.line(field, "" if isinstance(value, str) and repr(value) in allowed else shown(value), allowed, mend)
 
 
-def _unknown(path: Path) -> str:
-    word, model = str(path[-1]), model_at(path[:-1])
+def _unknown(path: Path, root: type[Model]) -> str:
+    word, model = str(path[-1]), model_at(path[:-1], root)
     if model is None:
         return "leave it out"
     known = fields_of(model)
@@ -128,9 +129,9 @@ def _unknown(path: Path) -> str:
     return did_you_mean(word, list(known), most=40)
 
 
-def _allowed(path: Path) -> str:
+def _allowed(path: Path, root: type[Model]) -> str:
     """What a field takes, from its type and bounds."""
-    field = field_at(path)
+    field = field_at(path, root)
     if field is None:
         return "a value is needed"
     annotation = field.annotation
@@ -197,7 +198,7 @@ def _bound(error: ErrorDetails, path: Path) -> tuple[str, str]:
     if name in FRACTIONS:
         mend = f"write {value / 100:.12g}" if isinstance(value, int | float) and 1 < value <= 100 else ""
         return "a fraction from 0 to 1", mend
-    return f"{sign} {bound:,}" if abs(bound) >= 10_000 else f"{sign} {bound:g}", ""
+    return f"{sign} {bound:,.15g}" if abs(bound) >= 10_000 else f"{sign} {bound:g}", ""
 
 
 BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -214,7 +215,7 @@ def _custom(error: ErrorDetails, _: Path) -> tuple[str, str]:
     words = str(error["ctx"]["error"])
     if words == "no_zone":
         return "a time has a zone", f"write {error['input']}Z" if isinstance(error["input"], str) else "add Z"
-    return words, "write it as 2026-11-02T00:00:00Z"
+    return words, "write it as 2026-11-02T00:00:00Z" if words == NO_TIME else ""
 
 
 REPLICAS = "a list of one whole number a slot, or one of {from: ...}, {history: ...}, {task: ...}"
@@ -231,6 +232,7 @@ KINDS: dict[str, Callable[[ErrorDetails, Path], tuple[str, str]]] = {
     "greater_than": _bound,
     "less_than_equal": _bound,
     "less_than": _bound,
+    "multiple_of": lambda *_: ("a whole number", ""),
     "finite_number": lambda *_: ("a finite number", "leave it out if it is not known"),
     "tuple_type": lambda *_: ("a list", "write [a, b]"),
     "model_type": lambda _, path: (REPLICAS if path[-1] == "replicas" else "a mapping of fields", ""),

@@ -76,9 +76,14 @@ def test_a_finished_run_is_learned(tmp_path: Path, capsys: pytest.CaptureFixture
     ("content", "status", "line"),
     [
         ("kind: etl\ntask: {cadence: daily}\n", 1, "volume_gb: not known, nor are rows: not enough evidence"),
-        ("kind: etl\ntask: {volume_gb: 3 TB}\n", 2, "task.yaml: volume_gb: '3 TB'"),
-        ("kind: etl\ndescripton: x\n", 2, "task.yaml: descripton: not a field of a described task; did you mean desc"),
+        ("kind: etl\ntask: {volume_gb: 3 TB}\n", 2, "task.yaml: volume_gb: 3 TB: text for a number of GB; write 3000"),
+        ("kind: etl\ndescripton: x\n", 2, "task.yaml: descripton: unknown field: did you mean description?"),
         ("kind: elt\n", 2, "did you mean etl?"),
+        ("tasks: []\n", 2, "task.yaml: tasks: a list of 0: at least one item: add one"),
+        ("tasks: [{name: a}]\n", 2, "task.yaml: tasks.a.kind: not given: text is needed"),
+        ("tasks: [hello]\n", 2, "task.yaml: tasks[0]: hello: a mapping of fields"),
+        ("kind: etl\ntask: [3]\n", 2, "task.yaml: task: a list of 1: a mapping"),
+        ("kind: serving\nslo: {latency: 4}\n", 2, "task.yaml: slo.latency: unknown field: did you mean latency_ms?"),
         ("tasks: [{name: a, kind: etl, task: {volume_gb: 1}}, {name: b, kind: training, task: {input_from: c}}]\n", 2,
          "task.yaml: b: task.input_from: 'c': no task before it has this name"),
         ("tasks: [{name: a, kind: etl}, {name: a, kind: etl}]\n", 2, "task.yaml: name: 'a' is there twice"),
@@ -90,4 +95,21 @@ def test_answers_of_no_and_mistakes(tmp_path: Path, capsys: pytest.CaptureFixtur
     path = tmp_path / "task.yaml"
     path.write_text(content)
     assert run(["profile", str(path)]) == status
+    told = capsys.readouterr().err
+    assert line in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("used", "line"), [
+    ("kind: serving\nused: {vcpu: 4}\n", "used.yaml: kind: unknown field: known: finished, times, used"),
+    ("task.volume_gb: 7\nused: {vcpu: 4}\n", "used.yaml: task.volume_gb: unknown field"),
+])
+def test_a_finished_run_does_not_rewrite_its_description(tmp_path: Path, capsys: pytest.CaptureFixture[str], used: str,
+                                                         line: str) -> None:
+    """What a run used is measured; what it is stays as its description says."""
+    (tmp_path / "task.yaml").write_text("kind: etl\ntask: {volume_gb: 3}\n")
+    (tmp_path / "used.yaml").write_text(used)
+    library = tmp_path / "library.csv"
+    assert run(["learn", str(tmp_path / "task.yaml"), str(tmp_path / "used.yaml"), "--library", str(library)]) == 2
     assert line in capsys.readouterr().err
+    assert not library.exists()

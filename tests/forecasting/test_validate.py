@@ -69,7 +69,7 @@ def test_times_in_another_zone_are_the_same_instants() -> None:
          "1 value is negative, the first at 2026-11-01T02:00:00Z; numbers >= 0 are needed"),
         ([np.nan] * 90, "no value is a number"),
         ([1.0] * 5, "5 points of history; at least 48 are needed at 60 min"),
-        ([1.0] * 1, "1 points of history; at least 2 are needed"),
+        ([1.0] * 1, "1 point of history; at least 10 are needed"),
     ],
 )
 def test_bad_values_are_refused_with_place(values: list[float], words: str) -> None:

@@ -50,7 +50,7 @@ def test_a_library_is_read_in_order_of_time(tmp_path: Path) -> None:
         (HEAD, "a,etl,2026-10-01,,,800,,4,,", "row 1: finished: '2026-10-01' has no time zone"),
         (HEAD, "a,etl,,,0,800,,4,,", "row 1: times: '0': a number above 0"),
         (HEAD, "a,elt,,,,800,,4,,", "row 1: task: kind: 'elt'"),
-        (HEAD, "a,etl,,,,3 TB,,4,,", "row 1: task: volume_gb: '3 TB': text for a number of GB; write 3000"),
+        (HEAD, "a,etl,,,,3 TB,,4,,", "row 1: task: volume_gb: 3 TB: text for a number of GB; write 3000"),
         (HEAD, "a,etl,,,,800,,,,", "row 1: used: nothing measured"),
         (HEAD, ",etl,,,,800,,4,,", "row 1: application: missing"),
         ("application,kind,used.vcpus\n", "a,etl,4", "used.vcpus: no column of a library; did you mean used.vcpu?"),

@@ -227,7 +227,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert "folder: a folder; name a history file" in lines([from_history(file="folder")], tmp_path)
     assert "there is no such history file" in lines([from_history()], tmp_path)
     (tmp_path / "history.csv").write_text("")
-    assert "history.csv: cannot be read as .csv" in lines([from_history()], tmp_path)
+    assert "history.csv: is empty: a line of column names is needed" in lines([from_history()], tmp_path)
     (tmp_path / "x.parquet").write_bytes(b"PAR?")
     assert "x.parquet: cannot be read as .parquet" in lines([from_history(file="x.parquet")], tmp_path)
 
