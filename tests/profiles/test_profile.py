@@ -207,7 +207,7 @@ def test_histories_that_do_not_reach(tmp_path: Path, days: int, end: str, slots:
         ("ts,", "time,", "history.csv: no column ts: found time, workload, metric, value"),
         ("T05:00:00Z", "T05:00:00", "history.csv: ts: row 6: '2026-10-19T05:00:00' has no time zone"),
         ("2026-10-19T05", "2026-19-19T05", "history.csv: ts: row 6: '2026-19-19T05:00:00Z' is no ISO 8601 time"),
-        (",requests_per_s,", ',requests_per_s,"1,5"#', "'1,5#"),
+        (",requests_per_s,", ',requests_per_s,"1,5"#', "is not readable CSV in UTF-8"),
         ("web", "wob", "history.csv: workload: no rows for 'web'; did you mean wob?"),
         ("requests_per_s", "requests", "history.csv: metric: no rows for 'requests_per_s'; did you mean requests?"),
         (",requests_per_s,", ",requests_per_s,-", "values are negative"),
@@ -284,7 +284,7 @@ def test_what_the_scenario_states_wins_over_what_is_predicted() -> None:
     [
         ({"input_from": "nobody"}, "workloads[train].replicas.task.input_from: 'nobody' is no workload"),
         ({"input_from": "serve"}, "serve, train: each waits for another's result"),
-        ({"data": {"rows": "1k"}}, "workloads[train].replicas.task: data.rows: '1k': text for a number; write 1000"),
+        ({"data": {"rows": "1k"}}, "workloads[train].replicas.task: data.rows: 1k: text for a number; write 1000"),
     ],
 )
 def test_mistakes_in_a_pipeline_name_the_workload(task: dict[str, Any], line: str) -> None:
