@@ -5,6 +5,7 @@ from diagnostics.store.errors import (
     NoEarlierStableError,
     NoModelError,
     PredecessorError,
+    StoreAwayError,
     StoreError,
     UnknownVersionError,
     UntrustedTypeError,
@@ -24,6 +25,6 @@ from diagnostics.store.store import ModelStore, broken_files
 
 __all__ = [
     "ALL_HARDWARE", "FAMILY", "LAST_KNOWN_GOOD", "ChangedFileError", "Evaluation", "Event", "MeasuredCost",
-    "ModelStore", "NewVersion", "NoEarlierStableError", "NoModelError", "PredecessorError", "Served", "StoreError",
-    "UnknownVersionError", "UntrustedTypeError", "Version", "broken_files",
+    "ModelStore", "NewVersion", "NoEarlierStableError", "NoModelError", "PredecessorError", "Served", "StoreAwayError",
+    "StoreError", "UnknownVersionError", "UntrustedTypeError", "Version", "broken_files",
 ]

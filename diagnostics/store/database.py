@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, insert, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
-from diagnostics.store.errors import StoreError
+from diagnostics.store.errors import StoreAwayError, StoreError
 from diagnostics.store.records import Evaluation, Event, Kind, MeasuredCost, NewVersion, Stage, Version
 from diagnostics.store.tables import SCHEMA_VERSION, costs, evaluations, history, metadata, schema, stages, versions
 
 _BUSY_S = 30
+_MAKING = 0x6D6F64656C73
+"""Name of the lock that is held while tables are made."""
 _ADDRESSES = "sqlite:///FILE or postgresql://HOST/NAME"
 
 
@@ -34,23 +36,33 @@ class Database:
         """Open `url` (sqlite:///... or postgresql://...) and make the tables that are not there.
 
         Raises:
-            StoreError: the database is of another kind, does not answer, or is of a newer version.
+            StoreError: the database is of another kind, or of a newer version.
+            StoreAwayError: it does not answer.
 
         """
         self._engine = _engine(url)
         try:
-            with self.writing() as connection:
-                metadata.create_all(connection)
-                known = connection.execute(select(func.max(schema.c.version))).scalar_one()
-                if known is None:
-                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
-        except OperationalError as error:
-            raise StoreError(f"{self.where}: the database does not answer: {_first_line(error)}") from error
+            known = self._made()
         except Taken:  # another process is making it
             known = SCHEMA_VERSION
-        if known is not None and known > SCHEMA_VERSION:
+        if known > SCHEMA_VERSION:
             raise StoreError(f"{self.where}: the store has version {known}, this program knows {SCHEMA_VERSION}: "
                              f"update the program")
+
+    def _made(self) -> int:
+        """Make the tables that are not there, and tell the version of the store."""
+        with self.reading() as connection:
+            missing = set(metadata.tables) - set(inspect(connection).get_table_names())
+            if not missing:
+                return int(connection.execute(select(func.max(schema.c.version))).scalar_one())
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":  # two that make the same table are both refused
+                connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+            metadata.create_all(connection)
+            known = connection.execute(select(func.max(schema.c.version))).scalar_one()
+            if known is None:
+                connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+            return known or SCHEMA_VERSION
 
     @property
     def where(self) -> str:
@@ -63,18 +75,28 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection to read from."""
-        with self._engine.connect() as connection:
+        """A connection to read from. Raises StoreAwayError."""
+        with self._answering(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction. Raises Taken when a row is there already: nothing was written then."""
+        """A transaction. Raises Taken when a row is there already: nothing was written then; and StoreAwayError: all of
+        it was written, or nothing.
+        """
+        with self._answering(), self._engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         try:
-            with self._engine.execution_options(writes=True).begin() as connection:
-                yield connection
+            yield
         except IntegrityError as error:
             raise Taken(_first_line(error)) from error
+        except DBAPIError as error:
+            raise StoreAwayError(f"{self.where}: the database does not answer: {_first_line(error)}: ask again when it "
+                                 "does; a change that was cut off was made in full or not at all, which history tells"
+                                 ) from error
 
 
 def _engine(url: str) -> Engine:
@@ -124,9 +146,9 @@ def add_version(connection: Connection, version: Version) -> None:
 
 def add_event(connection: Connection, told: Event, changed: dict[str, Stage]) -> None:
     """Write a line of history and the stages that it changed."""
-    connection.execute(insert(history).values(**asdict(told)))
+    connection.execute(_ADD_LINE, vars(told))
     if changed:
-        connection.execute(insert(stages), [
+        connection.execute(_ADD_STAGE, [
             {"hardware": told.hardware, "revision": told.revision, "version": version, "stage": stage}
             for version, stage in changed.items()])
 
@@ -135,6 +157,8 @@ _LATER = stages.alias()
 _NEWER = select(_LATER.c.version).where(
     _LATER.c.version == stages.c.version, _LATER.c.revision > stages.c.revision).exists()
 # Built once: making these anew takes as long as asking them.
+_ADD_LINE, _ADD_STAGE = insert(history), insert(stages)
+_FILE = select(versions.c.file_sha256).where(versions.c.id == bindparam("version"))
 _STABLE = select(stages.c.version).where(stages.c.hardware == bindparam("hardware"), stages.c.stage == "stable",
                                          ~_NEWER).order_by(stages.c.revision)
 _LAST_REVISION = select(func.max(history.c.revision)).where(history.c.hardware == bindparam("hardware"))
@@ -172,8 +196,7 @@ def count_events(connection: Connection) -> int:
 
 def file_of(connection: Connection, version: str) -> str:
     """Hash of a version's file."""
-    asked = select(versions.c.file_sha256).where(versions.c.id == version)
-    return str(connection.execute(asked).scalar_one())
+    return str(connection.execute(_FILE, {"version": version}).scalar_one())
 
 
 def read_versions(connection: Connection, hardware: str | None = None, start: str | None = None) -> list[Version]:

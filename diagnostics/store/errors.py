@@ -7,6 +7,12 @@ class StoreError(Exception):
     """The store cannot do what was asked; nothing was changed."""
 
 
+class StoreAwayError(StoreError):
+    """The database does not answer, is full or is broken; it may well answer when asked again. `__cause__` is what its
+    driver says.
+    """
+
+
 class UnknownVersionError(StoreError):
     """No version, or more than one, is called that."""
 

@@ -51,7 +51,10 @@ def _utc_now() -> datetime:
 
 
 class ModelStore:
-    """Models in a folder, what is known of them in a database. Safe to use from several threads and processes."""
+    """Models in a folder, what is known of them in a database. Safe to use from several threads and processes.
+
+    Whatever asks the database raises StoreAwayError while that does not answer.
+    """
 
     def __init__(self, folder: Path, url: str | None = None, now: Callable[[], datetime] = _utc_now,
                  sealer: Sealer | None = None) -> None:
@@ -59,7 +62,7 @@ class ModelStore:
         files, and opens those and telemetry that models are trained on.
 
         Raises:
-            StoreError: the database does not answer or is of a newer version.
+            StoreError: the database is of another kind or of a newer version.
             OSError: the folder cannot be made.
 
         """

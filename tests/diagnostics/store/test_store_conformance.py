@@ -19,6 +19,7 @@ from diagnostics.store import (
     NoEarlierStableError,
     NoModelError,
     PredecessorError,
+    StoreAwayError,
     StoreError,
     UnknownVersionError,
     Version,
@@ -326,3 +327,60 @@ def test_a_parent_must_be_in_the_store(store: ModelStore) -> None:
     assert registered(store, 2, parent=parent.id).made.parent == parent.id
     with pytest.raises(UnknownVersionError):
         registered(store, 3, parent="0123456789ab")
+
+
+def test_many_processes_may_make_the_same_store_at_once(open_store: OpenStore) -> None:
+    """All of them find it made, whoever was first."""
+    together = threading.Barrier(8)
+    found: list[object] = []
+
+    def open_at_once() -> None:
+        together.wait()
+        try:
+            found.append(open_store().versions())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+            found.append(error)
+
+    threads = [threading.Thread(target=open_at_once) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[]] * 8
+
+
+def cut_off(store: ModelStore) -> Callable[[], None]:
+    """Let the next change fail in its middle: the disk is full, or the connection goes. The answer mends it."""
+    engine = store._database._engine
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:  # the one of the pool
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        return engine.dispose
+    with engine.begin() as connection:
+        connection.execute(text("CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS "
+                                "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"))
+        connection.execute(text("CREATE TRIGGER cut BEFORE INSERT ON model_stages EXECUTE FUNCTION cut()"))
+
+    def mend() -> None:
+        with engine.begin() as connection:
+            connection.execute(text("DROP TRIGGER cut ON model_stages"))
+
+    return mend
+
+
+def test_a_database_that_goes_away_is_named_and_no_change_is_made_by_halves(store: ModelStore) -> None:
+    """What was asked is refused with what the driver says; asked again when it is back, it is done."""
+    first, second = stable(store, 2)
+    candidate = registered(store, 7)
+    before = store.history()
+    mend = cut_off(store)
+    long = "a reason as long as a page of the database " * 200
+    with pytest.raises(StoreAwayError, match="the database does not answer: .*(full|terminat|closed)"):
+        store.promote(candidate.id, second, "bob", long)
+    with pytest.raises(StoreAwayError):
+        store.rollback("nvme", "last-known-good", "bob", long)
+    mend()
+    assert store.history() == before
+    assert store.stable("nvme") == [first, second]
+    assert store.promote(candidate.id, second, "bob", long).after == candidate.id
