@@ -27,6 +27,7 @@ Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
 SILENT_HOURS = 24
 MOST_FALSE_ALARMS = 10.0
 """A day and cluster; who asks for more hears of every hour."""
+MOST_REPORT_DAYS, MOST_FALSE_DRIFTS = 3660.0, 0.5
 JOIN_HOURS = 3
 """Alarms of one metric that are no further apart are one."""
 JOIN_RUNS = 3
@@ -59,9 +60,10 @@ class DiagnosisSettings:
                 raise ValueError(f"{field}: {name!r}: one of {', '.join(known)}")
         if not 0 < self.false_alarms_per_day <= MOST_FALSE_ALARMS:
             raise ValueError(f"false_alarms_per_day: {self.false_alarms_per_day}: above 0, at most {MOST_FALSE_ALARMS}")
-        for field in ("report_days", "false_changes_per_month"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field}: {getattr(self, field)}: above 0")
+        for field, most in (("report_days", MOST_REPORT_DAYS), ("false_changes_per_month", MOST_FALSE_ALARMS),
+                            ("false_drifts_per_month", MOST_FALSE_DRIFTS)):
+            if not 0 < getattr(self, field) <= most:
+                raise ValueError(f"{field}: {getattr(self, field)}: above 0, at most {most:g}")
 
     @property
     def drift_budget(self) -> DriftBudget:

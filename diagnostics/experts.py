@@ -106,8 +106,10 @@ def read_rules(path: Path) -> tuple[ExpertRule, ...]:
     """Read a rule file. Raises ExpertRuleError with file, rule, field, value and what is allowed."""
     import yaml
 
+    from diagnostics.strict import parse_yaml
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ExpertRuleError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict) or set(found) != {"rules"} or not isinstance(found["rules"], list):

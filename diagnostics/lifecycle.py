@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from diagnostics.reading import trained as reading
+from diagnostics.sealing import Sealer
 from diagnostics.store import (
     ALL_HARDWARE,
     FAMILY,
@@ -92,31 +93,39 @@ def train(store: ModelStore, request: TrainRequest, told: Told = lambda _, __: N
     told("reading telemetry", 0.0)
     everything = read_rows(request.data, request.allowed, request.step_minutes, store.sealer)
     rows, covers = _rows_for(everything, request.hardware, sets)
-    recorded = _recorded(request, sets)
-    serving = store.serving(request.hardware)
+    recorded = _recorded(request, sets, store.sealer)
     asked = _asked(request, rows, sets, recorded)
-    versions = store.versions(request.hardware)
-    broken = {version.id for version, _ in broken_files(store, versions)}
-    whole = [version for version in versions if version.id not in broken]
-    for version in whole:
-        if version.made.parameters.get("asked_sha256") == asked:
-            return Trained(version, serving, everything.left_out, (), complete=True,
+    with Journal.held(store.folder / "runs" / f"{asked[:16]}.jsonl",
+                      lambda: told("another process trains the same: waiting for it", 0.0)) as journal:
+        serving = store.serving(request.hardware)
+        known = next((version for version in _whole(store, request.hardware)
+                      if version.made.parameters.get("asked_sha256") == asked), None)
+        if known is not None and not journal.tried:  # else a run was killed before it had measured what it registered
+            return Trained(known, serving, everything.left_out, (), complete=True,
                            seconds=time.monotonic() - began, known=True)
-    journal = Journal(store.folder / "runs" / f"{asked[:16]}.jsonl")
-    found = search(rows, sets, recorded, request.search, journal, told)
-    told("registering", 1.0)
-    made = _made(request, rows, sets, found, serving, covers)
-    if found.complete:  # another time limit may make another model of a search that was cut
-        made = replace(made, parameters={**made.parameters, "asked_sha256": asked})
-    twin = next((one for one in whole if _same(one.made, made)), None)
-    version = twin or store.register(made, dump(found.model.to_dict()), request.by, request.why)
-    _keep(store, version, found.exam, found.result, "validation")
-    notes = list(found.notes)
-    if serving is not None:
-        notes += _measure(store, [serving], found.exam, "validation")
-    journal.clear()
+        found = search(rows, sets, recorded, request.search, journal, told)
+        told("registering", 1.0)
+        made = _made(request, rows, sets, found, serving, covers)
+        if found.complete:  # another time limit may make another model of a search that was cut
+            made = replace(made, parameters={**made.parameters, "asked_sha256": asked})
+        content = dump(found.model.to_dict())
+        store.files.put(content)  # where the file of the same model was changed on disk, it is whole again
+        twin = next((one for one in _whole(store, request.hardware) if _same(one.made, made)), None)
+        version = twin or store.register(made, content, request.by, request.why)
+        _keep(store, version, found.exam, found.result, "validation")
+        notes = list(found.notes)
+        if serving is not None:
+            notes += _measure(store, [serving], found.exam, "validation")
+        journal.clear()
     return Trained(version, serving, everything.left_out, tuple(notes), found.complete, time.monotonic() - began,
                    known=twin is not None)
+
+
+def _whole(store: ModelStore, hardware: str) -> list[Version]:
+    """The versions of a hardware whose file is as registered."""
+    versions = store.versions(hardware)
+    broken = {version.id for version, _ in broken_files(store, versions)}
+    return [version for version in versions if version.id not in broken]
 
 
 def _same(one: NewVersion, other: NewVersion) -> bool:
@@ -144,10 +153,10 @@ def _rows_for(rows: Rows, hardware: str, sets: FeatureSets) -> tuple[Rows, tuple
     return rows.of(chosen), covers
 
 
-def _recorded(request: TrainRequest, sets: FeatureSets) -> dict[str, Rows]:
+def _recorded(request: TrainRequest, sets: FeatureSets, sealer: Sealer) -> dict[str, Rows]:
     """Rows of the scenarios that name a file."""
-    return {name: _rows_for(read_rows(request.features.parent / scenario.file, request.allowed, request.step_minutes),
-                            request.hardware, sets)[0]
+    return {name: _rows_for(read_rows(request.features.parent / scenario.file, request.allowed, request.step_minutes,
+                                      sealer), request.hardware, sets)[0]
             for name, scenario in sets.scenarios.items() if scenario.file is not None}
 
 
@@ -245,8 +254,8 @@ def measure(store: ModelStore, names: Sequence[str], data: Path, kind: Kind, all
         raise TrainingError(f"{data.name}: {rows.days:.1f} days: at least 2 are needed, the first to look back on")
     scenarios = {} if kind == "shadow" else sets.scenarios
     exam = make_exam(Measured(rows, rows.steps_per_day), told["targets"], scenarios,
-                     _recorded(request, sets) if scenarios else {}, told["seed"], told["false_alarms_per_host_day"],
-                     faults=kind != "shadow")
+                     _recorded(request, sets, store.sealer) if scenarios else {}, told["seed"],
+                     told["false_alarms_per_host_day"], faults=kind != "shadow")
     return _measure(store, versions, exam, kind)
 
 

@@ -16,9 +16,28 @@ class FileError(ValueError):
 def read_yaml(path: Path) -> object:
     """The content of a YAML file. Raises FileError when it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from error
+
+
+def parse_yaml(text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
+    """What a YAML text says. Raises yaml.YAMLError, also where a key is there twice: only one of them would count."""
+    seen: set[int] = set()
+    left = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {twice[0]!r} is there twice: keep one")
+            left += [value for _, value in node.value]
+    return yaml.safe_load(text)
 
 
 def mapping(at: str, given: object, known: tuple[str, ...] | None) -> dict[str, Any]:

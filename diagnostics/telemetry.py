@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import zlib
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
         texts = (*NAMES, "ts", *OPTIONAL)
         return pd.read_csv(path, dtype=dict.fromkeys(texts, "object"), keep_default_na=False,
                            na_values={"value": ["", "NA", "NaN", "nan", "null"]}, float_precision="round_trip")
-    except (OSError, EOFError, ValueError) as error:  # what pandas and pyarrow raise for a broken file
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # what pandas and pyarrow raise for a broken file
         raise TelemetryError(f"cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
 
 

@@ -455,6 +455,14 @@ def _diagnose(
                                                        "(true_positive, false_positive).")] = None,
     budget: Annotated[float | None, typer.Option("--false-alarms-per-day", help="Allowed a cluster while all is calm; "
                                                                                 "default 0.01.")] = None,
+    drifts: Annotated[float | None, typer.Option("--false-drifts-per-month", help="Months that may be said to have "
+                                                 "drifted a cluster while all is calm; default 0.01.")] = None,
+    changes: Annotated[float | None, typer.Option("--false-changes-per-month", help="Changes that may be told of a "
+                                                  "cluster while all is calm; default 0.01.")] = None,
+    drift_test: Annotated[str | None, typer.Option(help="What compares months: kl_monthly (default), psi, ks, "
+                                                        "wasserstein.")] = None,
+    report_days: Annotated[float | None, typer.Option(help="How far back alarms and changes are told; default 7.")
+                           ] = None,
     detector: Annotated[str | None, typer.Option(help="Who reads everything: seasonal_z, surprise, ensemble, ...; "
                                                       "left out: each series by what fits it.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of the model store: what reads the metrics of a hardware "
@@ -475,17 +483,22 @@ def _diagnose(
     from planner.sealed import sealer_here
     from planner.watch import Watch
 
+    if models_database is not None and models is None:
+        raise InputError(["--models-database: its files are in a folder: name that, too, by --models"])
     if perturb is None:
         watch = Watch(telemetry, step_minutes, scenario, alarms, rules, feedback, models, models_database, detector,
-                      budget, sealer_here())
+                      budget, sealer_here(), drift_test, drifts, changes, report_days)
         return commands.diagnose(watch, report, as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])
     for name, value in (("--rules", rules), ("--feedback", feedback), ("--false-alarms-per-day", budget),
-                        ("--alarms", alarms), ("--scenario", scenario), ("--models", models)):
+                        ("--alarms", alarms), ("--scenario", scenario), ("--models", models),
+                        ("--models-database", models_database), ("--false-drifts-per-month", drifts),
+                        ("--false-changes-per-month", changes), ("--drift-test", drift_test),
+                        ("--report-days", report_days)):
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
-    return commands.perturb(telemetry, perturb, seed, detector, as_json)
+    return commands.perturb(telemetry, step_minutes, perturb, seed, detector, as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-StorePath = Annotated[Path, typer.Option("--store", envvar="PLANNER_MODELS", help="Folder of the model files.")]
-Url = Annotated[str | None, typer.Option("--database", envvar="PLANNER_MODELS_DATABASE",
+# Of other commands these are two options among many, which say what is stored there: here they may be said so, too.
+StorePath = Annotated[Path, typer.Option("--store", "--models", envvar="PLANNER_MODELS",
+                                         help="Folder of the model files.")]
+Url = Annotated[str | None, typer.Option("--database", "--models-database", envvar="PLANNER_MODELS_DATABASE",
                                          help="postgresql://...; left out: SQLite in the folder.")]
 By = Annotated[str | None, typer.Option(help="Who says so; left out: the user of this process.")]
 Why = Annotated[str, typer.Option(help="The reason, which history keeps.")]

@@ -26,10 +26,10 @@ def telemetry_at(path: Path, step_minutes: int = 60) -> Telemetry:
         raise InputError([str(error)]) from error
 
 
-
-def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day: float | None,
-                detector: str | None = None) -> DiagnosisSettings:
-    """Settings from files of experts' rules and of feedback on alarms. Raises InputError when one cannot be used."""
+def settings_of(rules: Path | None, feedback: Path | None, **asked: float | str | None) -> DiagnosisSettings:
+    """Settings from files of experts' rules and of feedback on alarms; `asked` are others by their name, None for the
+    usual. Raises InputError when one cannot be used.
+    """
     from diagnostics.diagnose import DiagnosisSettings
     from diagnostics.experts import ExpertRuleError, read_rules
     from diagnostics.feedback import FeedbackError, read_feedback
@@ -40,9 +40,7 @@ def settings_of(rules: Path | None, feedback: Path | None, false_alarms_per_day:
     except (ExpertRuleError, FeedbackError) as error:
         raise InputError([str(error)]) from error
     try:
-        if false_alarms_per_day is not None:
-            settings = replace(settings, false_alarms_per_day=false_alarms_per_day)
-        return settings if detector is None else replace(settings, detector=detector)
+        return replace(settings, **{name: value for name, value in asked.items() if value is not None})
     except ValueError as error:
         field, _, rest = str(error).partition(": ")
         raise InputError([f"--{field.replace('_', '-')}: {rest}"]) from error
@@ -97,12 +95,12 @@ def alarm_policy(path: Path | None, scenario: Path | None) -> Fleet:
                   if work.kind == "serving"})
 
 
-def run_perturb(path: Path, names: Sequence[str] | None, seed: int, settings: DiagnosisSettings,
+def run_perturb(path: Path, step_minutes: int, names: Sequence[str] | None, seed: int, settings: DiagnosisSettings,
                 told: Callable[[int], None]) -> tuple[Outcome, ...]:
     """Inject faults into a telemetry file and see whether the diagnosis notices. Raises InputError."""
     from diagnostics.perturbed import perturb
 
-    telemetry = telemetry_at(path)
+    telemetry = telemetry_at(path, step_minutes)
     try:
         return perturb(telemetry, names, seed, settings, told)
     except ValueError as error:

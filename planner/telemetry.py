@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -104,7 +105,19 @@ def covered(store: Store) -> tuple[Coverage, ...]:
     """How complete the telemetry of each cluster is. Raises InputError."""
     from diagnostics.intake import coverage
 
-    return coverage(store)
+    with told():
+        return coverage(store)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what a store cannot do into wrong input."""
+    from diagnostics.intake import IntakeError
+
+    try:
+        yield
+    except IntakeError as error:
+        raise InputError([str(error)]) from error
 
 
 def called(names: Names, senders: Sequence[Sender]) -> dict[str, str]:
@@ -113,14 +126,16 @@ def called(names: Names, senders: Sequence[Sender]) -> dict[str, str]:
 
 
 def export_rows(store: Store, wanted: Wanted, output: Path, known: dict[str, str]) -> int:
-    """Write rows as `planner diagnose` reads them, clusters by name where known; return how many. Raises InputError."""
+    """Write rows as `planner diagnose` and `planner models train` read them, clusters by name where known; return how
+    many. Raises InputError.
+    """
     from diagnostics.intake import IntakeError, read_frame
     from planner.files import write_atomically
 
     if output.suffix not in (".parquet", ".csv"):
         raise InputError([f"-o: {output}: ends with {output.suffix or 'nothing'}; .parquet or .csv is needed"])
     try:
-        frame = read_frame(store, wanted).drop(columns="country")
+        frame = read_frame(store, wanted)
     except IntakeError as error:
         raise InputError([str(error)]) from error
     cluster = frame["cluster"].str.split("/", n=1)

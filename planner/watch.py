@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Watch:
     """Telemetry, and what a diagnosis of it goes by: a scenario that has the clusters, an alarm policy, experts' rules,
-    feedback, the store of models, the detector, the budget of false alarms a cluster and day (None: the usual one), and
-    what opens model files.
+    feedback, the store of models, the detector, the budget of false alarms a cluster and day, what opens model files,
+    and how drift is told and how far back; None: the usual.
     """
 
     telemetry: Path
@@ -40,6 +40,10 @@ class Watch:
     detector: str | None = None
     false_alarms_per_day: float | None = None
     sealer: Sealer = field(default_factory=Sealer)
+    drift_test: str | None = None
+    false_drifts_per_month: float | None = None
+    false_changes_per_month: float | None = None
+    report_days: float | None = None
 
     @property
     def has_models(self) -> bool:
@@ -81,7 +85,10 @@ def watched(watch: Watch, feedback: Sequence[Feedback] = ()) -> Watched:
     from planner.jobs import health_rules
     from planner.scenario import read_scenario
 
-    settings = settings_of(watch.rules, watch.feedback, watch.false_alarms_per_day, watch.detector)
+    settings = settings_of(watch.rules, watch.feedback, detector=watch.detector, drift_test=watch.drift_test,
+                           false_alarms_per_day=watch.false_alarms_per_day, report_days=watch.report_days,
+                           false_drifts_per_month=watch.false_drifts_per_month,
+                           false_changes_per_month=watch.false_changes_per_month)
     settings = replace(settings, feedback=(*settings.feedback, *feedback))
     fleet = alarm_policy(watch.alarms, watch.scenario)
     telemetry = telemetry_at(watch.telemetry, watch.step_minutes)

@@ -44,8 +44,8 @@ class Rollback(Change):
 
 @contextmanager
 def _asked(service: Service) -> Iterator[ModelStore]:
-    """The store; what it refuses is a problem: 404 for what is not there, 409 for what cannot be done now. A database that
-    is away is told as one is everywhere.
+    """The store; what it refuses is a problem: 404 for what is not there, 409 for what cannot be done now. A database
+    that is away is told as one is everywhere.
     """
     from diagnostics.store import NoModelError, StoreAwayError, StoreError, UnknownVersionError
 
@@ -54,8 +54,7 @@ def _asked(service: Service) -> Iterator[ModelStore]:
     except (UnknownVersionError, NoModelError) as error:
         raise Problem(HTTPStatus.NOT_FOUND, str(error)) from error
     except StoreAwayError as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
+        raise (error.__cause__ or error) from None
     except StoreError as error:
         raise Problem(HTTPStatus.CONFLICT, str(error)) from error
 

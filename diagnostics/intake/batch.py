@@ -6,6 +6,7 @@ import csv
 import difflib
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -103,7 +104,7 @@ def _csv_source(path: Path) -> str:
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             heading = next(csv.reader(file), [])
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise IntakeError(f"{path.name}: cannot be read: {error}") from None
     _check_columns(path, heading)
     columns = ", ".join(f"'{column}': 'VARCHAR'" for column in heading)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +73,7 @@ def ingest(
     with store.writing():
         if store.entry(digest).is_file():
             return report
-        with closing(connect(store, settings.memory_mib)) as database:
+        with connect(store, settings.memory_mib) as database:
             open_batch(database, path)
             return _store(store, (database, names, digest), {sender.cluster: sender for sender in senders},
                           replace(report, status="refused"), settings)  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,7 +80,7 @@ def read_frame(store: Store, wanted: Wanted | None = None, settings: IntakeSetti
 
     """
     wanted, settings = wanted or Wanted(), settings or IntakeSettings()
-    with store.reading(), closing(connect(store, settings.memory_mib)) as database:
+    with store.reading(), connect(store, settings.memory_mib) as database:
         frame = database.execute(_rows(store, wanted), _values(wanted)).df()
     if not len(frame):
         raise _nothing(store, wanted)
@@ -99,7 +98,7 @@ def read_pool(
     wanted = Wanted(hardware_class, frozenset(countries), by="host", step_minutes=step_minutes)
     settings = settings or IntakeSettings()
     step_us = step_minutes * 60_000_000
-    with store.reading(), closing(connect(store, settings.memory_mib)) as database:
+    with store.reading(), connect(store, settings.memory_mib) as database:
         # Names stay in the database: a row comes out as a number of its series, a step and a value.
         database.execute(f"CREATE TEMP TABLE pooled AS {_rows(store, wanted)}", _values(wanted))
         keys = "cluster, hardware_class, metric"
@@ -131,7 +130,7 @@ def coverage(
     wanted, settings = wanted or Wanted(), settings or IntakeSettings()
     step_us, late_us = wanted.step_minutes * 60_000_000, int(settings.late_hours * 3_600_000_000)
     keys = "country, hardware_class, cluster"
-    with store.reading(), closing(connect(store, settings.memory_mib)) as database:
+    with store.reading(), connect(store, settings.memory_mib) as database:
         if not _any(store):
             return ()
         given = _given(database, store, wanted, keys)

@@ -104,10 +104,10 @@ def open_store(folder: Path, names: Names | None = None) -> Store:
     """
     path = folder / "store.json"
     if not path.is_file():
-        if names is None or (folder.exists() and any(folder.iterdir())):
+        if names is None or (folder.exists() and not _begun(folder)):
             raise IntakeError(f"{folder}: no telemetry store; `planner telemetry ingest` makes one in an empty folder")
-        (folder / "staging").mkdir(parents=True)
-        (folder / "rows").mkdir()
+        (folder / "staging").mkdir(parents=True, exist_ok=True)
+        (folder / "rows").mkdir(exist_ok=True)
         _write(path, {"schema": SCHEMA, "key_check": names.check()})
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -121,6 +121,12 @@ def open_store(folder: Path, names: Names | None = None) -> Store:
     return store
 
 
+def _begun(folder: Path) -> bool:
+    """Whether nothing but what `open_store` makes first is in a folder, as after a crash; also of an empty one."""
+    return all(path.name.startswith(".store.json.") or (path.name in ("staging", "rows") and not any(path.iterdir()))
+               for path in folder.iterdir())
+
+
 def forget(store: Store, cluster: str) -> int:
     """Delete every row of a cluster, by its hash, and return how many there were: who takes consent back is gone."""
     with store.writing():
@@ -128,7 +134,7 @@ def forget(store: Store, cluster: str) -> int:
         files = [str(path) for folder in folders for path in sorted(folder.rglob("*.parquet"))]
         if not files:
             return 0
-        with closing(connect(store, 128)) as database:
+        with connect(store, 128) as database:
             found = database.execute("SELECT count(*) FROM read_parquet(?)", [files]).fetchone()
         for folder in folders:
             shutil.rmtree(folder)
@@ -138,7 +144,7 @@ def forget(store: Store, cluster: str) -> int:
 def compact(store: Store, memory_mib: int = 512) -> int:
     """Write every day that lies in several files into one, rows that were sent again once; return the files saved."""
     saved = 0
-    with store.writing(), closing(connect(store, memory_mib)) as database:
+    with store.writing(), connect(store, memory_mib) as database:
         for day in sorted(store.rows.glob("country=*/hardware_class=*/cluster=*/day=*")):
             files = sorted(day.glob("*.parquet"))
             if len(files) < 2:
@@ -166,14 +172,25 @@ LATEST = """
 """Each moment of each series once: what arrived last counts, and what came at once by its mean."""
 
 
-def connect(store: Store, memory_mib: int) -> duckdb.DuckDBPyConnection:
-    """A database in memory that spills into the store's folder beyond `memory_mib`, and asks nobody for extensions."""
+@contextmanager
+def connect(store: Store, memory_mib: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that spills into the store's folder beyond `memory_mib`, and asks nobody for extensions.
+
+    Raises:
+        IntakeError: a file of the store cannot be written, as on a full disk, or cannot be read.
+
+    """
     import duckdb  # loaded only where telemetry is stored or read
 
-    return duckdb.connect(config={
+    with closing(duckdb.connect(config={
         "threads": 1, "memory_limit": f"{memory_mib}MiB", "temp_directory": str(store.folder / "spill"),
         "TimeZone": "UTC", "autoinstall_known_extensions": False, "preserve_insertion_order": False,
-    })  # fmt: skip
+    })) as database:  # fmt: skip
+        try:
+            yield database
+        except duckdb.Error as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise IntakeError(f"{store.folder}: {lines[0] if lines else type(error).__name__}") from None
 
 
 def quoted(path: Path) -> str:

@@ -20,7 +20,7 @@ TRUSTED_TYPES = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredict
 
 
 def dump(model: dict[str, Any]) -> bytes:
-    """The file of a model: a dict of numbers, text, arrays and scikit-learn estimators. The same model is the same bytes.
+    """The file of a model (a dict of numbers, text, arrays and scikit-learn estimators): the same for the same model.
 
     Raises:
         UntrustedTypeError: it holds a type that `load` would refuse.
@@ -48,8 +48,8 @@ def load(content: bytes) -> dict[str, Any]:
 
 
 def _canonical(content: bytes) -> bytes:
-    """The same file without what differs from one writing to the next: skops names parts by addresses in memory, and zip
-    files hold the time. Arrays are named by what is in them, other parts are counted.
+    """The same file without what differs from one writing to the next: skops names parts by addresses in memory, and
+    zip files hold the time. Arrays are named by what is in them, other parts are counted.
     """
     with zipfile.ZipFile(BytesIO(content)) as given:
         parts = {name: given.read(name) for name in given.namelist()}
@@ -58,7 +58,7 @@ def _canonical(content: bytes) -> bytes:
     parts = {named[name]: part for name, part in parts.items()}
     made = BytesIO()
     with zipfile.ZipFile(made, "w") as file:
-        for name, part in sorted(parts.items()) + [(_SCHEMA, json.dumps(_renamed(schema, named, {})).encode())]:
+        for name, part in [*sorted(parts.items()), (_SCHEMA, json.dumps(_renamed(schema, named, {})).encode())]:
             file.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)  # of 1980: a time would be another file
     return made.getvalue()
 

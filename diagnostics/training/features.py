@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from diagnostics.strict import parse_yaml
 from diagnostics.training.boosting import ENSEMBLES
 from diagnostics.training.errors import TrainingError
 from diagnostics.training.reducing import REDUCTIONS
@@ -55,8 +56,8 @@ class Scenario(_Strict):
 
     expect: Literal["calm", "fault"]
     file: str | None = None
-    multiply: dict[str, float] = Field(default_factory=dict)
-    add: dict[str, float] = Field(default_factory=dict)
+    multiply: dict[str, FiniteFloat] = Field(default_factory=dict)
+    add: dict[str, FiniteFloat] = Field(default_factory=dict)
     hosts: float = Field(default=0.2, gt=0, le=1)
     hours: int = Field(default=12, ge=1)
     tolerance: float = Field(default=0.01, ge=0, le=1)
@@ -116,7 +117,7 @@ def read_feature_sets(path: Path = BUILTIN) -> FeatureSets:
 
     """
     try:
-        told: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        told: Any = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"{path}: {error.strerror}: a YAML file with targets and feature_sets") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -130,8 +130,11 @@ class HealthModel:
 
     def predictions_sha256(self) -> str:
         """Hash of the bytes of what the model says of its probe."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
         hosts = Rows((), self.columns, self.probe, np.datetime64(self.probe_start, "m"), self.step_minutes)
-        scored = self.score(hosts)
+        with threadpool_limits(1):  # as when it was fitted
+            scored = self.score(hosts)
         return hashlib.sha256(scored.expected.tobytes() + scored.z.tobytes() + scored.score.tobytes()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +163,7 @@ def fit(
         TrainingError: a target is not known on enough rows of either.
 
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     columns = tuple(sorted({*candidate.metrics, *targets}))
     values = learn.columns(columns)

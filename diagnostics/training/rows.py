@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -156,7 +157,7 @@ def _read(path: Path, sealer: Sealer) -> pd.DataFrame:
             return pd.read_parquet(BytesIO(sealer.unseal(path.read_bytes())))
         if path.is_dir() or path.suffix == ".parquet":
             return pd.read_parquet(path)
-    except (OSError, EOFError, ValueError) as error:  # what pandas and pyarrow raise for a broken file
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # what pandas and pyarrow raise for a broken file
         raise TrainingError(f"cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
     raise TrainingError(f"'{path.suffix}' is not a telemetry format; .csv, .csv.gz, .parquet or a folder of .parquet")
 

@@ -10,9 +10,12 @@ a journal at once, and a run that was killed goes on from there.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -211,6 +214,29 @@ class Journal:
                 except (ValueError, TypeError):  # half a line: the run was killed while it wrote
                     continue
                 self.tried[one.round, one.candidate] = one
+
+    @staticmethod
+    @contextmanager
+    def held(path: Path, waiting: Callable[[], None]) -> Iterator[Journal]:
+        """The journal of a file, for one process at a time: others wait, and say so by `waiting`. Without a line it is
+        gone afterwards.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with path.open("ab") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    waiting()
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    continue  # whoever held it has cleared it
+                try:
+                    yield Journal(path)
+                finally:
+                    if path.exists() and not path.stat().st_size:
+                        path.unlink()
+                return
 
     def add(self, one: Tried) -> None:
         """Keep one more."""

@@ -73,15 +73,15 @@ def _told_of(one: SuperAlarm) -> Iterable[str]:
         yield f"  runbook: call {one.runbook.contact}" + "".join(f"; {step}" for step in one.runbook.steps)
 
 
-def perturb(path: Path, asked: str, seed: int, detector: str | None, as_json: bool) -> int:
+def perturb(path: Path, step_minutes: int, asked: str, seed: int, detector: str | None, as_json: bool) -> int:
     """Inject faults, one by one, and show expected against observed; the answer is no when one was not as expected."""
-    settings = settings_of(None, None, None, detector)
+    settings = settings_of(None, None, detector=detector)
     names = None if asked == "all" else [name.strip() for name in asked.split(",") if name.strip()]
     total = len(PERTURBATIONS) if names is None else len(names)
     with Progress(TextColumn("perturbing"), BarColumn(bar_width=20), TimeRemainingColumn(), transient=True,
                   console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
         task = shown.add_task("", total=total)
-        found = run_perturb(path, names, seed, settings, lambda done: shown.update(task, completed=done))
+        found = run_perturb(path, step_minutes, names, seed, settings, lambda done: shown.update(task, completed=done))
     if as_json:
         print_json([outcome.to_dict() for outcome in found])
     else:

@@ -133,9 +133,12 @@ def _opened(place: Place, make: bool) -> Iterator[ModelStore]:
 
 def train(place: Place, asked: Training, said: Said, as_json: bool) -> int:
     """Train and register a candidate."""
-    settings = SearchSettings(asked.time_limit, asked.false_alarms, asked.seed) if asked.time_limit > 0 else None
-    if settings is None:
-        raise InputError([f"--time-limit: {asked.time_limit}: above 0 seconds"])
+    for option, value in (("--time-limit", asked.time_limit), ("--false-alarms", asked.false_alarms)):
+        if not 0 < value < float("inf"):
+            raise InputError([f"{option}: {value}: above 0, and a number"])
+    if asked.seed < 0:
+        raise InputError([f"--seed: {asked.seed}: 0 or more"])
+    settings = SearchSettings(asked.time_limit, asked.false_alarms, asked.seed)
     request = lifecycle.TrainRequest(asked.data, asked.hardware, said.name, said.why, asked.rights.allowed,
                                      asked.features or BUILTIN, asked.step_minutes, settings)
 

@@ -26,6 +26,7 @@ from planner.telemetry import (
     opened,
     senders_of,
     store_batches,
+    told,
 )
 from planner.terminal import percent, plain
 
@@ -50,8 +51,8 @@ def known_by(scenario: Path | None, key: Path | None) -> Known | None:
 
 def ingest(folder: Path, batches: Batches, known: Known, as_json: bool) -> int:
     """Store batches and show what became of them; the answer is no when any row was refused."""
-    with _progress(len(batches.paths)) as told:
-        reports = store_batches(folder, known.names, known.senders, batches, told)
+    with _progress(len(batches.paths)) as done:
+        reports = store_batches(folder, known.names, known.senders, batches, done)
     if as_json:
         print_json([{"file": str(path), **report.to_dict()}
                     for path, report in zip(batches.paths, reports, strict=True)])
@@ -122,7 +123,8 @@ def export(folder: Path, wanted: Wanted, output: Path, known: Known | None, as_j
 
 def forget_cluster(folder: Path, cluster: str, known: Known, as_json: bool) -> int:
     """Delete every row of a cluster; the answer is no when there was none."""
-    rows = forget(opened(folder, known.names), cluster_hash(known.names, known.senders, cluster))
+    with told():
+        rows = forget(opened(folder, known.names), cluster_hash(known.names, known.senders, cluster))
     if as_json:
         print_json({"cluster": cluster, "rows": rows})
     else:
@@ -132,7 +134,8 @@ def forget_cluster(folder: Path, cluster: str, known: Known, as_json: bool) -> i
 
 def compact_store(folder: Path, as_json: bool) -> int:
     """Write days that lie in several files into one each."""
-    saved = compact(opened(folder))
+    with told():
+        saved = compact(opened(folder))
     if as_json:
         print_json({"files_saved": saved})
     else:

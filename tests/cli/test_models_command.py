@@ -85,6 +85,12 @@ def test_training_the_same_again_registers_nothing_and_says_so(shop: Shop, capsy
     assert shop.json(capsys, "list") == listed
 
 
+def test_the_store_may_be_named_as_other_commands_name_it(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--models` is `--store`, as for `planner diagnose`."""
+    assert run(["models", "list", "--models", str(shop.folder / "models")]) == 0
+    assert "Models" in capsys.readouterr().out
+
+
 def test_tables_are_shown_to_people(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """list, show, compare and history print tables with what matters."""
     first, second = (version["id"] for version in shop.json(capsys, "list"))
@@ -116,6 +122,9 @@ def test_versions_are_made_anew_and_verified(shop: Shop, capsys: pytest.CaptureF
     (["rollback", "mixed-disk", "--why", " "], 2, "why: no reason"),
     (["train", "none.parquet", "--hardware", "x"], 2, "none.parquet: no such file"),
     (["train", "none.parquet", "--hardware", "x", "--time-limit", "0"], 2, "--time-limit: 0.0: above 0"),
+    (["train", "none.parquet", "--hardware", "x", "--time-limit", "inf"], 2, "--time-limit: inf: above 0"),
+    (["train", "none.parquet", "--hardware", "x", "--false-alarms", "0"], 2, "--false-alarms: 0.0: above 0"),
+    (["train", "none.parquet", "--hardware", "x", "--seed", "-1"], 2, "--seed: -1"),
     (["train", "none.parquet", "--hardware", "x", "--countries", ","], 2, "--countries: ','"),
     (["export", "x", "--to", "paper", "--address", "y"], 2, "--to: 'paper': mlflow"),
 ])

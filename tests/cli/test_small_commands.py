@@ -210,6 +210,25 @@ def test_diagnose_by_one_detector_or_by_stored_models(tmp_path: Path, capsys: py
     assert "--models" in capsys.readouterr().err
 
 
+def test_diagnose_tells_drift_by_the_budgets_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Test, budgets and days may be set; what is none of them, or would be ignored, is wrong input and says so."""
+    telemetry = str(Path(__file__).parents[2] / "examples" / "hybrid" / "telemetry.parquet")
+    run(["diagnose", telemetry, "--drift-test", "ks", "--false-drifts-per-month", "0.1", "--false-changes-per-month",
+         "0.5", "--report-days", "28", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["drift_test"] == "ks"
+    assert found["expected_false_alarms"] == pytest.approx(0.01 * 28 * len(found["clusters"]))
+    for wrong, words in ((["--drift-test", "adwin"], "--drift-test: 'adwin': one of kl_monthly"),
+                         (["--false-drifts-per-month", "1"], "--false-drifts-per-month: 1.0: above 0, at most 0.5"),
+                         (["--false-changes-per-month", "nan"], "--false-changes-per-month: nan"),
+                         (["--report-days", "inf"], "--report-days: inf: above 0"),
+                         (["--report-days", "3", "--perturb", "all"], "--report-days: not with --perturb"),
+                         (["--perturb", "all", "--step-minutes", "7"], "step_minutes: 7"),
+                         (["--models-database", "postgresql://x/y"], "--models-database: its files are in a folder")):
+        assert run(["diagnose", telemetry, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_diagnose_says_what_belongs_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Super alarms are in the answer, with attributes of the scenario; a policy that cannot be used is wrong input."""
     example = Path(__file__).parents[2] / "examples" / "hybrid"

@@ -1,6 +1,8 @@
 """Telemetry batches: stored once, of those who agreed, without names, and read back as they were meant."""
 
+import gzip
 import json
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -246,6 +248,47 @@ def test_wrong_files_are_refused(store: Store, tmp_path: Path) -> None:
     frame.assign(ts=pd.Timestamp("2026-10-01")).to_parquet(tmp_path / "g.parquet")
     with pytest.raises(IntakeError, match=r"ts: row 1: .*must be ISO-8601 with a time zone"):
         send(store, tmp_path / "g.parquet")
+
+
+def test_files_that_nobody_can_read_are_refused(store: Store, tmp_path: Path) -> None:
+    """A broken archive and a cell as long as a file have their line, and so has a file of the store that is broken."""
+    whole = gzip.compress(batch(tmp_path / "a.csv", [1.0] * 400).read_bytes())
+    (tmp_path / "b.csv.gz").write_bytes(whole[:200] + b"\xff" * 60 + whole[260:])
+    (tmp_path / "c.csv").write_text('"' + "x" * 200_000)
+    for name in ("b.csv.gz", "c.csv"):
+        with pytest.raises(IntakeError, match=f"{name}: "):
+            send(store, tmp_path / name)
+    send(store, tmp_path / "a.csv")
+    next(store.rows.rglob("*.parquet")).write_bytes(b"no table")
+    for ask in (read_frame, coverage):
+        with pytest.raises(IntakeError, match=str(store.folder)):
+            ask(store)
+
+
+def test_a_full_disk_is_named_and_the_batch_may_come_again(store: Store, tmp_path: Path) -> None:
+    """Nothing of it is stored, nothing that is there is lost, and it is stored when there is room."""
+    send(store, batch(tmp_path / "a.csv", [1.0]))
+    path = batch(tmp_path / "b.csv", np.random.default_rng(0).normal(size=2000).tolist(), host="host-2")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))  # no file may be larger: EFBIG stands for ENOSPC
+    try:
+        with pytest.raises(IntakeError, match=str(store.folder)):
+            send(store, path, hours=3000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read(store)["cpu_share"] == [1.0]
+    assert send(store, path, hours=3000).stored_rows == 2000
+    assert not list(store.staging.iterdir())
+
+
+def test_a_store_that_was_being_made_when_its_process_was_killed_is_made(tmp_path: Path) -> None:
+    """Empty folders and half a file are no other store; anything else is left alone."""
+    (tmp_path / "store" / "staging").mkdir(parents=True)
+    (tmp_path / "store" / ".store.json.77").write_text("{")
+    assert open_store(tmp_path / "store", NAMES).folder == tmp_path / "store"
+    (tmp_path / "other" / "rows" / "x").mkdir(parents=True)
+    with pytest.raises(IntakeError, match="no telemetry store"):
+        open_store(tmp_path / "other", NAMES)
 
 
 def test_a_write_that_was_cut_off_is_put_right(store: Store, tmp_path: Path) -> None:

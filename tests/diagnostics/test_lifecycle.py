@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -241,11 +244,11 @@ def test_the_model_that_serves_reads_the_metrics_of_its_hardware(kept: Kept) -> 
 
 def test_training_the_same_again_gives_the_version_that_is_there(kept: Kept) -> None:
     """Of a search that time cut the bytes of what it says are compared; of a whole one, what was asked for: no search
-    is made again. Other settings make another version, and so does a broken file.
+    is made again. Other settings make another version. A file that was changed on disk is made whole.
     """
     again = train(kept.store, request(kept.data))
     assert (again.version.id, again.known, again.complete) == (kept.version.id, True, False)
-    enough = SearchSettings(budget_s=500.0)
+    enough = SearchSettings(budget_s=1e6)
     first = train(kept.store, request(kept.data, "all-flash-nvme", search=enough))
     assert (first.known, first.complete) == (False, True)
     asked: list[str] = []
@@ -253,9 +256,124 @@ def test_training_the_same_again_gives_the_version_that_is_there(kept: Kept) -> 
     assert (second.version.id, second.known, asked) == (first.version.id, True, ["reading telemetry"])
     other = train(kept.store, request(kept.data, search=SearchSettings(budget_s=1e-3, seed=1)))
     assert not other.known
-    mend = change_file(kept.store, kept.version)
-    assert train(kept.store, request(kept.data)).version.id != kept.version.id
-    mend()
+    change_file(kept.store, kept.version)
+    again = train(kept.store, request(kept.data))
+    assert (again.version.id, again.known) == (kept.version.id, True)
+    assert verify(kept.store, [kept.version.id])[0].holds
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from diagnostics.lifecycle import TrainRequest, train
+from diagnostics.store import ModelStore
+from diagnostics.training.rows import Allowed
+from diagnostics.training.search import SearchSettings
+
+def told(what, share):
+    print(what, flush=True)
+
+data, sets, models = map(Path, sys.argv[1:])
+done = train(ModelStore(models), TrainRequest(data, "mixed-disk", "ann", "a try", Allowed(anywhere=True), sets,
+                                              search=SearchSettings(budget_s=1e6)), told)
+print("done", done.version.id, done.known)
+"""
+
+
+def training(kept: Kept, models: Path) -> subprocess.Popen[str]:
+    """A search in a process of its own, which says where it is."""
+    return subprocess.Popen([sys.executable, "-c", TRAIN, kept.data, SETS, models], text=True,
+                            stdout=subprocess.PIPE)
+
+
+def test_two_trainings_of_the_same_at_once_make_one_version(kept: Kept, tmp_path: Path) -> None:
+    """The second waits for the first, says so, and gives what that has made."""
+    enough, said = request(kept.data, search=SearchSettings(budget_s=1e6)), list[str]()
+    done: list[lifecycle.Trained] = []
+
+    def one() -> None:
+        store = ModelStore(tmp_path / "models")
+        done.append(train(store, enough, lambda what, _: said.append(what)))
+        store.close()
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done[0].version.id == done[1].version.id
+    assert [one.known for one in done] == [False, True]
+    assert "another process trains the same: waiting for it" in said
+    store = ModelStore(tmp_path / "models")
+    assert len(store.versions()) == 1
+    assert not list((store.folder / "runs").iterdir())
+    store.close()
+
+
+PHASES = ("reading telemetry", "looking for", "round 1", "round 2", "round 3", "registering")
+
+
+@pytest.mark.parametrize("phase", ["round 2", "registering"])
+def test_a_training_that_is_stopped_in_any_phase_ends_as_if_it_was_not(kept: Kept, tmp_path: Path, phase: str) -> None:
+    """Asked again it makes the same file, once, and measures it."""
+    store = ModelStore(tmp_path / "models")
+    asked = request(kept.data, search=SearchSettings(budget_s=1e6))
+    with pytest.raises(KeyboardInterrupt):
+        train(store, asked, lambda what, _: stop() if what.startswith(phase) else None)
+    ended_well(store, train(store, asked).version, whole(kept))
+    store.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_training_that_is_killed_in_any_phase_ends_as_if_it_was_not(kept: Kept, tmp_path: Path, phase: str) -> None:
+    """A process that is gone from one moment to the next leaves nothing behind that keeps the next from going on."""
+    killed = training(kept, tmp_path / "models")
+    assert killed.stdout is not None
+    assert next((line for line in killed.stdout if line.startswith(phase)), None) is not None
+    killed.kill()
+    killed.communicate()
+    store = ModelStore(tmp_path / "models")
+    asked = request(kept.data, search=SearchSettings(budget_s=1e6))
+    ended_well(store, train(store, asked).version, whole(kept))
+    store.close()
+
+
+def ended_well(store: ModelStore, made: Version, wanted: Version) -> None:
+    assert [one.id for one in store.versions()] == [made.id]
+    assert made.made.predictions_sha256 == wanted.made.predictions_sha256
+    assert made.file_sha256 == wanted.file_sha256
+    assert store.evaluations(made.id, "validation")
+    assert not list((store.folder / "runs").iterdir())
+
+
+def whole(kept: Kept) -> Version:
+    """The model of a search that nothing cut."""
+    return train(kept.store, request(kept.data, search=SearchSettings(budget_s=1e6))).version
+
+
+def test_a_training_killed_before_it_was_measured_is_measured_when_asked_again(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between registering and measuring nothing is lost: who serves and the candidate are set side by side."""
+    store = ModelStore(tmp_path / "models")
+    first = train(store, request(kept.data)).version
+    promote(store, first.id, None, "ann", "first")
+    asked = request(kept.data, search=SearchSettings(budget_s=1e6, seed=2))
+    with monkeypatch.context() as broken:
+        broken.setattr(ModelStore, "add_evaluation", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(store, asked)
+    assert not store.evaluations(store.versions()[1].id)
+    again = train(store, asked)
+    assert again.known
+    assert len(store.versions()) == 2
+    assert compare(store, [first.id, again.version.id]).differences
+    assert not list((store.folder / "runs").iterdir())
+    store.close()
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_model_that_foretells_worse_than_it_did_is_named(tmp_path: Path) -> None:

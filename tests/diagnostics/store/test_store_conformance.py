@@ -376,7 +376,7 @@ def test_a_database_that_goes_away_is_named_and_no_change_is_made_by_halves(stor
     before = store.history()
     mend = cut_off(store)
     long = "a reason as long as a page of the database " * 200
-    with pytest.raises(StoreAwayError, match="the database does not answer: .*(full|terminat|closed)"):
+    with pytest.raises(StoreAwayError, match=r"the database does not answer: .*(full|terminat|closed)"):
         store.promote(candidate.id, second, "bob", long)
     with pytest.raises(StoreAwayError):
         store.rollback("nvme", "last-known-good", "bob", long)

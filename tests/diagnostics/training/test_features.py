@@ -34,6 +34,7 @@ def test_patterns_choose_metrics_that_are_there() -> None:
     ({"feature_sets": {"screened": {"metrics": ["a"]}}}, "the set that the search makes"),
     ({"feature_sets": {"some": {"metrics": ["a"], "lags_hours": [0]}}}, "lags_hours: .0.: whole hours back"),
     ({"scenarios": {"s": {"expect": "calm"}}}, "scenarios.s: a scenario has a file"),
+    ({"scenarios": {"s": {"expect": "calm", "multiply": {"a": float("nan")}}}}, "scenarios.s.multiply.a: nan"),
     ({"scenarios": {"s": {"expect": "odd", "multiply": {"a": 2}}}}, "scenarios.s.expect: 'odd'"),
     ({"scenarios": {"s": {"expect": "calm", "multiply": {"a": 2}, "hosts": 0}}}, "scenarios.s.hosts: 0"),
 ])
@@ -41,6 +42,14 @@ def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
     """File, field, value and what is allowed."""
     with pytest.raises(TrainingError, match=message):
         parse_feature_sets(told(**change))
+
+
+def test_a_set_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Only one of them would count; the line and the name are told. A key of another set may be the same."""
+    (tmp_path / "sets.yaml").write_text("schema: 1\ntargets: [a]\nfeature_sets:\n  io: {metrics: [b]}\n"
+                                        "  past: {metrics: [b]}\n  io: {metrics: [c]}\n")
+    with pytest.raises(TrainingError, match=r"sets\.yaml: .*line 4: 'io' is there twice"):
+        read_feature_sets(tmp_path / "sets.yaml")
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
