@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 
@@ -26,7 +26,8 @@ def telemetry_at(path: Path, step_minutes: int = 60) -> Telemetry:
         raise InputError([str(error)]) from error
 
 
-def settings_of(rules: Path | None, feedback: Path | None, **asked: float | str | None) -> DiagnosisSettings:
+def settings_of(rules: Path | None, feedback: Path | None,
+                **asked: Any) -> DiagnosisSettings:  # noqa: ANN401 - as the settings have them
     """Settings from files of experts' rules and of feedback on alarms; `asked` are others by their name, None for the
     usual. Raises InputError when one cannot be used.
     """
