@@ -258,7 +258,7 @@ def test_files_that_nobody_can_read_are_refused(store: Store, tmp_path: Path) ->
     for name in ("b.csv.gz", "c.csv"):
         with pytest.raises(IntakeError, match=f"{name}: "):
             send(store, tmp_path / name)
-    send(store, tmp_path / "a.csv")
+    send(store, tmp_path / "a.csv", hours=500)
     next(store.rows.rglob("*.parquet")).write_bytes(b"no table")
     for ask in (read_frame, coverage):
         with pytest.raises(IntakeError, match=str(store.folder)):

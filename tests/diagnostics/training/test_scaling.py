@@ -11,7 +11,9 @@ from hypothesis.extra.numpy import arrays
 from diagnostics.training.scaling import BOX_COX, NONE, SCALINGS, YEO_JOHNSON, ZSCORE
 
 columns = arrays(np.float64, st.tuples(st.integers(3, 30), st.integers(1, 3)), elements=st.one_of(
-    st.floats(-1e6, 1e6), st.just(0.0), st.just(5.0), st.just(float("nan"))))
+    st.floats(-1e6, 1e6).map(lambda value: value if abs(value) > 1e-9 else 0.0), st.just(0.0), st.just(5.0),
+    st.just(float("nan"))))
+"""No power is undone over more orders of magnitude than a float has digits."""
 
 
 @pytest.mark.parametrize("name", SCALINGS)
