@@ -105,6 +105,10 @@ API: Final[dict[tuple[str, str], Role | None]] = {
 """The role that each route needs, None where anybody may ask. A route that is not here does not start."""
 PAGES: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/assets/{name}"): None,
+    ("GET", "/"): "viewer",
+    ("GET", "/sign-in"): None,
+    ("POST", "/sign-in"): None,
+    ("POST", "/sign-out"): "viewer",
     ("GET", "/events"): "viewer",
     ("GET", "/plans"): "viewer",
     ("GET", "/plans/{plan_id}"): "viewer",
@@ -130,6 +134,8 @@ UNRECORDED: Final = frozenset({
     ("POST", "/v1/profiles/predict"),  # changes nothing
     ("POST", "/v1/telemetry"),  # measurements, many a second
     ("PUT", "/v1/clusters/{name}/health"),  # the same, but for what people say
+    ("POST", "/sign-in"),  # nobody is known yet; who signs in is recorded there, and who signs out
+    ("POST", "/sign-out"),
 })
 """Changes of which only refusals are recorded, and what `record_this` was said of."""
 SEEN: Final = frozenset({

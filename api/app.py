@@ -85,7 +85,7 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     all_guarded(routers)
     for router in routers:
         app.include_router(router, responses=problems.DOCUMENTED)
-    app.state.metrics, app.state.refused = metrics, None
+    app.state.metrics, app.state.refused, app.state.doorkeeper = metrics, None, doorkeeper
     app.state.large_bodies = asyncio.Semaphore(1)
     app.add_middleware(Authenticated, doorkeeper=doorkeeper)
     app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_s=settings.limits.body_s)

@@ -53,6 +53,11 @@ class Diagnoses:
                 self._found, self._seen = watched(watch, self._marks.feedback()).findings, now
             return self._found
 
+    @property
+    def newest(self) -> Findings | None:
+        """The last diagnosis that somebody asked for; it is not made here."""
+        return self._found
+
     def _changes(self, watch: Watch) -> int:
         """How often it was changed who serves; it is made no store for."""
         return len(self.models.history()) if watch.has_models else 0

@@ -44,7 +44,8 @@ def _planned(task: Task) -> Planned:
     if AT not in request.get("scenario", AT):  # a schedule says the name alone: the newest version of the moment
         request["scenario"] = Scenarios.of(task.settings, store).pinned(request["scenario"])
     scenario = scenario_of(task.settings, store, request, job.id, task.folder)
-    store.about(job, [cluster.name for cluster in scenario.clusters], request)
+    about = request | {"mode": request.get("mode") or scenario.objective.mode}  # so that what it reached can be read
+    store.about(job, [cluster.name for cluster in scenario.clusters], about)
     settings = {name: value for name, value in request.items() if name != "scenario"}
     start = _in_force(task, settings, scenario.name)
 

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.access import NOBODY, Route, allowed, caller_of
+from api.security.sessions import SCOPE
 from api.web.problems import Problem, line_of
 from planner.embedding import embedded
 from planner.errors import InputError
@@ -43,6 +44,7 @@ class Entry(NamedTuple):
 
 
 MENU: Final = (
+    Entry("/", "Fleet"),
     Entry("/plans", "Plans"),
     Entry("/what-if", "What if"),
     Entry("/forecasts", "Forecasts"),
@@ -92,7 +94,7 @@ def page(request: Request, template: str, code: int = HTTPStatus.OK, **context: 
 
     text = environment().get_template(template).render(
         menu=MENU, path=request.url.path, caller=None if caller is NOBODY else caller,
-        may=may, **context)
+        session=request.scope.get(SCOPE), may=may, **context)
     return HTMLResponse(text, code, HEADERS)
 
 

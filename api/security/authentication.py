@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import LOCAL, NOBODY, Caller, is_public, known_as
@@ -17,6 +18,7 @@ from api.security.keyring import Keyring
 from api.security.keys import PREFIX
 from api.security.limits import Rates
 from api.security.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
+from api.security.sessions import SCOPE, Session, Sessions, meant
 from api.settings import is_loopback
 from api.web.gate import drain
 from api.web.problems import Problem, problem_response
@@ -24,18 +26,20 @@ from api.web.problems import Problem, problem_response
 TOKEN_S = 5.0
 """How long a token is believed before its signature is checked again."""
 MOST_TOKENS = 10_000
+_CREDENTIALS = frozenset({"authorization", "x-api-key"})
 _REALM = 'Bearer realm="planner"'
 _HOW = "send a key or token as Authorization: Bearer, or a key as X-API-Key"
 
 
 class Doorkeeper:
-    """Knows who asks: by a key, by a provider's token, or, where the service listens on this machine only, has no
-    provider and never had a key, because only this machine can ask.
+    """Knows who asks: by a key, by a provider's token, by the session of a browser that has shown a key, or, where
+    the service listens on this machine only, has no provider and never had a key, because only this machine can ask.
     """
 
     def __init__(self, issuer: Issuer | None, rates: Rates, *, loopback: bool) -> None:
         self._issuer, self._rates, self._loopback = issuer, rates, loopback
         self._keyring: Keyring | None = None
+        self.sessions = Sessions()
         self._believed: dict[bytes, tuple[Caller, float]] = {}
         self._log = structlog.get_logger("api")
 
@@ -57,7 +61,7 @@ class Doorkeeper:
         """Who makes a request. Raises Problem for somebody who is not known, and for one request too many."""
         address = scope["client"][0] if scope.get("client") else ""
         try:
-            caller = await self._caller(Headers(scope=scope), address)
+            caller = await self._caller(scope, Headers(scope=scope), address)
         except _NotKnown as why:
             self._log.warning("refused", why=why.reason, address=address)
             self._rates.refused(address)
@@ -65,21 +69,47 @@ class Doorkeeper:
         self._rates.admit(scope["method"], caller.tenant, caller.name)
         return caller
 
-    async def _caller(self, headers: Headers, address: str) -> Caller:
+    async def _caller(self, scope: Scope, headers: Headers, address: str) -> Caller:
         keyring = self._keyring
         assert keyring is not None
         if self._loopback and self._issuer is None and not keyring.any:
             return _local(headers)
+        session = None if _CREDENTIALS & set(headers.keys()) else self.sessions.of(headers)
+        if session is not None:
+            meant(scope, headers, session)
+            scope[SCOPE] = session
+            return self._by_key(keyring, session.key)
         text = _credential(headers)
         if not text.startswith(PREFIX):
             return await self._by_token(text, address)
+        return self._by_key(keyring, text.encode())
+
+    @staticmethod
+    def _by_key(keyring: Keyring, text: bytes) -> Caller:
         if not keyring.believed:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the keys cannot be read: the database does not answer",
                           headers={"Retry-After": "1"})
-        caller = keyring.caller(text.encode())
+        caller = keyring.caller(text)
         if caller is None:
             raise _invalid("a key that is not known, has expired or was revoked")
         return caller
+
+    def sign_in(self, text: str, address: str) -> tuple[Session, Caller]:
+        """A session of a browser that has a key, and whose that is. Raises Problem where it has none, and for one guess
+        too many.
+        """
+        assert self._keyring is not None
+        try:
+            caller = self._by_key(self._keyring, text.encode())
+        except _NotKnown as why:
+            self._log.warning("refused", why=why.reason, address=address)
+            self._rates.refused(address)
+            raise
+        return self.sessions.begin(text.encode()), caller
+
+    def asks_for_keys(self) -> bool:
+        """Whether a browser may sign in with a key."""
+        return self._keyring is not None and self._keyring.any
 
     async def _by_token(self, text: str, address: str) -> Caller:
         if self._issuer is None:
@@ -133,10 +163,26 @@ class Authenticated:
             known_as(scope, NOBODY if is_public(scope["path"]) else await self._doorkeeper.admitted(scope))
         except Problem as problem:
             await drain(receive)
+            if problem.status == HTTPStatus.UNAUTHORIZED and self._doorkeeper.asks_for_keys() and _looks(scope):
+                await RedirectResponse(_sign_in(scope), HTTPStatus.SEE_OTHER)(scope, receive, send)
+                return
             headers = {"Connection": "close"} | dict(problem.headers or {})
             await problem_response(problem.status, problem.detail, headers=headers)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+def _looks(scope: Scope) -> bool:
+    """Whether a browser asks for a page, without a key or token of its own."""
+    headers = Headers(scope=scope)
+    return scope["method"] == "GET" and "text/html" in headers.get("accept", "") and not (
+        _CREDENTIALS & set(headers.keys()) or scope["path"].startswith("/v1/"))
+
+
+def _sign_in(scope: Scope) -> str:
+    """Where to sign in, to come back then."""
+    query = scope["query_string"].decode("latin-1")
+    return f"/sign-in?{urlencode({'then': scope['path'] + (f'?{query}' if query else '')})}"
 
 
 def _credential(headers: Headers) -> str:

@@ -84,7 +84,7 @@ def plan_view(plan: Plan, figures: Figures | None) -> dict[str, Any]:
                                             "more": max(0, len(row.workloads) - NAMED)} for row in plan.groups]}
     found: dict[str, Any] = plain({
         "plan": shown, "data": _data(plan, figures), "sections": plan_sections(plan, SHOWN), "horizon": _horizon(plan),
-        "headlines": _headlines(plan), "facts": _facts(plan), "unplaced": len(plan.unplaced),
+        "headlines": headlines(plan), "facts": _facts(plan), "unplaced": len(plan.unplaced),
         "pools": sorted({f"{row.cluster}/{row.pool}" for row in plan.machines if max(row.count)}),
         "shown": SHOWN, "figured": figures is not None, "cost_parts": parts,
         "cluster_costs": [] if figures is None else _cluster_costs(figures, parts),
@@ -162,7 +162,8 @@ def _moment(plan: Plan, slot: int, form: str) -> str:
     return f"slot {slot}" if moment is None else moment.strftime(form)
 
 
-def _headlines(plan: Plan) -> list[Headline]:
+def headlines(plan: Plan) -> list[Headline]:
+    """The figures that say most of a plan."""
     low, high = running_machines(plan)
     bound = f"USD {usd(plan.bound)}" if plan.mode == "min_cost" else percent(plan.bound)
     limit = "no plan costs less than" if plan.mode == "min_cost" else "no plan attains more than"

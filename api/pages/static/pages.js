@@ -24,6 +24,8 @@ function tell(form, lines) {
 // The answer of the API, or null once it was told why there is none: in the form that asked, or else in passing.
 export async function ask(method, address, body, tag, form) {
   const headers = {Accept: "application/json"}, file = body instanceof File;
+  const token = document.querySelector("meta[name=csrf-token]");
+  if (token) headers["X-CSRF-Token"] = token.content;
   if (body !== undefined) headers["Content-Type"] = file ? FILES[body.name.split(".").pop().toLowerCase()] || "application/octet-stream" : "application/json";
   if (tag) headers["If-Match"] = tag;
   tell(form, []);
@@ -96,6 +98,7 @@ document.addEventListener("click", async (event) => {
   button.disabled = true;
   const answer = await ask(button.dataset.method, button.dataset.address, body, button.dataset.tag);
   button.disabled = false;
+  if (answer && button.dataset.then) return location.assign(button.dataset.then);
   if (answer) say(`${button.textContent.trim()}: done.`);
   await refresh();
 });

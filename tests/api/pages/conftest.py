@@ -17,13 +17,14 @@ from sqlalchemy import Connection
 from api.database.tenancy import DEFAULT
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
-from api.store.files import JSON, PARQUET, ROUTES, SUMMARY, WORKLOADS
+from api.store.files import FLEET, JSON, PARQUET, ROUTES, SUMMARY, WORKLOADS
 from api.store.jobs import Kind, Submission
 from api.store.store import Store
 from planner.directing.routes import Routes, routes_text
 from planner.plan import Plan
+from planner.report.fleet import fleet_view
 from planner.report.page import plan_view
-from planner.scenario.model import Workload
+from planner.scenario.model import Cluster, Workload
 from planner.workload_list import table_bytes, table_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pages are not looked at")
@@ -41,7 +42,12 @@ def shown(plan: Plan) -> dict[str, tuple[str, bytes]]:
         "priority": at % 100, "request": {"vcpu": 1.0, "memory_gib": 1.0}, "replicas": [1]}, strict=False)
         for at, name in enumerate(names)]
     table = table_of(plan, workloads, {name: float(at) for at, name in enumerate(names)}, set())
-    return {SUMMARY: (JSON, json.dumps(plan_view(plan, None)).encode()), WORKLOADS: (PARQUET, table_bytes(table))}
+    pool = {"name": "p", "machine": {"name": "m", "vcpu": 4.0, "memory_gib": 16.0}, "max": 9}
+    clusters = [Cluster.model_validate({"name": name, "provider": by, "region": "west", "pools": [pool]}, strict=False)
+                for name, by in (("cheap", "aws"), ("dear", "azure"))]
+    fleet = fleet_view(plan, clusters, "cluster", {"cheap": 70.5, "dear": 50.0})
+    return {SUMMARY: (JSON, json.dumps(plan_view(plan, None)).encode()), FLEET: (JSON, json.dumps(fleet).encode()),
+            WORKLOADS: (PARQUET, table_bytes(table))}
 
 
 class _Nowhere:
