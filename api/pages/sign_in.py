@@ -53,7 +53,7 @@ async def signed_in(request: Request) -> Response:
     await run_in_threadpool(_recorded, request, caller, "sign in")
     answer = RedirectResponse(then, HTTPStatus.SEE_OTHER, HEADERS)
     answer.set_cookie(COOKIE, session.id, max_age=int(LASTS_S), path="/", httponly=True, samesite="strict",
-                      secure=request.url.scheme == "https")
+                      secure=_by_https(request))
     return answer
 
 
@@ -65,8 +65,13 @@ def signed_out(request: Request) -> Response:
         _doorkeeper(request).sessions.end(session)
         _recorded(request, caller_of(request), "sign out")
     answer = JSONResponse({}, headers=HEADERS)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_by_https(request))
     return answer
+
+
+def _by_https(request: Request) -> bool:
+    """Whether the browser came by https: it says so itself, also where something before this service speaks it."""
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
 
 
 def _recorded(request: Request, caller: Caller, action: str) -> None:

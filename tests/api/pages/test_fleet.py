@@ -34,7 +34,7 @@ def test_the_fleet_is_for_everybody(look: Any, plan: str, guise: Any, looked_at:
 def test_a_lost_cluster_is_seen_at_once(look: Any, served: Any, plan: str) -> None:
     """A cluster that is reported down is shown as that without anybody asking, first, and found by that."""
     page = look().at("/")
-    answer = served.http.put("/v1/clusters/dear/health", json={"state": "down", "note": "power"})
+    answer = served.http.put("/v1/clusters/dear/health", json={"state": "down", "by": "person", "note": "power"})
     assert answer.status_code == 200, answer.text
     page.locator(".matrix li.down").wait_for()
     assert page.locator(".matrix li a").all_inner_texts() == ["dear", "cheap"]
