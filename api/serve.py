@@ -81,12 +81,13 @@ def _need_keys(settings: Settings) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound, so that a port in use is told in one line."""
+    """A socket that listens: a port in use is told in one line, and who asks before the service has started waits."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise InputError([f"--port: {port}: {error.strerror}; name another, or 0 for any that is free"]) from None

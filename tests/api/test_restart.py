@@ -152,6 +152,17 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
         run(Settings(port=0, data=tmp_path / "data"))
 
 
+def test_whoever_asks_once_the_address_is_told_is_answered(tmp_path: Path) -> None:
+    """Nobody who follows the address at once is refused: they wait until the service has started."""
+    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr is not None
+        address = service.stderr.readline().split()[2]
+        assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200
+        service.send_signal(signal.SIGINT)
+        service.stderr.read()
+
+
 @pytest.mark.parametrize(("settings", "says"), [
     ({"database": "postgresql://nobody@127.0.0.1:1/x"}, "database: "),
     ({"schedules": [{"name": "n", "cron": "* * * * *", "kind": "plan", "request": {"scenario": "lost"}}]},
