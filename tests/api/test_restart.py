@@ -157,10 +157,11 @@ def test_whoever_asks_once_the_address_is_told_is_answered(tmp_path: Path) -> No
     command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr is not None
-        address = service.stderr.readline().split()[2]
-        assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200
-        service.send_signal(signal.SIGINT)
-        service.stderr.read()
+        try:
+            address = service.stderr.readline().split()[2]
+            assert httpx.get(f"{address}/healthz", timeout=60).status_code == 200
+        finally:
+            service.send_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(("settings", "says"), [
