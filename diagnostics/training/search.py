@@ -279,9 +279,9 @@ class _Run:
                  journal: Journal, told: Told) -> None:
         self._began = time.monotonic()
         self._settings, self._journal, self._told = settings, journal, told
-        self._metrics, self._targets, self._notes = usable(rows, sets.targets, sets.ignore)
         self._lag = max((lag for chosen in sets.feature_sets.values() for lag in chosen.lags_hours), default=0)
-        self._split = split(rows, self._lag)
+        self._split = split(rows, self._lag)  # first: with too few days, too few values are no fault of the columns
+        self._metrics, self._targets, self._notes = usable(rows, sets.targets, sets.ignore)
         self._scenarios, self._recorded = sets.scenarios, recorded
         told("looking for the metrics that predict best", 0.0)
         screened = screen(self._split.learn, self._metrics, self._targets, settings.seed) if sets.screened else ()

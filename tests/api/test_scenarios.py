@@ -125,10 +125,13 @@ def test_a_version_that_a_job_refers_to_stays(stores: tuple[Store, Store]) -> No
     assert (held.of("tiny").count, other.of("tiny").count) == (1, 0)
 
 
-def test_a_name_means_a_folder_before_what_was_sent(stores: tuple[Store, Store], scenarios: Path,
-                                                    tiny_scenario: Callable[..., Json], tmp_path: Path) -> None:
+def test_a_name_means_a_folder_before_what_was_sent(stores: tuple[Store, Store], tiny_scenario: Callable[..., Json],
+                                                    tmp_path: Path) -> None:
     """A plain name is a folder's where there is one; else the newest version, which a job keeps."""
-    held = Scenarios(scenarios, SentScenarios(stores[0].engine))
+    folder = tmp_path / "scenarios" / "small"
+    folder.mkdir(parents=True)
+    (folder / "scenario.yaml").write_text(json.dumps(tiny_scenario()))
+    held = Scenarios(folder.parent, SentScenarios(stores[0].engine))
     content = json.dumps(tiny_scenario() | {"name": "other"}).encode()
     held.sent.add(sent("a" * 64, "other", content), whatever)
     held.sent.add(sent("a" * 64, "small"), whatever)

@@ -62,7 +62,7 @@ def test_batches_go_in_and_come_out_for_diagnose(folder: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out)["clusters"][0]["cluster"] == "sao-paulo"
     assert planner(folder, "export", store, "-o", str(out), "--by", "host") == 0
     assert run(["models", "train", str(out), "--hardware", "all-flash-nvme", "--store", str(folder / "models")]) == 2
-    assert "3.0 days of telemetry: at least 10 are needed" in capsys.readouterr().err  # all else is as it is needed
+    assert "3.0 days of telemetry: at least 12 are needed" in capsys.readouterr().err  # all else is as it is needed
 
     assert run(["telemetry", "compact", store, "--json"]) == 0
     assert run(["telemetry", "show", store]) == 0
