@@ -129,7 +129,11 @@ def young(series: History) -> bool:
 
 def too_short(points: int, step: np.timedelta64) -> str:
     """Why a series of so many points is not forecast by itself."""
-    return f"{points} points of history; at least {fewest_points(step)} are needed at {_minutes(step)} min"
+    enough = fewest_points(step)
+    seen = f"{points} {'point' if points == 1 else 'points'} of history in steps of {_minutes(step)} min"
+    if points < FEWEST_POINTS < enough:
+        return f"{seen}; at least {FEWEST_POINTS} are needed, {enough} where there are no longer series to borrow from"
+    return f"{seen}; at least {enough} are needed"
 
 
 def _check_columns(frame: pd.DataFrame, known: Sequence[str]) -> None:

@@ -137,13 +137,15 @@ def engine_of(name: str | None, parts: int, workers: int | None) -> tuple[str, i
 def run_batch(path: Path, asked: Asked, folder: Path, engine: str | None, workers: int | None, told: Told) -> Batch:
     """Forecast a history file, or a folder of Parquet files, in parts kept in `folder`. The same answer by any engine.
 
-    Raises InputError for a history that cannot be read, a folder that holds parts of something else, a full disk.
+    Whoever else may work in the folder holds it by `own`. Raises InputError for a history that cannot be read and a
+    folder that holds parts of something else; StoppedError where the disk is full, and the like.
     """
     started = time.monotonic()
     engine_of(engine, 2, workers)
     told("reading", 0.0)
     manifest = _manifest(path, asked)
-    with _own(folder), _kept(folder):
+    with _kept(folder):
+        folder.mkdir(exist_ok=True)
         _agree(folder, manifest)
         with _readable(folder):
             layout = lay_out(path, asked.known, folder, lambda share: told("laying out by series", share))
@@ -182,26 +184,39 @@ def _sha256(path: Path) -> str:
     return found.hexdigest()
 
 
+class StoppedError(InputError):
+    """A run that cannot go on as things are; what is done lies in its folder, and the same run goes on from it."""
+
+
 @contextmanager
-def _own(folder: Path) -> Iterator[None]:
-    """One run at a time in a folder; the lock goes with the process, however that ends."""
+def own(folder: Path) -> Iterator[None]:
+    """One run at a time in a folder, which is made, until what came of it is written; the lock goes with the process,
+    however that ends. Raises InputError.
+    """
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    lock = folder / "lock"
+    with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(file.fileno()), lock.stat())  # else a run that ended has removed it
         except OSError:
-            raise InputError([f"{folder}: another run is at work there; wait for it, or name another output"]) from None
-        yield
+            mine = False
+        if not mine:
+            raise InputError([f"{folder}: another run is at work there; wait for it, or name another output"])
+        try:
+            yield
+        finally:
+            if folder.exists() and list(folder.iterdir()) == [lock]:  # nothing is done that could be gone on from
+                clear(folder)
 
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
-    """Say of a disk that is full, and the like, that what is done is not lost."""
+    """Say of a disk that is full, and the like, what has stopped."""
     try:
         yield
     except OSError as error:
-        why = f"{folder}: stopped: {error.strerror or error}"
-        raise InputError([f"{why}; what is done is kept there, and the same command goes on from it"]) from error
+        raise StoppedError([f"{folder}: stopped: {error.strerror or error}"]) from error
 
 
 @contextmanager
@@ -282,8 +297,7 @@ def _forecast(layout: Layout, learned: Learned, backtest: bool, chosen: str, wor
     lost = [k for k in waiting if not _note(folder, k).exists()]
     if lost:
         why = f"{len(lost)} of {len(layout)} parts were lost twice: their processes were killed, as if memory ran out"
-        mend = "what is done is kept, and the same command goes on from it (with --workers 1, say)"
-        raise InputError([f"{folder}: {why}; {mend}"])
+        raise StoppedError([f"{folder}: {why}; --workers 1 takes less"])
     return tuple(Part(**json.loads(_note(folder, k).read_text())) for k in range(len(layout)))
 
 
@@ -345,8 +359,11 @@ def _note(folder: Path, k: int) -> Path:
 
 
 def join_parts(batch: Batch, output: Path, what: str = "quantiles") -> None:
-    """Write the quantiles (or the back-test) of all parts as one file, Parquet or CSV by its ending. Raises OSError."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    """Write the quantiles (or the back-test) of all parts as one file, Parquet or CSV by its ending. Raises OSError.
+
+    It grows among the parts, so that a run that is killed leaves nothing beside them.
+    """
+    beside = batch.folder / f"joined{output.suffix}"
     try:
         if output.suffix == ".csv":
             _join_csv(batch, beside, what)

@@ -42,6 +42,7 @@ CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from
 Diagnostics = Annotated[bool, typer.Option("--with-diagnostics", help="Add diagnostics and drift monitors.")]
 PlanOption = Annotated[Path, typer.Option("--plan", help="The plan.json to ask.")]
 LibraryPath = Annotated[Path | None, typer.Option("--library", help="Past tasks to learn from (.csv, .parquet).")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
 
 app = typer.Typer(
@@ -93,7 +94,7 @@ def _plan(
     sla_floor: Annotated[float | None, typer.Option(help="Least SLA attainment, a fraction (min_cost).")] = None,
     budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     solver: Annotated[str, typer.Option(help=SOLVER_HELP)] = "planner",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
@@ -259,7 +260,7 @@ def _what_if(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the answer as Markdown here.")] = None,
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
@@ -327,7 +328,7 @@ def _pareto(
     points: Annotated[int, typer.Option(help="Floors, and budgets, to sweep.")] = 6,
     plans: Annotated[Path | None, typer.Option(help="Write the plan of every point into this folder.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Wall seconds for all points. Left out: 15 a point.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
@@ -355,7 +356,7 @@ def _capacity(
     = [],  # noqa: B006
     plan: Annotated[Path | None, typer.Option("--plan", help="The plan.json that says what runs where.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write an HTML page here.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
@@ -375,7 +376,7 @@ def _right_size(
     history: Annotated[Path, typer.Argument(metavar="HISTORY",
                                             help="ts, workload, metric (cpu_cores, memory_gib), value.")],
     level: Annotated[float, typer.Option(help="Share of time that the forecast's request is enough.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
     """Recommend requests from usage: a decaying histogram as Kubernetes has it, and the forecast's own quantile."""
@@ -418,7 +419,7 @@ def _forecast(
     horizon: Annotated[str, typer.Option(help="How far ahead: 48h, 7d.")] = "48h",
     quantiles: Annotated[str, typer.Option(help="Levels with commas between.")] = "0.5,0.9,0.99",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write them here (.parquet, .csv).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     backtest: Annotated[bool, typer.Option("--backtest", help="Score every series from past origins.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "

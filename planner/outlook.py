@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from planner.batch import Batch
 
 MINUTES = {"m": 1, "min": 1, "h": 60, "d": 1440, "w": 10_080}
-SPAN = re.compile(r"^(\d+)\s*(min|m|h|d|w)$")
+SPAN = re.compile(r"^([0-9]{1,12})\s*(min|m|h|d|w)$")
+MOST_MINUTES = 36_500 * 1440
+"""A horizon of a hundred years; what histories can tell ends long before."""
 MOST_TOLD = 10_000
 """Refusals and notes in a run report; there it also says how many there are."""
 OURS, NAIVE = "forecast", "seasonal_naive"
@@ -91,14 +93,17 @@ def parse_levels(text: str) -> tuple[float, ...]:
         levels = ()
     if not levels or not all(0 < level < 1 for level in levels):
         raise InputError([f"--quantiles: {text!r}: numbers above 0 and below 1 with commas between, as 0.5,0.9,0.99"])
+    if any(float(f"{level:g}") != level for level in levels):  # columns are named q0.999999
+        raise InputError([f"--quantiles: {text!r}: at most six digits of a level are told apart"])
     return levels
 
 
 def span_minutes(horizon: str) -> int:
     """Minutes of a span as `48h` or `7d`. Raises InputError."""
     found = SPAN.match(horizon.strip().lower())
-    if found is None or int(found[1]) == 0:
-        raise InputError([f"--horizon: {horizon!r}: a whole number and min, h, d or w, as 48h"])
+    if found is None or not 0 < int(found[1]) * MINUTES[found[2]] <= MOST_MINUTES:
+        raise InputError([f"--horizon: {horizon!r}: a whole number above 0 and min, h, d or w is needed, as 48h; at "
+                          f"most {MOST_MINUTES // 1440}d"])
     return int(found[1]) * MINUTES[found[2]]
 
 

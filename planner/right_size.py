@@ -100,11 +100,14 @@ def _sized(metric: str, series: list[History], level: float, seed: int) -> list[
     panel = make_panel([History(one.unique_id, one.start, one.step, one.values * unit) for one in series])
     found = recommend(panel, rules, level, seed)
     a_day = int(np.timedelta64(1, "D") // panel.step)
-    days = min(HELD_DAYS, int(panel.count.min()) // a_day // 4)
-    fared = held_out(panel, rules, level, days, seed) if days else {}
+    days = np.minimum(HELD_DAYS, panel.count // a_day // 4)
+    fared: dict[str, dict[str, Fared]] = {name: {} for name in panel.ids}
+    for many in np.unique(days[days > 0]).tolist():
+        part = panel.pick(np.flatnonzero(days == many))
+        for how, held in held_out(part, rules, level, many, seed).items():
+            for i in np.flatnonzero(np.isfinite(held.slack)).tolist():
+                fared[part.ids[i]][how] = Fared(float(held.slack[i]), float(held.shortfall[i]), float(held.lost[i]))
     ahead = [None if np.isnan(request) else float(request / unit) for request in found.forecast]
     return [Sized(name, metric, float(found.target[i] / unit), float(found.lower[i] / unit),
-                  float(found.upper[i] / unit), ahead[i], days,
-                  {how: Fared(float(held.slack[i]), float(held.shortfall[i]), float(held.lost[i]))
-                   for how, held in fared.items() if np.isfinite(held.slack[i])})
+                  float(found.upper[i] / unit), ahead[i], int(days[i]), fared[name])
             for i, name in enumerate(panel.ids)]

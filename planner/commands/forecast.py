@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from planner.batch import Asked, Batch, clear, engine_of, join_parts, run_batch
+from planner.batch import Asked, Batch, StoppedError, clear, engine_of, join_parts, own, run_batch
 from planner.commands.basic import DONE, NO, STOPPED, print_json, show_table
 from planner.errors import InputError
 from planner.files import write_atomically
@@ -56,23 +56,37 @@ def forecast(history: Path, asked: Asked, files: Files, engine: str | None, work
         found = files.output.suffix or "nothing"
         raise InputError([f"-o: {files.output}: ends with {found}; .parquet or .csv is needed"])
     check_outputs({"-o": files.output, "--report": files.report})
+    _check_apart(history, {"-o": files.output, "--report": files.report})
     check_outputs({"--report": files.report, "-o (run report)": files.run_report,
                    "-o (back-test)": files.backtest if asked.backtest else None})
     engine_of(engine, 2, workers)
-    with _folder(files.output) as folder:
+    with _folder(files.output) as folder, own(folder):
+        kept = f"; what is done is kept in {folder}, and the same command goes on from it" if files.output else ""
         try:
             with _Progress() as told:
                 batch = run_batch(history, asked, folder, engine, workers, told)
+            report = run_report(batch, str(history))
+            _write(batch, files, report)
         except KeyboardInterrupt:
-            kept = f"; what is done is kept in {folder}, and the same command goes on from it" if files.output else ""
             typer.echo(f"stopped{kept}", err=True)
             return STOPPED
-        report = run_report(batch, str(history))
-        _write(batch, files, report)
+        except StoppedError as error:
+            raise InputError([f"{error}{kept}"]) from error
         (_print if as_json else _show)(batch, files, report)
         if files.output is not None:
             clear(folder)
     return DONE if batch.forecast_series else NO
+
+
+def _check_apart(history: Path, outputs: Mapping[str, Path | None]) -> None:
+    """Raise InputError where an output would be written over the history, or into the folder that it is read from."""
+    source = history.resolve()
+    for option, path in outputs.items():
+        if path is not None and path.resolve() == source:
+            raise InputError([f"{option}: {path}: is the history, which would be lost; name another file"])
+        if path is not None and source.is_dir() and path.resolve().is_relative_to(source):
+            raise InputError([f"{option}: {path}: lies in the folder of the history, of which it would be a part; name "
+                              "a file elsewhere"])
 
 
 @contextmanager
@@ -110,6 +124,14 @@ class _Progress:
 
 
 def _write(batch: Batch, files: Files, report: dict[str, Any]) -> None:
+    """Write what was asked for. Raises StoppedError."""
+    try:
+        _write_files(batch, files, report)
+    except InputError as error:
+        raise StoppedError(error.problems) from error
+
+
+def _write_files(batch: Batch, files: Files, report: dict[str, Any]) -> None:
     if files.output is not None:
         with writing("-o", files.output):
             join_parts(batch, files.output)

@@ -115,14 +115,17 @@ def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
 
     Long: ts, value, and workload or metric or both; or unique_id, ds, y. Wide: ts and a column for each workload (or
     metric). CSV or Parquet. Columns `known` ahead are kept beside these; of a wide file they belong to every workload.
-    Raises InputError for a file that is not there, times without a zone, and values that are no numbers.
+    Raises InputError for a file that is not there or has no rows, times without a zone, and values that are no numbers.
     """
     if path.is_dir():
         raise InputError([f"{path}: a folder; name a history file (.csv, .parquet)"])
     try:
-        return tidy(read_frame(path, TEXTS), path, known)
+        table = tidy(read_frame(path, TEXTS), path, known)
     except FileNotFoundError:
         raise InputError([f"{path}: there is no such history file"]) from None
+    if table.empty:
+        raise InputError([f"{path.name}: no rows, only names of columns: times and values are missing"])
+    return table
 
 
 def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int = 0) -> pd.DataFrame:

@@ -65,11 +65,16 @@ class Library:
 
 
 def read_library(path: Path) -> Library:
-    """Read a library. Raises InputError with a line for every mistake: file, row, field, value, what is allowed."""
+    """Read a library. Raises InputError with a line for every mistake: file, row, field, value, what is allowed; a
+    library without a run is one.
+    """
     table = _table(path)
     problems = _unknown_columns(path, [str(column) for column in table.columns])
     if problems:
         raise InputError(problems)
+    if table.empty:
+        mend = "add finished ones (`planner learn`), or leave the library out"
+        raise InputError([f"{path.name}: no runs, only names of columns: {mend}"])
     runs = []
     for number, row in enumerate(table.to_dict("records"), start=1):
         try:
@@ -123,14 +128,12 @@ def add_row(path: Path, row: Mapping[str, Any]) -> Library:
     import pandas as pd
 
     flat = {name: value for name, value in row.items() if not _empty(value)}
-    if problems := _unknown_columns(path, list(flat)):
+    before = _table(path) if path.exists() else pd.DataFrame(columns=["application", "kind", "finished", "description"])
+    if problems := _unknown_columns(path, [*map(str, before.columns), *flat]):
         raise InputError(problems)
     parse_run(flat, "the run")
-    if path.exists():
+    if not before.empty:
         read_library(path)
-        before = _table(path)
-    else:
-        before = pd.DataFrame(columns=["application", "kind", "finished", "description"])
     if path.suffix not in (".csv", ".parquet"):
         raise InputError([f"{path}: a library is a .csv or a .parquet file"])
     text = {name: value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True,

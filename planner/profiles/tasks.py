@@ -51,7 +51,7 @@ def _schema(value: object) -> dict[str, str] | None:
 def _family(value: object) -> object:
     """Names of models, in one spelling; None for unknown."""
     value = _unknown(value)
-    names = [value] if isinstance(value, str) else value
+    names = [value] if isinstance(value, str | int | float) else value
     if names is None or not isinstance(names, list | tuple):
         return names
     return tuple(_known_model(str(name)) for name in names)
@@ -181,6 +181,13 @@ class ServingTask(Model):
     @classmethod
     def _may_be_unknown(cls, value: object) -> object:
         return _unknown(value)
+
+    @field_validator("latency", mode="before")
+    @classmethod
+    def _is_said_in_words(cls, value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"a number for words; write latency_ms: {value:.15g}")  # noqa: TRY004  # read by pydantic
+        return value
 
     @field_validator("latency")
     @classmethod

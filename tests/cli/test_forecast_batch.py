@@ -18,7 +18,7 @@ import pytest
 from forecasting.models import boosting
 from planner import batch as batches
 from planner import staging
-from planner.batch import Asked, run_batch
+from planner.batch import Asked, Batch, run_batch
 from planner.cli import run
 from planner.commands import forecast as forecast_command
 from planner.errors import InputError
@@ -231,7 +231,8 @@ def test_a_full_disk_and_ctrl_c_keep_what_is_done(history: Path, tmp_path: Path,
     fails(OSError(28, "No space left on device"))
     assert run(arguments) == 2
     said = capsys.readouterr().err
-    assert "No space left on device; what is done is kept there, and the same command goes on from it" in said
+    assert "No space left on device; what is done is kept in " in said
+    assert "and the same command goes on from it" in said
     fails(KeyboardInterrupt())
     assert run(arguments) == 130
     assert "stopped; what is done is kept in" in capsys.readouterr().err
@@ -239,6 +240,58 @@ def test_a_full_disk_and_ctrl_c_keep_what_is_done(history: Path, tmp_path: Path,
     monkeypatch.setattr(batches, "write_atomically", write)
     assert run(arguments) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "out.report.json"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_holds_its_parts_until_all_is_written(history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """While parts are joined, among themselves, the same command again is refused; a full disk then loses nothing."""
+    output, join = tmp_path / "out.parquet", batches._join_parquet
+    arguments = ["forecast", str(history), *DAY, "--engine", "serial", "-o", str(output)]
+    met: list[object] = []
+
+    def full(batch: Batch, file: Path, what: str) -> None:
+        met.extend([file.parent, run(arguments)])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(batches, "_join_parquet", full)
+    assert run(arguments) == 2
+    assert met == [tmp_path / "out.parquet.parts", 2]
+    refused, stopped = capsys.readouterr().err.splitlines()
+    assert "another run is at work there" in refused
+    assert "No space left on device; what is done is kept" in stopped
+    monkeypatch.setattr(batches, "_join_parquet", join)
+    assert run(arguments) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "out.report.json"]
+
+
+def test_a_stopped_run_without_an_output_keeps_nothing(history: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody named an output, parts lie nowhere for long, and nobody is told that they do."""
+    monkeypatch.setattr(batches, "write_atomically", _no_space)
+    assert run(["forecast", str(history), *DAY]) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "kept" not in said
+
+
+def _no_space(path: Path, content: bytes) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_history_is_never_written_over(history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An output that is the history, or lies in the folder that it is read from, is refused before any work."""
+    before = history.read_bytes()
+    assert run(["forecast", str(history), *DAY, "-o", str(history)]) == 2
+    assert run(["forecast", str(history), *DAY, "-o", str(tmp_path / "out.parquet"), "--report", str(history)]) == 2
+    assert run(["forecast", str(history.parent), *DAY, "-o", str(history.parent / "out.parquet")]) == 2
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert "-o: " in first
+    assert "--report: " in second
+    assert "is the history, which would be lost" in second
+    assert "lies in the folder of the history" in third
+    assert history.read_bytes() == before
+    assert [path.name for path in history.parent.iterdir()] == [history.name]
 
 
 @pytest.mark.usefixtures("small")
@@ -284,7 +337,9 @@ def test_pooled_scores_are_those_of_all_rows() -> None:
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--engine", "dask"], "--engine: dask: allowed are serial, processes, ray"),
     (["--workers", "0"], "--workers"), (["-o", "out.json"], "ends with .json; .parquet or .csv is needed"),
-    (["--report", "/nowhere/page.html"], "/nowhere"),
+    (["--report", "/nowhere/page.html"], "/nowhere"), (["--horizon", "0h"], "above 0"),
+    (["--horizon", "99999999999999999999d"], "at most 36500d"), (["--horizon", "40000d"], "at most 36500d"),
+    (["--quantiles", "0.5,0.9999999"], "at most six digits of a level are told apart"), (["--seed", "-1"], "--seed"),
 ])
 def test_wrong_options_are_a_line(history: Path, arguments: list[str], words: str,
                                   capsys: pytest.CaptureFixture[str]) -> None:

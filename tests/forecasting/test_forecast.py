@@ -44,7 +44,8 @@ def test_every_series_is_forecast_or_refused(done: Forecast) -> None:
     assert done.quantiles["ds"].iloc[0] == pd.Timestamp("2026-10-29T00:00:00Z")
     assert set(done.models) == set(done.paths) == {"a", "b"}
     assert done.refused.to_dict("records") == [
-        {"unique_id": "short", "reason": "5 points of history; at least 48 are needed at 60 min"}
+        {"unique_id": "short", "reason": "5 points of history in steps of 60 min; at least 10 are needed, "
+         "48 where there are no longer series to borrow from"}
     ]
     assert set(done.backtest["model"]) == {"seasonal_naive", "recent", "boosting", "ridge", "mstl", "forecast"}
 

@@ -105,3 +105,29 @@ def test_command_sizes_and_refuses_by_name(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "other.csv").write_text("\n".join(rows).replace("cpu_cores", "cpu_core"))
     assert run(["right-size", str(tmp_path / "other.csv")]) == 2
     assert "cpu_cores" in capsys.readouterr().err
+
+
+def test_a_young_workload_does_not_take_measures_from_the_others(tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside three days of one, four weeks of another are held out for a week, as they are alone."""
+    rows = ["ts,workload,metric,value"]
+    for hour in range(24 * 28):
+        ts = f"2026-01-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z"
+        rows += [f"{ts},old,cpu_cores,{1 + hour % 24 / 24:.3f}"]
+        rows += [f"{ts},young,cpu_cores,1.0"] if hour >= 24 * 25 else []
+    (tmp_path / "both.csv").write_text("\n".join(rows))
+    (tmp_path / "alone.csv").write_text("\n".join(row for row in rows if "young" not in row))
+    found = {}
+    for name in ("both", "alone"):
+        assert run(["right-size", str(tmp_path / f"{name}.csv"), "--json"]) == 0
+        found[name] = {row["workload"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert found["both"]["old"] == found["alone"]["old"]
+    assert found["both"]["old"]["held_days"] == 7
+    assert (found["both"]["young"]["held_days"], found["both"]["young"]["fared"]) == (0, {})
+
+
+def test_a_history_without_rows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of columns alone are said to be that."""
+    (tmp_path / "usage.csv").write_text("ts,workload,metric,value\n")
+    assert run(["right-size", str(tmp_path / "usage.csv")]) == 2
+    assert "usage.csv: no rows, only names of columns" in capsys.readouterr().err

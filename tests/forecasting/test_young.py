@@ -53,7 +53,7 @@ def test_without_others_a_young_series_is_refused() -> None:
     old = [frame(row[:END], f"s{i}", END) for i, row in enumerate(ALL[:3])]
     done = forecast(pd.concat([*old, frame(ALL[-1, END - 14 : END], "young", END)]), 24, n_paths=0)
     assert done.refused.to_dict("records") == [{"unique_id": "young", "reason": (
-        "14 points of history; at least 48 are needed at 60 min, or 10 longer series to borrow from")}]
+        "14 points of history in steps of 60 min; at least 48 are needed, or 10 longer series to borrow from")}]
     alone = forecast(frame(ALL[-1, END - 14 : END], "young", END), 24, n_paths=0)
     assert len(alone.refused) == 1
     assert not len(alone.quantiles)

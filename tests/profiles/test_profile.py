@@ -182,7 +182,7 @@ def test_more_demand_never_needs_fewer_replicas(tmp_path_factory: pytest.TempPat
             24,
             "history ends at 2026-10-31T00:00:00Z, before the horizon begins at 2026-11-02T",
         ),
-        (1, "2026-11-02T00:00:00Z", 24, "workload web: 24 points of history; at least 48 are needed at 60 min"),
+        (1, "2026-11-02T00:00:00Z", 24, "workload web: 24 points of history in steps of 60 min; at least 48"),
         (3, "2026-11-02T00:00:00Z", 168, "horizon of 168 steps is longer than the history of 72 points"),
         (
             3,
