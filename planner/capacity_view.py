@@ -28,7 +28,7 @@ def capacity_view(found: Remaining) -> RenderableType:
 def headline(found: Remaining) -> str:
     """The soonest of all, in a sentence."""
     pools = [row for row in found.left if row.what != "cluster" and row.chance > 0]
-    about = f"{found.name}: {found.days} days from {found.start:%Y-%m-%d}"
+    about = f"{found.name}: {found.days} {'day' if found.days == 1 else 'days'} from {found.start:%Y-%m-%d}"
     if not found.left:
         return f"{about}: nothing can be told"
     if not pools:
@@ -59,8 +59,8 @@ def capacity_sections(found: Remaining, rows: int) -> list[Section]:
                 for row in of["pool"]], rows, 2),
         listed("Orders", ("pool", "order by", "machines", "lead time, days", "needed by", "beyond max", "note"),
                [_order(row) for row in found.orders], rows, 2, 6),
-        listed("Commitments that pay", ("commitment", "unit", "owned", "buy", "break-even h/month", "last unit runs",
-                                        "saves USD/month", "P10", "P90"),
+        listed("Commitments that pay", ("commitment", "unit", "owned", "buy", "break-even h/month",
+                                        "last unit runs h/month", "saves USD/month", "P10", "P90"),
                [(row.name, row.unit, f"{row.owned:,.6g}", f"{row.buy:,.6g}", f"{row.break_even_hours:,.0f}",
                  f"{row.last_unit_hours:,.0f}", usd(row.saving_usd_per_month), usd(row.saving_p10), usd(row.saving_p90))
                 for row in found.commits], rows, 2),

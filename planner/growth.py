@@ -16,6 +16,8 @@ from planner.whatif import selected
 
 DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "quarter": 365.25 / 4, "year": 365.25}
 _RATE = re.compile(r"(?P<sign>[+-])(?P<by>\d+(?:\.\d+)?)%|x(?P<times>\d+(?:\.\d+)?)")
+MOST_TIMES = 1_000_000
+"""Times by which demand may be said to grow within the horizon; more is a mistake of rates or periods."""
 _EXAMPLE = "serving=+3%/month"
 
 
@@ -50,12 +52,15 @@ class Growth:
         return cls(text.strip(), selector.strip(), math.log(factor) / DAYS[period.strip()])
 
 
-def growth_a_day(growths: Iterable[Growth], workloads: Sequence[Workload]) -> NDArray[np.float64]:
+def growth_a_day(growths: Iterable[Growth], workloads: Sequence[Workload], days: int) -> NDArray[np.float64]:
     """Growth of the logarithm of demand a day [W]; what is said twice of a workload adds up.
 
-    Raises InputError where a selector matches nothing.
+    Raises InputError where a selector matches nothing, and where it comes to over a million times within `days`.
     """
     found = np.zeros(len(workloads))
     for growth in growths:
         found[selected(growth.selector, workloads, f"--growth: {growth.text}")] += growth.a_day
+        if found.max(initial=0.0) * days > math.log(MOST_TIMES):
+            why = f"over {MOST_TIMES:,} times as much within {days} days: a smaller rate, or a longer period, is meant"
+            raise InputError([f"--growth: {growth.text}: {why}"])
     return found

@@ -102,8 +102,8 @@ def span_minutes(horizon: str) -> int:
     """Minutes of a span as `48h` or `7d`. Raises InputError."""
     found = SPAN.match(horizon.strip().lower())
     if found is None or not 0 < int(found[1]) * MINUTES[found[2]] <= MOST_MINUTES:
-        raise InputError([f"--horizon: {horizon!r}: a whole number above 0 and min, h, d or w is needed, as 48h; at "
-                          f"most {MOST_MINUTES // 1440}d"])
+        needed = f"a whole number above 0 and min, h, d or w is needed, as 48h; at most {MOST_MINUTES // 1440}d"
+        raise InputError([f"--horizon: {horizon!r}: {needed}"])
     return int(found[1]) * MINUTES[found[2]]
 
 

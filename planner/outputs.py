@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from planner.errors import InputError
 
 
-def check_outputs(outputs: Mapping[str, Path | None]) -> None:
-    """Raise InputError unless every file (by the option that names it) can be written and no two are the same."""
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
+    """Raise InputError unless every file (by the option that names it) can be written and no two are the same.
+
+    None may be one of `inputs`, nor lie in one that is a folder.
+    """
     given = {option: path for option, path in outputs.items() if path is not None}
     problems = [problem for option, path in given.items() if (problem := _problem(option, path))]
+    sources = [source.resolve() for source in inputs]
+    problems += [f"{option}: {path}: what is read would be lost, or read again as if it were given; name another file"
+                 for option, path in given.items()
+                 if any(path.resolve() == source or (source.is_dir() and source in path.resolve().parents)
+                        for source in sources)]
     seen: dict[Path, str] = {}
     for option, path in given.items():
         first = seen.setdefault(path.resolve(), option)

@@ -149,7 +149,7 @@ def remaining(scenario: Scenario, profiles: Profiles, asked: Asked, on_progress:
     """
     plan = None if asked.plan is None else read_plan(asked.plan)
     workloads = profiles.workloads
-    growth = growth_a_day(asked.growths, workloads)
+    growth = growth_a_day(asked.growths, workloads, asked.days)
     room = room_of(scenario)
     paths = needed_paths(scenario, profiles, plan, growth, asked.days * HOURS, asked.paths, asked.seed)
     units, untold = locate(scenario, profiles, plan, paths.told)

@@ -17,6 +17,7 @@ from planner.growth import Growth
 from planner.outlook import span_minutes
 from planner.outputs import check_outputs, not_lost, writing
 from planner.profiles import profile
+from planner.profiles.history import wanted
 from planner.remaining import Asked, Remaining, remaining
 from planner.report.capacity import write_capacity
 from planner.resolve import resolve
@@ -44,6 +45,8 @@ def capacity(path: Path, question: Question, prices: Catalog, as_json: bool) -> 
     days = _days(question.horizon)
     growths = tuple(map(Growth.parse, question.growth))
     scenario = resolve(read_scenario(path), prices)
+    histories = [want.path for workload in scenario.workloads if (want := wanted(workload, scenario.folder))]
+    check_outputs({"-o": question.page}, [*histories, *filter(None, [question.plan])])
     profiles = profile(without_history(scenario), question.seed)
     asked = Asked(days, growths, question.plan, question.seed)
     with Progress(TextColumn("looking ahead"), BarColumn(bar_width=20), TimeRemainingColumn(), transient=True,

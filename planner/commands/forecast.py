@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +55,9 @@ def forecast(history: Path, asked: Asked, files: Files, engine: str | None, work
     if files.output is not None and files.output.suffix not in (".parquet", ".csv"):
         found = files.output.suffix or "nothing"
         raise InputError([f"-o: {files.output}: ends with {found}; .parquet or .csv is needed"])
-    check_outputs({"-o": files.output, "--report": files.report})
-    _check_apart(history, {"-o": files.output, "--report": files.report})
+    check_outputs({"-o": files.output, "--report": files.report}, [history])
     check_outputs({"--report": files.report, "-o (run report)": files.run_report,
-                   "-o (back-test)": files.backtest if asked.backtest else None})
+                   "-o (back-test)": files.backtest if asked.backtest else None}, [history])
     engine_of(engine, 2, workers)
     with _folder(files.output) as folder, own(folder):
         kept = f"; what is done is kept in {folder}, and the same command goes on from it" if files.output else ""
@@ -76,17 +75,6 @@ def forecast(history: Path, asked: Asked, files: Files, engine: str | None, work
         if files.output is not None:
             clear(folder)
     return DONE if batch.forecast_series else NO
-
-
-def _check_apart(history: Path, outputs: Mapping[str, Path | None]) -> None:
-    """Raise InputError where an output would be written over the history, or into the folder that it is read from."""
-    source = history.resolve()
-    for option, path in outputs.items():
-        if path is not None and path.resolve() == source:
-            raise InputError([f"{option}: {path}: is the history, which would be lost; name another file"])
-        if path is not None and source.is_dir() and path.resolve().is_relative_to(source):
-            raise InputError([f"{option}: {path}: lies in the folder of the history, of which it would be a part; name "
-                              "a file elsewhere"])
 
 
 @contextmanager

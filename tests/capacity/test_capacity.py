@@ -232,3 +232,22 @@ def test_page_is_the_same_bytes(tmp_path: Path) -> None:
     """Same scenario, histories and seed: the same page."""
     history(tmp_path, growth=0.004)
     assert render_capacity(look(tmp_path, days=30)) == render_capacity(look(tmp_path, days=30))
+
+
+def test_growth_beyond_all_bounds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Growth of over a million times within the horizon is taken for a mistake, by itself or added up."""
+    history(tmp_path, weeks=2)
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet()))
+    for growth in (["--growth", "web=x1000000000/day"], ["--growth", "web=x900/month", "--growth", "all=x2000/month"]):
+        assert run(["capacity", str(tmp_path), "--horizon", "31d", *growth]) == 2
+        assert "over 1,000,000 times as much within 31 days" in capsys.readouterr().err
+
+
+def test_a_page_is_never_written_over_a_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page named as a file that is read is refused before anything is looked at."""
+    history(tmp_path, weeks=2)
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(fleet()))
+    before = (tmp_path / "history.csv").read_bytes()
+    assert run(["capacity", str(tmp_path), "--horizon", "7d", "-o", str(tmp_path / "history.csv")]) == 2
+    assert "history.csv: what is read would be lost" in capsys.readouterr().err
+    assert (tmp_path / "history.csv").read_bytes() == before

@@ -286,10 +286,8 @@ def test_a_history_is_never_written_over(history: Path, tmp_path: Path, capsys: 
     assert run(["forecast", str(history), *DAY, "-o", str(tmp_path / "out.parquet"), "--report", str(history)]) == 2
     assert run(["forecast", str(history.parent), *DAY, "-o", str(history.parent / "out.parquet")]) == 2
     first, second, third = capsys.readouterr().err.splitlines()
-    assert "-o: " in first
-    assert "--report: " in second
-    assert "is the history, which would be lost" in second
-    assert "lies in the folder of the history" in third
+    assert (first[:2], second[:8], third[:2]) == ("-o", "--report", "-o")
+    assert all("what is read would be lost, or read again" in line for line in (first, second, third))
     assert history.read_bytes() == before
     assert [path.name for path in history.parent.iterdir()] == [history.name]
 

@@ -71,12 +71,12 @@ def test_a_library_without_a_run_is_refused_until_it_has_one(tmp_path: Path) -> 
     """Names of columns alone teach nothing, which is said; a finished run may be added to them."""
     path = tmp_path / "runs.csv"
     path.write_text(HEAD)
-    with pytest.raises(InputError, match=r"runs.csv: no runs, only names of columns: add finished ones"):
+    with pytest.raises(InputError, match=r"runs\.csv: no runs, only names of columns: add finished ones"):
         read_library(path)
     add_row(path, {"application": "a", "kind": "etl", "task.volume_gb": 800, "used.vcpu": 4})
     assert len(read_library(path).runs) == 1
     path.write_text("application,kind,used.vcpus\n")
-    with pytest.raises(InputError, match="did you mean used.vcpu"):
+    with pytest.raises(InputError, match=r"did you mean used\.vcpu"):
         add_row(path, {"application": "a", "kind": "etl", "task.volume_gb": 800, "used.vcpu": 4})
 
 
