@@ -25,6 +25,8 @@ OPTIONAL = ("workload", "kind", "host", "country", "telemetry_opt_in")
 """Of a workload what it measures; hosts of a cluster count by their mean; a cluster has one country and one consent."""
 COUNTED, MOST_STEPS = "_total", 3
 """Ending of the names of counters, and how many steps a rate of one may span."""
+SHARE, MOST_SHARE = "_share", 1.5
+"""Ending of the names of shares, and the most that one may be: beyond it is percent, not a share a little over 1."""
 MAX_CELLS = 20_000_000
 MINUTES_PER_DAY = 24 * 60
 
@@ -135,6 +137,7 @@ def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
     values = _values(frame["value"])
 
     keys, codes = _series([*names, _optional(frame, "host")])
+    _check_shares(np.array([key[2].endswith(SHARE) for key in keys])[codes], names[2], values)
     order = np.lexsort((values, minutes, codes))
     codes, minutes, values = codes[order], minutes[order], values[order]
     repeated = np.zeros(len(values), dtype=bool)
@@ -300,6 +303,15 @@ def _values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
         row = int(bad.argmax())
         raise _refuse("value", row, column.iloc[row], allowed)
     return numbers
+
+
+def _check_shares(shares: npt.NDArray[np.bool_], metrics: npt.NDArray[np.object_],
+                  values: npt.NDArray[np.float64]) -> None:
+    """Refuse percent in rows of shares."""
+    far = shares & (np.abs(values) > MOST_SHARE)
+    if far.any():
+        row = int(far.argmax())
+        raise _refuse("value", row, f"{values[row]:g}", f"{metrics[row]} is a share from 0 to 1; divide percent by 100")
 
 
 def _series(names: list[npt.NDArray[np.object_]]) -> tuple[list[tuple[str, ...]], npt.NDArray[np.int64]]:

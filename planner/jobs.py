@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,9 +56,10 @@ def _runbook(workload: Workload) -> str | None:
     return ": ".join(part for part in (book.contact, steps) if part) or None
 
 
-def health_of(path: Path, rules: tuple[HealthRule, ...], step_minutes: int) -> tuple[Firing, ...]:
-    """Every spell in which a rule fired in recorded telemetry. Raises InputError."""
-    from diagnostics.health import evaluate
+def health_of(path: Path, rules: tuple[HealthRule, ...],
+              step_minutes: int) -> tuple[tuple[Firing, ...], tuple[str, ...]]:
+    """Every spell in which a rule fired in recorded telemetry, and whose measures are not in it. Raises InputError."""
+    from diagnostics.health import evaluate, unmeasured
     from diagnostics.telemetry import TelemetryError, read_telemetry
 
     try:
@@ -67,7 +69,16 @@ def health_of(path: Path, rules: tuple[HealthRule, ...], step_minutes: int) -> t
     known = {rule.measure for rule in rules}
     if not any(series.metric in known for series in telemetry.series):
         raise InputError([f"{path}: metric: none that a rule is about; {', '.join(sorted(known))}"])
-    return evaluate(telemetry, rules)
+    return evaluate(telemetry, rules), not_measured(unmeasured(telemetry, rules))
+
+
+def not_measured(missing: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """A sentence for each of those whose measures are not in the telemetry."""
+    measures: dict[str, list[str]] = {}
+    for subject, measure in missing:
+        measures.setdefault(subject, []).append(measure)
+    return tuple(f"{subject}: {' and '.join(names)}: not in the telemetry, so its rules about them say nothing"
+                 for subject, names in measures.items())
 
 
 def rules_text(rules: tuple[HealthRule, ...]) -> str:

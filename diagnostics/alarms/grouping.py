@@ -41,12 +41,15 @@ class Runbook:
 class GroupPolicy:
     """How alarms become super alarms.
 
-    Alarms that begin no more than `window` apart may belong together. At least `least_entities` share a hypothesis,
-    whose `least_score` is in nats above what chance and the number of hypotheses tried explain. Somebody is paged from
-    `page_users` affected on, never when they are unaffected and, unless `page_unknown`, not when nobody knows.
+    Alarms that begin no more than `window` apart may belong together, and so do other metrics of the same places up to
+    `follows` after the last began, while some still fire: a fault that grows shows in one after the other. At least
+    `least_entities` share a hypothesis, whose `least_score` is in nats above what chance and the number of hypotheses
+    tried explain. Somebody is paged from `page_users` affected on, never when they are unaffected and, unless
+    `page_unknown`, not when nobody knows.
     """
 
     window: timedelta = timedelta(minutes=15)
+    follows: timedelta = timedelta(hours=24)
     least_entities: int = 3
     least_score: float = 3.0
     most_hypotheses: int = 5
@@ -58,8 +61,9 @@ class GroupPolicy:
 
     def __post_init__(self) -> None:
         """Refuse what would group everything or nothing."""
-        if self.window <= timedelta(0):
-            raise ValueError(f"window: {self.window}: above 0")
+        for name in ("window", "follows"):
+            if getattr(self, name) <= timedelta(0):
+                raise ValueError(f"{name}: {getattr(self, name)}: above 0")
         if self.least_entities < 2:
             raise ValueError(f"least_entities: {self.least_entities}: at least 2; one alone shares nothing")
         if not 0 < self.page_users <= 1:
@@ -94,8 +98,9 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
     """Every alarm in exactly one super alarm, by beginning; the order alarms are given in makes no difference.
 
     Bursts are cut where no alarm begins for longer than the window. In a burst the best hypothesis takes its alarms,
-    then the best one of what is left, until chance explains the rest. Of the rest, those that users notice stand by
-    themselves and the others are one super alarm a day: alarms that share nothing.
+    then the best one of what is left, until chance explains the rest. Of the rest, metrics of one cluster that follow
+    each other are one; of those that are still alone, what users notice stands by itself and the others are one super
+    alarm a day: alarms that share nothing.
 
     Raises:
         ValueError: an alarm is at no entity of the inventory.
@@ -107,18 +112,22 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
         if alarm.attributes not in inventory.index:
             shown = ", ".join(f"{name}={value}" for name, value in alarm.attributes)
             raise ValueError(f"attributes: {shown}: no such entity in the inventory")
-    made: list[SuperAlarm] = []
-    rest: dict[str, list[Alarm]] = {}
+    found, left = list[_Found](), list[Alarm]()
     for burst in _bursts(ordered, policy.window):
-        found, left = _found(burst, inventory, policy)
-        for one in found:
-            others = _others(one.hypothesis, one.members, inventory, policy)
-            made.append(_super(one.members, (one.hypothesis, *others), policy))
-        for alarm in left:
-            if alarm.muted is None and (alarm.users_affected or 0.0) >= policy.page_users:
-                made.append(_super([alarm], (), policy))
-            else:
-                rest.setdefault(iso(alarm.since)[:10], []).append(alarm)
+        some, others = _found(burst, inventory, policy)
+        found, left = found + some, left + others
+    made: list[SuperAlarm] = []
+    found, left = _followed(found, left, inventory, policy)
+    few, left = _by_cluster(left, inventory, policy)
+    for one in found + few:
+        further = _others(one.hypothesis, one.members, inventory, policy)
+        made.append(_super(one.members, (one.hypothesis, *further), policy))
+    rest: dict[str, list[Alarm]] = {}
+    for alarm in left:
+        if alarm.muted is None and (alarm.users_affected or 0.0) >= policy.page_users:
+            made.append(_super([alarm], (), policy))
+        else:
+            rest.setdefault(iso(alarm.since)[:10], []).append(alarm)
     made += [_super(alone, (), policy) for alone in rest.values()]
     return tuple(sorted(made, key=lambda one: (one.since, one.id)))
 
@@ -172,18 +181,82 @@ def _joined(found: list[_Found], left: list[Alarm], inventory: Inventory) -> tup
         else:
             joined.append(one)
     for at, one in enumerate(joined):
-        if not _about_metrics(one) or not _scope(one):
-            continue
-        here, more = matching(inventory, _scope(one)), list[Alarm]()
-        for pair in sorted({pair for alarm in left for pair in alarm.attributes if pair[0] == "metric"}):
-            places = here & matching(inventory, (pair,))
-            own = [alarm for alarm in left if places[inventory.index[alarm.attributes]]]
-            if own and 2 * len({alarm.attributes for alarm in own}) >= places.sum():
-                more += own
-        names = set(map(_name, more))
-        left = [alarm for alarm in left if _name(alarm) not in names]
-        joined[at] = replace(one, members=_sorted([*one.members, *more]))
+        if _about_metrics(one) and _scope(one):
+            joined[at], left = _taking(one, left, left, inventory)
     return joined, left
+
+
+def _followed(found: list[_Found], left: list[Alarm], inventory: Inventory,
+              policy: GroupPolicy) -> tuple[list[_Found], list[Alarm]]:
+    """Groups of alarms of metrics that come while one about the same places fires are that one, and so are alarms that
+    are left there, as above.
+    """
+    grown: list[_Found] = []
+    for one in sorted(found, key=lambda one: one.members[0].since):
+        before = [at for at, other in enumerate(grown) if _scope(one) == _scope(other) != ()
+                  and _of_metrics(one.members + other.members) and _follows(one.members[0], other.members, policy)]
+        if before:
+            grown[before[-1]] = replace(grown[before[-1]],
+                                        members=_sorted([*grown[before[-1]].members, *one.members]))
+        else:
+            grown.append(one)
+    for at, one in enumerate(grown):
+        if _scope(one) and _of_metrics(one.members):
+            near = [alarm for alarm in left
+                    if _follows(alarm, one.members, policy) or _follows(one.members[0], [alarm], policy)]
+            grown[at], left = _taking(one, near, left, inventory)
+    return grown, left
+
+
+def _by_cluster(left: list[Alarm], inventory: Inventory,
+                policy: GroupPolicy) -> tuple[list[_Found], list[Alarm]]:
+    """Alarms of metrics of one cluster that follow each other, few as they are; and those that are alone."""
+    chains: dict[tuple[str, str], list[list[Alarm]]] = {}
+    for alarm in left:
+        cluster = next((pair for pair in alarm.attributes if pair[0] == "cluster"), None)
+        if cluster is None or not _of_metrics([alarm]):
+            continue
+        own = chains.setdefault(cluster, [])
+        if own and _follows(alarm, own[-1], policy):
+            own[-1].append(alarm)
+        else:
+            own.append([alarm])
+    found = []
+    for cluster, members in ((cluster, members) for cluster, own in sorted(chains.items()) for members in own):
+        alarmed = _alarmed(members, inventory)
+        if alarmed.sum() > 1:
+            score = score_of(inventory, alarmed[None], np.ones_like(alarmed)[None], (cluster,))
+            found.append(_Found(described(inventory, alarmed, (cluster,), score), matching(inventory, (cluster,)),
+                                frozenset(), members))
+    taken = {_name(alarm) for one in found for alarm in one.members}
+    return found, [alarm for alarm in left if _name(alarm) not in taken]
+
+
+def _follows(alarm: Alarm, before: list[Alarm], policy: GroupPolicy) -> bool:
+    """Whether an alarm begins while some of those before it fire, and soon enough after the last of them began."""
+    begun = [other.since for other in before if other.since <= alarm.since]
+    return (bool(begun) and alarm.since <= max(begun) + policy.follows
+            and any(other.fires_at(alarm.since) for other in before))
+
+
+def _of_metrics(alarms: list[Alarm]) -> bool:
+    return all(any(name == "metric" for name, _ in alarm.attributes) for alarm in alarms)
+
+
+def _taking(one: _Found, near: list[Alarm], left: list[Alarm],
+            inventory: Inventory) -> tuple[_Found, list[Alarm]]:
+    """A group with those alarms near it that are at its places, of metrics that at least half of the places that have
+    them alarm by; and what is left.
+    """
+    here, more = matching(inventory, _scope(one)), list[Alarm]()
+    for pair in sorted({pair for alarm in near for pair in alarm.attributes if pair[0] == "metric"}):
+        places = here & matching(inventory, (pair,))
+        own = [alarm for alarm in near if places[inventory.index[alarm.attributes]]]
+        if own and 2 * len({alarm.attributes for alarm in own}) >= places.sum():
+            more += own
+    names = set(map(_name, more))
+    return (replace(one, members=_sorted([*one.members, *more])),
+            [alarm for alarm in left if _name(alarm) not in names])
 
 
 def _about_metrics(one: _Found) -> bool:

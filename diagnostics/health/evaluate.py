@@ -34,10 +34,17 @@ class Firing:
 def evaluate(telemetry: Telemetry, rules: Sequence[HealthRule]) -> tuple[Firing, ...]:
     """Every spell in which a rule fired, in order of rule, subject and time.
 
-    `cluster` in the telemetry is the subject: a cluster, or a service.
+    `cluster` in the telemetry is the subject: a cluster, or a service. Who never sent a measure did not fall silent:
+    `unmeasured` names it.
     """
     return tuple(found for rule in rules for subject, values in _measured(telemetry, rule)
                  for found in _spells(telemetry, rule, subject, values))  # fmt: skip
+
+
+def unmeasured(telemetry: Telemetry, rules: Sequence[HealthRule]) -> tuple[tuple[str, str], ...]:
+    """Subject and measure of the rules about somebody by name that no row of the telemetry is about, sorted."""
+    return tuple(sorted({(rule.subject, rule.measure) for rule in rules
+                         if rule.subject is not None and not _measured(telemetry, rule)}))
 
 
 def firing(rule: HealthRule, values: Floats, step_minutes: int) -> Flags:
@@ -69,12 +76,9 @@ def _met(rule: HealthRule, values: Floats) -> Flags:
 
 
 def _measured(telemetry: Telemetry, rule: HealthRule) -> list[tuple[str, Floats]]:
-    """Whom a rule looks at, and the measure. Who never sent anything is absent, too."""
-    found = [(series.cluster, telemetry.values[row]) for row, series in enumerate(telemetry.series)
-             if series.metric == rule.measure and rule.subject in (None, series.cluster)]  # fmt: skip
-    if not found and rule.side == "absent" and rule.subject is not None:
-        return [(rule.subject, np.full(telemetry.values.shape[1], np.nan))]
-    return found
+    """Whom a rule looks at, and the measure."""
+    return [(series.cluster, telemetry.values[row]) for row, series in enumerate(telemetry.series)
+            if series.metric == rule.measure and rule.subject in (None, series.cluster)]  # fmt: skip
 
 
 def _spells(telemetry: Telemetry, rule: HealthRule, subject: str, values: Floats) -> Iterator[Firing]:

@@ -15,22 +15,25 @@ from typing import TYPE_CHECKING
 
 from diagnostics.intake.contract import COLUMNS, OPTIONAL, IntakeError
 from diagnostics.intake.store import quoted
+from diagnostics.telemetry import MOST_SHARE, SHARE
 
 if TYPE_CHECKING:
     import duckdb
 
 _AT_ONCE = 10_000
 _ZONE = r"(Z|[+-]\d\d(:?\d\d)?)$"
-_CHECKS = {
-    "cluster": ("cluster IS NULL OR trim(cluster) = ''", "must be a name"),
-    "hardware_class": ("hardware_class IS NULL OR trim(hardware_class) = ''", "must be a name"),
-    "metric": ("metric IS NULL OR trim(metric) = ''", "must be a name"),
-    "ts": ("ts IS NULL", "must be ISO-8601 with a time zone, such as 2026-11-02T00:00:00Z"),
-    "sent_at": ("sent_at IS NULL AND sent_at_given IS NOT NULL", "must be empty, or a time with a zone as in ts"),
-    "value": ("(value IS NULL AND value_given IS NOT NULL) OR isinf(value)",
-              "must be a finite number with a decimal point, or empty where nothing was measured"),
-}  # fmt: skip
-"""By column: which rows are wrong, and what is allowed."""
+_CHECKS = (
+    ("cluster", "cluster IS NULL OR trim(cluster) = ''", "must be a name"),
+    ("hardware_class", "hardware_class IS NULL OR trim(hardware_class) = ''", "must be a name"),
+    ("metric", "metric IS NULL OR trim(metric) = ''", "must be a name"),
+    ("ts", "ts IS NULL", "must be ISO-8601 with a time zone, such as 2026-11-02T00:00:00Z"),
+    ("sent_at", "sent_at IS NULL AND sent_at_given IS NOT NULL", "must be empty, or a time with a zone as in ts"),
+    ("value", "(value IS NULL AND value_given IS NOT NULL) OR isinf(value)",
+     "must be a finite number with a decimal point, or empty where nothing was measured"),
+    ("value", f"ends_with(metric, '{SHARE}') AND abs(value) > {MOST_SHARE}",
+     f"metrics named ...{SHARE} are shares from 0 to 1; divide percent by 100"),
+)  # fmt: skip
+"""Columns, which of their rows are wrong, and what is allowed."""
 
 
 def content_hash(path: Path) -> str:
@@ -63,8 +66,8 @@ def open_batch(database: duckdb.DuckDBPyConnection, path: Path) -> None:
 
     try:
         _view(database, path, source)
-        for column, (wrong, allowed) in _CHECKS.items():
-            _refuse_first(database, path, (column, wrong, allowed))
+        for check in _CHECKS:
+            _refuse_first(database, path, check)
     except duckdb.Error as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise IntakeError(f"{path.name}: cannot be read: {lines[0] if lines else type(error).__name__}") from None

@@ -23,6 +23,8 @@ from diagnostics.training.scaling import SCALINGS, Scaler
 Floats = npt.NDArray[np.float64]
 
 FORMAT = 1
+FEWEST_LEARNT, FEWEST_CALIBRATED = 100, 24
+"""Values that a target needs to be learnt, and to set a threshold by."""
 PROBE_HOSTS, PROBE_DAYS = 4, 2
 _FARTHEST_Z = 1e6
 _MAD_OF_NORMAL = 0.6745
@@ -189,8 +191,8 @@ def _fit_part(candidate: Candidate, columns: tuple[str, ...], learn: tuple[Float
     if len(known) > settings.most_rows:
         chosen = np.random.default_rng(settings.seed).permutation(len(known))[: settings.most_rows]
         known = known[np.sort(chosen)]
-    if len(known) < 100:
-        raise TrainingError(f"{target}: {len(known)} rows to learn from: at least 100 are needed")
+    if len(known) < FEWEST_LEARNT:
+        raise TrainingError(f"{target}: {len(known)} rows to learn from: at least {FEWEST_LEARNT} are needed")
     inputs, extra = _inputs(candidate, columns, scaled, hours, target, step_minutes)
     inputs, extra = inputs[known], extra[known]
     reduction = REDUCTIONS[_reduction(candidate, inputs)].fit(inputs, settings.seed)
@@ -234,8 +236,9 @@ def _calibrated(blank: HealthModel, calibrate: Measured, settings: FitSettings) 
     """Centre and spread of what is left over, robustly, and the threshold that meets the budget."""
     z = blank.score(calibrate.rows).z[:, calibrate.first :].reshape(-1, len(blank.targets))
     for at, target in enumerate(blank.targets):
-        if np.isfinite(z[:, at]).sum() < 24:
-            raise TrainingError(f"{target}: under 24 rows in the days that thresholds are set by: send more of it")
+        if np.isfinite(z[:, at]).sum() < FEWEST_CALIBRATED:
+            raise TrainingError(f"{target}: under {FEWEST_CALIBRATED} rows in the days that thresholds are set by: send"
+                                " more of it")
     centre = np.nanmedian(z, axis=0)
     spread = np.nanmedian(np.abs(z - centre), axis=0) / _MAD_OF_NORMAL
     floor = 1e-6 * np.maximum(1.0, np.nanmax(np.abs(z), axis=0))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diagnostics.sealing import Sealer
-from diagnostics.telemetry import MINUTES_PER_DAY
+from diagnostics.telemetry import MINUTES_PER_DAY, MOST_SHARE, SHARE
 from diagnostics.training.errors import NotAllowedError, TrainingError
 
 if TYPE_CHECKING:  # pandas is only loaded when a file is really read
@@ -181,6 +181,11 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     metrics, metric = _coded(frame, "metric")
     minutes = _minutes(frame["ts"])
     values = _values(frame["value"])
+    far = np.array([name.endswith(SHARE) for name in metrics])[metric] & (np.abs(values) > MOST_SHARE)
+    if far.any():
+        row = int(far.argmax())
+        raise TrainingError(f"value: row {row + 1}: {values[row]:g}: {metrics[metric[row]]} is a share from 0 to 1; "
+                            "divide percent by 100")
     joint = np.ravel_multi_index(tuple(code for _, code in keys), tuple(len(names) for names, _ in keys))
     present, host = np.unique(joint, return_inverse=True)
     at = np.unravel_index(present, tuple(len(names) for names, _ in keys))

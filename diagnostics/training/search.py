@@ -27,7 +27,15 @@ import numpy.typing as npt
 from diagnostics.training.errors import TrainingError
 from diagnostics.training.exam import Exam, Result, make_exam, take
 from diagnostics.training.features import SCREENED, FeatureSets, Scenario, matches
-from diagnostics.training.model import Candidate, FitSettings, HealthModel, Measured, fit
+from diagnostics.training.model import (
+    FEWEST_CALIBRATED,
+    FEWEST_LEARNT,
+    Candidate,
+    FitSettings,
+    HealthModel,
+    Measured,
+    fit,
+)
 from diagnostics.training.reducing import FEWEST_COLUMNS
 from diagnostics.training.rows import Rows
 
@@ -152,6 +160,33 @@ def usable(
         raise TrainingError(f"targets: {', '.join(targets)}: none is in the telemetry and varies; it has "
                             f"{', '.join(good) or 'nothing that varies'}" + (f" ({'; '.join(notes)})" if notes else ""))
     return tuple(good), chosen, notes
+
+
+def answerable(parts: Split, targets: Sequence[str], hosts: Sequence[int]) -> tuple[tuple[str, ...], list[str]]:
+    """Targets with values enough on these hosts in every part of the rows, and a note on each that has not.
+
+    Raises:
+        TrainingError: no target is left.
+
+    """
+    def count(part: Measured) -> npt.NDArray[np.int64]:
+        values = part.rows.of(hosts).columns(targets)[:, part.first :]
+        return np.asarray(np.isfinite(values).sum(axis=(0, 1)))
+
+    needs = (("to learn from", Measured(parts.learn, 0), FEWEST_LEARNT),
+             ("in the days that thresholds are set by", parts.calibrate, FEWEST_CALIBRATED),
+             ("in the days that candidates are chosen by", parts.choose, 1),
+             ("in the last days, which judge", parts.judge, 1))
+    short: dict[str, str] = {}
+    for what, part, least in needs:
+        for target, values in zip(targets, count(part).tolist(), strict=True):
+            if values < least:
+                short.setdefault(target, f"{target}: not foretold: {values} values {what} among the hosts that "
+                                         f"candidates are tried on first ({len(hosts)}); {least} are needed")
+    left = tuple(target for target in targets if target not in short)
+    if not left:
+        raise TrainingError(f"targets: none has values enough: {'; '.join(short.values())}")
+    return left, list(short.values())
 
 
 def candidates(sets: FeatureSets, metrics: Sequence[str], targets: Sequence[str], screened: Sequence[str],
@@ -282,6 +317,8 @@ class _Run:
         self._lag = max((lag for chosen in sets.feature_sets.values() for lag in chosen.lags_hours), default=0)
         self._split = split(rows, self._lag)  # first: with too few days, too few values are no fault of the columns
         self._metrics, self._targets, self._notes = usable(rows, sets.targets, sets.ignore)
+        self._targets, short = answerable(self._split, self._targets, self._few(0))
+        self._notes += short
         self._scenarios, self._recorded = sets.scenarios, recorded
         told("looking for the metrics that predict best", 0.0)
         screened = screen(self._split.learn, self._metrics, self._targets, settings.seed) if sets.screened else ()

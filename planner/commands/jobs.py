@@ -34,15 +34,18 @@ def stuck(path: Path, at: str | None, settings: StuckSettings, as_json: bool) ->
 def health(path: Path, scenario: Path | None, step_minutes: int, as_json: bool) -> int:
     """Show when rules fired in recorded telemetry; the answer is no when any fires at its end."""
     rules = health_rules(None if scenario is None else read_scenario(scenario))
-    found = health_of(path, rules, step_minutes)
+    found, missing = health_of(path, rules, step_minutes)
     lasting = [one for one in found if one.until is None]
     if as_json:
         print_json([dataclasses.asdict(one) for one in found])
     else:
-        show_table(f"{path}: {len(found)} alerts, {len(lasting)} last", ("Rule", "Severity", "Whose", "Since", "Until",
-                   "Worst", "Limit"), [
+        show_table(f"{path}: {len(found)} alert{'s' * (len(found) != 1)}, {len(lasting)} still firing",
+                   ("Rule", "Severity", "Whose", "Since", "Until", "Worst", "Limit"), [
             (one.rule, one.severity, one.subject, one.since, one.until or "lasts",
-             "" if one.worst is None else f"{one.worst:.4g}", f"{one.threshold:g}") for one in found])
+             "" if one.worst is None else f"{one.worst:.4g}",
+             "" if one.worst is None else f"{one.threshold:g}") for one in found])
+    for line in missing:
+        typer.echo(plain(line), err=as_json)
     return NO if lasting else DONE
 
 

@@ -53,8 +53,28 @@ def test_health_holds_services_to_the_objectives_of_a_scenario(
     assert run([*command, "--scenario", str(tmp_path), "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["rule"], found["since"], found["until"]) == ("ServiceSlow", "2026-11-02T00:40Z", None)
+    assert run([*command, "--scenario", str(tmp_path)]) == 1
+    assert "1 alert, 1 still firing" in " ".join(capsys.readouterr().out.split())
     assert run(command) == 2
     assert "metric: none that a rule is about" in capsys.readouterr().err
+
+
+def test_a_service_without_probes_in_the_telemetry_is_named_and_not_called_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No row about its up-time is no outage of it: exit status 0, and a line that says so."""
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    rows = [f"c1,x,cpu_share,2026-11-02T00:{minute:02d}:00Z,0.3" for minute in range(0, 60, 5)]
+    (tmp_path / "t.csv").write_text("cluster,hardware_class,metric,ts,value\n" + "\n".join(rows) + "\n")
+    command = ["health", str(tmp_path / "t.csv"), "--scenario", str(tmp_path)]
+    assert run(command) == 0
+    told = capsys.readouterr().out
+    assert "0 alerts, 0 still firing" in " ".join(told.split())
+    assert "web: latency_p95_ms and up_share: not in the telemetry, so its rules about them say nothing" in told
+    assert run([*command, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == []
+    assert "web: latency_p95_ms and up_share: not in the telemetry" in told.err
 
 
 def test_rules_are_written_for_prometheus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

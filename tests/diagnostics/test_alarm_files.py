@@ -145,6 +145,26 @@ def test_slow_hardware_is_one_super_alarm_with_all_that_follows_from_it() -> Non
     assert {moved.metric for moved in one.moved} <= {"read_latency_ms", "write_latency_ms", "queue_depth"}
 
 
+@pytest.mark.parametrize("hour", [1, 6, 16])
+def test_a_fault_that_grows_from_metric_to_metric_is_one_super_alarm(hour: int) -> None:
+    """A failing disk: reads are slow at first, writes seven hours later, queues and the cache after that, also where
+    midnight comes in between. A fault of another cluster at the same time stays its own.
+    """
+    generator = np.random.default_rng(8)
+    metrics = ("cache_hit_share", "queue_depth", "read_latency_ms", "write_latency_ms", *(f"m{n}" for n in range(4)))
+    series = tuple(Series(f"c{c}", "mixed-disk", metric) for c in range(5) for metric in metrics)
+    values = 1.0 + 0.02 * generator.normal(size=(len(series), 9 * 168 - hour))
+    for metric, since in (("read_latency_ms", 22), ("write_latency_ms", 15), ("queue_depth", 14),
+                          ("cache_hit_share", 9)):
+        values[series.index(Series("c2", "mixed-disk", metric)), -since:] *= 3.0
+    for metric in metrics[4:]:
+        values[series.index(Series("c4", "mixed-disk", metric)), -12:] *= 3.0
+    telemetry = Telemetry(series, values, np.datetime64("2026-08-31T00:00", "m"), 60)
+    found = super_alarms(diagnose(telemetry), telemetry, default_policy())
+    assert sorted(len(one.alarms) for one in found) == [4, 4]
+    assert {one.hypotheses[0].conditions[0] for one in found} == {("cluster", "c2"), ("cluster", "c4")}
+
+
 def test_of_two_slow_services_the_one_that_is_called_is_to_blame() -> None:
     """A front that waits for a slow ranker is not the cause; what moved most is told in the same order for any order of
     series.

@@ -89,6 +89,17 @@ def test_a_cluster_that_stopped_sending_is_not_called_ok() -> None:
     assert second.status == "ok"
 
 
+def test_rows_from_a_clock_that_is_ahead_are_pointed_out() -> None:
+    """Two hours stamped five days late make the others look silent; the cluster they are of is told so."""
+    values = calm(2)
+    values[0, -120:-2] = np.nan
+    values[1, -120:] = np.nan
+    first, second = diagnose(telemetry(values, [("a", "cpu"), ("b", "cpu")])).clusters
+    assert first.note == ("nothing came from 2026-10-28T00:00Z to 2026-11-01T22:00Z: it was away, or the clock that "
+                          "stamped the rows after that is ahead")
+    assert (second.status, second.note) == ("silent", "")
+
+
 def test_a_cluster_without_any_value() -> None:
     """A cluster whose metrics are all missing is silent, not an error."""
     (cluster,) = diagnose(telemetry(np.full((1, 100), np.nan), [("a", "cpu")])).clusters

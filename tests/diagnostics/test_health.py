@@ -20,6 +20,7 @@ from diagnostics.health import (
     firing,
     prometheus_rules,
     service_rules,
+    unmeasured,
 )
 from diagnostics.telemetry import Series, Telemetry
 
@@ -100,11 +101,16 @@ def test_a_short_peak_of_latency_wakes_nobody() -> None:
 
 
 def test_silence_is_an_alert_too() -> None:
-    """A service whose measure stops, or that never sent one, is not taken for healthy."""
+    """A service whose measure stops is not taken for healthy."""
     found = evaluate(telemetry({("web", "up_share"): [1.0] * 4 + [np.nan] * 8}), RULES)
     assert [(one.rule, one.until, one.worst) for one in found] == [("ServiceSilent", None, None)]
-    found = evaluate(telemetry({("c1", "cpu_share"): [0.1] * 12}), RULES)
-    assert [one.rule for one in found] == ["ServiceSilent"]
+
+
+def test_who_never_sent_a_measure_is_named_and_wakes_nobody() -> None:
+    """Telemetry without probes says nothing about up-time: that is told, and is no outage."""
+    some = telemetry({("c1", "cpu_share"): [0.1] * 12, ("web", "latency_p95_ms"): [20.0] * 12})
+    assert evaluate(some, RULES) == ()
+    assert unmeasured(some, RULES) == (("web", "up_share"),)
 
 
 def test_objectives_make_rules_only_where_they_can_be_missed() -> None:

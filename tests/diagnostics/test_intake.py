@@ -214,6 +214,7 @@ def test_no_row_that_is_stored_is_from_the_future(minutes: list[tuple[int, int |
     ("value", "inf", "value: row 2: 'inf': must be a finite number"),
     ("metric", "", "metric: row 2: None: must be a name"),
     ("cluster", " ", "cluster: row 2: ' ': must be a name"),
+    ("metric", "cpu_share", "value: row 2: '2.0': metrics named ..._share are shares from 0 to 1; divide percent"),
 ])  # fmt: skip
 def test_a_wrong_cell_is_named(store: Store, tmp_path: Path, column: str, value: str, message: str) -> None:
     """The first wrong cell of a file is named with its row, and nothing of the file is stored."""

@@ -86,6 +86,7 @@ def test_order_and_repetition_do_not_matter(data: st.DataObject) -> None:
         (",h,m,2026-11-02T00:00:00Z,1", "cluster: row 2: '': must be a name"),
         ("a,h,  ,2026-11-02T00:00:00Z,1", "metric: row 2: '  ': must be a name"),
         ("a,h,m,9999-12-31T00:00:00Z,1", "ts: row 2: '9999-12-31T00:00:00Z'"),
+        ("a,h,cpu_share,2026-11-02T00:00:00Z,85", "value: row 2: '85': cpu_share is a share from 0 to 1; divide"),
     ],
 )
 def test_a_bad_cell_is_named(tmp_path: Path, row: str, says: str) -> None:

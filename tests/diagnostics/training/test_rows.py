@@ -85,6 +85,7 @@ def test_opted_out_clusters_are_never_used() -> None:
     ({"value": "much"}, "value: row 1: 'much'"),
     ({"value": float("inf")}, "value: row 1: inf"),
     ({"metric": ""}, "metric: row 1: ''"),
+    ({"metric": "cpu_share", "value": 85.0}, "value: row 1: 85: cpu_share is a share from 0 to 1; divide percent"),
     ({"country": None}, "country: row 1"),
     ({"hardware_class": 5}, "hardware_class: row 1: 5"),
 ])

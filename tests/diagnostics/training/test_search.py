@@ -21,6 +21,7 @@ from diagnostics.training.search import (
     Found,
     Journal,
     SearchSettings,
+    answerable,
     candidates,
     effects,
     screen,
@@ -155,6 +156,37 @@ def test_constant_empty_and_missing_metrics_are_left_out_by_name(linear: Rows, s
     assert notes == ["c: left out: always 7", "d: left out: 0 values"]
     with pytest.raises(TrainingError, match=r"targets: c: none is in the telemetry and varies; it has a, b, health"):
         usable(rows, ["c"])
+
+
+@pytest.mark.parametrize(("first", "after", "what"), [
+    (203, 235, "16 values in the days that thresholds are set by"), (235, 268, "0 values in the days that candidates"),
+    (268, 336, "0 values in the last days, which judge")])
+def test_a_target_with_few_rows_is_left_out_by_name_and_the_others_are_foretold(
+    linear: Rows, first: int, after: int, what: str
+) -> None:
+    """One counter that was seldom sent does not keep a hardware class without a model."""
+    values = linear.values.copy()
+    values[:, first:after, 3] = np.nan
+    rows = replace(linear, values=values)
+    sets = parse_feature_sets(SMALL | {"targets": ["health", "d"], "scenarios": {},
+                                       "feature_sets": {"io": {"metrics": ["a", "b", "c"]}}})
+    found = search(rows, sets, {}, SearchSettings(budget_s=1e-6))
+    assert found.model.targets == ("health",)
+    (note,) = found.notes
+    assert note.startswith(f"d: not foretold: {what}")
+    with pytest.raises(TrainingError, match=r"targets: none has values enough: d: not foretold"):
+        search(rows, sets.model_copy(update={"targets": ("d",)}), {}, SearchSettings(budget_s=1e-6))
+
+
+def test_a_target_that_few_hosts_send_is_told_by_its_hosts(linear: Rows) -> None:
+    """Values enough at large do not help where none is on the hosts that candidates are tried on."""
+    values = linear.values.copy()
+    values[0, :, 3] = np.nan
+    left, notes = answerable(split(replace(linear, values=values), 0), ("health", "d"), [0])
+    assert left == ("health",)
+    (note,) = notes
+    assert note == ("d: not foretold: 0 values to learn from among the hosts that candidates are tried on first (1); "
+                    "100 are needed")
 
 
 def test_the_first_week_is_refused_with_what_is_missing(linear: Rows) -> None:
