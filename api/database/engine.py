@@ -34,11 +34,19 @@ def checked_url(text: str) -> str:
     return url.set(drivername=driver).render_as_string(hide_password=False)
 
 
-def engine_of(url: str) -> Engine:
+def engine_of(url: str, frozen_s: float | None = None) -> Engine:
     """An engine that keeps tenants apart, with connections that survive a restart of the server, and SQLite in
-    write-ahead mode.
+    write-ahead mode. A server ends the transaction of who says nothing in it for `frozen_s`, as a process that was
+    stopped, and gives others what it had locked; SQLite cannot.
     """
     engine = _connecting(url)
+    if frozen_s is not None and engine.dialect.name == "postgresql":
+
+        @event.listens_for(engine, "connect")
+        def _limit(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
+            connection.execute(f"SET idle_in_transaction_session_timeout = {1000 * frozen_s:.0f}")
+            connection.commit()
+
     keep_apart(engine)
     keep_record(engine)
     return engine

@@ -25,7 +25,7 @@ from api.hosting.plans import Following
 from api.hosting.results import Said, keep_drifts, keep_verdicts
 from api.hosting.rollouts import Canary, canaries
 from api.hosting.sealing import Sealing
-from api.hosting.streams import DAY_S, Reader, Row
+from api.hosting.streams import DAY_S, Purpose, Reader, Row
 from api.hosting.training import Training
 from planner.errors import InputError
 from planner.hosting import Hosted, HostedWork
@@ -35,6 +35,8 @@ REST_S = 0.2
 """How long the host rests when nothing waits."""
 AWAY_S = 1.0
 """How long it rests when the database does not answer."""
+PURPOSES: tuple[Purpose, ...] = "score", "drift"
+"""What streams are read for, row by row or day by day."""
 TELL_AGAIN_S = 60.0
 """How long the log is silent about what fails again for the same reason."""
 
@@ -65,7 +67,6 @@ class Host:
         self._leases = Leases(engine, name, cluster)
         self._following, self._health = Following(engine), Health(engine, cluster)
         self._duty = Duty({}, {})
-        self._canaries: Mapping[str, Canary] = {}
         self._reader: Reader | None = None
         self._stopping = threading.Event()
         self._told: dict[str, tuple[str, float]] = {}
@@ -140,7 +141,6 @@ class Host:
             self._log.info("leases", held=len(epochs), taken=len(taken), given_back=len(before.keys() - epochs.keys()))
         if hosted is not None and taken:
             self._begin(hosted, {name: wanted[name] for name in taken if name in wanted})
-        self._canaries = canaries(self._engine)
         self._duty = Duty({name: wanted[name] for name in epochs if name in wanted}, epochs)
         self._training.keep(self._duty.of("train"), epochs)
         for purpose in ("score", "drift", "train"):
@@ -173,13 +173,10 @@ class Host:
 
     def _begin(self, hosted: Hosted, work: Mapping[str, HostedWork]) -> None:
         assert self._reader is not None
-        watching = [
-            (name, cluster)
-            for name, one in work.items()
-            for cluster in one.watches.clusters
-            if one.watches.purpose != "train" and cluster in hosted.clusters
-        ]
-        self._reader.begin(watching)
+        for purpose in PURPOSES:
+            watching = [(name, cluster) for name, one in work.items() for cluster in one.watches.clusters
+                        if one.watches.purpose == purpose and cluster in hosted.clusters]  # fmt: skip
+            self._reader.begin(watching, purpose)
 
     # Working ----------------------------------------------------------------------------------------------------------
 
@@ -201,7 +198,7 @@ class Host:
         if not said:
             return False
         epochs = {name: duty.epochs[name] for name in {one.verdict.row.workload for one in said}}
-        seconds = keep_verdicts(self._engine, self.name, epochs, said, self._models.current)
+        seconds = keep_verdicts(self._engine, self.name, epochs, said, self._models.held)
         for taken in seconds:
             self.figures.seconds.observe(taken)
         for one in said[: len(seconds)]:
@@ -212,22 +209,27 @@ class Host:
         """Score rows, all that one model answers for together; rows without a model wait for one."""
         from api.hosting.scoring import score
 
-        by_model: dict[str, tuple[Loaded, list[Row]]] = {}
+        tried = canaries(self._engine) if rows else {}
+        by_model: dict[tuple[str, str | None], tuple[Loaded, list[Row]]] = {}
         for row in rows:
-            loaded = self._model_for(scoring[row.workload].watches.hardware_class, row.cluster)
+            hardware = scoring[row.workload].watches.hardware_class
+            loaded, run = self._model_for(hardware, row.cluster, tried.get(hardware))
             if loaded is not None:
-                by_model.setdefault(loaded.version, (loaded, []))[1].append(row)
+                by_model.setdefault((loaded.version, run), (loaded, []))[1].append(row)
         said = []
-        for version, (loaded, some) in sorted(by_model.items()):
-            said += [Said(verdict, version) for verdict in score(loaded.model, some, reader.at)]
+        for (version, run), (loaded, some) in by_model.items():
+            said += [Said(verdict, version, run) for verdict in score(loaded.model, some, reader.at)]
         return said
 
-    def _model_for(self, hardware_class: str, cluster: str) -> Loaded | None:
-        """The version that is tried on the cluster, if one is and can be read, else what serves the class."""
-        tried = self._canaries.get(hardware_class)
+    def _model_for(self, hardware: str, cluster: str, tried: Canary | None) -> tuple[Loaded | None, str | None]:
+        """The version that is tried on the cluster, if one is and can be read, with the run that tries it; else what
+        serves the class.
+        """
         if tried is not None and tried.cluster == cluster:
-            return self._models.version(tried.version) or self._models.of(hardware_class)
-        return self._models.of(hardware_class)
+            found = self._models.version(tried.version)
+            if found is not None:
+                return found, tried.run
+        return self._models.of(hardware), None
 
     def _compare(self, duty: Duty, reader: Reader) -> bool:
         """Compare the months of one cluster whose stream has gone on to another day."""

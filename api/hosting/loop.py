@@ -13,11 +13,11 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from api.database.engine import engine_of
 from api.database.tenancy import of_tenant
-from api.hosting.leases import fenced
+from api.hosting.leases import ALIVE_S, fenced
 from api.hosting.steps import GO_ON, Facts, Steps
 from api.hosting.transactions import writing
 from api.jobs.durable import APPLICATION
@@ -41,7 +41,7 @@ def main() -> None:
     threading.Thread(target=_end_with_the_host, daemon=True).start()
     make_way(NICENESS)
     settings = Settings.from_dict(order["settings"])
-    engine = of_tenant(engine_of(settings.store), order["tenant"])
+    engine = of_tenant(engine_of(settings.store, ALIVE_S), order["tenant"])
     work = HostedWork.model_validate_json(order["work"])
     Loop(engine, settings, (order["tenant"], order["workload"]), work, (order["host"], order["epoch"])).run()
 
@@ -96,13 +96,17 @@ class Loop:
 
     def _step(self, run: str, step: str, facts: Facts) -> Facts:
         self._hold()
-        return Steps(self._engine, self._settings, self._workload, self._work, run).done(step, facts)
+        return Steps(self._engine, self._settings, self._workload, self._work, run, self._mine).done(step, facts)
 
     def _hold(self) -> None:
         """End where another host holds the lease: it goes on."""
         with writing(self._engine) as connection:
-            if not fenced(connection, self._host, {self._workload: self._epoch}):
-                os._exit(TAKEN)
+            self._mine(connection)
+
+    def _mine(self, connection: Connection) -> None:
+        """The same in a transaction, until whose end nobody takes the lease."""
+        if not fenced(connection, self._host, {self._workload: self._epoch}):
+            os._exit(TAKEN)
 
 
 def _end_with_the_host() -> None:

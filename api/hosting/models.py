@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from diagnostics.store.errors import NoModelError, StoreError
+from api.hosting.leases import ALIVE_S
+from diagnostics.store.errors import NoModelError, StoreAwayError, StoreError
 
 if TYPE_CHECKING:
     from diagnostics.sealing import Sealer
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 AGAIN_S = 5.0
 """How long after a file was refused it is looked at again: it may have been mended."""
+HOLD_S = 2.0
+"""How long a host waits for somebody who is changing the store, before it scores its rows again."""
+AWAY = StoreAwayError, SQLAlchemyError, OSError
+"""What is raised while the store does not answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,32 +55,40 @@ class Models:
         self._log = structlog.get_logger("api.hosting")
 
     def refresh(self) -> bool:
-        """Ask the store whether anything was promoted or rolled back; what has changed is loaded when next asked for.
-        False where it does not answer: `away` says why.
+        """Ask the store whether anything was promoted or rolled back, and load what has changed. False where it does
+        not answer, or not to the end: `away` says why, and all is as before.
         """
         try:
             lines = self._opened().lines()
-        except (StoreError, SQLAlchemyError, OSError) as error:
+            if lines != self._lines or time.monotonic() > self._again_at:
+                self._again_at = inf
+                found = {hardware: self._read(hardware) for hardware in self._loaded}
+                self._lines, self._loaded = lines, found
+        except AWAY as error:
+            self._again_at = time.monotonic()
             self.away = str(error).splitlines()[0]
             return False
         self.away = None
-        if lines != self._lines or time.monotonic() > self._again_at:
-            self._lines, self._again_at = lines, inf
-            for hardware in list(self._loaded):
-                self._load(hardware)
         return True
 
-    def current(self) -> bool:
-        """Whether nobody has promoted or rolled back since the last look; true as well while the store is away."""
-        try:
-            return self._opened().lines() == self._lines
-        except (StoreError, SQLAlchemyError, OSError):
-            return True
+    @contextmanager
+    def held(self) -> Iterator[Callable[[], bool]]:
+        """Let nobody promote or roll back until this ends, so that what serves then is what is in memory, if nobody did
+        since the last look: ask that last of all. True as well while the store is away.
+        """
+        with ExitStack() as stack:
+            lines: Callable[[], int | None] = lambda: self._lines  # noqa: E731 - what stands for the answer of the store
+            with suppress(*AWAY):
+                lines = stack.enter_context(self._opened().unchanging(HOLD_S, ALIVE_S))
+            yield lambda: lines() == self._lines
 
     def of(self, hardware: str) -> Loaded | None:
         """The model that serves a class: None where there is none yet, or the store was never reached."""
         if hardware not in self._loaded and self.away is None:
-            self._load(hardware)
+            try:
+                self._loaded[hardware] = self._read(hardware)
+            except AWAY as error:
+                self.away = str(error).splitlines()[0]
         return self._loaded.get(hardware)
 
     def version(self, name: str) -> Loaded | None:
@@ -96,7 +110,7 @@ class Models:
 
     def _opened(self) -> ModelStore:
         if not self._folder.is_dir():
-            raise StoreError(f"{self._folder}: no such folder of models; `planner models train` makes one")
+            raise StoreAwayError(f"{self._folder}: no such folder of models; `planner models train` makes one")
         if self._store is None:
             from diagnostics.store import ModelStore
 
@@ -110,22 +124,25 @@ class Models:
         read_from = self._opened().files.read_from
         return next((name for name, folder in self.nearer.items() if folder == read_from), "origin")
 
-    def _load(self, hardware: str) -> None:
-        """Load what serves a class now; what served it before goes on where the store has nothing that can be read."""
+    def _read(self, hardware: str) -> Loaded | None:
+        """What serves a class now. Where that cannot be read, what served before goes on if it is stable still, and was
+        not rolled back. Raises what `AWAY` lists.
+        """
         from diagnostics.lifecycle import serve  # scikit-learn and what it brings
         from diagnostics.training.errors import TrainingError
 
-        before = self._loaded.get(hardware)
+        before, store = self._loaded.get(hardware), self._opened()
         try:
-            model, served = serve(self._opened(), hardware)
-        except NoModelError as error:
+            model, served = serve(store, hardware)
+        except StoreAwayError:
+            raise
+        except (StoreError, TrainingError) as error:
             self._again_at = time.monotonic() + AGAIN_S
-            self._loaded[hardware] = None if before is None else replace(before, notes=(str(error),))
-            return
-        except (StoreError, TrainingError, SQLAlchemyError, OSError) as error:
-            self._again_at = time.monotonic() + AGAIN_S
-            self._log.warning("model refused", hardware=hardware, why=str(error).splitlines()[0])
-            return
+            if not isinstance(error, NoModelError):
+                self._log.warning("model refused", hardware=hardware, why=str(error).splitlines()[0])
+            if before is None or before.version not in store.stable(before.made_for):
+                return None
+            return replace(before, notes=(str(error),))
         if served.refused:
             self._again_at = time.monotonic() + AGAIN_S
         made_for, notes = served.version.made.hardware, served.refused
@@ -134,4 +151,4 @@ class Models:
         if before is None or before.version != served.version.id:
             self._log.info("model loaded", hardware=hardware, version=served.version.id, store=self.came_from,
                            notes=list(notes))
-        self._loaded[hardware] = Loaded(model, served.version.id, made_for, notes)
+        return Loaded(model, served.version.id, made_for, notes)

@@ -4,66 +4,86 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, and_, func, insert, or_, select
+from sqlalchemy import Connection, Engine, and_, func, or_, select
 
 from api.database.tables import drifts, verdicts
 from api.hosting.leases import fenced
+from api.hosting.rollouts import still_tried
 from api.hosting.scoring import Verdict
 from api.hosting.streams import done
-from api.hosting.transactions import now, writing
+from api.hosting.transactions import insert_new, now, writing
 from diagnostics.months import Drift
 
 
 class Said(NamedTuple):
-    """A verdict and the version of the model that it is of."""
+    """A verdict, the version of the model that it is of, and the run of retraining that tries this one, if one does."""
 
     verdict: Verdict
     version: str
+    run: str | None = None
+
+
+Held = Callable[[], AbstractContextManager[Callable[[], bool]]]
+"""Keeps models from changing while it lasts, and says whether they have changed before."""
 
 
 def keep_verdicts(
     engine: Engine, host: str, epochs: Mapping[str, int], said: Sequence[Said],
-    current: Callable[[], bool] = lambda: True,
+    held: Held = lambda: nullcontext(lambda: True),
 ) -> list[float]:  # fmt: skip
     """Keep what a host says of rows, and that these are done; seconds from each row to its verdict.
 
     What belongs to a workload that somebody else serves by now is left out: they have done it, or will. Nothing is kept
-    where the models are no longer `current`, asked once nobody else may write: the rows are scored again.
+    where models have changed since, or are tried no more: the rows are scored again. `held` is asked last: from then on
+    to the end of the transaction nobody changes any.
     """
-    with writing(engine) as connection:
+    with suppress(_OutdatedError), held() as current, writing(engine) as connection:
         mine = fenced(connection, host, epochs)
         moment = now(connection)
         kept = [one for one in said if one.verdict.row.workload in mine]
-        if not kept or not current():
+        if not kept or not still_tried(connection, {one.run for one in kept if one.run is not None}):
             return []
-        connection.execute(
-            insert(verdicts),
-            [
-                {
-                    "cluster": one.verdict.row.cluster,
-                    "ts": one.verdict.row.ts,
-                    "model_version": one.version,
-                    "status": one.verdict.status,
-                    "score": one.verdict.score,
-                    "threshold": one.verdict.threshold,
-                    "alarms": json.dumps(one.verdict.alarms),
-                    "workload": one.verdict.row.workload,
-                    "host": host,
-                    "epoch": epochs[one.verdict.row.workload],
-                    "seconds": max(0.0, moment - one.verdict.row.arrived_at),
-                }
-                for one in kept
-            ],
-        )
-        last: dict[tuple[str, str], int] = {}
-        for one in kept:
-            row = one.verdict.row
-            last[row.workload, row.cluster] = max(row.number, last.get((row.workload, row.cluster), 0))
-        for (workload, cluster), number in sorted(last.items()):
-            done(connection, workload, cluster, number)
-    return [max(0.0, moment - one.verdict.row.arrived_at) for one in kept]
+        _write(connection, host, epochs, kept, moment)
+        if not current():
+            raise _OutdatedError
+        return [max(0.0, moment - one.verdict.row.arrived_at) for one in kept]
+    return []
+
+
+class _OutdatedError(Exception):
+    """Another version serves by now: nothing is written."""
+
+
+def _write(connection: Connection, host: str, epochs: Mapping[str, int], kept: Sequence[Said], moment: float) -> None:
+    insert_new(
+        connection,
+        verdicts,
+        [
+            {
+                "cluster": one.verdict.row.cluster,
+                "ts": one.verdict.row.ts,
+                "model_version": one.version,
+                "status": one.verdict.status,
+                "score": one.verdict.score,
+                "threshold": one.verdict.threshold,
+                "alarms": json.dumps(one.verdict.alarms),
+                "workload": one.verdict.row.workload,
+                "host": host,
+                "epoch": epochs[one.verdict.row.workload],
+                "seconds": max(0.0, moment - one.verdict.row.arrived_at),
+            }
+            for one in kept
+        ],
+    )
+    last: dict[tuple[str, str], int] = {}
+    for one in kept:
+        row = one.verdict.row
+        last[row.workload, row.cluster] = max(row.number, last.get((row.workload, row.cluster), 0))
+    for (workload, cluster), number in sorted(last.items()):
+        done(connection, workload, cluster, number)
 
 
 def keep_drifts(
@@ -90,8 +110,7 @@ def keep_drifts(
             for one in found
             if one.statistic is not None
         ]
-        if rows:
-            connection.execute(insert(drifts), rows)
+        insert_new(connection, drifts, rows)
         done(connection, workload, cluster, day)
     return True
 

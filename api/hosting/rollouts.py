@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from api.database.tables import loop_steps, rollouts
 from api.hosting.transactions import insert_new, now, writing
+
+Hold = Callable[[Connection], None]
+"""Makes sure, in a transaction and to its end, that who writes may: it does not come back otherwise."""
 
 
 class Canary(NamedTuple):
@@ -28,24 +31,35 @@ def canaries(engine: Engine) -> dict[str, Canary]:
         return {row[0]: Canary(*row[1:]) for row in connection.execute(query)}
 
 
-def begin_canary(engine: Engine, hardware_class: str, run: str, version: str, cluster: str) -> Canary:
+def still_tried(connection: Connection, runs: Collection[str]) -> bool:
+    """Whether what these runs try is tried still; until the transaction ends it is."""
+    query = select(rollouts.c.run).where(rollouts.c.run.in_(sorted(runs))).with_for_update(read=True)
+    return not runs or set(connection.execute(query).scalars()) == set(runs)
+
+
+def begin_canary(engine: Engine, hardware_class: str, run: str, version: str, cluster: str,
+                 hold: Hold = lambda _: None) -> Canary:  # fmt: skip
     """Try a version on a cluster, unless one of the class is being tried: then that one."""
     with writing(engine) as connection:
+        hold(connection)
         row = {"hardware_class": hardware_class, "run": run, "version": version, "cluster": cluster}
         insert_new(connection, rollouts, [row | {"at": now(connection)}])
     return canaries(engine)[hardware_class]
 
 
-def end_canary(engine: Engine, hardware_class: str, run: str) -> None:
+def end_canary(engine: Engine, hardware_class: str, run: str, hold: Hold = lambda _: None) -> None:
     """Try no more."""
-    with engine.begin() as connection:
+    with writing(engine) as connection:
+        hold(connection)
         mine = rollouts.c.hardware_class == hardware_class, rollouts.c.run == run
         connection.execute(delete(rollouts).where(*mine))
 
 
-def note(engine: Engine, run: tuple[str, str, str], step: str, outcome: str, detail: Mapping[str, Any]) -> None:
+def note(engine: Engine, run: tuple[str, str, str], step: str, outcome: str, detail: Mapping[str, Any],
+         hold: Hold = lambda _: None) -> None:  # fmt: skip
     """Put on record what became of a step of a run (its id, workload, hardware class); what was noted before stays."""
     with writing(engine) as connection:
+        hold(connection)
         row = {"run": run[0], "workload": run[1], "hardware_class": run[2], "step": step, "outcome": outcome,
                "detail": json.dumps(detail, sort_keys=True, default=str), "at": now(connection)}  # fmt: skip
         insert_new(connection, loop_steps, [row])

@@ -18,6 +18,7 @@ from api.database.engine import engine_of, upgrade
 from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.figures import Answering
 from api.hosting.host import Host
+from api.hosting.leases import ALIVE_S
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing, sealer_of
 from api.hosting.training import Training
@@ -53,7 +54,7 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
     models = Models(settings.model_folder, settings.model_database, sealer)
     from diagnostics import lifecycle  # noqa: F401 - scikit-learn and more, before anybody counts on this host
 
-    engine, training = of_tenant(engine_of(settings.store), tenant), Training(settings, tenant, name)
+    engine, training = of_tenant(engine_of(settings.store, ALIVE_S), tenant), Training(settings, tenant, name)
     serving = Host(engine, name, cluster, models, Sealing(sealer), training, settings.model_stores)
     try:
         answering = Answering(serving.figures, ADDRESS, port)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, select
 
 from api.database.tables import drifts, verdicts
-from api.hosting.rollouts import begin_canary, end_canary, note, record
+from api.hosting.rollouts import Hold, begin_canary, end_canary, note, record
 from api.hosting.scoring import score
 from api.hosting.sealing import Sealing, sealer_of
 from api.hosting.streams import DAY_S, Reader, Row
+from api.hosting.transactions import writing
 from api.settings import Settings
 from planner.hosting import HostedWork
 
@@ -41,13 +42,16 @@ ROWS = "rows"
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of one run, `run` its id, for the workload that trains."""
+    """The steps of one run, `run` its id, for the workload that trains. `hold` ends this process where another host has
+    taken over, which goes on with the run.
+    """
 
     engine: Engine
     settings: Settings
     workload: str
     work: HostedWork
     run: str
+    hold: Hold = lambda _: None
 
     @property
     def hardware_class(self) -> str:
@@ -72,7 +76,8 @@ class Steps:
                 return {"outcome": one["outcome"], **one["detail"]}
         found = self.named()[step](facts)
         kept = {name: value for name, value in found.items() if name != "outcome"}
-        note(self.engine, (self.run, self.workload, self.hardware_class), step, found["outcome"], kept)
+        note(self.engine, (self.run, self.workload, self.hardware_class), step, found["outcome"], kept,
+             self.hold)
         return found
 
     # Data -------------------------------------------------------------------------------------------------------------
@@ -222,7 +227,7 @@ class Steps:
             return _on(why="nothing to fall back to")
         asked, version = self.settings.retraining, facts["version"]
         agreed = self.reader.opted_in(self.work.watches.clusters)
-        tried = begin_canary(self.engine, self.hardware_class, self.run, version, agreed[0])
+        tried = begin_canary(self.engine, self.hardware_class, self.run, version, agreed[0], self.hold)
         if tried.run != self.run:
             return _end(f"run {tried.run} tries another version on {tried.cluster}")
         while True:
@@ -230,7 +235,7 @@ class Steps:
             if len(rows) >= asked.canary_rows:
                 break
             if time.time() - tried.at > asked.canary_hours * 3600:
-                end_canary(self.engine, self.hardware_class, self.run)
+                end_canary(self.engine, self.hardware_class, self.run, self.hold)
                 return _end(f"{len(rows)} rows in {asked.canary_hours:g} h: {asked.canary_rows} are needed",
                             cluster=tried.cluster)  # fmt: skip
             time.sleep(LOOK_S)
@@ -239,7 +244,7 @@ class Steps:
         told = {"cluster": tried.cluster, "rows": len(rows), "alarm_share": round(now, 4),
                 "alarm_share_of_serving": round(before, 4)}  # fmt: skip
         if now > before + asked.canary_more_alarms:
-            end_canary(self.engine, self.hardware_class, self.run)
+            end_canary(self.engine, self.hardware_class, self.run, self.hold)
             return _end("more alarms on the cluster that tried it: what served goes on", **told)
         return _on(**told)
 
@@ -251,6 +256,8 @@ class Steps:
         def promoted(store: ModelStore) -> Facts:
             serving = store.serving(self.hardware_class)
             if serving is None or serving.id != facts["version"]:  # else: a crash came after it
+                with writing(self.engine) as connection:  # it may be long since this was asked last
+                    self.hold(connection)
                 try:
                     promote(store, facts["version"], facts["serving"], BY, self.run)
                 except (PredecessorError, RegressionError) as error:
@@ -258,7 +265,7 @@ class Steps:
             return _on(version=facts["version"])
 
         found: Facts = self._with_store(promoted)
-        end_canary(self.engine, self.hardware_class, self.run)
+        end_canary(self.engine, self.hardware_class, self.run, self.hold)
         return found
 
     def _scored(self, cluster: str, version: str) -> list[tuple[int, bool]]:

@@ -14,16 +14,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf, isfinite
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
-from api.database.tables import cursors, stream_rows, streams
+from api.database.tables import cursors, drifts, stream_rows, streams, verdicts
 from api.hosting.sealing import Sealing
 from api.hosting.transactions import insert_new, now, writing
 from planner.hosting import Watched
 
 Measures = Mapping[str, Mapping[str, float]]
 """Values by host and metric."""
+Purpose = Literal["score", "drift"]
 MOST_AHEAD_S = 300.0
 """How far ahead of its arrival a row may be."""
 DAY_S = 86_400
@@ -158,22 +160,38 @@ def _finite(hosts: Measures) -> dict[str, dict[str, float]]:
     }
 
 
+def _got(connection: Connection, cluster: str, purpose: Purpose) -> int:
+    """How far a cluster was scored (number of a row) or compared (day) by whatever workload; 0 where it was not."""
+    if purpose == "drift":
+        query = select(func.max(drifts.c.day)).where(drifts.c.cluster == cluster)
+    else:
+        same = and_(verdicts.c.cluster == stream_rows.c.cluster, verdicts.c.ts == stream_rows.c.ts)
+        query = select(func.max(stream_rows.c.number)).join(verdicts, same).where(stream_rows.c.cluster == cluster)
+    return int(connection.execute(query).scalar() or 0)
+
+
 class Reader:
     """Reads streams in one country, and none of another: the one place where rows come out."""
 
     def __init__(self, engine: Engine, country: str, sealing: Sealing) -> None:
         self._engine, self.country, self._sealing = engine, country, sealing
 
-    def begin(self, watching: Iterable[tuple[str, str]]) -> None:
-        """Let workloads read clusters from their first row on, where they have not begun yet."""
-        rows = [{"workload": workload, "cluster": cluster, "number": 0} for workload, cluster in watching]
-        if rows:
-            with self._engine.connect() as connection:
-                there = {(row.workload, row.cluster) for row in connection.execute(select(cursors))}
-            missing = [row for row in rows if (row["workload"], row["cluster"]) not in there]
-            if missing:
-                with writing(self._engine) as connection:
-                    insert_new(connection, cursors, missing)
+    def begin(self, watching: Iterable[tuple[str, str]], purpose: Purpose = "score") -> None:
+        """Let workloads read clusters, where they have not begun yet: from their first row on, or from where another
+        workload for the same purpose got.
+        """
+        pairs = list(watching)
+        if not pairs:
+            return
+        with self._engine.connect() as connection:
+            there = {(row.workload, row.cluster) for row in connection.execute(select(cursors))}
+        missing = [pair for pair in pairs if pair not in there]
+        if not missing:
+            return
+        with writing(self._engine) as connection:
+            got = {cluster: _got(connection, cluster, purpose) for _, cluster in missing}
+            rows = [{"workload": workload, "cluster": cluster, "number": got[cluster]} for workload, cluster in missing]
+            insert_new(connection, cursors, rows)
 
     def pending(self, workloads: Collection[str]) -> list[Row]:
         """Rows that these workloads have not done yet, of each cluster the first ones, in their order."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -13,13 +14,15 @@ from typing import Any, cast
 import numpy as np
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, insert, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 
 from diagnostics.store.errors import StoreAwayError, StoreError
 from diagnostics.store.records import Evaluation, Event, Kind, MeasuredCost, NewVersion, Stage, Version
 from diagnostics.store.tables import SCHEMA_VERSION, costs, evaluations, history, metadata, schema, stages, versions
 
 _BUSY_S = 30
+_TAKEN = "55P03"
+"""What PostgreSQL says where a lock could not be had in time."""
 _MAKING = 0x6D6F64656C73
 """Name of the lock that is held while tables are made."""
 _ADDRESSES = "sqlite:///FILE or postgresql://HOST/NAME"
@@ -88,6 +91,19 @@ class Database:
             yield connection
 
     @contextmanager
+    def unchanging(self, wait_s: float, frozen_s: float) -> Iterator[Connection | None]:
+        """A connection to read from, while nobody writes; None where somebody else does for longer than `wait_s`.
+
+        On PostgreSQL several may hold it at once, and one that says nothing for `frozen_s` loses it: whoever asks next
+        on its connection is told. On SQLite one has it at a time, however long. Raises StoreAwayError.
+        """
+        with ExitStack() as held:
+            with self._answering():
+                connection = held.enter_context(self._engine.execution_options(writes=True).connect())
+                still = _keep_still(connection, wait_s, frozen_s)
+            yield connection if still else None
+
+    @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
@@ -122,6 +138,35 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
     return engine
+
+
+def _keep_still(connection: Connection, wait_s: float, frozen_s: float) -> bool:
+    """Begin a transaction during which nobody writes; False where somebody does for too long."""
+    try:
+        if connection.dialect.name == "sqlite":
+            _begin_soon(connection, wait_s)
+            return True
+        for setting, seconds in (("lock_timeout", wait_s), ("idle_in_transaction_session_timeout", frozen_s)):
+            connection.exec_driver_sql(f"SET LOCAL {setting} = {1000 * seconds:.0f}")
+        connection.exec_driver_sql(f"LOCK TABLE {history.name} IN SHARE MODE")
+    except OperationalError as error:
+        said = error.orig
+        if getattr(said, "sqlite_errorcode", 0) != sqlite3.SQLITE_BUSY and getattr(said, "sqlstate", "") != _TAKEN:
+            raise
+        connection.invalidate()
+        return False
+    return True
+
+
+def _begin_soon(connection: Connection, wait_s: float) -> None:
+    """Begin a transaction that writes, on SQLite, and wait less than others do."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
+    try:
+        connection.begin()
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {1000 * _BUSY_S}")
 
 
 def sqlite_url(file: Path) -> str:

@@ -7,6 +7,7 @@ its hardware, so of two writers at once exactly one gets it and the other looks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from diagnostics.sealing import Sealer
 from diagnostics.store import database as rows
@@ -244,6 +246,21 @@ class ModelStore:
         """How many lines all histories have: where it is the same number, nobody has changed anything."""
         with self._database.reading() as connection:
             return rows.count_events(connection)
+
+    @contextmanager
+    def unchanging(self, wait_s: float, frozen_s: float) -> Iterator[Callable[[], int | None]]:
+        """Keep others from changing anything until this ends, and count lines meanwhile (see `lines`). None instead:
+        others may, as somebody was changing something for longer than `wait_s`, or this said nothing for `frozen_s`.
+        """
+        with self._database.unchanging(wait_s, frozen_s) as connection:
+
+            def count() -> int | None:
+                try:
+                    return None if connection is None else rows.count_events(connection)
+                except DBAPIError:
+                    return None
+
+            yield count
 
     # Serving ----------------------------------------------------------------------------------------------------------
 

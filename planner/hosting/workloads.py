@@ -54,7 +54,8 @@ def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
     Scoring runs all the time, within reach of the cluster it watches and as available, and has somewhere to go when its
     own place is lost. Drift is compared and models are trained once a day, at whatever hour is cheapest, and may be
     interrupted; own machines, which are paid anyway, so take them first. Clusters that did not opt in are scored, and
-    never trained on. Call this on a resolved scenario: clusters need their country.
+    never trained on. What a workload of the scenario does already is left to it. Call this on a resolved scenario:
+    clusters need their country.
 
     Raises:
         InputError: no cluster sends telemetry, one that does has no hardware class or country, or a name is taken.
@@ -95,10 +96,14 @@ def _added(scenario: Scenario, sending: list[Cluster], costs: Mapping[str, Cost]
     for cluster in scenario.clusters:
         inside[cluster.country or ""] += 1
     pools: dict[tuple[str, str], list[str]] = defaultdict(list)
+    own = [workload.watches for workload in scenario.workloads if workload.watches is not None]
+    done = {(name, watches.purpose) for watches in own for name in watches.clusters}
     for cluster in sorted(sending, key=lambda one: one.name):
         cost = costs[cluster.hardware_class or ""]
-        yield _scoring(scenario, cluster, cost, elsewhere=inside[cluster.country or ""] > 1)
-        yield _monitor(scenario.horizon, cluster, cost)
+        if (cluster.name, "score") not in done:
+            yield _scoring(scenario, cluster, cost, elsewhere=inside[cluster.country or ""] > 1)
+        if (cluster.name, "drift") not in done:
+            yield _monitor(scenario.horizon, cluster, cost)
         if cluster.telemetry_opt_in:
             pools[cluster.hardware_class or "", cluster.country or ""].append(cluster.name)
     for (hardware_class, country), names in sorted(pools.items()):

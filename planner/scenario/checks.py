@@ -323,8 +323,11 @@ def _incumbents(scenario: Scenario, names: Names) -> Iterator[Finding]:
 
 
 def _watched(scenario: Scenario, names: Names) -> Iterator[Finding]:
-    """Watched clusters are clusters of the scenario, and of the hardware class and country that is said of them."""
+    """Watched clusters are clusters of the scenario, and of the hardware class and country that is said of them; one
+    workload scores a cluster, and one compares its months, as what is said of a row is said once.
+    """
     clusters = {cluster.name: cluster for cluster in scenario.clusters}
+    taken: dict[tuple[str, str], str] = {}
     for workload in scenario.workloads:
         watches, field = workload.watches, f"workloads.{workload.name}.watches"
         if watches is None:
@@ -338,6 +341,10 @@ def _watched(scenario: Scenario, names: Names) -> Iterator[Finding]:
             elif name in clusters and clusters[name].country not in (None, watches.country):
                 yield (f"{field}.country", watches.country, f"{name} is in {clusters[name].country}",
                        "watch clusters of one country: rows do not leave it")
+            if watches.purpose != "train":
+                first = taken.setdefault((name, watches.purpose), workload.name)
+                if first != workload.name:
+                    yield f"{field}.clusters", name, f"{first} has the purpose {watches.purpose} there", "name it once"
 
 
 def _losses(scenario: Scenario, _: Names) -> Iterator[Finding]:

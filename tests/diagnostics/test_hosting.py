@@ -67,6 +67,16 @@ def test_every_watched_cluster_and_every_class_has_its_workloads() -> None:
     assert len(before.workloads) == 1
 
 
+def test_what_is_watched_already_is_not_watched_twice() -> None:
+    """A workload of the scenario scores a, so none is added that does; months are compared by one that is added."""
+    before = scenario(CLUSTERS)
+    by_hand = before.workloads[0].model_copy(update={
+        "name": "mine", "watches": Watches(hardware_class="general", clusters=("a",), country="IE", purpose="score")})
+    after = with_diagnostics(before.model_copy(update={"workloads": (*before.workloads, by_hand)}))
+    assert {one.name for one in after.workloads if one.watches and "a" in one.watches.clusters} == {
+        "mine", "drift-monitor-a", "training-general-ie"}
+
+
 @given(rows=st.floats(0.1, 1e6), hosts=st.integers(1, 5000), cost=st.floats(1e-5, 0.1))
 def test_replicas_and_requests_hold_the_measured_load_twice(rows: float, hosts: int, cost: float) -> None:
     """Whatever a cluster sends, its replicas together request twice the processors that scoring it keeps busy."""

@@ -55,6 +55,8 @@ ONE_LINE: list[tuple[str, object, str]] = [
      "workloads.etl.users: shares sum to 2: the shares of all users sum to 1: mend the shares"),
     ("workloads/1/users/0/region", "westeurope",
      "workloads.web.users.westeurope.region: westeurope: a region as provider/region, such as aws/sa-east-1"),
+    ("workloads/0/watches", {"hardware_class": "general", "clusters": ["aws-sao"], "country": "BR", "purpose": "score"},
+     "workloads.etl.watches.clusters: aws-sao: no cluster has that name: did you mean aws-saopaulo?"),
     ("limits", [{"name": "a", "pools": ["aws-saopaolo/*"], "measure": "gpu", "max": 3}],
      "limits.a.pools: aws-saopaolo/*: matches no pool (cluster/pool): did you mean aws-saopaulo/m6i?"),
     ("commitments", [{"name": "s", "covers": ["own-lisbon/gpu"], "unit": "usd_per_hour", "discount": 0.1}],
@@ -207,6 +209,15 @@ def test_all_mistakes_are_told_at_once(problems: Problems) -> None:
     fields = [line.split(": ")[1] for line in lines]
     assert sorted(fields) == ["clusters.aws-saopaulo.availability", "nmae", "workloads.etl.after",
                               "workloads.web.users"]
+
+
+def test_one_workload_scores_a_cluster(problems: Problems) -> None:
+    """A second one is refused: what is said of a row is said once. Another purpose is another thing."""
+    watches = {"hardware_class": "general", "clusters": ["aws-saopaulo"], "country": "BR", "purpose": "score"}
+    same = {"workloads/0/watches": watches, "workloads/1/watches": watches}
+    assert problems(same) == ("scenario.yaml: workloads.web.watches.clusters: aws-saopaulo: etl has the purpose score "
+                              "there: name it once",)
+    assert problems(same | {"workloads/1/watches": watches | {"purpose": "train"}}) == ()
 
 
 def test_a_cluster_with_a_mistake_is_not_called_unknown(problems: Problems) -> None:

@@ -193,9 +193,9 @@ class Hosting:
         return self.process.wait(20)
 
 
-def start(cluster: str, database: str, models: Path, log: Path, first: str = "") -> Hosting:
-    """A host as its own process, ready; `first` is what is run in it before."""
-    given = {"data": str(log.parent / "data"), "database": database, "models": str(models)}
+def start(cluster: str, database: str, models: Path, log: Path, first: str = "", more: Json | None = None) -> Hosting:
+    """A host as its own process, ready; `first` is what is run in it before, `more` are other settings."""
+    given = {"data": str(log.parent / "data"), "database": database, "models": str(models)} | (more or {})
     code = f"{first}\nfrom api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0)"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -319,8 +319,8 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Hosting]]:
     """Start hosts on a database as processes; they are killed after the test."""
     running: list[Hosting] = []
 
-    def one(cluster: str, database: str, models: Path, first: str = "") -> Hosting:
-        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log", first))
+    def one(cluster: str, database: str, models: Path, first: str = "", more: Json | None = None) -> Hosting:
+        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log", first, more))
         return running[-1]
 
     yield one

@@ -6,23 +6,25 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
-from api.database.tables import verdicts
+from api.database.tables import cursors, drifts, verdicts
 from api.hosting.leases import Leases, standing
 from api.hosting.models import Models
 from api.hosting.plans import Following
 from api.hosting.results import Said, drifts_of, keep_verdicts, verdicts_of
+from api.hosting.rollouts import begin_canary, end_canary
 from api.hosting.scoring import score
 from api.hosting.sealing import Sealing
-from api.hosting.streams import Reader
+from api.hosting.streams import Reader, Row
 from api.store.health import Heard
-from diagnostics.store import ModelStore
+from diagnostics.store import ModelStore, StoreAwayError
 from planner.directing import ClusterHealth, Hysteresis, Report
 
 Start = Callable[[str], Any]
@@ -273,28 +275,104 @@ def test_a_plan_without_the_cluster_is_said_and_nothing_is_served(
     assert host.thread.is_alive()
 
 
-@on_sqlite
-def test_rows_scored_by_what_serves_no_longer_are_scored_again(
-    engine: Engine, models: Path, fleet: Any, send: Any
-) -> None:
-    """A rollback between scoring and writing: nothing is written, the rows wait, and what serves now scores them."""
+@dataclass
+class AtHand:
+    """Rows of a that a host holds the lease for, and their verdicts by what serves."""
+
+    engine: Engine
+    held: Models
+    epochs: dict[str, int]
+    reader: Reader
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.reader.pending(["diagnostics-a"])
+
+    def said(self, run: str | None = None) -> list[Said]:
+        self.held.refresh()
+        loaded = self.held.of("mixed-disk")
+        assert loaded is not None
+        return [Said(one, loaded.version, run) for one in score(loaded.model, self.rows, self.reader.at)]
+
+    def keep(self, said: list[Said]) -> int:
+        return len(keep_verdicts(self.engine, "host", self.epochs, said, self.held.held))
+
+
+@pytest.fixture
+def at_hand(engine: Engine, models: Path, fleet: Any, send: Any) -> AtHand:
     send({"a": fleet(1)["a"]})
-    lease, held = Leases(engine, "host", "a"), Models(models)
+    lease = Leases(engine, "host", "a")
     lease.beat()
-    epochs = lease.hold(["diagnostics-a"])
     reader = Reader(engine, "IE", Sealing())
     reader.begin([("diagnostics-a", "a")])
-    rows = reader.pending(["diagnostics-a"])
+    return AtHand(engine, Models(models), lease.hold(["diagnostics-a"]), reader)
 
-    def said() -> list[Said]:
-        held.refresh()
-        loaded = held.of("mixed-disk")
-        assert loaded is not None
-        return [Said(one, loaded.version) for one in score(loaded.model, rows, reader.at)]
 
-    before = said()
+def test_rows_scored_by_what_serves_no_longer_are_scored_again(engine: Engine, models: Path, at_hand: AtHand) -> None:
+    """A rollback between scoring and writing: nothing is written, the rows wait, and what serves now scores them."""
+    rows, before = at_hand.rows, at_hand.said()
     now = ModelStore(models).rollback("mixed-disk", "last-known-good", "test", "worse").after
-    assert keep_verdicts(engine, "host", epochs, before, held.current) == []
-    assert reader.pending(["diagnostics-a"]) == rows
-    assert len(keep_verdicts(engine, "host", epochs, said(), held.current)) == len(rows) > 0
+    assert at_hand.keep(before) == 0
+    assert at_hand.rows == rows
+    assert at_hand.keep(at_hand.said()) == len(rows) > 0
     assert {one["model_version"] for one in scored(engine, "a")} == {now}
+
+
+@on_sqlite
+def test_a_store_that_answers_half_is_as_if_it_was_away(
+    engine: Engine, models: Path, at_hand: AtHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that somebody rolled back, and not what serves now: what is in memory writes nothing once it answers."""
+    before = at_hand.said()
+    now = ModelStore(models).rollback("mixed-disk", "last-known-good", "test", "worse").after
+
+    def away(*_: object) -> None:
+        raise StoreAwayError("the database does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelStore, "serve", away)
+        assert not at_hand.held.refresh()
+    assert at_hand.keep(before) == 0
+    assert at_hand.held.refresh()
+    assert at_hand.keep(at_hand.said()) == len(before)
+    assert {one["model_version"] for one in scored(engine, "a")} == {now}
+
+
+@on_sqlite
+def test_what_was_rolled_back_does_not_go_on_where_what_serves_is_broken(models: Path, at_hand: AtHand) -> None:
+    """Rows wait for a model: the one in memory is not stable any more, and no other can be read."""
+    at_hand.said()
+    store = ModelStore(models)
+    store.rollback("mixed-disk", "last-known-good", "test", "worse")
+    for version in (store.serving("mixed-disk"), store.serving("all")):
+        path = store.files.path(version.file_sha256)
+        path.chmod(0o600)
+        path.write_bytes(b"broken")
+    assert at_hand.held.refresh()
+    assert at_hand.held.of("mixed-disk") is None
+
+
+def test_a_version_that_is_tried_no_more_writes_nothing(engine: Engine, at_hand: AtHand) -> None:
+    """The trial ends between scoring and writing: the rows wait for what serves."""
+    begin_canary(engine, "mixed-disk", "run-1", "tried", "a")
+    assert at_hand.keep(at_hand.said("run-1")[:5]) == 5
+    before = at_hand.said("run-1")
+    end_canary(engine, "mixed-disk", "run-1")
+    assert at_hand.keep(before) == 0
+    assert at_hand.keep(at_hand.said()) == len(before)
+
+
+@on_sqlite
+def test_a_workload_of_another_name_goes_on_where_the_one_before_it_was(engine: Engine, at_hand: AtHand) -> None:
+    """Rows that have a verdict, and days that were compared, are not done again under another name of the workload."""
+    at_hand.keep(at_hand.said()[:7])
+    with engine.begin() as connection:
+        connection.execute(insert(drifts).values(cluster="a", day=20_000, metric="iops", statistic=0.1, threshold=1.0,
+                                                 p=0.5, drifted=0, host="h"))  # fmt: skip
+    waiting = [row.number for row in at_hand.rows]
+    at_hand.reader.begin([("scoring-a", "a")])
+    assert [row.number for row in at_hand.reader.pending(["scoring-a"])] == waiting == list(range(8, 25))
+    at_hand.reader.begin([("months-of-a", "a")], "drift")
+    with engine.connect() as connection:
+        query = select(cursors.c.number).where(cursors.c.workload == "months-of-a")
+        assert connection.execute(query).scalar_one() == 20_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -384,3 +385,47 @@ def test_a_database_that_goes_away_is_named_and_no_change_is_made_by_halves(stor
     assert store.history() == before
     assert store.stable("nvme") == [first, second]
     assert store.promote(candidate.id, second, "bob", long).after == candidate.id
+
+
+def test_nobody_changes_anything_while_the_store_is_held(store: ModelStore, open_store: OpenStore) -> None:
+    """A promotion waits until the holder ends, who counts the same lines to the last; then it is made."""
+    version, began, done = registered(store, 0), threading.Event(), threading.Event()
+
+    def promote() -> None:
+        other = open_store()
+        began.set()
+        other.promote(version.id, None, "ann", "better")
+        done.set()
+
+    promoting = threading.Thread(target=promote)
+    with store.unchanging(1.0, 5.0) as lines:
+        promoting.start()
+        assert began.wait(10)
+        assert not done.wait(0.5)
+        assert lines() == 1
+    promoting.join(30)
+    assert open_store().lines() == 2
+
+
+def test_who_cannot_hold_the_store_in_time_is_told(store: ModelStore, open_store: OpenStore) -> None:
+    """Somebody is changing it: no lines are counted. Once they are done it may be held."""
+    registered(store, 0)
+    with store._database.writing() as connection:  # noqa: SLF001 - a change that takes long
+        if connection.dialect.name == "postgresql":  # as every change does; on SQLite it began with that
+            connection.execute(text("LOCK TABLE model_history IN ROW EXCLUSIVE MODE"))
+        with open_store().unchanging(0.2, 5.0) as lines:
+            assert lines() is None
+    with open_store().unchanging(0.2, 5.0) as lines:
+        assert lines() == 1
+
+
+def test_who_holds_the_store_and_says_nothing_loses_it(store: ModelStore, open_store: OpenStore) -> None:
+    """A server takes it from them, and they are told when they count; SQLite cannot."""
+    first = registered(store, 0)
+    with store.unchanging(0.2, 0.3) as lines:
+        if "sqlite" in store._database.where:  # noqa: SLF001
+            return
+        time.sleep(0.8)
+        open_store().promote(first.id, None, "ann", "better")
+        assert lines() is None
+    assert store.lines() == 2
