@@ -215,8 +215,8 @@ def test_one_workload_scores_a_cluster(problems: Problems) -> None:
     """A second one is refused: what is said of a row is said once. Another purpose is another thing."""
     watches = {"hardware_class": "general", "clusters": ["aws-saopaulo"], "country": "BR", "purpose": "score"}
     same = {"workloads/0/watches": watches, "workloads/1/watches": watches}
-    assert problems(same) == ("scenario.yaml: workloads.web.watches.clusters: aws-saopaulo: etl has the purpose score "
-                              "there: name it once",)
+    told = "workloads.web.watches.clusters: aws-saopaulo: etl has the purpose score there: name it once"
+    assert problems(same) == (f"scenario.yaml: {told}",)
     assert problems(same | {"workloads/1/watches": watches | {"purpose": "train"}}) == ()
 
 
