@@ -410,7 +410,7 @@ def test_nobody_changes_anything_while_the_store_is_held(store: ModelStore, open
 def test_who_cannot_hold_the_store_in_time_is_told(store: ModelStore, open_store: OpenStore) -> None:
     """Somebody is changing it: no lines are counted. Once they are done it may be held."""
     registered(store, 0)
-    with store._database.writing() as connection:  # noqa: SLF001 - a change that takes long
+    with store._database.writing() as connection:  # a change that takes long
         if connection.dialect.name == "postgresql":  # as every change does; on SQLite it began with that
             connection.execute(text("LOCK TABLE model_history IN ROW EXCLUSIVE MODE"))
         with open_store().unchanging(0.2, 5.0) as lines:
@@ -423,7 +423,7 @@ def test_who_holds_the_store_and_says_nothing_loses_it(store: ModelStore, open_s
     """A server takes it from them, and they are told when they count; SQLite cannot."""
     first = registered(store, 0)
     with store.unchanging(0.2, 0.3) as lines:
-        if "sqlite" in store._database.where:  # noqa: SLF001
+        if "sqlite" in store._database.where:
             return
         time.sleep(0.8)
         open_store().promote(first.id, None, "ann", "better")
