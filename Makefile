@@ -56,6 +56,6 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,otel,ray]'
-	@echo "compiling searches and forecasts, once (a minute or two)"
+	@echo "compiling searches, forecasts and detectors, once (some minutes)"
 	@$(BIN)/python -m planner.warm_up
 	@touch $@

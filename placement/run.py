@@ -213,6 +213,8 @@ def raise_bound(run: Run, best_usd: float) -> None:
     if not run.bounding.done or not run.by_cost or isinstance(run.bounding, Ascent):
         return
     sharpen(run)
+    if run.stopped():  # perhaps before there were any prices
+        return
     run.branching = run.branching or Branching(run.below, run.bounding, run.stopped,
                                                  pools=not run.settings.certify)
     branches = 0

@@ -1,4 +1,4 @@
-"""Compile searches and forecasts once, so that nobody waits for it: `python -m planner.warm_up [SCENARIO]`.
+"""Compile searches, forecasts and detectors once, so that nobody waits for it: `python -m planner.warm_up [SCENARIO]`.
 
 Compiled code is kept beside the modules; until they change, later runs load it. Without a scenario: that of an example.
 """
@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 
 from diagnostics.diagnose import DiagnosisSettings, diagnose
+from diagnostics.drift.online import online_changes
 from diagnostics.synthetic import Site, make_fleet
 from forecasting import forecast
 from placement.ascent import Ascent
+from placement.online import Rules, run_online
 from placement.outage import in_force, without_clusters
+from placement.patterns import NODES, SLACK, best_pattern
 from placement.problem import Problem
 from placement.quick import quick_plan
 from placement.repair import Asked, mend
@@ -24,10 +27,11 @@ from placement.worker import Progress
 from planner.catalog import builtin_catalog
 from planner.commands.basic import example
 from planner.formulate import formulate
-from planner.planning import PlanRequest, make_plan
+from planner.planning import Planned, PlanRequest, make_plan
 from planner.profiles import profile
 from planner.resolve import resolve
 from planner.scenario import read_scenario
+from planner.whatif import Change
 
 IMPROVEMENTS = 3
 """The search has used all of its parts once the cost fell so often."""
@@ -47,6 +51,7 @@ def warm_up(scenario: Path) -> None:
 
     make_plan(scenario, PlanRequest(time_limit_s=LIMIT_S), note, lambda: len(costs) >= IMPROVEMENTS)
     _warm_up_for_fleets(scenario)
+    _warm_up_kinds()
     _warm_up_forecasts()
     _warm_up_diagnoses()
 
@@ -57,6 +62,32 @@ def _warm_up_for_fleets(scenario: Path) -> None:
     problem = formulate(resolved, profile(resolved)).problem
     Ascent(problem, 0, lambda: False).advance()
     _mend(problem)
+    few = np.ones((1, 1))
+    best_pattern(few[0], few[0].astype(np.int64), few, few[0], SLACK, NODES)
+
+
+def _warm_up_kinds() -> None:
+    """Plans that survive a loss (or find that they cannot), of shared peaks, and with a certificate; what would have
+    come of the last.
+    """
+    _first_plan("hybrid", PlanRequest(time_limit_s=LIMIT_S, what_if=(Change.parse("survive", "cluster"),)))
+    _first_plan("pooled", PlanRequest(time_limit_s=LIMIT_S))
+    planned = _first_plan("medical", PlanRequest(time_limit_s=LIMIT_S, certificate=True))
+    assert planned.solution is not None  # the example has plans
+    problem, units = planned.formulation.problem, planned.solution.units
+    alike, never = np.zeros(len(units.candidate), np.int64), np.zeros(len(problem.offers.pool))
+    run_online(problem, planned.solution, Rules("fixed", alike, never))
+
+
+def _first_plan(name: str, request: PlanRequest) -> Planned:
+    """The first plan of an example that is found."""
+    found: list[float] = []
+
+    def note(now: Progress) -> None:
+        if now.objective is not None:
+            found.append(now.objective)
+
+    return make_plan(example(name), request, note, lambda: bool(found))
 
 
 def _mend(problem: Problem) -> None:
@@ -81,8 +112,9 @@ def _warm_up_forecasts() -> None:
 def _warm_up_diagnoses() -> None:
     """Detectors that are compiled, on three weeks of one cluster."""
     fleet = make_fleet([Site("one", "mixed-disk", "IE", 1)], 3 * 7, 0).by_cluster()
-    for detector in ("auto", "surprise", "forecast_errors"):
+    for detector in ("auto", "surprise", "forecast_errors", "neighbours", "rolling_z"):
         diagnose(fleet, DiagnosisSettings(detector=detector, report_days=3))
+    online_changes(np.sin(np.arange(24.0 * DAYS)))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ DRAIN_S = 5.0
 _DRAINED = 4
 
 
-AT_ONCE = 4
-"""Bodies of the longest kind whose bytes may be in memory at a time."""
+AT_ONCE = 3
+"""Bodies of the longest kind that may be on their way at a time; the bytes of one are in memory twice when it is put
+together."""
 
 
 class Gate:
@@ -32,7 +33,7 @@ class Gate:
     def __init__(self, app: ASGIApp, max_body_bytes: int, body_s: float) -> None:
         self.app = app
         self.max_body_bytes, self.body_s = max_body_bytes, body_s
-        self._held = 0
+        self._held: list[list[int]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -45,10 +46,11 @@ class Gate:
             await problem_response(*refusal, headers={"Connection": "close"})(scope, receive, send)
             return
         held = [0]
+        self._held.append(held)
         try:
             await self.app(scope, self._limited(receive, held), send)
         finally:
-            self._held -= held[0]
+            self._held = [other for other in self._held if other is not held]
 
     def _refusal(self, headers: Headers) -> tuple[HTTPStatus, str] | None:
         """Why a request is refused by its headers alone."""
@@ -61,7 +63,8 @@ class Gate:
 
     def _limited(self, receive: Receive, held: list[int]) -> Receive:
         """Count what arrives, for bodies that do not state their length, and wait only so long for all of it. What this
-        request holds is counted in `held`.
+        request holds is counted in `held`. Where bodies fill their memory, the one that is furthest still gets the rest
+        of it: otherwise all of those that come at once would be turned away.
         """
         seen, until, arrived = 0, time.monotonic() + self.body_s, False
 
@@ -75,8 +78,8 @@ class Gate:
                 late = f"body: not here after {self.body_s:g} s"
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, late, {"Connection": "close"}) from None
             arrives = len(message.get("body", b""))
-            seen, held[0], self._held = seen + arrives, held[0] + arrives, self._held + arrives
-            if self._held > AT_ONCE * self.max_body_bytes:
+            seen, held[0] = seen + arrives, held[0] + arrives
+            if self._full() and held[0] < max(other[0] for other in self._held):
                 await drain(receive)
                 full = "bodies: others fill the memory there is for them: send it again"
                 raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, full, {"Connection": "close", "Retry-After": "1"})
@@ -88,6 +91,9 @@ class Gate:
             return message
 
         return counted
+
+    def _full(self) -> bool:
+        return sum(held[0] for held in self._held) > (AT_ONCE - 1) * self.max_body_bytes
 
     def _too_large(self) -> str:
         return f"body: more than {self.max_body_bytes} bytes: put the scenario in a folder and plan it by name"

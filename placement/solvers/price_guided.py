@@ -227,7 +227,7 @@ def _raise_alone(run: Run) -> None:
         run.bounding.advance()
         run.notarise()
         run.tell("bound")
-    if not run.by_cost or isinstance(run.bounding, Ascent):
+    if not run.by_cost or isinstance(run.bounding, Ascent) or run.stopped():
         return
     run.branching = Branching(run.below, run.bounding, run.stopped)
     while not run.branching.done and not run.stopped() and (run.settings.thorough or branches < _PROOF_BRANCHES):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from placement.certificate import Certificate, Leaf, PricedRows
+from placement.worker import Progress
 from planner.catalog import builtin_catalog
 from planner.certificates import CertificateFile, in_names, read_certificate, write_certificate
 from planner.checking import verify_plan
@@ -253,6 +254,15 @@ def test_a_bound_without_prices_counts_as_none(made: Made) -> None:
     assert planned.certificate is not None
     assert planned.plan.bound == 0.0
     assert "ended before it handed out prices" in planned.plan.bound_method
+
+
+def test_a_search_that_is_ended_at_its_first_plan_answers_with_it(made: Made) -> None:
+    """Control-C as soon as there is a plan gives that plan, though nothing was priced yet."""
+    found: list[Progress] = []
+    planned = make_plan(made.scenario, PlanRequest(certificate=True), found.append,
+                        lambda: any(now.objective is not None for now in found))
+    assert planned.solution is not None
+    assert planned.plan.bound <= planned.plan.cost_usd
 
 
 def test_max_sla_is_certified_too(made: Made) -> None:
