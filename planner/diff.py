@@ -96,7 +96,8 @@ class PlanDiff:
     """All that differs, each list in a fixed order: streams by name, pools by name, routes by units.
 
     `unplaced` and `placed_again` are workloads; `uncovered` and `covered_again` streams that lost or won their cover
-    against the loss of a cluster. `notes` say why the two plans may not be compared as they stand.
+    against the loss of a cluster; `diagnostics` is what these cost by kind. `notes` say why the two plans may not be
+    compared as they stand.
     """
 
     before: Side
@@ -105,6 +106,7 @@ class PlanDiff:
     routes: tuple[Route, ...]
     pools: tuple[PoolChange, ...]
     owners: tuple[Amount, ...]
+    diagnostics: tuple[Amount, ...]
     fallbacks: tuple[Amount, ...]
     unplaced: tuple[tuple[str, tuple[str, ...]], ...]
     placed_again: tuple[str, ...]
@@ -136,6 +138,7 @@ def diff(before: Plan, after: Plan) -> PlanDiff:
     return PlanDiff(
         before=old.side(), after=new.side(), changed=changed, routes=_routes(changed), pools=_pools(before, after),
         owners=_amounts(before.costs_by_owner, after.costs_by_owner),
+        diagnostics=_amounts(before.costs_of_diagnostics, after.costs_of_diagnostics),
         fallbacks=_amounts(Counter(row.lost for row in before.fallbacks), Counter(r.lost for r in after.fallbacks)),
         unplaced=tuple((name, missing[name]) for name in sorted(missing.keys() - was_missing)),
         placed_again=tuple(sorted(was_missing - missing.keys())),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from planner.diff import Changed, PlanDiff, Side, stream_name
+from planner.diff import Amount, Changed, PlanDiff, Side, stream_name
 from planner.sections import Section, listed, markdown_section, markdown_text, section_table
 from planner.terminal import percent, plain, usd
 
@@ -66,9 +66,14 @@ def sections(found: PlanDiff, about: Mapping[str, str], rows: int = ROWS) -> lis
              listed("Fallbacks by what is lost", ("lost", "before", "after", "change"),
                    [(row.name, f"{row.before:,}", f"{row.after:,}", f"{row.by:+,}") for row in found.fallbacks], rows),
              _pools(found, rows),
-             listed("Cost by owner, USD", ("owner", "before", "after", "change"),
-                   [(row.name, usd(row.before), usd(row.after), _signed(row.by)) for row in found.owners], rows)]
+             _usd("Cost by owner, USD", "owner", found.owners, rows),
+             _usd("Cost of diagnostics, USD", "kind", found.diagnostics, rows)]
     return [section for section in made if section.rows]
+
+
+def _usd(title: str, what: str, amounts: Sequence[Amount], rows: int) -> Section:
+    return listed(title, (what, "before", "after", "change"),
+                  [(row.name, usd(row.before), usd(row.after), _signed(row.by)) for row in amounts], rows)
 
 
 def _figures(found: PlanDiff) -> Iterable[tuple[str, str, str, str]]:

@@ -74,6 +74,7 @@ class Difference(BaseModel):
     routes: list[Part] = Field(description="how many go from where to where")
     pools: list[Part]
     owners: list[Part]
+    diagnostics: list[Part] = Field(description="what these cost, by kind")
     fallbacks: list[Part]
     unplaced: list[Any] = Field(description="no longer placed, and why")
     placed_again: list[str]

@@ -64,6 +64,16 @@ def test_copies_that_change_places_with_each_other_have_not_moved(plan_of: PlanO
     assert sentence(found) == "Nothing differs: the same places, machines and costs."
 
 
+def test_what_diagnostics_cost_is_told_by_kind(plan_of: PlanOf) -> None:
+    """Kinds that cost otherwise are listed before and after, one that only one plan has among them; others are not."""
+    old, new = (plan.model_copy(update={"costs_of_diagnostics": costs}) for plan, costs in zip(
+        two(plan_of, [unit("w", "a/x")], [unit("w", "a/x")]),
+        ({"scoring": 2.0, "training": 5.0}, {"scoring": 3.5, "training": 5.0, "drift": 1.0}), strict=True))
+    found = diff(old, new)
+    assert [(row.name, row.before, row.after) for row in found.diagnostics] == [("drift", 0, 1.0), ("scoring", 2.0, 3.5)]
+    assert "| scoring | 2.00 | 3.50 | +1.50 |" in markdown(found)
+
+
 def test_figures_are_cost_by_part_service_survival_and_machines(plan_of: PlanOf) -> None:
     """Cost by part, attainment, who survives a lost cluster, peak and hours of machines by pool, and what fell out."""
     old = [unit("single", "a/x"), unit("double", "a/x", 0), unit("double", "b/y", 1)]
