@@ -44,6 +44,7 @@ from api.security.keyring import Keyring
 from api.security.keys import Keys
 from api.security.limits import Rates
 from api.security.oidc import Issuer
+from api.security.sessions import Sessions
 from api.settings import Settings, is_loopback
 from api.web import problems
 from api.web.answers import Answers
@@ -66,7 +67,8 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
         metrics.watch(store)
         try:
             with _refusing(app):
-                await run_in_threadpool(doorkeeper.start, Keyring(Keys(settings.store, "service")))
+                await run_in_threadpool(doorkeeper.start, Keyring(Keys(settings.store, "service")),
+                                        Sessions(settings.store))
                 await run_in_threadpool(asking.configure_schedules, app.state.services.of(DEFAULT))
             yield
         finally:

@@ -327,6 +327,15 @@ keys = Table(
     Column("version", Integer, nullable=False),
     Index("keys_by_version", "version"),
 )
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("until", Float, nullable=False),
+    Index("sessions_by_key", "key_id", "until"),
+)
 audit = Table(
     "audit",
     metadata,

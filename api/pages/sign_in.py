@@ -45,14 +45,15 @@ async def signed_in(request: Request) -> Response:
     if not key:
         return page(request, "sign_in.html.j2", HTTPStatus.UNPROCESSABLE_ENTITY, then=then, wrong="key: needed")
     try:
-        session, caller = _doorkeeper(request).sign_in(key, request.client.host if request.client else "")
+        session, caller = await run_in_threadpool(_doorkeeper(request).sign_in, key,
+                                                  request.client.host if request.client else "")
     except Problem as problem:
         if problem.status != HTTPStatus.UNAUTHORIZED:
             raise
         return page(request, "sign_in.html.j2", HTTPStatus.UNAUTHORIZED, then=then, wrong=problem.detail)
     await run_in_threadpool(_recorded, request, caller, "sign in")
     answer = RedirectResponse(then, HTTPStatus.SEE_OTHER, HEADERS)
-    answer.set_cookie(COOKIE, session.id, max_age=int(LASTS_S), path="/", httponly=True, samesite="strict",
+    answer.set_cookie(COOKIE, session.cookie, max_age=int(LASTS_S), path="/", httponly=True, samesite="strict",
                       secure=_by_https(request))
     return answer
 
@@ -62,7 +63,7 @@ def signed_out(request: Request) -> Response:
     """Ends the session."""
     session = request.scope.get(SCOPE)
     if session is not None:
-        _doorkeeper(request).sessions.end(session)
+        _doorkeeper(request).sign_out(session)
         _recorded(request, caller_of(request), "sign out")
     answer = JSONResponse({}, headers=HEADERS)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_by_https(request))

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import LOCAL, NOBODY, Caller, is_public, known_as
 from api.security.keyring import Keyring
-from api.security.keys import PREFIX
+from api.security.keys import PREFIX, id_of
 from api.security.limits import Rates
 from api.security.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
-from api.security.sessions import SCOPE, Session, Sessions, meant
+from api.security.sessions import SCOPE, Session, Sessions, cookie_of, meant
 from api.settings import is_loopback
 from api.web.gate import drain
 from api.web.problems import Problem, problem_response
@@ -39,13 +39,13 @@ class Doorkeeper:
     def __init__(self, issuer: Issuer | None, rates: Rates, *, loopback: bool) -> None:
         self._issuer, self._rates, self._loopback = issuer, rates, loopback
         self._keyring: Keyring | None = None
-        self.sessions = Sessions()
+        self._sessions: Sessions | None = None
         self._believed: dict[bytes, tuple[Caller, float]] = {}
         self._log = structlog.get_logger("api")
 
-    def start(self, keyring: Keyring) -> None:
+    def start(self, keyring: Keyring, sessions: Sessions) -> None:
         """Follow the keys and the provider."""
-        self._keyring = keyring
+        self._keyring, self._sessions = keyring, sessions
         keyring.start()
         if self._issuer is not None:
             self._issuer.keys.start()
@@ -54,6 +54,8 @@ class Doorkeeper:
         """Follow them no more."""
         if self._keyring is not None:
             self._keyring.stop()
+        if self._sessions is not None:
+            self._sessions.close()
         if self._issuer is not None:
             self._issuer.keys.stop()
 
@@ -74,38 +76,44 @@ class Doorkeeper:
         assert keyring is not None
         if self._loopback and self._issuer is None and not keyring.any:
             return _local(headers)
-        session = None if _CREDENTIALS & set(headers.keys()) else self.sessions.of(headers)
+        session = None if _CREDENTIALS & set(headers.keys()) else await self._session(headers, address)
         if session is not None:
             meant(scope, headers, session)
             scope[SCOPE] = session
-            return self._by_key(keyring, session.key)
+            return _of(keyring, keyring.caller_of(session.key_id))
         text = _credential(headers)
         if not text.startswith(PREFIX):
             return await self._by_token(text, address)
-        return self._by_key(keyring, text.encode())
+        return _of(keyring, keyring.caller(text.encode()))
 
-    @staticmethod
-    def _by_key(keyring: Keyring, text: bytes) -> Caller:
-        if not keyring.believed:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the keys cannot be read: the database does not answer",
-                          headers={"Retry-After": "1"})
-        caller = keyring.caller(text)
-        if caller is None:
-            raise _invalid("a key that is not known, has expired or was revoked")
-        return caller
+    async def _session(self, headers: Headers, address: str) -> Session | None:
+        """The session of a request. Cookies that nobody has had lately are not looked up for who was refused too often.
+        """
+        assert self._sessions is not None
+        cookie = cookie_of(headers)
+        if cookie is None or (not self._sessions.seen(cookie) and self._rates.suspicious(address)):
+            return None
+        return await self._sessions.of(cookie)
 
     def sign_in(self, text: str, address: str) -> tuple[Session, Caller]:
         """A session of a browser that has a key, and whose that is. Raises Problem where it has none, and for one guess
         too many.
         """
         assert self._keyring is not None
+        assert self._sessions is not None
+        key = text.encode()
         try:
-            caller = self._by_key(self._keyring, text.encode())
+            caller = _of(self._keyring, self._keyring.caller(key))
         except _NotKnown as why:
             self._log.warning("refused", why=why.reason, address=address)
             self._rates.refused(address)
             raise
-        return self.sessions.begin(text.encode()), caller
+        return self._sessions.begin(id_of(key) or "", caller.tenant), caller
+
+    def sign_out(self, session: Session) -> None:
+        """End a session."""
+        assert self._sessions is not None
+        self._sessions.end(session)
 
     def asks_for_keys(self) -> bool:
         """Whether a browser may sign in with a key."""
@@ -138,6 +146,16 @@ class Doorkeeper:
         except UnknownKeyError:
             await run_in_threadpool(issuer.keys.refresh)
             return issuer.caller(text)
+
+
+def _of(keyring: Keyring, caller: Caller | None) -> Caller:
+    """Whose a key is. Raises Problem where it is nobody's, and while the keys are too old to say."""
+    if not keyring.believed:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the keys cannot be read: the database does not answer",
+                      headers={"Retry-After": "1"})
+    if caller is None:
+        raise _invalid("a key that is not known, has expired or was revoked")
+    return caller
 
 
 class _NotKnown(Problem):

@@ -65,11 +65,15 @@ class Keyring:
 
     def caller(self, text: bytes) -> Caller | None:
         """Whose key this is; None for one that is not known, has expired or was revoked."""
-        known = self._known.get(id_of(text) or "")
+        key_id = id_of(text) or ""
+        known = self._known.get(key_id)
         right = hmac.compare_digest(digest_of(text), _NO_DIGEST if known is None else known.digest)
-        if known is None or not right or known.until <= time.time():
-            return None
-        return known.caller
+        return self.caller_of(key_id) if right else None
+
+    def caller_of(self, key_id: str) -> Caller | None:
+        """Whose the key of an id is, as `caller` says of its text."""
+        known = self._known.get(key_id)
+        return None if known is None or known.until <= time.time() else known.caller
 
     def refresh(self) -> None:
         """Take in what has changed."""

@@ -1,5 +1,6 @@
 """Browsers sign in with a key: what their session may, what other sites may not, and how it ends."""
 
+import hashlib
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -145,6 +146,33 @@ def test_a_session_ends_with_its_key(served: Any, keys: dict[str, str]) -> None:
         assert browser.get("/v1/jobs").status_code == 401
         asked = browser.get("/jobs", headers={"Accept": "text/html"})
         assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in?then=%2Fjobs")
+
+
+def test_a_session_outlives_its_service(start: Any, served: Any, keys: dict[str, str], tmp_path: Path) -> None:
+    """Another service on the same database knows it, as this one would after a restart; signed out there, it is soon
+    over here. Neither the cookie nor the key is in the database.
+    """
+    cookie = sign_in(served, keys["planner"]).headers["set-cookie"].partition(";")[0]
+    other = start(tmp_path / "other", database=served.database, limits={"refused": "1000/second"})
+    try:
+        text = other.http.get("/jobs", headers={"Cookie": cookie}).text
+        token = text.partition('name="csrf-token" content="')[2].partition('"')[0]
+        assert served.http.get("/v1/jobs", headers={"Cookie": cookie}).status_code == 200
+        out = other.http.post("/sign-out", headers={"Cookie": cookie, "X-CSRF-Token": token})
+        assert out.status_code == 200
+        assert other.http.get("/v1/jobs", headers={"Cookie": cookie}).status_code == 401
+        for _ in range(200):
+            if served.http.get("/v1/jobs", headers={"Cookie": cookie}).status_code == 401:
+                break
+            time.sleep(0.05)
+        assert served.http.get("/v1/jobs", headers={"Cookie": cookie}).status_code == 401
+    finally:
+        other.kill()
+    kept = sign_in(served, keys["planner"]).headers["set-cookie"].partition(";")[0].partition("=")[2]
+    content = b"".join(file.read_bytes() for file in Path(keys["folder"]).glob("planner.sqlite*"))
+    assert hashlib.sha256(kept.encode()).hexdigest().encode() in content
+    for secret in (kept, keys["planner"], token):
+        assert secret.encode() not in content
 
 
 def test_who_signs_in_is_recorded(served: Any, keys: dict[str, str]) -> None:
