@@ -122,6 +122,11 @@ PAGES: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/what-if/{job_id}"): "viewer",
     ("GET", "/price-of-nines"): "viewer",
     ("GET", "/price-of-nines/{job_id}"): "viewer",
+    ("GET", "/diagnostics"): "viewer",
+    ("GET", "/diagnostics/{cluster}"): "viewer",
+    ("GET", "/models"): "viewer",
+    ("GET", "/models/compare"): "viewer",
+    ("GET", "/models/{version}"): "viewer",
     ("GET", "/jobs"): "viewer",
     ("GET", "/jobs/{job_id}"): "viewer",
 }
@@ -145,6 +150,8 @@ SEEN: Final = frozenset({
     ("GET", "/v1/diagnostics/clusters/{name}"),
     ("GET", "/v1/alarms"),
     ("GET", "/v1/alarms/{alarm_id}"),
+    ("GET", "/diagnostics"),
+    ("GET", "/diagnostics/{cluster}"),
 })
 """What tells of telemetry: whoever reads it is recorded, with what was asked for, before it is answered."""
 PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from api.hosting.sealing import sealer_of
 from api.marks import Marks
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from planner.watch import Findings
 
 
+MOST_CHARTS: Final = 200
+"""Metrics of all clusters together that are drawn on pages."""
+
+
 def watch_of(settings: Settings) -> Watch | None:
     """What a service watches, None without telemetry."""
     if settings.telemetry is None:
@@ -25,6 +31,22 @@ def watch_of(settings: Settings) -> Watch | None:
     return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, None,
                  settings.models or settings.data / "models", None if database is None else database.get_secret_value(),
                  by.detector, by.false_alarms_per_day, sealer_of(settings))
+
+
+class Shown(NamedTuple):
+    """What pages show of a diagnosis, None where there is none yet; it is of the newest telemetry and judgements, or
+    one of these is being made.
+    """
+
+    view: Mapping[str, Any] | None
+    newest: bool
+
+
+class _Made(NamedTuple):
+    """A diagnosis, and what pages show of it."""
+
+    findings: Findings
+    view: Mapping[str, Any]
 
 
 class Diagnoses:
@@ -36,11 +58,30 @@ class Diagnoses:
         self._settings, self._marks = settings, marks
         self._making, self._opening = threading.Lock(), threading.Lock()
         self._seen: object = None
-        self._found: Findings | None = None
+        self._made: _Made | None = None
+        self._asking = threading.Lock()
+        self._pending: Future[_Made] | None = None
         self._models: ModelStore | None = None
 
     def current(self) -> Findings:
         """The newest diagnosis. Raises Problem without telemetry, InputError for a bad file."""
+        return self._current().findings
+
+    def shown(self, patience_s: float) -> Shown:
+        """What pages show of it (`planner.report.diagnosis`), made with it. Who has no patience left gets the last one,
+        while the newest is being made. Raises what `current` does.
+        """
+        with self._asking:
+            if self._pending is None or self._pending.done():
+                self._pending = _meanwhile(self._current)
+            pending = self._pending
+        try:
+            return Shown(pending.result(patience_s).view, newest=True)
+        except TimeoutError:
+            return Shown(None if self._made is None else self._made.view, newest=False)
+
+    def _current(self) -> _Made:
+        from planner.report.diagnosis import diagnosis_view
         from planner.watch import watched  # pandas and scipy: only who asks waits for them
 
         watch = watch_of(self._settings)
@@ -49,14 +90,16 @@ class Diagnoses:
         with self._making:
             stats = [path.stat() for path in watch.files if path.exists()]
             now = [(one.st_mtime_ns, one.st_size) for one in stats], self._marks.said(), self._changes(watch)
-            if self._found is None or now != self._seen:
-                self._found, self._seen = watched(watch, self._marks.feedback()).findings, now
-            return self._found
+            if self._made is None or now != self._seen:
+                found = watched(watch, self._marks.feedback())
+                view = diagnosis_view(watch.telemetry.name, found, MOST_CHARTS)
+                self._made, self._seen = _Made(found.findings, view), now
+            return self._made
 
     @property
     def newest(self) -> Findings | None:
         """The last diagnosis that somebody asked for; it is not made here."""
-        return self._found
+        return None if self._made is None else self._made.findings
 
     def _changes(self, watch: Watch) -> int:
         """How often it was changed who serves; it is made no store for."""
@@ -83,3 +126,17 @@ class Diagnoses:
             if self._models is not None:
                 self._models.close()
                 self._models = None
+
+
+def _meanwhile(work: Callable[[], _Made]) -> Future[_Made]:
+    """Have something made that nobody has to wait for, also not whoever ends the service."""
+    found: Future[_Made] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="diagnosis", daemon=True).start()
+    return found

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from api.pages import assets, capacity, fleet, forecasts, jobs, live, plan, plans, sign_in, what_if, workloads
+from api.pages import (
+    assets,
+    capacity,
+    diagnostics,
+    fleet,
+    forecasts,
+    jobs,
+    live,
+    models,
+    plan,
+    plans,
+    sign_in,
+    what_if,
+    workloads,
+)
 
 ROUTERS = (assets.router, sign_in.router, live.router, fleet.router, plans.router, plan.router, workloads.router,
-           jobs.router, forecasts.router, capacity.router, what_if.router)
+           jobs.router, forecasts.router, capacity.router, what_if.router,
+           diagnostics.router, models.router)

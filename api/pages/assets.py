@@ -24,6 +24,7 @@ ASSETS: Final[dict[str, tuple[str, str, str]]] = {
     "capacity.js": (*_SHARED, SCRIPT),
     "suppose.js": (*_SHARED, SCRIPT),
     "curve.js": (*_SHARED, SCRIPT),
+    "diagnosis.js": (*_SHARED, SCRIPT),
     "echarts.min.js": ("planner.report", "vendor", SCRIPT),
     "pages.css": (*_OURS, CSS),
     "pages.js": (*_OURS, SCRIPT),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 from fastapi import Request, Response
 
 from api.context import Service, ServiceDep
+from api.pages.asked import facts
 from api.pages.outcomes import OUTCOMES
 from api.pages.shell import GIVEN, page, page_router
 from api.routes.jobs import job_row
@@ -27,6 +27,8 @@ STUCK_S: Final = {"queued": 2 * 3600.0, "running": 48 * 3600.0}
 KINDS: Final[tuple[str, ...]] = tuple(kind for kinds in get_args(Kind) for kind in get_args(kinds))
 PAGES: Final[dict[str, str]] = {"plan": "/plans"} | {kind: one.address for kind, one in OUTCOMES.items()}
 """Where pages show what jobs of a kind made."""
+SHOWN_AT: Final = {"train": "/models", "evaluate": "/models", "drift": "/diagnostics"}
+"""The same where it has no page of its own."""
 
 
 @router.get("/jobs")
@@ -43,9 +45,8 @@ def list_jobs(request: Request, service: ServiceDep, asked: PageDep, kind: Annot
 def one_job(job_id: str, request: Request, service: ServiceDep) -> Response:
     """One job: what was asked, how far it is, what it printed, and what went wrong."""
     state = job_state(job_row(service, job_id))
-    asked = json.dumps(state.settings, indent=2, ensure_ascii=False)
     log = service.store.file(job_id, LOG)
-    return page(request, "job.html.j2", job=_told(state), asked=asked,
+    return page(request, "job.html.j2", job=_told(state), asked=facts(state.settings),
                 log=None if log is None else log[1].decode(errors="replace"))
 
 
@@ -57,7 +58,8 @@ def _told(state: JobState) -> dict[str, Any]:
     seconds = max(0.0, (end - datetime.fromisoformat(begin)).total_seconds())
     progress = state.progress
     return state.model_dump() | {
-        "page": f"{PAGES[state.kind]}/{state.id}" if state.kind in PAGES else f"/jobs/{state.id}",
+        "page": f"{PAGES[state.kind]}/{state.id}" if state.kind in PAGES else
+                SHOWN_AT.get(state.kind, f"/jobs/{state.id}"),
         "took": span(seconds), "ended": state.status in ENDED,
         "stuck": state.status not in ENDED and seconds > STUCK_S[state.status],
         "percent": None if progress is None or progress.share is None else round(100 * progress.share),

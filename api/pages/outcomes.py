@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from fastapi import Request, Response
 
 from api.context import Service
+from api.pages.asked import facts
 from api.pages.shell import page, query_of
 from api.routes.jobs import job_row
 from api.scenarios import AT
@@ -50,9 +51,9 @@ def outcome_page(request: Request, service: Service, kind: Kind, job_id: str) ->
     """One answer, or how far it is. Raises Problem where nothing of the kind was asked for."""
     state, found = job_state(job_row(service, job_id, kind)), service.store.file(job_id, VIEW)
     view: dict[str, Any] = {} if found is None else json.loads(found[1])
-    asked = {name: value for name, value in state.settings.items() if value not in (None, [], "", False)}
-    return page(request, "outcome.html.j2", outcome=OUTCOMES[kind], job=_told(state), asked=asked,
-                view=found is not None, again=_again(kind, asked), **view)
+    again = _again(kind, state.settings) if "scenario" in state.settings else None
+    return page(request, "outcome.html.j2", outcome=OUTCOMES[kind], job=_told(state), asked=facts(state.settings),
+                view=found is not None, again=again, **view)
 
 
 def _again(kind: Kind, asked: dict[str, Any]) -> str:

@@ -47,8 +47,11 @@ MENU: Final = (
     Entry("/", "Fleet"),
     Entry("/plans", "Plans"),
     Entry("/what-if", "What if"),
+    Entry("/price-of-nines", "Price of nines"),
     Entry("/forecasts", "Forecasts"),
     Entry("/capacity", "Capacity"),
+    Entry("/diagnostics", "Diagnostics"),
+    Entry("/models", "Models"),
     Entry("/jobs", "Jobs"),
 )
 

@@ -85,7 +85,7 @@ def get_alarm(alarm_id: str, service: ServiceDep) -> dict[str, Any]:
 def acknowledge(alarm_id: str, body: Note, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Say that somebody looks after it. Who was first stays; alarms that join it later are not seen yet."""
     found = _one(service, alarm_id)
-    service.marks.see(map(_key, found.alarms), caller.name, body.note)
+    service.marks.see((alarm.key for alarm in found.alarms), caller.name, body.note)
     return _Telling(service)(found)
 
 
@@ -119,12 +119,6 @@ def _one(service: Service, alarm_id: str) -> SuperAlarm:
     return found[alarm_id]
 
 
-def _key(alarm: Alarm) -> tuple[str, str]:
-    from diagnostics.alarms import iso
-
-    return alarm.fingerprint, iso(alarm.since)
-
-
 class _Telling:
     """Super alarms as JSON has them, with who has seen them; it is seen when all of its alarms are."""
 
@@ -134,7 +128,7 @@ class _Telling:
     def __call__(self, one: SuperAlarm) -> dict[str, Any]:
         from diagnostics.alarms.recorded import as_dict
 
-        marks = [self._seen.get(_key(alarm)) for alarm in one.alarms]
+        marks = [self._seen.get(alarm.key) for alarm in one.alarms]
         last = None if None in marks else max((mark for mark in marks if mark is not None), key=lambda mark: mark.at)
         return as_dict(one) | {"acknowledged": None if last is None else vars(last)}
 
@@ -143,7 +137,7 @@ def _said(service: Service, alarm: Alarm, body: Judgement, by: str) -> Said | No
     """The judgement of an alarm, by its least chance; None for one that a rule raised."""
     place = dict(alarm.attributes)
     raised = service.diagnoses.current().diagnosis.cluster(place["cluster"])
-    fingerprint, since = _key(alarm)
+    fingerprint, since = alarm.key
     chances = [one.p for one in (() if raised is None else raised.alarms) if _within(one, alarm) and one.p is not None]
     if alarm.condition.startswith("against rule") or not chances:
         return None

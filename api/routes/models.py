@@ -43,7 +43,7 @@ class Rollback(Change):
 
 
 @contextmanager
-def _asked(service: Service) -> Iterator[ModelStore]:
+def store_of(service: Service) -> Iterator[ModelStore]:
     """The store; what it refuses is a problem: 404 for what is not there, 409 for what cannot be done now. A database
     that is away is told as one is everywhere.
     """
@@ -62,7 +62,7 @@ def _asked(service: Service) -> Iterator[ModelStore]:
 @router.get("", response_model=None, responses={200: {"model": ModelList}})
 def list_models(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """All versions, the oldest first: stage, who serves, figures, lineage."""
-    with _asked(service) as store:
+    with store_of(service) as store:
         versions, following = page.cut(store.versions(hardware), lambda version: version.id)
         found = [version.to_dict() for version in versions]
     rows = [{name: value for name, value in one.items() if name != "trials"} for one in found]
@@ -78,14 +78,14 @@ def compare_models(
     """Versions side by side: parameters and figures that differ, and what chance does not explain."""
     from diagnostics.store.compare import compare
 
-    with _asked(service) as store:
+    with store_of(service) as store:
         return compare(store, version, kind).to_dict()
 
 
 @router.get("/history", response_model=None, responses={200: {"model": ModelHistory}})
 def history(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> dict[str, Any]:
     """Who changed what, when and why; the oldest first."""
-    with _asked(service) as store:
+    with store_of(service) as store:
         numbered, following = page.cut(list(enumerate(store.history(hardware), 1)), lambda row: row[0])
     return {"history": [asdict(event) for _, event in numbered], "next": following}
 
@@ -93,14 +93,14 @@ def history(service: ServiceDep, page: PageDep, hardware: Hardware = None) -> di
 @router.post("/rollback", response_model=None, responses={200: {"model": ModelChange}})
 def rollback(body: Rollback, service: ServiceDep, caller: CallerDep) -> dict[str, Any]:
     """Let an earlier stable version serve again; what came to serve after it is retired."""
-    with _asked(service) as store:
+    with store_of(service) as store:
         return asdict(store.rollback(body.hardware, body.to, caller.name, body.why, body.expect))
 
 
 @router.get("/{version}", response_model=None, responses={200: {"model": Model}})
 def get_model(version: str, service: ServiceDep) -> dict[str, Any]:
     """One version with everything that was tried beside it, by an id or how it alone begins."""
-    with _asked(service) as store:
+    with store_of(service) as store:
         return store.version(version).to_dict()
 
 
@@ -109,7 +109,7 @@ def promote(version: str, body: Change, service: ServiceDep, caller: CallerDep) 
     """Let a candidate serve, unless it got worse on a scenario; who served stays stable, the last known good."""
     from diagnostics import lifecycle
 
-    with _asked(service) as store:
+    with store_of(service) as store:
         serving = store.serving(store.version(version).made.hardware)
         now = serving.id if serving else None
         expected = now if body.expect is None else None if body.expect == "none" else body.expect

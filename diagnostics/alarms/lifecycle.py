@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from diagnostics.alarms.events import Attributes, Event
+from diagnostics.alarms.events import Attributes, Event, iso
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ class Alarm:
     sentence: str
     told: tuple[datetime, ...] = ()
     muted: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Fingerprint and beginning: they stay the same however alarms are grouped."""
+        return self.fingerprint, iso(self.since)
 
     def fires_at(self, moment: datetime) -> bool:
         """Whether it fires then."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
     from planner.watch import Watched
 
 CHARTS = 24
-"""Metrics drawn, the gravest alarms first; the tables have all."""
+"""Metrics drawn, the gravest alarms first, of every cluster its own; the tables have all."""
 SEEN_DAYS = 14
 """Days drawn of an alarm, up to the end, or back to its begin where it began earlier."""
 DRIFT_DAYS = 56
 MOST_POINTS = 1_500
+NO_MODEL = "none"
 _GRAVITY = ("page", "ticket", "log")
 
 
@@ -38,14 +42,14 @@ def render_diagnosis(name: str, watched: Watched) -> str:
     return framed("diagnosis.html.j2", "diagnosis.js", diagnosis_view(name, watched))
 
 
-def diagnosis_view(name: str, watched: Watched) -> dict[str, Any]:
-    """What a page shows of it; of `data` charts are drawn."""
+def diagnosis_view(name: str, watched: Watched, most: int = CHARTS) -> dict[str, Any]:
+    """What a page shows of it; of `data` charts are drawn, of `most` metrics."""
     found, together = watched.findings.diagnosis, watched.findings.together
     alarms = sorted((alarm for cluster in found.clusters for alarm in cluster.alarms),
                     key=lambda alarm: (*alarm.gravity, alarm.cluster, alarm.metric))
     drifts = [drift for cluster in found.clusters for drift in cluster.drifts]
-    charts = _charts(watched.reading, alarms, [drift for drift in drifts if drift.drifted])
-    starts, months = _months(drifts)
+    charts = _charts(watched.reading, alarms, [drift for drift in drifts if drift.drifted], most)
+    starts, months = _months(drifts, _models(found))
     grave = sorted(together, key=lambda one: (_GRAVITY.index(one.severity), -len(one.alarms), one.since, one.id))
     detectors = sorted({detector for detector in watched.reading.detectors if detector}
                        | ({"surprise"} if watched.reading.by_stream.any() else set()))
@@ -54,7 +58,8 @@ def diagnosis_view(name: str, watched: Watched) -> dict[str, Any]:
         "headlines": _headlines(watched, alarms, sum(drift.drifted for drift in drifts)), "month_starts": starts,
         "singly": sum(len(one.alarms) for one in together), "firings": watched.findings.firings, "metrics": charts,
         "changes": [change for cluster in found.clusters for change in cluster.changes],
-        "most": CHARTS, "shown": SHOWN, "detectors": ", ".join(detectors), "data": {"charts": charts},
+        "by_model": _by_model(found), "most": most, "shown": SHOWN, "detectors": ", ".join(detectors),
+        "data": {"charts": charts},
     }  # fmt: skip
 
 
@@ -81,7 +86,41 @@ def _missed(found: Diagnosis) -> str:
         "" if middle is None else f"; {100 * middle:.0f} % of steps 10 deviations off are missed")
 
 
-def _months(drifts: list[Drift]) -> tuple[list[str], list[dict[str, Any]]]:
+def view_of(view: Mapping[str, Any], clusters: Set[str], most: int) -> dict[str, Any]:
+    """What a view says of some clusters, with `most` charts; super alarms in which others are too stay whole."""
+    def theirs(what: str) -> list[Any]:
+        return [row for row in view[what] if (row["cluster"] if isinstance(row, dict) else row.cluster) in clusters]
+
+    whole: Diagnosis = view["found"]
+    found = replace(whole, clusters=tuple(one for one in whole.clusters if one.cluster in clusters))
+    together = [one for one in view["together"] if not clusters.isdisjoint(one["clusters"])]
+    charts = theirs("metrics")[:most]
+    return dict(view) | {what: theirs(what) for what in ("alarms", "months", "changes")} | {
+        "found": found, "by_model": _by_model(found), "together": together,
+        "singly": sum(one["size"] for one in together), "metrics": charts, "most": most,
+        "data": {"charts": charts}, "firings": [one for one in view["firings"] if one.subject in clusters],
+    }  # fmt: skip
+
+
+def _models(found: Diagnosis) -> dict[str, str]:
+    """The version that reads the clusters of each hardware class."""
+    return {one.hardware_class: one.version or NO_MODEL for one in found.models}
+
+
+def _by_model(found: Diagnosis) -> list[dict[str, Any]]:
+    """By hardware class, with the model that reads it, how many of its metrics drifted in each month."""
+    models = _models(found)
+    cells: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for drift in (drift for cluster in found.clusters for drift in cluster.drifts):
+        for month in drift.months:
+            cells[drift.hardware_class][month.start].append(month.drifted)
+    starts = sorted({start for months in cells.values() for start in months})
+    return [{"hardware": name, "model": models.get(name, NO_MODEL), "cells": [
+        {"start": start[:10], "drifted": sum(months[start]), "of": len(months[start])} for start in starts]}
+            for name, months in sorted(cells.items())]
+
+
+def _months(drifts: list[Drift], models: Mapping[str, str]) -> tuple[list[str], list[dict[str, Any]]]:
     """The months that there are, and of every metric that drifted in one of them what was found in each."""
     some = [drift for drift in drifts if any(month.drifted for month in drift.months)]
     some.sort(key=lambda drift: (not drift.drifted, drift.cluster, drift.workload, drift.metric))
@@ -94,13 +133,14 @@ def _months(drifts: list[Drift]) -> tuple[list[str], list[dict[str, Any]]]:
                   "title": f"threshold {by_start[start].threshold:.3g}, chance {by_start[start].p:.1g}"}
                  for start in starts]
         metric = drift.metric + (f" of {drift.workload}" if drift.workload else "")
-        rows.append({"cluster": drift.cluster, "metric": metric, "cells": cells,
+        rows.append({"cluster": drift.cluster, "metric": metric, "cells": cells, "hardware": drift.hardware_class,
+                     "model": models.get(drift.hardware_class, NO_MODEL),
                      "what": f"{drift.cause} on {drift.began[:10]}" if drift.cause and drift.began else ""})
     return [start[:10] for start in starts], rows
 
 
-def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift]) -> list[dict[str, Any]]:
-    """What is drawn: a metric once, with all of its alarms."""
+def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift], most: int) -> list[dict[str, Any]]:
+    """What is drawn: a metric once, with all of its alarms. Where not all are, the gravest of every cluster are."""
     from diagnostics.telemetry import Series
 
     marked: dict[Series, list[Alarm]] = {}
@@ -111,8 +151,14 @@ def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift]) -> list[
     drifted = {(drift.cluster, drift.hardware_class, drift.metric, drift.workload) for drift in drifts}
     for series in sorted(series for series in at if series[:4] in drifted):
         marked.setdefault(series, [])
-    return [_chart(reading, at[series], marked[series], series[:4] in drifted)
-            for series in list(marked)[:CHARTS]]
+    before: dict[str, int] = defaultdict(int)
+    ranks = []
+    for place, series in enumerate(marked):
+        ranks.append((before[series.cluster], place, series))
+        before[series.cluster] += 1
+    chosen = {series for _, _, series in sorted(ranks)[:most]}
+    return [_chart(reading, at[series], marked[series], series[:4] in drifted) for series in marked
+            if series in chosen]
 
 
 def _chart(reading: Reading, row: int, alarms: list[Alarm], drifted: bool) -> dict[str, Any]:

@@ -12,11 +12,13 @@ ALARMS = 100
 
 
 def told_of(one: SuperAlarm) -> dict[str, Any]:
-    """What the template shows of it, all as text."""
+    """What the template shows of it, all as text; `keys` know its alarms, and those of each alarm that is listed."""
     from diagnostics.alarms import iso
 
     reopened = sum(alarm.reopened for alarm in one.alarms)
     return {
+        "id": one.id, "clusters": sorted({dict(alarm.attributes).get("cluster", "") for alarm in one.alarms} - {""}),
+        "keys": [alarm.key for alarm in one.alarms], "size": len(one.alarms),
         "severity": one.severity, "title": one.summary.partition(" since ")[0], "why": one.why_severity,
         "since": iso(one.since), "until": "now: it lasts" if one.until is None else f"{iso(one.until)}, resolved",
         "told": ", ".join(map(iso, one.told[:3])) + (" and later" if len(one.told) > 3 else ""), "reopened": reopened,
@@ -39,13 +41,13 @@ def told_of(one: SuperAlarm) -> dict[str, Any]:
     }
 
 
-def _alarm(alarm: Alarm) -> dict[str, str]:
+def _alarm(alarm: Alarm) -> dict[str, Any]:
     from diagnostics.alarms import iso
 
     place = dict(alarm.attributes)
     known = [place[name] for name in ("cluster", "workload", "service", "host", "metric") if name in place]
     where = " / ".join(known) or ", ".join(f"{name}={value}" for name, value in alarm.attributes)
     state = f"muted: {alarm.muted}" if alarm.muted else "lasts" if alarm.until is None else "resolved"
-    return {"where": where, "what": alarm.condition, "since": iso(alarm.since),
+    return {"key": alarm.key, "where": where, "what": alarm.condition, "since": iso(alarm.since),
             "until": "" if alarm.until is None else iso(alarm.until),
             "state": state + (f", came back {alarm.reopened} times" if alarm.reopened else "")}

@@ -171,6 +171,10 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "" && event.target.method === "get") event.formData.delete(name);
 });
 
+// What is still being made is looked for again.
+const again = document.querySelector("[data-again]");
+if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
+
 if (document.querySelector("[data-live]")) {
   const topics = new Set();
   let waiting;
