@@ -70,7 +70,8 @@ def test_what_diagnostics_cost_is_told_by_kind(plan_of: PlanOf) -> None:
         two(plan_of, [unit("w", "a/x")], [unit("w", "a/x")]),
         ({"scoring": 2.0, "training": 5.0}, {"scoring": 3.5, "training": 5.0, "drift": 1.0}), strict=True))
     found = diff(old, new)
-    assert [(row.name, row.before, row.after) for row in found.diagnostics] == [("drift", 0, 1.0), ("scoring", 2.0, 3.5)]
+    rows = [(row.name, row.before, row.after) for row in found.diagnostics]
+    assert rows == [("drift", 0, 1.0), ("scoring", 2.0, 3.5)]
     assert "| scoring | 2.00 | 3.50 | +1.50 |" in markdown(found)
 
 

@@ -35,8 +35,8 @@ VALUES: dict[str, Any] = {
     "workload": "etl", "cluster": "cheap", "pool": "p", "purchase": "on_demand", "count": "[1, 1, 1, 1]",
     "schedule": "p1", "cron": "0 2 * * *", "origin": "api", "submission": json.dumps(SUBMISSION), "event": 1,
     "about": "alarm", "severity": "warning", "fields": "{}", "state": "in_force", "moves": "[]", "made": "[]",
-    "key_id": "p1", "parent": None, "predecessor": None, "verification": None, "content": json.dumps(HEALTH), "attempt": 1, "copy": 0,
-    "part": 0, "user_region": None, "start_slot": None, "priority": 0, "verdict": "false", "gap": 0.0,
+    "parent": None, "predecessor": None, "verification": None, "content": json.dumps(HEALTH), "attempt": 1, "copy": 0,
+    "key_id": "p1", "part": 0, "user_region": None, "start_slot": None, "priority": 0, "verdict": "false", "gap": 0.0,
 }  # fmt: skip
 IN_TABLE: dict[tuple[str, str], Any] = {("notices", "state"): "sent", ("files", "name"): "packings.parquet",
                                         ("life_cycles", "scenario"): "tiny", ("scenario_versions", "clusters"): 12}
