@@ -45,7 +45,8 @@ def make_calendar(countries: Sequence[str], zone: tzinfo | None, first: np.datet
         try:
             found = holidays.country_holidays(country, subdiv=part or None, years=years)
         except NotImplementedError as error:
-            raise ValueError(f"holidays {name!r}: {error}; country codes are needed, as BR, or BR-SP with a part "
-                             "of the country") from None
+            codes = "country codes are needed, as BR, or BR-SP with a part of the country"
+            mend = codes if name == name.upper() else f"did you mean {name.upper()}?"
+            raise ValueError(f"holidays {name!r}: {error}; {mend}") from None
         days.append(np.array(sorted(found), "datetime64[D]").astype(np.int64))
     return Calendar(tuple(countries), zone, tuple(days))

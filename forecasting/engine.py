@@ -206,8 +206,8 @@ def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequ
     names = tuple(dict.fromkeys(models or ()))
     for name in names:
         load(name)
-    return Learned(horizon, _checked_levels(quantiles), names, seed, tuple(known), tuple(holidays), bool(names), {},
-                   {}, _joined([]))
+    return Learned(horizon, _checked_levels(quantiles), names, seed, tuple(dict.fromkeys(known)),
+                   tuple(dict.fromkeys(holidays)), bool(names), {}, {}, _joined([]))
 
 
 def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:

@@ -221,8 +221,9 @@ def _step(ns: Ints) -> int:
     if not len(gaps):
         return 0
     if (gaps == 0).any():
-        at = int((gaps == 0).argmax())
-        raise _RefusedError(f"{int((gaps == 0).sum())} times appear twice, the first is {_iso(ns[at])}; "
+        at, count = int((gaps == 0).argmax()), int((gaps == 0).sum())
+        many = "1 time appears" if count == 1 else f"{count} times appear"
+        raise _RefusedError(f"{many} twice, the first is {_iso(ns[at])}; "
                             "one value for each time is needed")
     step = int(gaps.min())
     if (gaps % step != 0).any() or (gaps == step).mean() < 0.5:

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,7 @@ def run_batch(path: Path, asked: Asked, folder: Path, engine: str | None, worker
     """
     started = time.monotonic()
     engine_of(engine, 2, workers)
+    asked = replace(asked, known=tuple(dict.fromkeys(asked.known)), holidays=tuple(dict.fromkeys(asked.holidays)))
     told("reading", 0.0)
     manifest = _manifest(path, asked)
     with _kept(folder):

@@ -159,6 +159,9 @@ def _origins(panel: Panel, horizon: int, pairs: int, worth: Floats,
     near = day // 8
     past = np.where(panel.count >= 2 * week + horizon + day, 2 * week, 2 * day)
     room = np.maximum(panel.count - past - horizon + 1, 0)
+    if room.sum() * STEPS < FEWEST_ROWS:  # few origins have two weeks before them: two days must do
+        past = np.full_like(past, 2 * day)
+        room = np.maximum(panel.count - past - horizon + 1, 0)
     if room.sum() * STEPS < FEWEST_ROWS:
         raise TooShortError(f"boosting learns from {FEWEST_ROWS} rows, {len(panel)} series hold {room.sum() * STEPS}")
     chance = room * worth / (room * worth).sum()

@@ -138,6 +138,9 @@ def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int 
         found = ", ".join(map(str, table.columns))
         needed = "needed are ts, workload, metric, value, or ts and a column for each workload"
         raise InputError([f"{path.name}: no column ts: found {found}; {needed}"])
+    taken = [name for name in known if name in ("ts", "workload", "metric", "value")]
+    if taken:
+        raise InputError([f"{path.name}: {taken[0]}: a history is made of it; it cannot be known ahead"])
     missing = [name for name in known if name not in table.columns]
     if missing:
         raise InputError([f"{path.name}: no column {missing[0]}: found {', '.join(map(str, table.columns))}"])

@@ -344,3 +344,18 @@ def test_wrong_options_are_a_line(history: Path, arguments: list[str], words: st
     """A wrong option is one line and exit status 2, before any work."""
     assert run(["forecast", str(history), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_columns_known_ahead_are_named_once_and_are_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                              ) -> None:
+    """A column or a country that is named twice counts once; what a history is made of is not known ahead."""
+    table = long_frame().query("unique_id == 's00'").rename(columns={"unique_id": "workload", "ds": "ts", "y": "value"})
+    ahead = table.tail(24).assign(ts=table["ts"].tail(24) + pd.Timedelta(days=1), value=np.nan)
+    path = _csv(pd.concat([table, ahead]).assign(sale=0), tmp_path / "h.csv")
+    frames = [quantiles(path, tmp_path / f"p{k}", known=("sale",) * k, holidays=("DE",) * k) for k in (1, 2)]
+    pd.testing.assert_frame_equal(*frames)
+    for name in ("value", "ts"):
+        assert run(["forecast", str(path), *DAY, "--known", name]) == 2
+        assert f"h.csv: {name}: a history is made of it" in capsys.readouterr().err
+    assert run(["forecast", str(path), *DAY, "--holidays", "de"]) == 2
+    assert "did you mean DE?" in capsys.readouterr().err

@@ -50,6 +50,14 @@ def test_every_series_is_forecast_or_refused(done: Forecast) -> None:
     assert set(done.backtest["model"]) == {"seasonal_naive", "recent", "boosting", "ridge", "mstl", "forecast"}
 
 
+@pytest.mark.parametrize(("days", "horizon"), [(16, 24), (17, 48)])
+def test_a_series_of_a_little_over_two_weeks_is_forecast(days: int, horizon: int) -> None:
+    """Where few origins have two weeks before them, boosting learns from those with two days."""
+    found = forecast(series("a", wave(4, 1)[: 24 * days]), horizon, n_paths=0)
+    assert len(found.quantiles) == horizon
+    assert "boosting" in set(found.backtest["model"])
+
+
 def test_order_of_rows_and_columns_does_not_matter(done: Forecast) -> None:
     """Shuffled rows and other columns give the same frames and paths to the last bit."""
     shuffled = FRAME.sample(frac=1, random_state=7)[["y", "ds", "unique_id"]].assign(note="x")

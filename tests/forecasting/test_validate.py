@@ -61,6 +61,10 @@ def test_times_in_another_zone_are_the_same_instants() -> None:
     assert check(moved, 24).series[0].start == np.datetime64("2026-11-01T00:00:00")
 
 
+TOO_SHORT = ("5 points of history in steps of 60 min; at least 10 are needed, 48 where there are no longer series to "
+             "borrow from")
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -121,7 +125,7 @@ def test_constant_series_is_forecast_to_stay() -> None:
 def test_duplicate_time_is_refused() -> None:
     """Two values for one time are not averaged in secret."""
     assert reason(pd.concat([GOOD, GOOD.head(1)])) == (
-        "1 times appear twice, the first is 2026-11-01T00:00:00Z; one value for each time is needed")
+        "1 time appears twice, the first is 2026-11-01T00:00:00Z; one value for each time is needed")
 
 
 def test_mixed_frequency_is_refused() -> None:
