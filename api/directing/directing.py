@@ -14,17 +14,48 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.database.bell import Bell
 from api.database.events import Event
 from api.directing.mending import Mending
+from api.life_cycle.lives import Lives
+from api.life_cycle.steps import Life
 from api.store.files import ROUTES
 from api.store.health import Heard
 from api.store.store import Store
 from api.web.problems import Problem
-from planner.directing import ClusterHealth, Director, Hysteresis, Report
+from planner.directing import ClusterHealth, Director, Hysteresis, Report, Routes, partway
 from planner.directing.routes import parse_routes
+from planner.plan import Plan, Wave
 
 PAUSE_S = 0.04
 """Between looks at the database, however often it is written to."""
 PLAN_S = 0.2
 """Between looks which plan is in force, which takes longer."""
+
+
+class Way:
+    """Reads routes from the store: those of the plans in force and being applied are kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._routes: dict[str, Routes] = {}
+        self._waves: tuple[str, tuple[Wave, ...]] = "", ()
+
+    def routes(self, plan_id: str, applying: Life | None) -> Routes:
+        """Those of the plan in force, as far as the waves of the one that is being applied have not changed them."""
+        used = [plan_id] if applying is None else [plan_id, applying.plan_id]
+        self._routes = {name: self._routes.get(name) or self._read(name) for name in used}
+        before = self._routes[plan_id]
+        if applying is None:
+            return before
+        if self._waves[0] != applying.plan_id:
+            document = self._store.result(applying.plan_id)
+            assert document is not None
+            self._waves = applying.plan_id, Plan.model_validate_json(document).waves
+        after = self._routes[applying.plan_id]
+        return partway(before, after, self._waves[1], applying.waves_done, applying.made)
+
+    def _read(self, plan_id: str) -> Routes:
+        file = self._store.file(plan_id, ROUTES)
+        assert file is not None
+        return parse_routes(file[1], f"plan {plan_id}").model_copy(update={"plan_id": plan_id})
 
 
 class Directing:
@@ -38,7 +69,8 @@ class Directing:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="directing")
-        self._plan_id: str | None = None
+        self._followed: tuple[str, Life | None] | None = None
+        self._way = Way(store)
         self._version = 0
         self._unkept, self._counting = Counter[str](), threading.Lock()
         self._director: Director | None = None
@@ -95,19 +127,22 @@ class Directing:
             self._unkept[cluster] += more
 
     def refresh(self) -> None:
-        """Follow the plan that is in force by now."""
+        """Follow the plan that is in force by now, and the waves of the one that is being applied in its place."""
         with self._lock:
-            plan_id = self._store.in_force(ROUTES)
-            if plan_id is None or plan_id == self._plan_id:
+            plan_id, seen, life = self._store.in_force(ROUTES), None, None
+            while plan_id != seen and plan_id is not None:  # its last wave may have put the other in force meanwhile
+                life = Lives(self._store.engine).applied_over(plan_id)
+                if (plan_id, life) == self._followed:
+                    return
+                plan_id, seen = self._store.in_force(ROUTES), plan_id
+            if plan_id is None:
                 return
-            file = self._store.file(plan_id, ROUTES)
-            assert file is not None
-            routes = parse_routes(file[1], f"plan {plan_id}").model_copy(update={"plan_id": plan_id})
+            routes = self._way.routes(plan_id, life)
             if self._director is None:
                 self._director = Director(routes, hysteresis=self._how)
             else:
                 self._director.follow(routes)
-            self._plan_id = plan_id
+            self._followed = plan_id, life
         self._listen()
 
     def _look(self) -> None:

@@ -60,6 +60,13 @@ class Lives:
             life = _of_scenario(connection, scenario, state)
         return None if life is None else life.plan_id
 
+    def applied_over(self, plan_id: str) -> Life | None:
+        """The plan that is being applied in place of one in force; None when there is none."""
+        query = select(life_cycles).where(life_cycles.c.predecessor == plan_id, life_cycles.c.state == "applying")
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _life(row)
+
     def states(self, plan_ids: Iterable[str]) -> dict[str, State]:
         """States of plans by id; those that have no life are left out."""
         query = select(life_cycles.c.plan_id, life_cycles.c.state).where(life_cycles.c.plan_id.in_(list(plan_ids)))
@@ -116,6 +123,7 @@ def _keep(connection: Connection, change: Change, who: str, why: str) -> None:
                                f"{said} ({change.note})" if change.note else said, fields={"step": change.step}))
     if life.state == "in_force" != change.before.state:
         connection.execute(insert(in_force).values(plan_id=life.plan_id, at=at))
+    if life != change.before:
         ring(connection)
 
 

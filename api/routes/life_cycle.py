@@ -149,7 +149,7 @@ def _step(asked: Asked, body: Reason | None, step: Callable[[Standing], Iterable
 
     lives = Lives(service.store.engine)
     changed = _taken(asked, lambda: lives.change(asked.plan_id, expected, asked.who, (body or Reason()).why))
-    if changed.fleet.in_force != before.fleet.in_force:
+    if changed.fleet != before.fleet:
         service.directing.refresh()
     return _shown(changed, asked.response)
 

@@ -17,6 +17,7 @@ from planner.directing.errors import (
     UnknownWorkloadError,
 )
 from planner.directing.health import ClusterHealth, Hysteresis, Report
+from planner.directing.partway import partway
 from planner.directing.routes import Routes, open_routes, read_routes, routes_of, write_routes
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "UnknownRegionError",
     "UnknownWorkloadError",
     "open_routes",
+    "partway",
     "read_routes",
     "routes_of",
     "write_routes",

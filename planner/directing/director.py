@@ -229,4 +229,5 @@ class _Way(dict[str | None, Choice[Direction]]):
         losses = [loss for loss in routes.clusters[unit.cluster] if loss in unit.fallbacks]
         ways = [unit.cluster, *(unit.fallbacks[loss] for loss in losses)]
         there = next((cluster for cluster in ways if cluster not in lost), None)
-        return None if there is None else Direction(self._workload, region, there, unit.cluster, routes.plan_id)
+        plan_id = routes.plan_of(self._workload)
+        return None if there is None else Direction(self._workload, region, there, unit.cluster, plan_id)

@@ -72,6 +72,10 @@ class Routes(_Part):
         assert end is not None
         return start, end
 
+    def plan_of(self, workload: str) -> str:  # noqa: ARG002 - routes of two plans know it by the workload
+        """The plan by which requests for a workload go."""
+        return self.plan_id
+
     def next_slot(self, slot: int) -> datetime | None:
         """When the slot after this one begins; None after the last."""
         return self.horizon.moment(slot + 1) if slot + 1 < self.horizon.slots else None

@@ -31,7 +31,7 @@ from api.life_cycle.lives import Lives
 from api.store.files import JSON, ROUTES
 from api.store.jobs import Submission
 from api.store.store import Store
-from planner.directing.routes import Routes, routes_text
+from planner.directing.routes import Routes, Stream, Unit, routes_text
 from planner.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,7 +127,9 @@ class Served:
         plan_id = store.submit(Submission(plan.name, {}, "{}", (), plan.plan_id))
         job = store.begin(plan_id, 3)
         assert job is not None
-        routes = Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon, clusters={}, workloads={})
+        clusters = {name: (name,) for name in ("cheap", "dear")}
+        works = {unit.workload: (Stream(units=(Unit(cluster=unit.cluster, share=1.0),)),) for unit in plan.assignments}
+        routes = Routes(plan_id=plan.plan_id, name=plan.name, horizon=plan.horizon, clusters=clusters, workloads=works)
         assert store.finish_plan(job, plan, {ROUTES: (JSON, routes_text(routes).encode())})
         if approved:
             lives.change(plan_id, lambda now: steps.verify(now.life, []), "test")

@@ -114,6 +114,36 @@ def test_a_plan_is_rolled_back_from_the_middle_of_a_wave(service: Any, document:
     assert service.life(first)["state"] == "in_force"
 
 
+def test_requests_follow_the_waves(service: Any, document: Documents) -> None:
+    """While a plan is being applied a workload is directed by the plan before until its move is reported, then to where
+    it is; rolled back in the middle of a wave, all go by the plan before again. After its last wave the plan directs.
+    """
+    start = document("followed")
+    first, second, third = (service.hold(plan) for plan in (
+        start, document("followed", start, 2, 1.0), document("followed", start, 1, 2.0)))
+
+    def directed() -> list[tuple[str, str]]:
+        found = (service.http.get(f"/v1/direct/{work}").json() for work in ("a", "b"))
+        return [(one["cluster"], one["plan"]) for one in found]
+
+    service.step(first, "apply")
+    assert directed() == [("cheap", first)] * 2
+    service.step(second, "apply")
+    assert directed() == [("cheap", first)] * 2
+    service.step(second, "waves/1", {"moves": [0]})
+    assert directed() == [("dear", second), ("cheap", first)]
+    service.step(second, "waves/1")
+    assert directed() == [("dear", second)] * 2
+    service.step(second, "waves/2", {"moves": [1]})
+    assert directed() == [("dear", second), ("cheap", second)]
+    service.step(second, "roll-back")
+    assert directed() == [("cheap", first)] * 2
+    service.step(third, "apply")
+    assert directed() == [("cheap", first)] * 2
+    service.step(third, "waves/1")
+    assert directed() == [("dear", third)] * 2
+
+
 def turned(move: Json) -> Json:
     return move | {"from": move["to"], "to": move["from"]}
 
@@ -201,6 +231,7 @@ def test_a_service_that_dies_between_waves_goes_on_where_it_was(serve: Any, data
     service.kill()
     service = serve(database=database)
     assert service.life(second) == before
+    assert service.http.get("/v1/direct/a").json()["plan"] == second
     after = service.step(second, "waves/1", {"moves": [1]}).json()
     assert (after["state"], after["predecessor"]) == ("in_force", first)
 
