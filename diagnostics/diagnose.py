@@ -14,6 +14,7 @@ from diagnostics.changes import Change, ChangeBudget, changes_of
 from diagnostics.drift import DRIFT_TESTS
 from diagnostics.experts import UNSAID, ExpertRule, deciding
 from diagnostics.feedback import Feedback, share_of_budget, threshold
+from diagnostics.gaps import SILENT_HOURS, hole, missing
 from diagnostics.misses import Miss, misses
 from diagnostics.months import Drift, DriftBudget, drifts_of
 from diagnostics.reading import AUTO, DETECTOR_NAMES, Reading, ReadSettings, read
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 
 Status = Literal["alarm", "drift", "silent", "no_baseline", "ok"]
 
-SILENT_HOURS = 24
 MOST_FALSE_ALARMS = 10.0
 """A day and cluster; who asks for more hears of every hour."""
 MOST_REPORT_DAYS, MOST_FALSE_DRIFTS = 3660.0, 0.5
-HOLE_DAYS = 2
-"""Days without any value, shortly before the last ones, that are pointed out."""
 JOIN_HOURS = 3
 """Alarms of one metric that are no further apart are one."""
 JOIN_RUNS = 3
@@ -383,22 +381,6 @@ def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Ala
         status, sentence = "ok", "as usual"
     classes = tuple(sorted({telemetry.series[row].hardware_class for row in rows}))
     out = "it did not agree to be learnt from: its rows are diagnosed, and teach nothing about other clusters"
-    notes = [out if name in telemetry.opted_out else "", _hole(telemetry, known)]
+    notes = [out if name in telemetry.opted_out else "", hole(telemetry, known), *missing(telemetry, rows, known)]
     return ClusterDiagnosis(name, classes, status, sentence, last, tuple(alarms), tuple(drifts),
                             "; ".join(filter(None, notes)), tuple(changes))
-
-
-def _hole(telemetry: Telemetry, known: npt.NDArray[np.int64]) -> str:
-    """Says of the steps at which a cluster sent anything that days are missing shortly before their end, if that is so:
-    a clock that is ahead looks like this, and makes all others look silent.
-    """
-    gaps = np.diff(known)
-    day = telemetry.steps_per_day
-    if not len(gaps):
-        return ""
-    at = int(gaps.argmax())
-    others = int(np.delete(gaps, at).max(initial=1))
-    if gaps[at] < max(HOLE_DAYS * day, 3 * others) or known[-1] - known[at + 1] >= day:
-        return ""
-    since, until = telemetry.when(int(known[at]) + 1), telemetry.when(int(known[at + 1]))
-    return f"nothing came from {since} to {until}: it was away, or the clock that stamped the rows after that is ahead"

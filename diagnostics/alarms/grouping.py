@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from diagnostics.alarms.events import Attributes, iso
+from diagnostics.alarms.following import Found, alarmed_by, by_cluster, followed, joined_with, name_of
 from diagnostics.alarms.lifecycle import Alarm, Match
 from diagnostics.causes.ranking import Moved
 from diagnostics.causes.rules import Findings, Remedy, Rule, remedies
@@ -21,8 +22,6 @@ from diagnostics.causes.sharing import Flags, Hypothesis, Inventory, described, 
 Severity = Literal["page", "ticket", "log"]
 
 _NAMES = ("cluster", "device", "host", "metric", "service", "workload")
-
-_ABOUT_METRICS = ("measures", "metric")
 
 MAX_KINDS = 12
 """Conditions of alarms that hypotheses tell apart, the commonest of a burst."""
@@ -112,13 +111,13 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
         if alarm.attributes not in inventory.index:
             shown = ", ".join(f"{name}={value}" for name, value in alarm.attributes)
             raise ValueError(f"attributes: {shown}: no such entity in the inventory")
-    found, left = list[_Found](), list[Alarm]()
+    found, left = list[Found](), list[Alarm]()
     for burst in _bursts(ordered, policy.window):
         some, others = _found(burst, inventory, policy)
         found, left = found + some, left + others
     made: list[SuperAlarm] = []
-    found, left = _followed(found, left, inventory, policy)
-    few, left = _by_cluster(left, inventory, policy)
+    found, left = followed(found, left, inventory, policy.follows)
+    few, left = by_cluster(left, inventory, policy.follows)
     for one in found + few:
         further = _others(one.hypothesis, one.members, inventory, policy)
         made.append(_super(one.members, (one.hypothesis, *further), policy))
@@ -132,16 +131,6 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
     return tuple(sorted(made, key=lambda one: (one.since, one.id)))
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A hypothesis, which places [entities] have it, of which kinds its alarms are, and the alarms it takes."""
-
-    hypothesis: Hypothesis
-    inside: Flags
-    kinds: frozenset[int]
-    members: list[Alarm]
-
-
 def _bursts(alarms: list[Alarm], window: timedelta) -> list[list[Alarm]]:
     """Alarms in order of time, cut where the next begins later than the window."""
     bursts: list[list[Alarm]] = []
@@ -153,123 +142,19 @@ def _bursts(alarms: list[Alarm], window: timedelta) -> list[list[Alarm]]:
     return bursts
 
 
-def _found(burst: list[Alarm], inventory: Inventory, policy: GroupPolicy) -> tuple[list[_Found], list[Alarm]]:
+def _found(burst: list[Alarm], inventory: Inventory, policy: GroupPolicy) -> tuple[list[Found], list[Alarm]]:
     """Hypotheses about a burst with the alarms of each, and the alarms that chance explains."""
-    found: list[_Found] = []
+    found: list[Found] = []
     left = burst
     kinds = _kinds(burst)
     among = np.ones((len(kinds), len(inventory.entities)), dtype=bool)
     while (best := _best(left, among, kinds, inventory, policy)) is not None:
         found.append(best)
-        taken = set(map(_name, best.members))
-        left = [alarm for alarm in left if _name(alarm) not in taken]
+        taken = set(map(name_of, best.members))
+        left = [alarm for alarm in left if name_of(alarm) not in taken]
         # What is explained says nothing for or against a further hypothesis.
         among[np.outer([kind in best.kinds for kind in range(len(kinds))], best.inside)] = False
-    return _joined(_settled(found, inventory, policy), left, inventory)
-
-
-def _joined(found: list[_Found], left: list[Alarm], inventory: Inventory) -> tuple[list[_Found], list[Alarm]]:
-    """Groups about some metrics of the same places are one, the first, and alarms that are left join it where at least
-    half of the places that have their metric are alarmed.
-    """
-    joined: list[_Found] = []
-    for one in found:
-        same = [at for at, other in enumerate(joined) if _scope(one) == _scope(other) != ()
-                and (_about_metrics(one) or _about_metrics(other))]
-        if same:
-            joined[same[0]] = replace(joined[same[0]], members=_sorted([*joined[same[0]].members, *one.members]))
-        else:
-            joined.append(one)
-    for at, one in enumerate(joined):
-        if _about_metrics(one) and _scope(one):
-            joined[at], left = _taking(one, left, left, inventory)
-    return joined, left
-
-
-def _followed(found: list[_Found], left: list[Alarm], inventory: Inventory,
-              policy: GroupPolicy) -> tuple[list[_Found], list[Alarm]]:
-    """Groups of alarms of metrics that come while one about the same places fires are that one, and so are alarms that
-    are left there, as above.
-    """
-    grown: list[_Found] = []
-    for one in sorted(found, key=lambda one: one.members[0].since):
-        before = [at for at, other in enumerate(grown) if _scope(one) == _scope(other) != ()
-                  and _of_metrics(one.members + other.members) and _follows(one.members[0], other.members, policy)]
-        if before:
-            grown[before[-1]] = replace(grown[before[-1]],
-                                        members=_sorted([*grown[before[-1]].members, *one.members]))
-        else:
-            grown.append(one)
-    for at, one in enumerate(grown):
-        if _scope(one) and _of_metrics(one.members):
-            near = [alarm for alarm in left
-                    if _follows(alarm, one.members, policy) or _follows(one.members[0], [alarm], policy)]
-            grown[at], left = _taking(one, near, left, inventory)
-    return grown, left
-
-
-def _by_cluster(left: list[Alarm], inventory: Inventory,
-                policy: GroupPolicy) -> tuple[list[_Found], list[Alarm]]:
-    """Alarms of metrics of one cluster that follow each other, few as they are; and those that are alone."""
-    chains: dict[tuple[str, str], list[list[Alarm]]] = {}
-    for alarm in left:
-        cluster = next((pair for pair in alarm.attributes if pair[0] == "cluster"), None)
-        if cluster is None or not _of_metrics([alarm]):
-            continue
-        own = chains.setdefault(cluster, [])
-        if own and _follows(alarm, own[-1], policy):
-            own[-1].append(alarm)
-        else:
-            own.append([alarm])
-    found = []
-    for cluster, members in ((cluster, members) for cluster, own in sorted(chains.items()) for members in own):
-        alarmed = _alarmed(members, inventory)
-        if alarmed.sum() > 1:
-            score = score_of(inventory, alarmed[None], np.ones_like(alarmed)[None], (cluster,))
-            found.append(_Found(described(inventory, alarmed, (cluster,), score), matching(inventory, (cluster,)),
-                                frozenset(), members))
-    taken = {_name(alarm) for one in found for alarm in one.members}
-    return found, [alarm for alarm in left if _name(alarm) not in taken]
-
-
-def _follows(alarm: Alarm, before: list[Alarm], policy: GroupPolicy) -> bool:
-    """Whether an alarm begins while some of those before it fire, and soon enough after the last of them began."""
-    begun = [other.since for other in before if other.since <= alarm.since]
-    return (bool(begun) and alarm.since <= max(begun) + policy.follows
-            and any(other.fires_at(alarm.since) for other in before))
-
-
-def _of_metrics(alarms: list[Alarm]) -> bool:
-    return all(any(name == "metric" for name, _ in alarm.attributes) for alarm in alarms)
-
-
-def _taking(one: _Found, near: list[Alarm], left: list[Alarm],
-            inventory: Inventory) -> tuple[_Found, list[Alarm]]:
-    """A group with those alarms near it that are at its places, of metrics that at least half of the places that have
-    them alarm by; and what is left.
-    """
-    here, more = matching(inventory, _scope(one)), list[Alarm]()
-    for pair in sorted({pair for alarm in near for pair in alarm.attributes if pair[0] == "metric"}):
-        places = here & matching(inventory, (pair,))
-        own = [alarm for alarm in near if places[inventory.index[alarm.attributes]]]
-        if own and 2 * len({alarm.attributes for alarm in own}) >= places.sum():
-            more += own
-    names = set(map(_name, more))
-    return (replace(one, members=_sorted([*one.members, *more])),
-            [alarm for alarm in left if _name(alarm) not in names])
-
-
-def _about_metrics(one: _Found) -> bool:
-    return len(_scope(one)) < len(one.hypothesis.conditions)
-
-
-def _scope(one: _Found) -> Attributes:
-    """The places that a hypothesis is about, whatever is measured there."""
-    return tuple(pair for pair in one.hypothesis.conditions if pair[0] not in _ABOUT_METRICS)
-
-
-def _sorted(alarms: list[Alarm]) -> list[Alarm]:
-    return sorted(alarms, key=lambda alarm: (alarm.since, alarm.fingerprint))
+    return joined_with(_settled(found, inventory, policy), left, inventory)
 
 
 def _kinds(alarms: list[Alarm]) -> list[str]:
@@ -280,7 +165,7 @@ def _kinds(alarms: list[Alarm]) -> list[str]:
 
 
 def _best(alarms: list[Alarm], among: Flags, kinds: list[str], inventory: Inventory,
-          policy: GroupPolicy) -> _Found | None:
+          policy: GroupPolicy) -> Found | None:
     """The best hypothesis about some alarms and those of one burst that it takes, None where chance is enough."""
     alarmed = np.zeros_like(among)
     for alarm in alarms:
@@ -292,7 +177,7 @@ def _best(alarms: list[Alarm], among: Flags, kinds: list[str], inventory: Invent
         its = [alarm for alarm in alarms if inside[inventory.index[alarm.attributes]] and _kind(alarm, kinds) in own]
         members = max(_bursts(its, policy.window), key=len, default=[])
         if len({alarm.attributes for alarm in members}) >= policy.least_entities:
-            return _Found(one, inside, own, members)
+            return Found(one, inside, own, members)
     return None
 
 
@@ -314,7 +199,7 @@ def _kind(alarm: Alarm, kinds: list[str]) -> int:
     return kinds.index(alarm.condition) if alarm.condition in kinds else len(kinds) - 1
 
 
-def _settled(found: list[_Found], inventory: Inventory, policy: GroupPolicy) -> list[_Found]:
+def _settled(found: list[Found], inventory: Inventory, policy: GroupPolicy) -> list[Found]:
     """The same hypotheses after alarms that several could take went to the likeliest: the one that has more of its
     places alarmed and raises more alarms of that condition.
     """
@@ -322,7 +207,7 @@ def _settled(found: list[_Found], inventory: Inventory, policy: GroupPolicy) -> 
     kinds = len({condition for count in counts for condition in count})
     begun = [(min(alarm.since for alarm in one.members) - policy.window,
               max(alarm.since for alarm in one.members) + policy.window) for one in found]
-    full = [_alarmed(one.members, inventory).sum() / one.inside.sum() for one in found]
+    full = [alarmed_by(one.members, inventory).sum() / one.inside.sum() for one in found]
     members: list[list[Alarm]] = [[] for _ in found]
     for number, one in enumerate(found):
         for alarm in one.members:
@@ -331,29 +216,17 @@ def _settled(found: list[_Found], inventory: Inventory, policy: GroupPolicy) -> 
                     for other in range(len(found)) if other == number or (
                         found[other].inside[row] and begun[other][0] <= alarm.since <= begun[other][1])}
             members[max(odds, key=lambda other: (odds[other], other == number, -other))].append(alarm)
-    return [replace(one, hypothesis=described(inventory, _alarmed(its, inventory), one.hypothesis.conditions,
+    return [replace(one, hypothesis=described(inventory, alarmed_by(its, inventory), one.hypothesis.conditions,
                                               one.hypothesis.score),
                     members=sorted(its, key=lambda alarm: (alarm.since, alarm.fingerprint)))
             for one, its in zip(found, members, strict=True) if its]
 
 
-def _name(alarm: Alarm) -> tuple[str, datetime]:
-    """What tells an alarm from all others, earlier ones of its fingerprint too."""
-    return alarm.fingerprint, alarm.since
-
-
 def _others(best: Hypothesis, members: list[Alarm], inventory: Inventory,
             policy: GroupPolicy) -> tuple[Hypothesis, ...]:
     """What else the members share, after the hypothesis that gathered them."""
-    further = hypotheses(inventory, _alarmed(members, inventory)[None], policy.most_hypotheses)
+    further = hypotheses(inventory, alarmed_by(members, inventory)[None], policy.most_hypotheses)
     return tuple(one for one in further if one.conditions != best.conditions)[: policy.most_hypotheses - 1]
-
-
-def _alarmed(alarms: list[Alarm], inventory: Inventory) -> Flags:
-    """Which entities [entities] have an alarm."""
-    alarmed = np.zeros(len(inventory.entities), dtype=bool)
-    alarmed[[inventory.index[alarm.attributes] for alarm in alarms]] = True
-    return alarmed
 
 
 def _super(members: list[Alarm], found: tuple[Hypothesis, ...], policy: GroupPolicy) -> SuperAlarm:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from diagnostics.health.rules import HealthRule, Severity
 from diagnostics.telemetry import Telemetry
+from diagnostics.words import figure
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -89,7 +90,7 @@ def _spells(telemetry: Telemetry, rule: HealthRule, subject: str, values: Floats
         shown = _averaged(values, rule.window_minutes // telemetry.step_minutes)[first:after]
         worst = None if rule.side == "absent" else float(shown.max() if rule.side == "above" else shown.min())
         since = telemetry.when(first)
-        what = "absent" if worst is None else f"{worst:.4g}, {rule.side} {rule.threshold:g}"
+        what = "absent" if worst is None else f"{figure(worst)}, {rule.side} {rule.threshold:g}"
         lasts = "and it lasts" if until is None else f"until {until}"
         sentence = f"{subject}: {rule.name}: {rule.summary} ({rule.measure} {what}), since {since}, {lasts}"
         yield Firing(rule.name, rule.severity, subject, since, until, worst, rule.threshold, sentence)

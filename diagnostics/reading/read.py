@@ -17,6 +17,7 @@ from diagnostics.reading.choice import AUTO, JOINT, SEASONAL, SINGLE, STREAM, fi
 from diagnostics.reading.joint import ALL_METRICS, LEARN_DAYS, Together, groups, read_together
 from diagnostics.reading.streamed import LEARN_STEPS
 from diagnostics.telemetry import Series, Telemetry
+from diagnostics.words import figure
 from diagnostics.workloads import WORKLOAD_DETECTORS
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ class Reading:
             return (f"{ALL_METRICS} together are unlike calm days of {series.hardware_class}: {self.detectors[row]} "
                     f"{value:.3g} where {expected:.3g} is usual (chance {p:.1g}), most of all {most}")
         if np.isnan(p):
-            return f"{series.name} was {value:.4g}"
+            return f"{series.name} was {figure(value)}"
         usual = WORDS[self.detector(row, step)]
-        return f"{series.name} was {value:.4g} where {expected:.4g} {usual} (z {z:+.1f}, chance {p:.1g})"
+        return f"{series.name} was {figure(value)} where {figure(expected)} {usual} (z {z:+.1f}, chance {p:.1g})"
 
     def standing_out(self, row: int, step: int, most: int = 3) -> list[tuple[Series, float]]:
         """The metrics of the cluster of a series that are farthest from usual at a step, with their z."""

@@ -206,12 +206,19 @@ _ADD_LINE, _ADD_STAGE = insert(history), insert(stages)
 _FILE = select(versions.c.file_sha256).where(versions.c.id == bindparam("version"))
 _STABLE = select(stages.c.version).where(stages.c.hardware == bindparam("hardware"), stages.c.stage == "stable",
                                          ~_NEWER).order_by(stages.c.revision)
+_SERVING = (select(history.c.after).where(history.c.hardware == bindparam("hardware"))
+            .order_by(history.c.revision.desc()).limit(1))
 _LAST_REVISION = select(func.max(history.c.revision)).where(history.c.hardware == bindparam("hardware"))
 
 
 def last_revision(connection: Connection, hardware: str) -> int:
     """How many lines the history of a hardware has."""
     return int(connection.execute(_LAST_REVISION, {"hardware": hardware}).scalar_one() or 0)
+
+
+def serving_version(connection: Connection, hardware: str) -> str | None:
+    """Id of the version that serves: the last line of the history says so, however many versions are stable."""
+    return cast(str | None, connection.execute(_SERVING, {"hardware": hardware}).scalar_one_or_none())
 
 
 def stable_versions(connection: Connection, hardware: str) -> list[str]:
@@ -255,7 +262,7 @@ def read_versions(connection: Connection, hardware: str | None = None, start: st
     stage = {row.version: row.stage for row in connection.execute(
         select(stages.c.version, stages.c.stage).where(stages.c.version.in_([row.id for row in rows]))
         .order_by(stages.c.revision))} if rows else {}
-    serving = {name: (stable_versions(connection, name) or [""])[-1] for name in {row.hardware for row in rows}}
+    serving = {name: serving_version(connection, name) for name in {row.hardware for row in rows}}
     return [Version(row.id, _made(row.made), row.file_sha256, row.file_bytes, row.created_at, row.created_by,
                     stage[row.id], serving[row.hardware] == row.id) for row in rows]
 

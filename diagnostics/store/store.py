@@ -99,7 +99,7 @@ class ModelStore:
             if rows.stages_of(connection, name):
                 raise _AlreadyThere
             rows.add_version(connection, version)
-            serving = _last(rows.stable_versions(connection, made.hardware))
+            serving = rows.serving_version(connection, made.hardware)
             return self._event(version, revision, "register", serving, serving, by, why), {name: "candidate"}
 
         try:
@@ -142,7 +142,7 @@ class ModelStore:
     def serving(self, hardware: str) -> Version | None:
         """The version that serves a hardware (no fallback), None where none does."""
         with self._database.reading() as connection:
-            name = _last(rows.stable_versions(connection, hardware))
+            name = rows.serving_version(connection, hardware)
             return None if name is None else _one(rows.read_versions(connection, start=name))
 
     def stable(self, hardware: str) -> list[str]:
@@ -165,7 +165,7 @@ class ModelStore:
         hardware = version.made.hardware
 
         def change(connection: Connection, revision: int) -> tuple[Event, dict[str, Stage]]:
-            serving = _last(rows.stable_versions(connection, hardware))
+            serving = rows.serving_version(connection, hardware)
             if serving != before:
                 raise PredecessorError(self._who_was_faster(connection, hardware, before, serving))
             stage = rows.stages_of(connection, version.id)[-1]
@@ -194,7 +194,7 @@ class ModelStore:
         named = None if to == LAST_KNOWN_GOOD else self.version(to)
         if expected is None:
             with self._database.reading() as connection:
-                seen = _last(rows.stable_versions(connection, hardware))
+                seen = rows.serving_version(connection, hardware)
         else:
             seen = self.version(expected).id
 
@@ -228,7 +228,7 @@ class ModelStore:
         hardware = version.made.hardware
 
         def change(connection: Connection, revision: int) -> tuple[Event, dict[str, Stage]]:
-            serving = _last(rows.stable_versions(connection, hardware))
+            serving = rows.serving_version(connection, hardware)
             if serving == version.id:
                 raise StoreError(f"version {version.id}: serves {hardware}: promote another or roll back first")
             if rows.stages_of(connection, version.id)[-1] == "retired":
@@ -400,10 +400,6 @@ class ModelStore:
 
 class _AlreadyThere(Exception):  # noqa: N818 - no error: the same version was registered before
     """The version is in the store."""
-
-
-def _last(names: Sequence[str]) -> str | None:
-    return names[-1] if names else None
 
 
 def _one(found: Sequence[Version]) -> Version:

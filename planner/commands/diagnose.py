@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.diagnose import run_perturb, settings_of
 from planner.errors import InputError
 from planner.outputs import check_outputs, not_lost, writing
-from planner.terminal import plain
+from planner.terminal import console, plain
 from planner.watch import Watch, watched
 
 
@@ -36,14 +37,13 @@ def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
         show_table(f"{watch.telemetry}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
                    [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
         for one in together:
-            _show_lines(_told_of(one))
+            _show_lines(["", *_told_of(one)])
         for cluster in found.clusters:
-            _show_lines(f"{cluster.cluster}: {alarm.sentence}" for alarm in cluster.alarms)
-            _show_lines(f"{cluster.cluster}: {drift.sentence}" for drift in cluster.drifts if drift.drifted)
-            _show_lines(f"{cluster.cluster}: {change.sentence}" for change in cluster.changes)
-        _show_lines(f"{cluster.cluster}: {cluster.note}" for cluster in found.clusters if cluster.note)
-        _show_lines(one.sentence for one in found.models)
-        _show_lines([found.budget_sentence])
+            told = [*(alarm.sentence for alarm in cluster.alarms),
+                    *(drift.sentence for drift in cluster.drifts if drift.drifted),
+                    *(change.sentence for change in cluster.changes), *([cluster.note] if cluster.note else [])]
+            _show_lines(["", *(f"{cluster.cluster}: {sentence}" for sentence in told)] if told else [])
+        _show_lines(["", *(one.sentence for one in found.models), found.budget_sentence])
         _show_lines(f"rule {one.rule}: {one.values} values, alarm at {one.silenced} silenced, at {one.raised} raised"
                     for one in found.rules)
 
@@ -99,5 +99,9 @@ def _few(names: tuple[str, ...]) -> str:
 
 
 def _show_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(plain(line))
+    """Print lines; in a terminal they break between words and go on further in."""
+    width = console().width if sys.stdout.isatty() else None
+    for line in map(plain, lines):
+        further = " " * (len(line) - len(line.lstrip()) + 4)
+        typer.echo(line if width is None or len(line) <= width else textwrap.fill(
+            line, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False))

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from diagnostics.jobs import StuckSettings
+from diagnostics.words import figure
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.files import write_atomically
 from planner.jobs import health_of, health_rules, rules_text, stuck_jobs
@@ -42,7 +43,7 @@ def health(path: Path, scenario: Path | None, step_minutes: int, as_json: bool) 
         show_table(f"{path}: {len(found)} alert{'s' * (len(found) != 1)}, {len(lasting)} still firing",
                    ("Rule", "Severity", "Whose", "Since", "Until", "Worst", "Limit"), [
             (one.rule, one.severity, one.subject, one.since, one.until or "lasts",
-             "" if one.worst is None else f"{one.worst:.4g}",
+             "" if one.worst is None else figure(one.worst),
              "" if one.worst is None else f"{one.threshold:g}") for one in found])
     for line in missing:
         typer.echo(plain(line), err=as_json)

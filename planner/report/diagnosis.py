@@ -67,16 +67,20 @@ def _headlines(watched: Watched, alarms: list[Alarm], drifts: int) -> list[Headl
     found, together = watched.findings.diagnosis, watched.findings.together
     status = [cluster.status for cluster in found.clusters]
     grave = [one.severity for one in together]
-    counts = ", ".join(f"{grave.count(severity)} {severity}" for severity in _GRAVITY if severity in grave)
+    counts = ", ".join(_counted(grave.count(severity), severity) for severity in _GRAVITY if severity in grave)
     lasting = sum(alarm.until is None for alarm in alarms)
     return [
         Headline("Clusters as usual", f"{status.count('ok')} of {len(status)}",
                  f"{status.count('silent')} silent, {status.count('no_baseline')} without a baseline"),
-        Headline("Super alarms", f"{len(together):,}", f"of {len(alarms):,} alarms, {lasting:,} last" +
-                 (f"; {counts}" if counts else "")),
+        Headline("Super alarms", f"{len(together):,}",
+                 f"of {_counted(len(alarms), 'alarm')}, {lasting:,} still firing" + (f"; {counts}" if counts else "")),
         Headline("False alarms to expect", f"{found.expected_false_alarms:.2g}", _missed(found)),
         Headline("Metrics that drifted", f"{drifts:,}", "this month against the month before"),
     ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _missed(found: Diagnosis) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from diagnostics.words import figure
 from planner.embedding import embedded
 from planner.files import write_atomically
 from planner.report.plain import plain
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.report.figures import Figures
 
-WORDS: Final = {"usd": usd, "number": number, "share": share}
+WORDS: Final = {"usd": usd, "number": number, "share": share, "figure": figure}
 """Functions that templates write figures with."""
 SHOWN = 500
 """Rows of a long table that the page shows."""

@@ -14,6 +14,7 @@ ALARMS = 100
 def told_of(one: SuperAlarm) -> dict[str, Any]:
     """What the template shows of it, all as text; `keys` know its alarms, and those of each alarm that is listed."""
     from diagnostics.alarms import iso
+    from diagnostics.words import figure
 
     reopened = sum(alarm.reopened for alarm in one.alarms)
     return {
@@ -32,7 +33,7 @@ def told_of(one: SuperAlarm) -> dict[str, Any]:
         "services": [service.sentence for service in one.services],
         "moved": [{
             "what": f"{metric.metric}{f' of {metric.workload}' if metric.workload else ''} of {metric.cluster}",
-            "course": f"{metric.before:,.4g} before, {metric.now:,.4g} since; rank {metric.rank:.2f}",
+            "course": f"{figure(metric.before)} before, {figure(metric.now)} since; rank {metric.rank:.2f}",
         } for metric in one.moved],
         "remedies": [{"cause": f"{remedy.cause[:1].upper()}{remedy.cause[1:]}", "steps": remedy.steps}
                      for remedy in one.remedies],

@@ -89,6 +89,17 @@ def test_a_cluster_that_stopped_sending_is_not_called_ok() -> None:
     assert second.status == "ok"
 
 
+def test_metrics_that_never_came_or_stopped_are_named_though_others_go_on() -> None:
+    """A sensor that died is no calm: its cluster is told so, and one that only pauses as it used to is not."""
+    values = calm(4)
+    values[1] = np.nan
+    values[2, -30:] = np.nan
+    values[3, np.arange(values.shape[1]) % 24 > 0] = np.nan  # once a day
+    names = [("a", metric) for metric in ("cpu", "disk", "queue", "runs")]
+    (cluster,) = diagnose(telemetry(values, names)).clusters
+    assert cluster.note == "no value ever came of disk; nothing came of queue since 2026-10-31T18:00Z"
+
+
 def test_rows_from_a_clock_that_is_ahead_are_pointed_out() -> None:
     """Two hours stamped five days late make the others look silent; the cluster they are of is told so."""
     values = calm(2)

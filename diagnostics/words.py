@@ -1,0 +1,8 @@
+"""Figures as sentences about telemetry have them."""
+
+from __future__ import annotations
+
+
+def figure(value: float) -> str:
+    """Four digits that count; thousands apart in place of an exponent, as far as people read such numbers."""
+    return f"{float(f'{value:.4g}'):,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
