@@ -55,7 +55,8 @@ def engine_of(url: str, frozen_s: float | None = None) -> Engine:
 def _connecting(url: str, foreign_keys: str = "ON") -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=POOL_SIZE, max_overflow=MORE)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+    engine = create_engine(url, hide_parameters=True, pool_size=POOL_SIZE, max_overflow=MORE,
+                           connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
