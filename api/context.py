@@ -30,7 +30,9 @@ from api.jobs.workers import Workers
 from api.marks import Marks
 from api.notices import Dispatcher
 from api.settings import Settings
+from api.store.jobs import JobRow
 from api.store.store import Store
+from api.store.together import Together
 from planner.errors import InputError
 
 
@@ -46,6 +48,7 @@ class Service:
     explainer: Explainer
     directing: Directing
     schedules: Schedules
+    states: Together[JobRow]
 
 
 class Services:
@@ -71,7 +74,7 @@ class Services:
                 marks = Marks(store.engine)
                 self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks), marks,
                                              Explainer(settings, store), directing,
-                                             Schedules(store, self._queue))
+                                             Schedules(store, self._queue), Together(store.jobs_by_id))
             return self._made[tenant]
 
     def acting(self, made: Service, request: Acting) -> Service:

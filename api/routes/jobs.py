@@ -10,7 +10,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime
-from starlette.concurrency import run_in_threadpool
 
 from api.access import Route
 from api.context import Service, ServiceDep
@@ -40,9 +39,10 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=JobState)
-def get_job(job_id: str, service: ServiceDep) -> Response:
+async def get_job(job_id: str, service: ServiceDep) -> Response:
     """One job and how far it is; `address` tells where its result is."""
-    return Response(job_state(job_row(service, job_id)).model_dump_json(), media_type="application/json")
+    row = _there(await service.states.row(job_id), job_id)
+    return Response(job_state(row).model_dump_json(), media_type="application/json")
 
 
 @router.get("/{job_id}/result", response_model=ResultDetail)
@@ -77,7 +77,10 @@ def cancel_job(job_id: str, service: ServiceDep) -> JobState:
 
 def job_row(service: Service, job_id: str, kind: Kind | None = None) -> JobRow:
     """A job of the store. Raises Problem where there is none (of that kind)."""
-    row = service.store.job(job_id, kind)
+    return _there(service.store.job(job_id, kind), job_id, kind)
+
+
+def _there(row: JobRow | None, job_id: str, kind: Kind | None = None) -> JobRow:
     if row is None:
         raise Problem(HTTPStatus.NOT_FOUND, f"{kind or 'job'}: {job_id}: not known; GET /v1/jobs lists all jobs")
     return row
@@ -96,7 +99,7 @@ async def events_of(service: Service, job_id: str) -> AsyncIterator[ServerSentEv
     """The state of a job whenever it has changed; the last event is named after the state in which it ended."""
     shown: JobState | None = None
     while True:
-        state = job_state(await run_in_threadpool(job_row, service, job_id))
+        state = job_state(_there(await service.states.row(job_id), job_id))
         if state != shown:
             name = state.status if state.status in ENDED else "progress"
             yield ServerSentEvent(event=name, data=state)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +37,7 @@ _UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key")
 _SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
 _JOB = select(*_SUMMARY).where(jobs.c.id == bindparam("job_id"))
 _JOB_OF_KIND = _JOB.where(jobs.c.kind == bindparam("of_kind"))
+_JOBS = select(*_SUMMARY).where(jobs.c.id.in_(bindparam("job_ids", expanding=True)))
 """Asked so often that they are made once."""
 
 
@@ -319,6 +320,11 @@ class Store:
         query = _JOB if kind is None else _JOB_OF_KIND
         with self._engine.connect() as connection:
             return connection.execute(query, {"job_id": job_id, "of_kind": kind}).one_or_none()
+
+    def jobs_by_id(self, job_ids: Collection[str]) -> dict[str, JobRow]:
+        """The states of jobs, of those that there are."""
+        with self._engine.connect() as connection:
+            return {row.id: row for row in connection.execute(_JOBS, {"job_ids": list(job_ids)})}
 
     def result(self, job_id: str) -> str | None:
         """What a job made, as JSON text; None until it has."""
