@@ -126,6 +126,18 @@ def test_a_young_workload_does_not_take_measures_from_the_others(tmp_path: Path,
     assert (found["both"]["young"]["held_days"], found["both"]["young"]["fared"]) == (0, {})
 
 
+def test_the_table_says_whose_slack_it_is_and_writes_bytes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                                               ) -> None:
+    """Bytes have all their digits, what is not measured is left empty, and what slack and shortfall are is said."""
+    rows = [f"2026-01-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z,web,memory_bytes,{4e9 + hour:.0f}"
+            for hour in range(24 * 9)]
+    (tmp_path / "usage.csv").write_text("\n".join(["ts,workload,metric,value", *rows]))
+    assert run(["right-size", str(tmp_path / "usage.csv")]) == 0
+    shown = capsys.readouterr().out
+    assert "e+" not in shown
+    assert "share of steps that used more" in shown
+
+
 def test_a_history_without_rows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Names of columns alone are said to be that."""
     (tmp_path / "usage.csv").write_text("ts,workload,metric,value\n")
