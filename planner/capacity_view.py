@@ -13,7 +13,8 @@ from planner.sections import Section, listed, section_table
 from planner.terminal import percent, plain, usd
 
 ROWS = 60
-UNITS = {"memory_gib": "GiB", "disk_gib": "GiB disk", "network_gbps": "Gbit/s", "vcpu": "vCPU", "gpu": "GPUs"}
+UNITS = {"memory_gib": "GiB", "disk_gib": "GiB disk", "network_gbps": "Gbit/s", "vcpu": "vCPU", "gpu": "GPUs",
+         "kw": "kW", "usd_per_hour": "USD/hour"}
 _DATES = ("P10", "P50", "P90", "chance")
 
 
@@ -52,17 +53,18 @@ def capacity_sections(found: Remaining, rows: int) -> list[Section]:
                [(row.name, row.first, f"{row.limit:,.0f}", _used(row), *_dates(row, found)) for row in of["cluster"]],
                rows, 2),
         listed("Shared limits", ("limit", "of", "at most", "used", *_DATES),
-               [(row.name, row.resource, f"{row.limit:,.6g}", _used(row), *_dates(row, found)) for row in of["limit"]],
-               rows, 2),
+               [(row.name, UNITS.get(row.resource, row.resource), f"{row.limit:,.6g}", _used(row), *_dates(row, found))
+                for row in of["limit"]], rows, 2),
         listed("Pools by resource", ("pool", "resource", "there is", "used", *_DATES),
                [(row.name, UNITS.get(row.resource, row.resource), f"{row.limit:,.6g}", _used(row), *_dates(row, found))
                 for row in of["pool"]], rows, 2),
         listed("Orders", ("pool", "order by", "machines", "lead time, days", "needed by", "beyond max", "note"),
-               [_order(row) for row in found.orders], rows, 2, 6),
+               [_order(row) for row in found.orders], rows, 1, 6),
         listed("Commitments that pay", ("commitment", "unit", "owned", "buy", "break-even h/month",
                                         "last unit runs h/month", "saves USD/month", "P10", "P90"),
-               [(row.name, row.unit, f"{row.owned:,.6g}", f"{row.buy:,.6g}", f"{row.break_even_hours:,.0f}",
-                 f"{row.last_unit_hours:,.0f}", usd(row.saving_usd_per_month), usd(row.saving_p10), usd(row.saving_p90))
+               [(row.name, UNITS.get(row.unit, row.unit), f"{row.owned:,.6g}", f"{row.buy:,.6g}",
+                 f"{row.break_even_hours:,.0f}", f"{row.last_unit_hours:,.0f}", usd(row.saving_usd_per_month),
+                 usd(row.saving_p10), usd(row.saving_p90))
                 for row in found.commits], rows, 2),
         listed("Cannot be told", ("what", "name", "why"), [(row.what, row.name, row.why) for row in found.untold], rows,
                3)]
@@ -98,5 +100,8 @@ def notes(found: Remaining) -> Iterator[str]:
         yield f"Held as the scenario states them, since they have no history: {', '.join(found.flat[:8])}{more}"
     if len(found.commits) > 1:
         yield "Each commitment is weighed by itself: what one pays for, another cannot"
-    yield (f"P10, P50, P90: by then room has ended on that share of {found.paths} joint sample paths; machines are "
-           "estimated by whole parts of a machine, planner plan packs exactly")
+    yield (f"P10, P50, P90: by then room has ended on that share of {found.paths} joint sample paths; chance: the "
+           f"share on which it ends before {found.end:%Y-%m-%d}; used: on average in the first week")
+    yield "Machines are estimated by whole parts of a machine; planner plan packs exactly"
+    if any(row.what == "limit" for row in found.left):
+        yield "Dates of clusters and pools are of their machines alone: a shared limit over them may end sooner"

@@ -13,7 +13,7 @@ from planner.report.plain import plain as json_of
 from planner.terminal import plain
 
 DRAWN = 40
-"""Pools that the chart shows, the soonest first."""
+"""Pools and shared limits that the chart shows, the soonest first."""
 
 
 def write_capacity(path: Path, found: Remaining) -> None:
@@ -36,7 +36,9 @@ def capacity_view(found: Remaining) -> dict[str, Any]:
 
 
 def _data(found: Remaining) -> dict[str, Any]:
-    pools = [row for row in found.left if row.what == "pool" and row.resource == "machines" and row.p10 is not None]
+    rows = [row for row in found.left if row.p10 is not None
+            and (row.what == "limit" or (row.what == "pool" and row.resource == "machines"))]
+    pools = sorted(rows, key=lambda row: (row.p50 or found.end, row.p10 or found.end, row.name))
     return {"start": f"{found.start:%Y-%m-%d}", "end": f"{found.end:%Y-%m-%d}",
             "pools": [{"name": row.name, "dates": [f"{date:%Y-%m-%d}" if date else None
                                                    for date in (row.p10, row.p50, row.p90)]}

@@ -251,3 +251,14 @@ def test_a_page_is_never_written_over_a_history(tmp_path: Path, capsys: pytest.C
     assert run(["capacity", str(tmp_path), "--horizon", "7d", "-o", str(tmp_path / "history.csv")]) == 2
     assert "history.csv: what is read would be lost" in capsys.readouterr().err
     assert (tmp_path / "history.csv").read_bytes() == before
+
+
+def test_the_chart_shows_shared_limits_beside_pools(tmp_path: Path) -> None:
+    """A quota that ends before any pool is drawn, and first; notes say that pools do not know of it."""
+    history(tmp_path, growth=0.004)
+    found = look(tmp_path, fleet(limits=[{"name": "quota", "pools": ["cloud/*"], "measure": "vcpu", "max": 24}]))
+    page = render_capacity(found)
+    drawn = json.loads(page.split('type="application/json">')[1].split("</script>")[0])["pools"]
+    assert drawn[0]["name"] == "quota"
+    assert "hall/own" in [row["name"] for row in drawn]
+    assert "a shared limit over them may end sooner" in page

@@ -1,5 +1,5 @@
 "use strict";
-// A bar a pool, from the P10 to the P90 date, with a mark at P50.
+// A bar a pool or shared limit, from the P10 to the P90 date, with a mark at P50.
 (() => {
   const {data, css, axis, draw} = drawing;
   const day = (text) => new Date(`${text}T00:00:00Z`).getTime();
