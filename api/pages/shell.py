@@ -22,8 +22,8 @@ from api.security.sessions import SCOPE
 from api.web.problems import Problem, line_of
 from planner.embedding import embedded
 from planner.errors import InputError
-from planner.report.words import number, share
-from planner.terminal import percent, usd
+from planner.report.words import WORDS
+from planner.terminal import percent
 
 POLICY: Final = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
                  "form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -122,7 +122,7 @@ def environment() -> Environment:
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                        loader=FunctionLoader(_template))
     made.filters |= {"moment": moment, "embedded": embedded}
-    made.globals |= {"query_of": query_of, "usd": usd, "percent": percent, "number": number, "share": share}
+    made.globals |= {"query_of": query_of, "percent": percent, **WORDS}
     return made
 
 

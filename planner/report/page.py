@@ -9,26 +9,23 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from diagnostics.words import figure
 from planner.embedding import embedded
 from planner.files import write_atomically
 from planner.report.plain import plain
 from planner.report.sections import plan_sections
-from planner.report.words import number, share
+from planner.report.words import WORDS
 from planner.terminal import miss_words, monthly_usd, percent, running_machines, usd
 
 if TYPE_CHECKING:
     from planner.plan import Plan
     from planner.report.figures import Figures
 
-WORDS: Final = {"usd": usd, "number": number, "share": share, "figure": figure}
-"""Functions that templates write figures with."""
 SHOWN = 500
 """Rows of a long table that the page shows."""
 NAMED = 40

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from diagnostics.words import figure
+from planner.terminal import usd
+
 
 def number(value: float | None) -> str:
     """Three decimals."""
@@ -11,3 +16,7 @@ def number(value: float | None) -> str:
 def share(value: float | None) -> str:
     """Per cent."""
     return "" if value is None or value != value else f"{100 * value:.1f} %"
+
+
+WORDS: Final = {"usd": usd, "number": number, "share": share, "figure": figure}
+"""Functions that templates write figures with, those of files and of the service."""
