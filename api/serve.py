@@ -19,6 +19,7 @@ from api.context import owned
 from api.database.engine import upgrade
 from api.observability.requests import log_as_json
 from api.observability.tracing import opened
+from api.pauses import looked_at_once
 from api.security.keys import Keys
 from api.settings import Settings, is_loopback
 from api.web.protocol import BoundedHead
@@ -54,7 +55,8 @@ def run(settings: Settings) -> None:
                             timeout_graceful_shutdown=FINISH_S)
     signal.signal(signal.SIGTERM, _end)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        with looked_at_once():
+            uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises it again after an orderly end, which is what was asked for
         pass
     except SystemExit:

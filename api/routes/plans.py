@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from api.life_cycle.lives import Lives
 from api.life_cycle.steps import State
 from api.requests import IN_FORCE, NewMend, NewPlan
 from api.routes.jobs import events_of, queued
-from api.scenarios import Scenarios
+from api.scenarios import NOWHERE, Scenarios
 from api.store.files import PACKINGS, ROUTES
 from api.store.jobs import ENDED, JobRow, Status, Submission
 from api.store.placements import Placements
@@ -47,6 +48,8 @@ def ask_for_plan(body: NewPlan, service: ServiceDep, response: Response, idempot
     digest = body.sha256()
     plan_id = queued(service, idempotency_key, digest, lambda: submission(service, body, digest, idempotency_key))
     response.headers["Location"] = f"/v1/plans/{plan_id}"
+    if idempotency_key is None:  # it was made now, and has no life yet
+        return plan_state(plan_row(service, plan_id), None)
     return _state(service, plan_id)
 
 
@@ -60,7 +63,8 @@ def submission(service: Service, body: NewPlan, digest: str, key: str | None) ->
     asked = PlanRequest(**request)
     held = Scenarios.of(service.settings, service.store)
     named = held.pinned(body.scenario) if isinstance(body.scenario, str) else None
-    with tempfile.TemporaryDirectory(prefix="planner-scenarios-") as folder:
+    unpacked = tempfile.TemporaryDirectory(prefix="planner-scenarios-") if named else nullcontext(NOWHERE)
+    with unpacked as folder:
         scenario = held.read(named or body.scenario, Path(folder))
         asked.objective(scenario.objective)
         resolve(scenario, builtin_catalog())
