@@ -6,12 +6,12 @@ back under its name carries on with what it had; what a worker had that is gone 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, and_, column, or_, table, update
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -25,7 +25,9 @@ QUEUES = {WORKFLOW: QUEUE, TICK: TICKS, SEND: NOTICES}
 over soon, and that somebody waits for, have a lane of their own beside it.
 """
 VERSION = "1"
-"""Of the way in which jobs are carried out: work begun by another version of it is not taken up."""
+"""Of the way in which jobs are carried out. DBOS gives work to workers of its version only; a service takes over what
+another version left (`Queue.take_over`): a job is begun anew from what the store has of it, whoever began it before.
+"""
 LOOK_EVERY_S, TICKS_EVERY_S = 0.5, 2.0
 """How often a worker looks into the queues: a look takes some 4 ms of a processor, which an idle service spends too."""
 LOOK_AT_SCHEDULES_S = 5.0
@@ -34,6 +36,9 @@ TRY_AGAIN_S, TRIES = 1.0, 10
 """How long after a moment failed (the database may be away) it is tried again, twice as long each time; how often."""
 SEND_AGAIN_S, SENDS, NOTICES_AT_ONCE = 2.0, 10, 4
 """The same of a notice that did not arrive: 17 minutes in all; and how many a worker sends at a time."""
+_WORK = {kind: table("workflow_status", *map(column, ("name", "status", "executor_id", "application_version")),
+                     schema=schema) for kind, schema in (("sqlite", None), ("postgresql", "dbos"))}
+"""What DBOS has of the work in its queues, by the kind of database."""
 _BESIDE = timedelta(seconds=0.5)
 MOST_RECOVERIES = 1_000_000
 """The store says how often a job is tried, and why it failed."""
@@ -82,6 +87,14 @@ class Queue:
         for one in lost:
             self._client.resume_workflow(one.workflow_id, queue_name=one.queue_name or QUEUES[one.name])
         return [one.workflow_id for one in lost if one.name == WORKFLOW]
+
+    def take_over(self, connection: Connection, executors: Collection[str]) -> None:
+        """Let workers of this version have what waits with another one, and what these executors had begun with it."""
+        kept = _WORK[connection.dialect.name]
+        mine = and_(kept.c.status == "PENDING", kept.c.executor_id.in_(executors))
+        left = or_(kept.c.status.in_(("ENQUEUED", "DELAYED")), mine)
+        others = kept.c.name.in_(QUEUES), kept.c.application_version != VERSION
+        connection.execute(update(kept).where(*others, left).values(application_version=VERSION))
 
     def follow(self, crons: Mapping[str, str]) -> None:
         """Call the moments of these schedules too: cron expressions in UTC, by id."""

@@ -41,8 +41,7 @@ class Workers:
 
     def start(self) -> None:
         """Start the workers."""
-        self._store.seen(self._executors)
-        self._queue.take_back(self._store.living(GONE_S))
+        self._look()
         for thread in (*self._keepers, self._noting):
             thread.start()
 
@@ -92,8 +91,14 @@ class Workers:
         """Note that the workers live, and take back what others had that do not."""
         while not self._stopping.wait(SEEN_EVERY_S):
             with suppress(SQLAlchemyError):  # the database is away: it is said by /readyz, and tried again
-                self._store.seen(self._executors)
-                self._queue.take_back(self._store.living(GONE_S))
+                self._look()
+
+    def _look(self) -> None:
+        """Note that the workers live, and leave nothing with others that do not, or with another version."""
+        self._store.seen(self._executors)
+        self._queue.take_back(self._store.living(GONE_S))
+        with self._store.engine.begin() as connection:
+            self._queue.take_over(connection, self._executors)
 
 
 def _tell(process: subprocess.Popen[bytes], line: str) -> None:

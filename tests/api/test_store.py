@@ -15,7 +15,8 @@ from sqlalchemy import Connection, inspect, text
 
 from api.database.engine import checked_url, engine_of, upgrade
 from api.database.tables import metadata
-from api.jobs.durable import Queue
+from api.database.tenancy import DEFAULT
+from api.jobs.durable import VERSION, Queue
 from api.store.jobs import IdempotencyConflictError, Job, JobRow, Submission
 from api.store.placements import Placements
 from api.store.store import Store
@@ -171,6 +172,33 @@ def test_a_job_and_its_place_in_the_queue_come_together(store: Store) -> None:
     with pytest.raises(OSError, match="no room"):
         store.submit(submission())
     assert store.jobs(None, 10, None) == []
+
+
+def test_what_waits_with_another_version_is_taken_over(database: str) -> None:
+    """Work of another version that waits, or that these workers had begun, is this version's; what others carry out
+    stays theirs. Nothing else of it changes.
+    """
+    queue = Queue(database)
+    queue.open()
+    held = Store(database, queue)
+    store = held.of(DEFAULT)
+    ids = [store.submit(submission()) for _ in range(4)]
+    status = "dbos.workflow_status" if held.engine.dialect.name == "postgresql" else "workflow_status"
+    with held.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {status} SET application_version = 'old'"))
+        for at, (state, executor) in enumerate([("ENQUEUED", None), ("PENDING", "mine"), ("PENDING", "theirs"),
+                                                ("SUCCESS", "mine")]):
+            connection.execute(text(f"UPDATE {status} SET status = :state, executor_id = :executor WHERE"
+                                    " workflow_uuid = :id"), {"state": state, "executor": executor, "id": ids[at]})
+    with held.engine.begin() as connection:
+        queue.take_over(connection, ["mine"])
+    with held.engine.connect() as connection:
+        found = {row[0]: row[1:] for row in connection.execute(text(
+            f"SELECT workflow_uuid, status, executor_id, application_version FROM {status}"))}
+    assert [found[one] for one in ids] == [("ENQUEUED", None, VERSION), ("PENDING", "mine", VERSION),
+                                           ("PENDING", "theirs", "old"), ("SUCCESS", "mine", "old")]
+    queue.close()
+    held.close()
 
 
 def test_workers_that_were_seen_live(store: Store) -> None:

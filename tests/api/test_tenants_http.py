@@ -14,8 +14,10 @@ from api.access import NEEDED
 from api.database.engine import upgrade
 from api.security.keys import Keys
 from api.settings import Settings
+from diagnostics.store import ModelStore, NewVersion
 
 Json = dict[str, Any]
+TELEMETRY = Path(__file__).resolve().parents[2] / "examples" / "hybrid" / "telemetry.parquet"
 TENANTS = ("acme", "globex")
 SAME = ("date", "x-request-id", "content-length", "etag")
 """Headers that differ from answer to answer, whoever asks; the tag is a hash of an answer that repeats the name."""
@@ -54,7 +56,13 @@ def two(tmp_path_factory: pytest.TempPathFactory, start: Any, tiny: Json) -> Ite
     held = folder / "held" / "only-acmes"
     held.mkdir(parents=True)
     (held / "scenario.yaml").write_text(json.dumps(tiny))
-    served = start(folder, tenants={"acme": {"scenarios": str(held.parent)}}, limits={"reads": "100000/second"})
+    models = ModelStore(folder / "models-of-acme")
+    for number in (1, 2):
+        made = NewVersion("tape", f"{number:064d}", "rows.parquet", "code", "0" * 64, {"number": number}, {})
+        models.register(made, f"model {number}".encode(), "trainer", "made for a test")
+    models.close()
+    acme = {"scenarios": str(held.parent), "models": str(models.folder), "telemetry": str(TELEMETRY)}
+    served = start(folder, tenants={"acme": acme}, limits={"reads": "100000/second", "writes": "100000/second"})
     yield Two(served, keys)
     served.kill()
 
@@ -78,24 +86,114 @@ def plan(two: Two, tiny: Json) -> str:
     return str(job.json()["id"])
 
 
-def told(answer: Any, name: str) -> tuple[Any, ...]:
-    """An answer to the byte, but for the name that was asked for and the time at which it was."""
+@pytest.fixture(scope="module")
+def held(two: Two, plan: str, tiny: Json) -> dict[str, str]:
+    """What acme has, by the names that addresses have for it."""
+    first = two.ask("acme", "POST", "/v1/scenarios", json=tiny | {"name": "sent-by-acme"}).json()["version"]
+    changed = tiny | {"name": "sent-by-acme", "survive": "none"}
+    second = two.ask("acme", "POST", "/v1/scenarios", json=changed).json()["version"]
+    schedule = {"name": "nightly-of-acme", "cron": "0 2 * * *", "kind": "plan", "request": {"scenario": "only-acmes"}}
+    assert two.ask("acme", "POST", "/v1/schedules", json=schedule).is_success
+    model = two.ask("acme", "GET", "/v1/models").json()["models"][0]["id"]
+    return {"plan": plan, "other plan": plan, "scenario": "sent-by-acme", "version": first, "other version": second,
+            "schedule": "nightly-of-acme", "model": model, "cluster": "cheap", "workload": "claims-etl"}  # fmt: skip
+
+
+KINDS = {"plan_id": "plan", "job_id": "plan", "workload": "workload", "cluster": "cluster", "wave": "1",
+         "alarm_id": "plan"}
+"""What a name in an address means; the others depend on where they stand."""
+BODIES: dict[str, Json] = {
+    "feedback": {"verdict": "true_positive"}, "promote": {"why": "better"}, "replan": {"down": ["cheap"]},
+    "health": {"state": "down", "by": "person"},
+}  # fmt: skip
+NOT_KEPT = {"/assets/{name}"}
+OF_ANY_NAME = {"/v1/scenarios/{name}/shadow", "/diagnostics/{cluster}"}
+"""Addresses that take names of what is not there yet, or say that nothing is there at all."""
+NOT_FOR_ACME = ("/events", "alarm", "diagnostics", "forecasts", "capacity", "what-if", "nines", "packings", "verdicts")
+"""What acme is not asked for: what does not end, diagnoses, which take long, and what its plan is not, or has not."""
+
+
+def kind_of(path: str, name: str) -> str:
+    """What kind of thing a name in an address is of."""
+    if name in ("version", "other") and "scenarios" in path:
+        return "version" if name == "version" else "other version"
+    if name == "other":
+        return "other plan"
+    if name == "version":
+        return "model"
+    if name == "name":
+        return next(kind for kind in ("scenario", "schedule", "cluster") if f"/{kind}s/" in path)
+    return KINDS[name]
+
+
+def told(answer: Any, *names: str) -> tuple[Any, ...]:
+    """An answer to the byte, but for the names that were asked for and the time at which it was."""
     kept = {key: value for key, value in answer.headers.items() if key not in SAME}
-    content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:.]+Z", b"TIME", answer.content.replace(name.encode(), b"NAME"))
-    return answer.status_code, kept, content
+    content = answer.content
+    for name in names:
+        content = content.replace(name.encode(), b"NAME")
+    return answer.status_code, kept, re.sub(rb"\d{4}-\d\d-\d\dT[\d:.]+Z", b"TIME", content)
 
 
-def test_anothers_ids_are_as_if_they_were_not_there(two: Two, plan: str) -> None:
-    """On every route with a name in its address, acme's plan is for globex as an id that nobody has."""
+def nobodys(name: str) -> str:
+    """A name of the same length that nobody has."""
+    return uuid.uuid4().hex[: len(name)] if len(name) < 33 else (uuid.uuid4().hex * 2)[: len(name)]
+
+
+def test_anothers_ids_are_as_if_they_were_not_there(two: Two, held: dict[str, str]) -> None:
+    """On every route with a name in its address, and with a body that it takes, what acme has is for globex as what
+    nobody has; for acme it is there.
+    """
+    wrong = []
     for method, path in sorted(NEEDED):
-        if "{" not in path:
+        if "{" not in path or path in NOT_KEPT:
             continue
-        answers = []
-        for name in (plan, uuid.uuid4().hex):
-            start, _, rest = path.partition("{")
-            address = start + name + rest.partition("}")[2].replace("{", "").replace("}", "")
-            answers.append(told(two.ask("globex", method, address), name))
-        assert answers[0] == answers[1], (method, path)
+        kinds = [kind_of(path, name) for name in re.findall(r"{(\w+)}", path)]
+        own = [held.get(kind, kind) for kind in kinds]
+        body: Json = {"json": BODIES.get(path.rpartition("/")[2], {})} if method in ("POST", "PUT") else {}
+        body |= {"headers": {"If-Match": "*"}} if method != "GET" else {}
+        if path.endswith("/actuals") and method == "POST":
+            body = {"params": {"what": "demand"}, "content": b"workload,slot,replicas\nclaims-etl,0,1\n",
+                    "headers": {"Content-Type": "text/csv"}}
+        others = [name if name == "1" else nobodys(name) for name in own]
+        addresses = [re.sub(r"{\w+}", "{}", path).format(*names) for names in (own, others)]
+        answers = [two.ask("globex", method, address, **body) for address in addresses]
+        asked = [address.split("/") for address in addresses]
+        unlike = [[one for one, other in zip(*order, strict=True) if one != other]
+                  for order in (asked, asked[::-1])]
+        if told(answers[0], *unlike[0]) != told(answers[1], *unlike[1]):
+            wrong.append((method, path, answers[0].text, answers[1].text))
+        elif answers[0].status_code != 404 and path not in OF_ANY_NAME:
+            wrong.append((method, path, answers[0].text))
+        if method == "GET" and not any(part in path for part in NOT_FOR_ACME):
+            found = two.ask("acme", method, addresses[0])
+            if found.status_code == 404:
+                wrong.append((method, path, found.text))
+    assert wrong == []
+
+
+def test_anothers_names_in_bodies_are_as_if_they_were_not_there(two: Two, held: dict[str, str], tiny: Json) -> None:
+    """Where a request names something beside its address, what acme has is for globex as what nobody has."""
+    asked: list[tuple[str, str, str, Json]] = [
+        ("plan", "POST", "/v1/plans", {"json": {"scenario": tiny, "incumbent": "NAME"}}),
+        ("scenario", "POST", "/v1/plans", {"json": {"scenario": "NAME"}}),
+        ("plan", "POST", "/v1/capacity", {"json": {"scenario": tiny, "plan": "NAME"}}),
+        ("plan", "POST", "/v1/jobs", {"json": {"kind": "what_if", "request": {
+            "scenario": tiny, "changes": ["remove-cluster dear"], "against": "NAME"}}}),
+        ("scenario", "POST", "/v1/jobs", {"json": {"kind": "pareto", "request": {"scenario": "NAME"}}}),
+        ("scenario", "POST", "/v1/schedules", {"json": {"name": "mine", "cron": "0 2 * * *", "kind": "plan",
+                                                        "request": {"scenario": "NAME"}}}),
+        ("plan", "GET", "/v1/where/claims-etl", {"params": {"plan": "NAME"}}),
+        ("plan", "GET", "/v1/clusters/cheap/runs", {"params": {"plan": "NAME"}}),
+        ("model", "GET", "/v1/models/compare", {"params": {"version": ["NAME", "x"]}}),
+        ("model", "POST", "/v1/models/rollback", {"json": {"hardware": "tape", "to": "NAME", "why": "worse"}}),
+    ]
+    for kind, method, path, content in asked:
+        names = held[kind], nobodys(held[kind])
+        answers = [two.ask("globex", method, path, **json.loads(json.dumps(content).replace("NAME", name)))
+                   for name in names]
+        assert told(answers[0], names[0]) == told(answers[1], names[1]), (method, path)
+        assert answers[0].status_code in (404, 409, 422), (method, path, answers[0].text)
 
 
 @pytest.mark.parametrize("path", ["/v1/clusters/cheap/runs", "/v1/where/claims-etl", "/v1/direct/claims-etl",
