@@ -35,7 +35,7 @@ def headline(found: Remaining) -> str:
     if not pools:
         return f"{about}: no room ends on any of {found.paths} paths"
     first = min(pools, key=lambda row: (row.p50 or found.end, row.p10 or found.end, -row.chance, row.name))
-    return f"{about}: first {first.name} ({first.resource}), {_when(first, found)}"
+    return f"{about}: first {first.name} ({UNITS.get(first.resource, first.resource)}), {_when(first, found)}"
 
 
 def _when(row: Left, found: Remaining) -> str:

@@ -84,7 +84,9 @@ def _told(grown: Library, task: DescribedTask, library: Path, as_json: bool) -> 
         print_json({"library": str(library), "runs": len(grown.runs), "kind": task.kind,
                     "applications": len(applications)})
     else:
-        typer.echo(f"{library}: {len(grown.runs)} runs; {len(applications)} applications of kind {task.kind}")
+        runs, groups = len(grown.runs), len(applications)
+        typer.echo(f"{library}: {runs} {'run' if runs == 1 else 'runs'}; {groups} "
+                   f"{'application' if groups == 1 else 'applications'} of kind {task.kind}")
     return DONE
 
 

@@ -35,14 +35,14 @@ class Evidence:
         return CONFIDENCE_GUESSED if self.assumed else CONFIDENCE_KNOWN
 
     def number(self, name: str, value: float, unit: str, why: str) -> Figure:
-        """A figure with the interval that this evidence allows."""
+        """A figure with the interval that this evidence allows; a share is never over 1."""
         spread = SPREAD_GUESSED if self.assumed else SPREAD_KNOWN
         return Figure(
             name=name,
             value=value,
             unit=unit,
             low=value / spread,
-            high=value * spread,
+            high=min(1.0, value * spread) if unit == "share" else value * spread,
             confidence=self.confidence,
             why=why,
         )

@@ -62,7 +62,7 @@ def test_a_finished_run_is_learned(tmp_path: Path, capsys: pytest.CaptureFixture
     used.write_text("finished: 2026-11-01T03:10:00Z\nused: {gpu: 1, gpu_model: A100, run_hours: 3.5}\n")
     arguments = ["learn", str(EXAMPLE / "tasks.yaml"), str(used), "--library", str(library)]
     assert run([*arguments, "--task", "cancer-odds-training"]) == 0
-    assert "1 runs; 1 applications of kind training" in capsys.readouterr().out
+    assert "1 run; 1 application of kind training" in capsys.readouterr().out
     (kept,) = read_library(library).runs
     assert (kept.application, kept.used["gpu_model"], kept.task.data.rows) == ("cancer-odds-training", "A100", 4e8)
     assert run(arguments) == 2

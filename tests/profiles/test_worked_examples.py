@@ -50,7 +50,8 @@ def test_etl_says_storage_warehouse_units_and_when(etl: Profile) -> None:
     assert (etl.storage_kind, etl.working_kind, etl.structure) == ("data warehouse", "memory", "SQL tables")
     assert set(etl.warehouse_dwu) == {0, 300}
     assert [slot for slot, units in enumerate(etl.warehouse_dwu) if units] == list(range(0, 168, 24))
-    assert etl.figure("warehouse_utilisation").value == pytest.approx(160 / 180)
+    busy = etl.figure("warehouse_utilisation")
+    assert (busy.value, busy.low, busy.high) == (pytest.approx(160 / 180), pytest.approx(80 / 180), 1)  # a share
     assert etl.figure("device").value == "CPU"
 
 
