@@ -24,7 +24,7 @@ from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_service import backup, host, restore, serve, settings
 from planner.cli_watch import data_app, export_dashboards, export_rules, health, jobs_app, telemetry_app
-from planner.errors import InputError
+from planner.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from planner.planning import PlanRequest
@@ -522,10 +522,14 @@ def run(arguments: list[str], started: float | None = None) -> int:
         if _no_memory(error):
             return _fail(_OUT_OF_MEMORY, FAULT)
         return _fail(f"{error.filename or 'planner'}: {error.strerror or error}", WRONG_INPUT)
+    except Interrupted as stopped:
+        return _fail(str(stopped), STOPPED)
     except KeyboardInterrupt:
         return _fail("stopped", STOPPED)
     except Exception as error:  # noqa: BLE001  # the last line of defence: people see one line, developers ask for more
         return _unexpected(error)
+    if status == STOPPED:  # as Typer makes of Ctrl-C, without a word
+        return _fail("stopped", STOPPED)
     return status if isinstance(status, int) else DONE
 
 

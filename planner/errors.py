@@ -27,3 +27,7 @@ class InputError(Exception):
 
 class NotEnoughEvidenceError(InputError):
     """The input is right, and says too little for an answer; the lines say what is not known and what would help."""
+
+
+class Interrupted(Exception):  # noqa: N818 (says what happened)
+    """The user stopped it (Ctrl-C); the message says so, and what is kept."""

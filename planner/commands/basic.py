@@ -18,7 +18,7 @@ from placement.checks.reprove import Reproof
 from planner.catalog import Catalog, builtin_catalog, read_catalog
 from planner.certificates import write_certificate
 from planner.checking import asked_of, verify_plan
-from planner.errors import InputError
+from planner.errors import InputError, Interrupted
 from planner.export import export_scenario
 from planner.hosting import measured_by, with_diagnostics
 from planner.in_force import InForce, strays
@@ -91,8 +91,10 @@ def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices
         try:
             planned = make_plan(source, request, progress, interrupted, prices)
         except NoPlanFound as why:
+            if interrupted():
+                raise Interrupted(str(why)) from None
             typer.echo(str(why), err=True)
-            return STOPPED if interrupted() else NO
+            return NO
     figures = figures_of(planned)
     with not_lost(lambda: _show_plan(planned.plan, figures, as_json)):
         written = _write(planned, figures, outputs)

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from planner.batch import Asked, Batch, StoppedError, clear, engine_of, join_parts, own, run_batch
-from planner.commands.basic import DONE, NO, STOPPED, print_json, show_table
-from planner.errors import InputError
+from planner.commands.basic import DONE, NO, print_json, show_table
+from planner.errors import InputError, Interrupted
 from planner.files import write_atomically
 from planner.outlook import pooled_scores, run_report, series_scores
 from planner.outputs import check_outputs, writing
@@ -67,8 +67,7 @@ def forecast(history: Path, asked: Asked, files: Files, engine: str | None, work
             report = run_report(batch, str(history))
             _write(batch, files, report)
         except KeyboardInterrupt:
-            typer.echo(f"stopped{kept}", err=True)
-            return STOPPED
+            raise Interrupted(f"stopped{kept}") from None
         except StoppedError as error:
             raise InputError([f"{error}{kept}"]) from error
         (_print if as_json else _show)(batch, files, report)

@@ -30,8 +30,8 @@ from diagnostics.training.errors import TrainingError
 from diagnostics.training.features import BUILTIN
 from diagnostics.training.rows import Allowed
 from diagnostics.training.search import SearchSettings, effects
-from planner.commands.basic import DONE, NO, STOPPED, print_json, show_table
-from planner.errors import InputError
+from planner.commands.basic import DONE, NO, print_json, show_table
+from planner.errors import InputError, Interrupted
 from planner.progress import Bar
 from planner.sealed import sealer_here
 from planner.terminal import plain
@@ -147,9 +147,8 @@ def train(place: Place, asked: Training, said: Said, as_json: bool) -> int:
             with Bar() as told:
                 done = lifecycle.train(store, request, told)
         except KeyboardInterrupt:
-            typer.echo(f"stopped; what was tried is kept in {store.folder}, and the same command goes on from it",
-                       err=True)
-            return STOPPED
+            raise Interrupted(f"stopped; what was tried is kept in {store.folder}, and the same command goes on from it"
+                              ) from None
         if as_json:
             print_json(done.version.to_dict() | {
                 "serving": done.serving.id if done.serving else None, "left_out": dict(done.left_out),

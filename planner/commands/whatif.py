@@ -11,6 +11,7 @@ import typer
 
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, STOPPED, print_json
+from planner.errors import Interrupted
 from planner.files import write_atomically
 from planner.outputs import check_outputs, not_lost, writing
 from planner.plan import Plan, read_plan
@@ -46,8 +47,10 @@ def what_if(source: Path | Scenario, request: PlanRequest, files: Files, prices:
         try:
             found = suppose(source, request, before, prices, progress, interrupted)
         except NoPlanFound as why:
+            if interrupted():
+                raise Interrupted(str(why)) from None
             typer.echo(str(why), err=True)
-            return STOPPED if interrupted() else NO
+            return NO
     with not_lost(lambda: _show(found, found.plan, as_json)):
         written = _write(found, files)
     _show(found, written, as_json)

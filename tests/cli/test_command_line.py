@@ -98,3 +98,15 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"planner {declared}\n"
+
+
+def test_ctrl_c_is_a_line_wherever_it_comes(monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C amid any command is told in one line, with exit status 130."""
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for module in ("forecast", "capacity"):
+        monkeypatch.setattr(f"planner.commands.{module}.check_outputs", stopped)
+        assert run([module, "nothing"]) == 130
+        assert capsys.readouterr().err == "stopped\n"
