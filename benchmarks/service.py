@@ -18,7 +18,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -229,22 +229,22 @@ def main() -> None:
                 rows += [Row(instance, method, metric, round(value, 4), unit, round(seconds, 2), round(cpu_seconds, 2),
                              round(peak_mib, 1)) for metric, (value, unit) in figures.items()]
                 if asked.json:
-                    write(asked.json, machine, rows)
-    show(rows)
+                    write("service", asked.json, machine, rows)
+    show("Service", rows, AIMS)
 
 
-def write(out: Path, machine: dict[str, Any], rows: list[Row]) -> None:
+def write(kind: str, out: Path, machine: dict[str, Any], rows: list[Row]) -> None:
     """Figures as rows."""
-    content = {"benchmark": "service", "machine": machine, "rows": [asdict(row) for row in rows]}
+    content = {"benchmark": kind, "machine": machine, "rows": [asdict(row) for row in rows]}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def show(rows: list[Row]) -> None:
+def show(title: str, rows: list[Row], aims: Mapping[tuple[str, str], str]) -> None:
     """A table of all figures, each beside what is aimed at."""
-    made = table("Service", ("instance", "method", "metric", "value", "unit", "aim"))
+    made = table(title, ("instance", "method", "metric", "value", "unit", "aim"))
     for row in rows:
-        aim = AIMS.get((row.instance, row.metric), "") if row.method == "planner" else ""
+        aim = aims.get((row.instance, row.metric), "") if row.method == "planner" else ""
         met = not aim or (row.value >= float(aim[3:]) if aim[0] == ">" else row.value <= float(aim[3:]))
         made.add_row(row.instance, row.method, row.metric, f"{row.value:,.3f}".rstrip("0").rstrip("."), row.unit,
                      aim + ("" if met else " missed"))
