@@ -16,7 +16,7 @@ from diagnostics.diagnose import DiagnosisSettings, diagnose_read, reading_of
 from diagnostics.synthetic import Site, make_fleet
 from diagnostics.telemetry import Series, Telemetry
 from planner.cli import run
-from planner.report.diagnosis import render_diagnosis
+from planner.report.diagnosis import diagnosis_view, render_diagnosis, view_of
 from planner.watch import Findings, Watched
 
 EVIL = "<script>document.title='owned'</script>"
@@ -135,3 +135,20 @@ def test_changes_have_a_table_with_since_and_noticed(telemetry: Telemetry) -> No
     assert "<td>memory_share</td><td>level</td><td>2026-10-30T01:00Z</td><td>2026-10-31T07:00Z</td>" in told
     assert "errors of model v7 grew" in told
     assert "Changes as they happened" not in page_of()
+
+
+def test_of_every_cluster_its_gravest_metric_is_drawn_first(telemetry: Telemetry) -> None:
+    """Where not all metrics in alarm can be drawn, no cluster goes without; a view of one has only what is of it."""
+    values = telemetry.values.copy()
+    for row, series in enumerate(telemetry.series):
+        values[row, -9:] *= 9 if series.cluster == "calm" else 5
+    watched = watched_of(replace(telemetry, values=values))
+    assert {chart["cluster"] for chart in diagnosis_view("t", watched, 2)["metrics"]} == {"calm", f"x{EVIL}"}
+    whole = diagnosis_view("t", watched)
+    part = view_of(whole, {"calm"}, 1)
+    assert len(part["metrics"]) == 1 < len([one for one in whole["metrics"] if one["cluster"] == "calm"])
+    for rows in (part["metrics"], part["months"]):
+        assert {row["cluster"] for row in rows} <= {"calm"}
+    assert {alarm.cluster for alarm in part["alarms"]} == {"calm"}
+    assert all("calm" in one["clusters"] for one in part["together"])
+    assert [one.cluster for one in part["found"].clusters] == ["calm"]

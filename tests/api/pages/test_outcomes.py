@@ -54,6 +54,9 @@ def test_a_what_if_is_asked_and_answered(look: Any, answers: dict[str, str]) -> 
     page.get_by_role("link", name="its job").click()
     page.get_by_role("region", name="Log").get_by_text("attempt 1 of what_if").wait_for()
     page.go_back()
+    asked = page.locator("section", has=page.get_by_role("heading", name="What was asked")).inner_text()
+    assert "Time limit\n30 s" in asked
+    assert "_" not in asked
     page.get_by_role("link", name="Change it and ask again").click()
     assert page.get_by_label("Demand").input_value() == "claims-etl:+40%\nfront:x2"
 
@@ -79,6 +82,8 @@ def test_every_answer_is_for_everybody(look: Any, served: Any, answers: dict[str
         assert time.monotonic() < give_up
         time.sleep(0.1)
     window = look(**guise)
+    page = window.at("/what-if")
+    assert page.get_by_role("region", name="Asked so far").evaluate("part => part.scrollWidth <= part.clientWidth")
     for address in ("/what-if?scenario=small&change=demand+a:x2&against=in_force", "/forecasts", "/capacity",
                     "/price-of-nines", f"/price-of-nines/{answers['pareto']}", f"/what-if/{answers['what_if']}",
                     f"/capacity/{answers['waiting']}", f"/forecasts/{answers['failed']}"):
