@@ -26,6 +26,7 @@ IMPORTERS: dict[str, Entry] = {
     "argo": Entry("argo", "Workflows of Argo as batch workloads that come after each other."),
     "focus": Entry("focus", "A bill in FOCUS: what ran, at the prices that were paid, beside list prices.",
                    currencies=True),
+    "karpenter": Entry("karpenter", "What NodePools of Karpenter may start, within their limits, and what runs there."),
     "kubeflow": Entry("kubeflow", "Compiled pipelines of Kubeflow as batch workloads that come after each other."),
     "kueue": Entry("kueue", "Quotas of Kueue, what may be borrowed and lent, and the work in its queues."),
     "skypilot": Entry("skypilot", "Tasks of SkyPilot on the places of its catalogs (CLOUD/vms.csv)."),

@@ -34,7 +34,12 @@ TOLERANCE = 1e-6
 
 def read(sources: Sequence[str], asked: Asked) -> Draft:
     """Every cluster of some files and folders. Raises InputError where there is no node at all."""
-    return scenario_of(read_sources(sources, asked), asked)
+    found = read_sources(sources, asked)
+    draft = scenario_of(found, asked)
+    if any(thing.kind == "NodePool" for thing in found.things):
+        why = "NodePools are not read: `planner import karpenter` does"
+        draft.guess("clusters.*.pools", "nodes that there are", why)
+    return draft
 
 
 def scenario_of(sources: Sources, asked: Asked) -> Draft:

@@ -30,11 +30,14 @@ def _term(term: Fields, node: Thing) -> bool:
     """All expressions of a term hold; one without any holds nowhere."""
     by_label, by_field = term.get("matchExpressions") or [], term.get("matchFields") or []
     fields = {"metadata.name": node.name}
-    return bool(by_label or by_field) and all(_holds(rule, node.labels) for rule in by_label) and all(
-        _holds(rule, fields) for rule in by_field)
+    return bool(by_label or by_field) and all(holds(rule, node.labels) for rule in by_label) and all(
+        holds(rule, fields) for rule in by_field)
 
 
-def _holds(rule: Fields, labels: Mapping[str, str]) -> bool:
+def holds(rule: Fields, labels: Mapping[str, str]) -> bool:
+    """Whether labels are as a rule wants: `key`, `operator` (`In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`,
+    `Gte`, `Lte`; any other holds nowhere) and `values`.
+    """
     operator, value = rule.get("operator"), labels.get(str(rule.get("key")))
     values = [str(one) for one in rule.get("values") or []]
     if operator == "Exists":
@@ -49,12 +52,12 @@ def _holds(rule: Fields, labels: Mapping[str, str]) -> bool:
 
 
 def _compared(operator: str, value: str | None, values: list[str]) -> bool:
-    """`Gt` and `Lt` of whole numbers; anything else holds nowhere."""
+    """Whole numbers compared; anything else holds nowhere."""
     try:
         left, right = int(value or ""), int(values[0])
     except (ValueError, IndexError):
         return False
-    return left > right if operator == "Gt" else left < right if operator == "Lt" else False
+    return {"Gt": left > right, "Lt": left < right, "Gte": left >= right, "Lte": left <= right}.get(operator, False)
 
 
 def _tolerated(spec: Fields, node: Thing) -> bool:
