@@ -59,7 +59,7 @@ def capacity_sections(found: Remaining, rows: int) -> list[Section]:
                [(row.name, UNITS.get(row.resource, row.resource), f"{row.limit:,.6g}", _used(row), *_dates(row, found))
                 for row in of["pool"]], rows, 2),
         listed("Orders", ("pool", "order by", "machines", "lead time, days", "needed by", "beyond max", "note"),
-               [_order(row) for row in found.orders], rows, 1, 6),
+               [_order(row, found) for row in found.orders], rows, 1, 6),
         listed("Commitments that pay", ("commitment", "unit", "owned", "buy", "break-even h/month",
                                         "last unit runs h/month", "saves USD/month", "P10", "P90"),
                [(row.name, UNITS.get(row.unit, row.unit), f"{row.owned:,.6g}", f"{row.buy:,.6g}",
@@ -85,10 +85,13 @@ def _date(date: datetime) -> str:
     return f"{date:%Y-%m-%d}"
 
 
-def _order(row: Order) -> tuple[str, ...]:
-    late = "room ends before an order of today is there" if row.lead_time_days else "room has ended"
+def _order(row: Order, found: Remaining) -> tuple[str, ...]:
+    if row.late:
+        note = "room ends before an order of today is there" if row.lead_time_days else "room has ended"
+    else:
+        note = "now: that date has passed" if row.order_by < found.start else ""
     return (f"{row.cluster}/{row.pool}", _date(row.order_by), f"{row.machines:,}", f"{row.lead_time_days:g}",
-            _date(row.needed_by), f"{row.beyond_max:,}" if row.beyond_max else "", late if row.late else "")
+            _date(row.needed_by), f"{row.beyond_max:,}" if row.beyond_max else "", note)
 
 
 def notes(found: Remaining) -> Iterator[str]:
@@ -98,6 +101,9 @@ def notes(found: Remaining) -> Iterator[str]:
     if found.flat:
         more = f" and {len(found.flat) - 8} more" if len(found.flat) > 8 else ""
         yield f"Held as the scenario states them, since they have no history: {', '.join(found.flat[:8])}{more}"
+    if found.slow:
+        yield (f"Lead times as long as the {found.days} days looked ahead: {', '.join(found.slow)}; what must be "
+               "ordered now is decided beyond them: look further (--horizon)")
     if len(found.commits) > 1:
         yield "Each commitment is weighed by itself: what one pays for, another cannot"
     yield (f"P10, P50, P90: by then room has ended on that share of {found.paths} joint sample paths; chance: the "

@@ -95,7 +95,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """The whole fleet: rows of `left` by P50, orders by date, commitments by saving, and what cannot be told."""
+    """The whole fleet: rows of `left` by P50, orders by date, commitments by saving, and what cannot be told.
+
+    `flat` are workloads held as the scenario states them, `slow` pools whose lead time is as long as the horizon: what
+    must be ordered of them now is decided beyond it.
+    """
 
     name: str
     start: datetime
@@ -108,6 +112,7 @@ class Remaining:
     commits: tuple[Commit, ...]
     untold: tuple[Untold, ...]
     flat: tuple[str, ...]
+    slow: tuple[str, ...]
 
     @property
     def bad(self) -> bool:
@@ -125,7 +130,8 @@ class Remaining:
             "name": self.name, "start": self.start, "end": self.end, "days": self.days, "paths": self.paths,
             "growth": self.growths, "plan_id": self.plan_id, "left": [asdict(row) for row in self.left],
             "orders": [asdict(row) for row in self.orders], "commitments": [asdict(row) for row in self.commits],
-            "untold": [asdict(row) for row in self.untold], "held_flat": self.flat, "no": self.bad})
+            "untold": [asdict(row) for row in self.untold], "held_flat": self.flat,
+            "horizon_within_lead_time": self.slow, "no": self.bad})
         return found
 
 
@@ -163,9 +169,10 @@ def remaining(scenario: Scenario, profiles: Profiles, asked: Asked, on_progress:
     empty = [Untold("pool", "/".join(name), _why_not(p, units)) for p, name in enumerate(room.names) if p not in told]
     empty += [Untold("limit", name, "what is paid an hour depends on the offers that run") for name in room.refused]
     left, orders = watched.left(told), watched.orders(told)
+    slow = tuple("/".join(room.names[p]) for p in told if room.lead_days[p] >= asked.days)
     return Remaining(scenario.name, scenario.horizon.start, asked.days, asked.paths,
                      tuple(growth.text for growth in asked.growths), plan.plan_id if plan else None, left, orders,
-                     commits(room, watched.use, told), (*untold, *empty), paths.flat)
+                     commits(room, watched.use, told), (*untold, *empty), paths.flat, slow)
 
 
 def _why_not(pool: int, units: Located) -> str:

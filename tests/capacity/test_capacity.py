@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,17 @@ def test_the_chart_shows_shared_limits_beside_pools(tmp_path: Path) -> None:
     assert drawn[0]["name"] == "quota"
     assert "hall/own" in [row["name"] for row in drawn]
     assert "a shared limit over them may end sooner" in page
+
+
+def test_orders_that_are_overdue_or_beyond_sight_are_told(tmp_path: Path) -> None:
+    """An order whose date has passed says so; a lead time as long as the horizon asks to look further."""
+    history(tmp_path, growth=0.004)
+    found = look(tmp_path)
+    order = next(one for one in found.orders if one.pool == "own")
+    soon = replace(found, orders=(replace(order, late=False, order_by=START - timedelta(days=3)),))
+    assert "now: that date has passed" in render_capacity(soon)
+    assert found.slow == ()
+    far = look(tmp_path, days=20)
+    assert far.slow == ("hall/own",)
+    assert far.to_dict()["horizon_within_lead_time"] == ["hall/own"]
+    assert "look further (--horizon)" in render_capacity(far)
