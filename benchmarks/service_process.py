@@ -50,6 +50,14 @@ class Served:
                 found += process.memory_info().rss
         return found / 2**20
 
+    def proportional_mib(self) -> float:
+        """Memory of all its processes; of pages that several share, to each its part (PSS)."""
+        found = 0
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                found += process.memory_full_info().pss
+        return found / 2**20
+
     def cpu_seconds(self) -> float:
         """Processor time of the process that answers."""
         times = psutil.Process(self.process.pid).cpu_times()

@@ -5,7 +5,8 @@ Its settings come in as one JSON line on standard input, which then stays open: 
 end, and the end of the input means that the service is gone, and this process ends itself at once.
 
 The processes of jobs are forked from one that has loaded what they need, which takes a second otherwise. It starts with
-the first job, and does nothing else: what a job does stays in the job's process.
+the first job, and does nothing else: what a job does stays in the job's process. When nothing was asked for a while it
+is ended, and gives its memory back.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -42,6 +46,8 @@ START_S = 60.0
 """What a job's process may take beyond its time limit, to start, read and write, before it is ended."""
 LIMIT_S = 6 * 3600.0
 """How long a job without a time limit of its own may take."""
+REST_S = 120.0
+"""How long after the last job what jobs are forked from is ended: it takes as much memory as all else."""
 ORPHANED = 3
 """Exit status when the service has gone."""
 
@@ -80,6 +86,7 @@ class Carrying:
     def __init__(self, store: Store, settings: Settings, traces: Traces | None = None) -> None:
         self._store, self._settings, self._traces = store, settings, traces
         self._stopping, self._ending, self._running = threading.Event(), threading.Condition(), 0
+        self._starting, self._rest = set[str](), threading.Timer(REST_S, self._end_loaded)
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(_LOADED)
 
@@ -111,16 +118,31 @@ class Carrying:
             self._store.fail(job, [reason])
 
     def stop(self) -> None:
-        """End the processes of jobs and put the jobs back into the queue."""
+        """End the processes of jobs and put the jobs back into the queue, also those that wait for what they need to be
+        loaded.
+        """
         self._stopping.set()
         with self._ending:
-            self._ending.wait_for(lambda: not self._running)
+            while not self._ending.wait_for(lambda: not self._running, POLL_S):
+                if self._starting:
+                    _end_forkserver()
 
     def _note(self, more: int) -> None:
-        """Count jobs that are being carried out."""
+        """Count jobs that are being carried out; after the last one the process that they are forked from may rest."""
         with self._ending:
             self._running += more
+            self._rest.cancel()
+            if not self._running and not self._stopping.is_set():
+                self._rest = threading.Timer(REST_S, self._end_loaded)
+                self._rest.daemon = True
+                self._rest.start()
             self._ending.notify_all()
+
+    def _end_loaded(self) -> None:
+        """End what jobs are forked from, unless there is one by now; the next one starts it again."""
+        with self._ending:
+            if not self._running:
+                _end_forkserver()
 
     def _hold(self) -> None:
         """Do not tell the queue that a job has ended which was put back: the process is about to end."""
@@ -149,10 +171,13 @@ class Carrying:
         order = {"settings": self._settings.to_dict(), "id": job.id, "tenant": job.tenant, "kind": job.kind,
                  "attempt": job.attempt, "request": dict(job.request), "log": str(log.path)}
         process = self._processes.Process(target=run, args=(order,), name=job.id)
+        self._starting.add(job.id)
         try:
             process.start()
         except (OSError, EOFError) as error:
             return f"the job's process could not be started: {error}"
+        finally:
+            self._starting.discard(job.id)
         try:
             return self._watch(job, process, seconds, log)
         finally:
@@ -174,6 +199,16 @@ class Carrying:
             if time.monotonic() > until:
                 return f"the job's process ran for more than {seconds:.0f} s and was ended"
         return None
+
+
+def _end_forkserver() -> None:
+    """End the process that those of jobs are forked from; `multiprocessing` starts another when it is needed."""
+    kept: Any = vars(forkserver)["_forkserver"]  # there is no public way to it (3.11, 3.12)
+    pid = vars(kept)["_forkserver_pid"]
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # it does not listen while it loads
+        kept._stop()  # noqa: SLF001 - which waits for its end, and forgets it
 
 
 def _ending(status: int) -> str:

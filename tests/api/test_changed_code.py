@@ -1,9 +1,10 @@
-"""A service that is killed in the middle of jobs, and started again by a newer version of the program."""
+"""Services of other code than this: a newer version of the program, one that loads slowly, one that soon rests."""
 
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
@@ -32,15 +34,21 @@ def upgrade() -> None:
 """
 
 
-def next_version(folder: Path) -> Path:
-    """The program with another version of carrying out jobs, and a migration more."""
+def changed(folder: Path, file: str, line: str, instead: str) -> Path:
+    """The program with another line in one of its files."""
+    folder.mkdir()
     for package in ("planner", "placement", "forecasting", "diagnostics"):
         (folder / package).symlink_to(ROOT / package)
     shutil.copytree(ROOT / "api", folder / "api", ignore=shutil.ignore_patterns("__pycache__"))
-    durable = folder / "api" / "jobs" / "durable.py"
-    code, found = re.subn(r'^VERSION = ".*"$', 'VERSION = "next"', durable.read_text(), flags=re.MULTILINE)
+    code, found = re.subn(f"^{line}$", instead, (folder / file).read_text(), flags=re.MULTILINE)
     assert found == 1
-    durable.write_text(code)
+    (folder / file).write_text(code)
+    return folder
+
+
+def next_version(folder: Path) -> Path:
+    """The program with another version of carrying out jobs, and a migration more."""
+    changed(folder, "api/jobs/durable.py", 'VERSION = ".*"', 'VERSION = "next"')
     migrations = folder / "api" / "database" / "migrations"
     head = ScriptDirectory(str(migrations)).get_current_head()
     (migrations / "versions" / "v9999_next.py").write_text(MIGRATION.format(head=head))
@@ -48,8 +56,8 @@ def next_version(folder: Path) -> Path:
 
 
 @contextmanager
-def served(code: Path, given: dict[str, Any]) -> Iterator[httpx.Client]:
-    """A service by this code, which is killed at the end."""
+def served(code: Path, given: dict[str, Any]) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """A service by this code, which is killed at the end, with its process."""
     program = f"import json; from api.serve import serve; serve(None, json.loads({json.dumps(given, default=str)!r}))"
     log = code / "log"
     environment = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"}
@@ -62,7 +70,7 @@ def served(code: Path, given: dict[str, Any]) -> Iterator[httpx.Client]:
             assert time.monotonic() < give_up, log.read_text()
             time.sleep(0.05)
         with httpx.Client(base_url=found[1], timeout=60) as http:
-            yield http
+            yield http, process
     finally:
         process.kill()
         process.wait()
@@ -87,9 +95,8 @@ def test_an_upgrade_in_mid_job(serve: Any, tiny: Any, database: str, tmp_path: P
     before.wait(running, lambda state: state["status"] == "running")
     children = before.children()
     before.kill()
-    (tmp_path / "next").mkdir()
-    given = {"port": 0, "data": tmp_path / "data", "database": database, "workers": 1}
-    with served(next_version(tmp_path / "next"), given) as http:
+    given = {"port": 0, "data": tmp_path / "data", "database": database, "workers": 1, "niceness": 0}
+    with served(next_version(tmp_path / "next"), given) as (http, _):
         states = [ended(http, plan_id) for plan_id in (running, waiting)]
         asked = http.post("/v1/plans", json={"scenario": tiny, "solver": "highs", "time_limit_s": 60}).json()
         assert ended(http, asked["id"])["status"] == "done"
@@ -101,3 +108,49 @@ def test_an_upgrade_in_mid_job(serve: Any, tiny: Any, database: str, tmp_path: P
     assert inspect(engine).has_table("of_the_next_version")
     engine.dispose()
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def forking(service: subprocess.Popen[bytes]) -> bool:
+    """Whether there is what jobs are forked from, below a service, or what is left of it."""
+    try:
+        family = psutil.Process(service.pid).children(recursive=True)
+        return any("forkserver" in " ".join(one.cmdline()) for one in family)
+    except psutil.ZombieProcess:
+        return True
+    except psutil.NoSuchProcess:  # one has ended meanwhile
+        return forking(service)
+
+
+@pytest.mark.soak
+def test_an_orderly_stop_while_jobs_wait_for_what_they_need(serve: Any, tiny: Any, tmp_path: Path) -> None:
+    """What jobs are forked from loads for a minute: SIGTERM does not wait for it, leaves no process, and puts the job
+    back as if it had not begun.
+    """
+    slow = changed(tmp_path / "slow", "api/kinds/loaded.py", "import api.jobs.job", "import time; time.sleep(60)")
+    given = {"port": 0, "data": tmp_path / "data", "niceness": 0}
+    with served(slow, given) as (http, service):
+        asked = http.post("/v1/plans", json={"scenario": tiny, "solver": "highs", "time_limit_s": 60}).json()["id"]
+        give_up = time.monotonic() + 60
+        while not forking(service):
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        family = psutil.Process(service.pid).children(recursive=True)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(40) == 0
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+    state = serve().ended(asked)
+    assert (state["status"], state["attempts"]) == ("done", 1)
+
+
+@pytest.mark.soak
+def test_what_jobs_are_forked_from_rests(tiny: Any, tmp_path: Path) -> None:
+    """A while after the last job it is gone; the next job starts it again."""
+    soon = changed(tmp_path / "soon", "api/jobs/worker.py", "REST_S = .*", "REST_S = 0.5")
+    with served(soon, {"port": 0, "data": tmp_path / "data", "niceness": 0}) as (http, service):
+        for _ in range(2):
+            asked = http.post("/v1/plans", json={"scenario": tiny, "solver": "highs", "time_limit_s": 60}).json()["id"]
+            assert ended(http, asked)["status"] == "done"
+            give_up = time.monotonic() + 60
+            while forking(service):
+                assert time.monotonic() < give_up
+                time.sleep(0.05)
