@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from api.database.engine import engine_of
 from api.database.tenancy import of_tenant
 from api.hosting.leases import ALIVE_S, fenced
+from api.hosting.rollouts import end_left
 from api.hosting.steps import GO_ON, Facts, Steps
 from api.hosting.transactions import writing
 from api.jobs.durable import APPLICATION
@@ -86,6 +87,7 @@ class Loop:
             if not unfinished:
                 run = f"{self._workload}-{int(time.time() // (60 * self._settings.retraining.every_minutes))}"
                 if DBOS.get_workflow_status(f"{self._tenant}/{run}") is None:
+                    end_left(self._engine, self._work.watches.hardware_class, self._workload, self._mine)
                     with SetWorkflowID(f"{self._tenant}/{run}"):
                         DBOS.start_workflow(retrain, run).get_result()
             # A process that lost the lease may have taken from the queue what was meant for this one, and then ended.

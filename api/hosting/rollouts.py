@@ -55,6 +55,16 @@ def end_canary(engine: Engine, hardware_class: str, run: str, hold: Hold = lambd
         connection.execute(delete(rollouts).where(*mine))
 
 
+def end_left(engine: Engine, hardware_class: str, workload: str, hold: Hold) -> None:
+    """Try no more what earlier runs of a workload began to try and never ended: none of them goes on."""
+    with writing(engine) as connection:
+        hold(connection)
+        query = select(loop_steps.c.run).where(loop_steps.c.workload == workload).distinct()
+        runs = list(connection.execute(query).scalars())
+        here = rollouts.c.hardware_class == hardware_class, rollouts.c.run.in_(runs)
+        connection.execute(delete(rollouts).where(*here))
+
+
 def note(engine: Engine, run: tuple[str, str, str], step: str, outcome: str, detail: Mapping[str, Any],
          hold: Hold = lambda _: None) -> None:  # fmt: skip
     """Put on record what became of a step of a run (its id, workload, hardware class); what was noted before stays."""

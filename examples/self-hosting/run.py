@@ -6,6 +6,7 @@ printed; everything is asked for over HTTP or the command line, as anybody would
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -246,7 +247,8 @@ class Demo:
         log = self.folder / f"{name}-{time.monotonic_ns()}.log"
         with log.open("w") as file:
             command = [sys.executable, "-m", "planner.cli", *arguments]
-            self.running[name] = subprocess.Popen(command, stderr=file, env=self.environment)  # noqa: S603
+            self.running[name] = subprocess.Popen(command, stderr=file, env=self.environment,  # noqa: S603
+                                                  preexec_fn=end_with_this)  # fmt: skip
         return log
 
     def stop(self) -> None:
@@ -316,6 +318,12 @@ def telemetry() -> tuple[np.ndarray[Any, Any], list[tuple[Site, str]]]:
         parts.append(fleet.gauges)
         hosts += [(site, host.host) for host in fleet.hosts]
     return np.concatenate(parts), hosts
+
+
+def end_with_this() -> None:
+    """Have a process ended when this one is killed, where the system can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def shown(detail: Json) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, insert
 from api.database.tables import drifts
 from api.hosting.leases import Leases
 from api.hosting.results import Said, keep_verdicts
-from api.hosting.rollouts import canaries, note, record
+from api.hosting.rollouts import begin_canary, canaries, note, record
 from api.hosting.scoring import score
 from api.hosting.sealing import Sealing
 from api.hosting.steps import GO_ON, Steps
@@ -304,3 +304,18 @@ def test_a_process_whose_lease_was_taken_ends(engine: Engine, settings: Settings
     lease.hold([NAME])
     assert start_loop(settings, 99).wait(60) == 4
     assert record(engine) == []
+
+
+@on_sqlite
+def test_a_trial_whose_run_is_gone_ends(
+    engine: Engine, settings: Settings, history: Any, eventually: Callable[..., Any]
+) -> None:
+    """A run of an earlier version of the program tried a version and nobody goes on with it: the next run ends that."""
+    note(engine, ("gone", NAME, "mixed-disk"), "drift", GO_ON, {})
+    begin_canary(engine, "mixed-disk", "gone", "tried", "a")
+    lease = Leases(engine, "h", "a")
+    lease.beat()
+    process = start_loop(settings, lease.hold([NAME])[NAME])
+    eventually(lambda: canaries(engine) == {})
+    process.kill()
+    process.wait()
