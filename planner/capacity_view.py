@@ -98,6 +98,9 @@ def notes(found: Remaining) -> Iterator[str]:
     """What the figures rest on."""
     if found.growths:
         yield f"Growth on top of what histories show: {', '.join(found.growths)}"
+    if found.at_once:
+        yield (f"Own machines without lead_time_days count as if all of max were there at once: "
+               f"{', '.join(found.at_once)}: say how many days an order takes")
     if found.flat:
         more = f" and {len(found.flat) - 8} more" if len(found.flat) > 8 else ""
         yield f"Held as the scenario states them, since they have no history: {', '.join(found.flat[:8])}{more}"

@@ -98,7 +98,8 @@ class Remaining:
     """The whole fleet: rows of `left` by P50, orders by date, commitments by saving, and what cannot be told.
 
     `flat` are workloads held as the scenario states them, `slow` pools whose lead time is as long as the horizon: what
-    must be ordered of them now is decided beyond it.
+    must be ordered of them now is decided beyond it. Of pools
+    `at_once` nobody said how long an order takes, though their machines are one's own.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Remaining:
     untold: tuple[Untold, ...]
     flat: tuple[str, ...]
     slow: tuple[str, ...]
+    at_once: tuple[str, ...]
 
     @property
     def bad(self) -> bool:
@@ -131,7 +133,7 @@ class Remaining:
             "growth": self.growths, "plan_id": self.plan_id, "left": [asdict(row) for row in self.left],
             "orders": [asdict(row) for row in self.orders], "commitments": [asdict(row) for row in self.commits],
             "untold": [asdict(row) for row in self.untold], "held_flat": self.flat,
-            "horizon_within_lead_time": self.slow, "no": self.bad})
+            "horizon_within_lead_time": self.slow, "at_once": self.at_once, "no": self.bad})
         return found
 
 
@@ -172,7 +174,14 @@ def remaining(scenario: Scenario, profiles: Profiles, asked: Asked, on_progress:
     slow = tuple("/".join(room.names[p]) for p in told if room.lead_days[p] >= asked.days)
     return Remaining(scenario.name, scenario.horizon.start, asked.days, asked.paths,
                      tuple(growth.text for growth in asked.growths), plan.plan_id if plan else None, left, orders,
-                     commits(room, watched.use, told), (*untold, *empty), paths.flat, slow)
+                     commits(room, watched.use, told), (*untold, *empty), paths.flat, slow, _at_once(scenario))
+
+
+def _at_once(scenario: Scenario) -> tuple[str, ...]:
+    """Pools of own machines of which the scenario does not say how long an order takes."""
+    return tuple(f"{cluster.name}/{pool.name}" for cluster in scenario.clusters for pool in cluster.pools
+                 if "lead_time_days" not in pool.model_fields_set
+                 and (cluster.provider == "onprem" or any(offer.purchase == "owned" for offer in pool.offers)))
 
 
 def _why_not(pool: int, units: Located) -> str:
