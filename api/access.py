@@ -124,6 +124,7 @@ PAGES: Final[dict[tuple[str, str], Role | None]] = {
     ("GET", "/price-of-nines/{job_id}"): "viewer",
     ("GET", "/diagnostics"): "viewer",
     ("GET", "/diagnostics/{cluster}"): "viewer",
+    ("GET", "/hosting"): "viewer",
     ("GET", "/models"): "viewer",
     ("GET", "/models/compare"): "viewer",
     ("GET", "/models/{version}"): "viewer",
@@ -152,6 +153,7 @@ SEEN: Final = frozenset({
     ("GET", "/v1/alarms/{alarm_id}"),
     ("GET", "/diagnostics"),
     ("GET", "/diagnostics/{cluster}"),
+    ("GET", "/hosting"),
 })
 """What tells of telemetry: whoever reads it is recorded, with what was asked for, before it is answered."""
 PUBLIC: Final = frozenset(path for (_, path), role in NEEDED.items() if role is None)

@@ -8,6 +8,7 @@ from api.pages import (
     diagnostics,
     fleet,
     forecasts,
+    hosting,
     jobs,
     live,
     models,
@@ -20,4 +21,4 @@ from api.pages import (
 
 ROUTERS = (assets.router, sign_in.router, live.router, fleet.router, plans.router, plan.router, workloads.router,
            jobs.router, forecasts.router, capacity.router, what_if.router,
-           diagnostics.router, models.router)
+           diagnostics.router, hosting.router, models.router)

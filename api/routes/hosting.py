@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -34,6 +34,9 @@ from api.hosting.whereabouts import serving_versions
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
 from planner.hosting import Hosted
+
+if TYPE_CHECKING:
+    from diagnostics.alarms import SuperAlarm
 
 router = APIRouter(prefix="/v1", tags=["hosting"], route_class=Route)
 
@@ -120,15 +123,21 @@ def get_hosted_alarms(
     hours: Annotated[float, Query(gt=0, le=24 * 90, description="rows of the last so many hours")] = 48.0,
 ) -> dict[str, Any]:
     """What belongs together of what models said: super alarms with hypotheses, severity, and what to do."""
-    from api.hosting.alarms import super_alarms  # numpy and more: the service answers before they are loaded
     from diagnostics.alarms.recorded import as_dict
+
+    return {"super_alarms": [as_dict(one) for one in hosted_alarms(service, hours)]}
+
+
+def hosted_alarms(service: Service, hours: float) -> tuple[SuperAlarm, ...]:
+    """Super alarms of rows of the last so many hours. Raises Problem where no plan is in force."""
+    from api.hosting.alarms import super_alarms  # numpy and more: the service answers before they are loaded
 
     hosted, engine = _hosted(service), service.store.engine
     watched = sorted({name for work in hosted.work.values() for name in work.watches.clusters})
     after = newest_row(engine, watched) + 1
     said = verdicts_of(engine, watched, after - int(hours * 3600), after, MOST_ROWS)
     metrics = watched_metrics(engine, watched, Sealing.of(service.settings))
-    return {"super_alarms": [as_dict(one) for one in super_alarms(said, hosted.clusters, metrics)]}
+    return super_alarms(said, hosted.clusters, metrics)
 
 
 @router.get("/retraining", response_model=Retrained)

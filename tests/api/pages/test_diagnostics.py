@@ -53,10 +53,16 @@ def test_an_alarm_is_called_false(look: Any, served: Any) -> None:
     page.get_by_role("button", name="I look after it").first.click()
     for window in (page, other):
         window.get_by_text("Looked after by local").first.wait_for()
+    page.locator("article.alarm summary").first.click()
+    page.get_by_role("button", name="Right onprem-ashburn").first.click()
+    people = page.get_by_role("region", name="What people said")
+    people.get_by_role("cell", name="right", exact=True).first.wait_for()
     before = len(served.http.get("/v1/alarms/feedback").json()["feedback"])
     page.get_by_role("button", name="False alarm").first.click()
-    page.get_by_role("region", name="What people said").get_by_role("cell", name="false", exact=True).first.wait_for()
-    assert len(served.http.get("/v1/alarms/feedback").json()["feedback"]) > before
+    people.get_by_role("cell", name="false", exact=True).first.wait_for()
+    said = served.http.get("/v1/alarms/feedback").json()["feedback"]
+    assert len(said) == before  # of one person the last word on an alarm counts
+    assert said[-1]["verdict"] == "false_positive"
 
 
 def test_clusters_are_found_by_status_hardware_and_model(look: Any, served: Any) -> None:

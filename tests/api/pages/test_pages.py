@@ -102,10 +102,14 @@ def test_changes_need_the_script_and_pages_do_not(look: Any, shown: Shown) -> No
 
 
 def test_a_plan_is_approved_for_a_reason(look: Any, held: Any, plan_of: Callable[..., Any]) -> None:
-    """A plan that was checked is approved on its page, with the reason in its history; its charts are drawn."""
-    plan_id = held.plan(plan_of("to-approve"), "verified")
+    """A plan that was checked is approved on its page, with the reason in its history; its charts are drawn, and what
+    diagnostics cost is told by kind.
+    """
+    plan_id = held.plan(plan_of("to-approve", costs_of_diagnostics={"drift_monitor": 3.5, "training": 9.0}), "verified")
     page = look().at(f"/plans/{plan_id}")
     assert page.locator("#machines canvas").count() == 1
+    costs = page.locator("section", has=page.get_by_role("heading", name="Cost of diagnostics"))
+    assert "drift_monitor\t3.50" in costs.inner_text()
     page.get_by_role("button", name="Approve").click()
     page.get_by_label("Why").fill("looked at it")
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
