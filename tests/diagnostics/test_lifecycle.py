@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -260,6 +261,28 @@ def test_training_the_same_again_gives_the_version_that_is_there(kept: Kept) -> 
     again = train(kept.store, request(kept.data))
     assert (again.version.id, again.known) == (kept.version.id, True)
     assert verify(kept.store, [kept.version.id])[0].holds
+
+
+@pytest.mark.soak
+def test_training_again_and_again_takes_no_more_memory_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Fifteen months one after the other, each asked for twice: a file a version, no journal, and at the end no more
+    memory than after the first third.
+    """
+    store = ModelStore(tmp_path / "models")
+    resident = []
+    for month in range(15):
+        data = write_telemetry(tmp_path / "rows.parquet", seed=month)
+        made = train(store, request(data))
+        store.promote(made.version.id, None if made.serving is None else made.serving.id, "ann", "newer")
+        assert train(store, request(data)).known
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    assert {path.name for path in (store.folder / "files").iterdir()} == {
+        f"{version.file_sha256}.skops" for version in store.versions()}
+    assert len(store.versions()) == 15
+    assert list((store.folder / "runs").iterdir()) == []
+    assert max(resident[10:]) < max(resident[:5]) + 48, resident
+    store.close()
 
 
 TRAIN = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -150,6 +152,44 @@ def test_of_promotions_at_once_exactly_one_wins(open_store: OpenStore) -> None:
     assert serving is not None
     assert serving.id == won[0].version
     assert [event.revision for event in store.history("nvme")] == list(range(1, 12))
+
+
+PROMOTE = """
+import sys
+from pathlib import Path
+from diagnostics.store import ModelStore, PredecessorError
+folder, url, name, before = sys.argv[1:]
+store = ModelStore(Path(folder), url)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print("won", store.promote(name, before, name, "mine").version)
+except PredecessorError as error:
+    print("told", error)
+"""
+
+
+def test_of_processes_that_promote_at_once_exactly_one_wins(open_store: OpenStore) -> None:
+    """Four programs promote four candidates over the same predecessor: the history has one line more."""
+    store = open_store()
+    before = stable(store, 1)[0]
+    url = store._database._engine.url.render_as_string(hide_password=False)
+    candidates = [registered(store, number).id for number in range(10, 14)]
+    running = [subprocess.Popen([sys.executable, "-c", PROMOTE, store.folder, url, name, before], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE) for name in candidates]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = sorted(process.communicate()[0].split()[0] for process in running)
+    assert said == ["told", "told", "told", "won"]
+    serving = store.serving("nvme")
+    assert serving is not None
+    assert [event.after for event in store.history("nvme") if event.before == before and event.after != before] == [
+        serving.id]
 
 
 def test_rollbacks_at_once_go_back_one_version(open_store: OpenStore) -> None:
