@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
 from forecasting.ensemble import BackTest, Ensemble, fit_ensemble
-from forecasting.history import Floats, History, fewest_points, goes_far
+from forecasting.history import DAY, Floats, History, fewest_points, goes_far
 from forecasting.long import fit_far
 from forecasting.metrics import scores
 from forecasting.models import default_models, load
@@ -211,7 +211,8 @@ def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequ
 
 
 def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:
-    asked = replace(asked, models=asked.models or default_models(len(checked.series)))
+    a_day = max((int(DAY // one.step) for one in checked.series), default=1)
+    asked = replace(asked, models=asked.models or default_models(len(checked.series), a_day))
     near = [one for one in checked.series if not young(one) and not asked.is_far(one) and _reaches(asked, one)]
     panels = [follow_shifts(panel)[0] for panel in _panels(near)]
     with threadpool_limits(1):  # several threads on arrays this small only get in each other's way

@@ -41,13 +41,17 @@ FEW, VERY_FEW = 8, 4
 """Up to so many series ridge, and MSTL, are tried too: beyond, pooled models know more and cost a fraction."""
 
 
-def default_models(series: int) -> tuple[str, ...]:
-    """What is tried when nobody says what to try: what is worth its time on past demand (docs/forecasting.md). All
-    others are used only when asked for by name.
+LONG_DAY = 48
+"""Steps in a day beyond which MSTL is not tried unasked: at 5 minutes one fit takes ten seconds and more."""
+
+
+def default_models(series: int, a_day: int = 24) -> tuple[str, ...]:
+    """What is tried of so many series, of up to `a_day` steps in a day, when nobody says what to try: what is worth its
+    time on past demand (docs/forecasting.md). All others are used only when asked for by name.
     """
     tried = ["seasonal_naive", "recent", "boosting", "intermittent"]
     tried += ["ridge"] if series <= FEW else []
-    tried += ["mstl"] if series <= VERY_FEW else []
+    tried += ["mstl"] if series <= VERY_FEW and a_day <= LONG_DAY else []
     return tuple(tried)
 
 

@@ -89,6 +89,15 @@ def test_models_of_one_series_are_tried_where_series_are_few() -> None:
     assert default_models(9) == pooled
 
 
+def test_slow_models_are_not_tried_where_days_have_many_steps() -> None:
+    """MSTL takes ten seconds a fit by 5 minutes: such a series is forecast without it, also beside one by the hour."""
+    values = 60 + 30 * np.sin(2 * np.pi * np.arange(288 * 3) / 288)
+    fine = series("fine", values + np.random.default_rng(0).normal(0, 2, values.size), "5min")
+    for frame in (fine, pd.concat([fine, series("coarse", wave(2, 1))])):
+        assert "mstl" not in set(forecast(frame, 24, n_paths=0).backtest["model"])
+    assert "mstl" in default_models(1)
+
+
 def test_a_single_model_is_used_as_asked() -> None:
     """Asking for one model by name gives that one; a name that is not there is an error that lists those that are."""
     assert forecast(FRAME, 24, models=("ridge",)).models["a"] == "ridge"
