@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from forecasting.calendars import Calendar, make_calendar
 from forecasting.history import (
     DAY,
+    FEWEST_FAR_DAYS,
     FEWEST_POINTS,
+    FURTHEST,
     WEEK,
     Floats,
     History,
@@ -195,7 +197,8 @@ def _read(rows: _Rows, k: int, horizon: Horizon, notes: list[str]) -> History:
         raise _RefusedError(too_short(count, step))
     ahead = steps_ahead(horizon, step)
     if fewest_points(step) <= count < ahead and not goes_far(count, step, ahead):
-        raise _RefusedError(f"horizon of {ahead} steps is longer than the history of {count} points")
+        raise _RefusedError(f"horizon of {ahead} steps is longer than the history of {count} points; from "
+                            f"{FEWEST_FAR_DAYS} days on, up to {FURTHEST} times its length is forecast")
     values = np.full(count, np.nan)
     values[slots] = y[first : last + 1]
     values = _whole(values, begin, step, notes)

@@ -137,7 +137,8 @@ def test_mixed_frequency_is_refused() -> None:
 
 def test_horizon_longer_than_history_is_refused() -> None:
     """Nobody knows a week from four days."""
-    assert reason(GOOD, 168) == "horizon of 168 steps is longer than the history of 96 points"
+    assert reason(GOOD, 168) == ("horizon of 168 steps is longer than the history of 96 points; from 14 days on, up to "
+                                 "26 times its length is forecast")
 
 
 def test_frame_that_is_no_series_at_all() -> None:
