@@ -12,6 +12,8 @@ from diagnostics.alarms.lifecycle import Alarm
 from diagnostics.causes.sharing import Flags, Hypothesis, Inventory, described, matching, score_of
 
 _ABOUT_METRICS = ("measures", "metric")
+_HOMES = ("host", "cluster")
+"""What metrics that follow each other are of, the nearest first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,24 +67,26 @@ def followed(found: list[Found], left: list[Alarm], inventory: Inventory,
                                               one.hypothesis.score)) for one in grown], left
 
 
-def by_cluster(left: list[Alarm], inventory: Inventory, follows: timedelta) -> tuple[list[Found], list[Alarm]]:
-    """Alarms of metrics of one cluster that follow each other, few as they are; and those that are alone."""
+def by_home(left: list[Alarm], inventory: Inventory, follows: timedelta) -> tuple[list[Found], list[Alarm]]:
+    """Alarms of metrics of one host, or of a cluster without hosts, that follow each other, few as they are; and those
+    that are alone.
+    """
     chains: dict[tuple[str, str], list[list[Alarm]]] = {}
     for alarm in left:
-        cluster = next((pair for pair in alarm.attributes if pair[0] == "cluster"), None)
-        if cluster is None or not _of_metrics([alarm]):
+        homes = [pair for name in _HOMES for pair in alarm.attributes if pair[0] == name]
+        if not homes or not _of_metrics([alarm]):
             continue
-        own = chains.setdefault(cluster, [])
+        own = chains.setdefault(homes[0], [])
         if own and _follows(alarm, own[-1], follows):
             own[-1].append(alarm)
         else:
             own.append([alarm])
     found = []
-    for cluster, members in ((cluster, members) for cluster, own in sorted(chains.items()) for members in own):
+    for home, members in ((home, members) for home, own in sorted(chains.items()) for members in own):
         alarmed = alarmed_by(members, inventory)
         if alarmed.sum() > 1:
-            score = score_of(inventory, alarmed[None], np.ones_like(alarmed)[None], (cluster,))
-            found.append(Found(described(inventory, alarmed, (cluster,), score), matching(inventory, (cluster,)),
+            score = score_of(inventory, alarmed[None], np.ones_like(alarmed)[None], (home,))
+            found.append(Found(described(inventory, alarmed, (home,), score), matching(inventory, (home,)),
                                frozenset(), members))
     taken = {name_of(alarm) for one in found for alarm in one.members}
     return found, [alarm for alarm in left if name_of(alarm) not in taken]

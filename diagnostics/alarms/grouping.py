@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from diagnostics.alarms.events import Attributes, iso
-from diagnostics.alarms.following import Found, alarmed_by, by_cluster, followed, joined_with, name_of
+from diagnostics.alarms.following import Found, alarmed_by, by_home, followed, joined_with, name_of
 from diagnostics.alarms.lifecycle import Alarm, Match
 from diagnostics.causes.ranking import Moved
 from diagnostics.causes.rules import Findings, Remedy, Rule, remedies
@@ -97,9 +97,9 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
     """Every alarm in exactly one super alarm, by beginning; the order alarms are given in makes no difference.
 
     Bursts are cut where no alarm begins for longer than the window. In a burst the best hypothesis takes its alarms,
-    then the best one of what is left, until chance explains the rest. Of the rest, metrics of one cluster that follow
-    each other are one; of those that are still alone, what users notice stands by itself and the others are one super
-    alarm a day: alarms that share nothing.
+    then the best one of what is left, until chance explains the rest. Of the rest, metrics of one host or cluster that
+    follow each other are one; of those that are still alone, what users notice stands by itself and the others are one
+    super alarm a day: alarms that share nothing.
 
     Raises:
         ValueError: an alarm is at no entity of the inventory.
@@ -117,7 +117,7 @@ def group(alarms: Sequence[Alarm], inventory: Inventory, policy: GroupPolicy | N
         found, left = found + some, left + others
     made: list[SuperAlarm] = []
     found, left = followed(found, left, inventory, policy.follows)
-    few, left = by_cluster(left, inventory, policy.follows)
+    few, left = by_home(left, inventory, policy.follows)
     for one in found + few:
         further = _others(one.hypothesis, one.members, inventory, policy)
         made.append(_super(one.members, (one.hypothesis, *further), policy))

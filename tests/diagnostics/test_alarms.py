@@ -142,6 +142,25 @@ def test_two_faults_at_once_are_two_super_alarms() -> None:
     assert {one.hypotheses[0].conditions for one in found} == {(("hardware_class", "mixed"),), (("cluster", "c1"),)}
 
 
+def test_metrics_of_one_host_that_follow_each_other_are_one_and_other_hosts_are_not_in_it() -> None:
+    """Two metrics of a host, six hours apart and both lasting, are its own; one of another host, and one of the first
+    that came after both had ended, are alone.
+    """
+    places = tuple(where({"cluster": f"c{h % 2}", "host": f"h{h}", "metric": metric}) for h in range(6)
+                   for metric in ("cache", "queue", "reads", "writes"))
+    inventory = Inventory(tuple(sorted(places)))
+
+    def alarm(hours: float, place: int, lasts: float) -> tuple[Event, Event]:
+        begun = Event(START + timedelta(hours=hours), "above usual", places[place])
+        return begun, replace(begun, at=begun.at + timedelta(hours=lasts), firing=False)
+
+    events = [*alarm(0, 2, 9), *alarm(6, 3, 3), *alarm(1, 9, 20), *alarm(10, 1, 1)]
+    alarms = alarms_at(Ledger().take(events), START + timedelta(hours=30), LifePolicy(expires=timedelta(days=9)))
+    found = group(alarms, inventory)
+    assert [(one.hypotheses[0].conditions if one.hypotheses else (), len(one.alarms)) for one in found] == [
+        ((("host", "h0"),), 2), ((), 2)]
+
+
 def test_the_same_twice_a_day_apart_is_two_super_alarms() -> None:
     """Bursts that lie apart are not one."""
     events = [event(minutes + i, place) for minutes in (0, 400) for i, place in enumerate(range(12, 18))]
