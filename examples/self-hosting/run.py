@@ -50,14 +50,18 @@ FULL_BYTES = 2**20
 
 def main() -> None:
     """Run it all, and end what was started."""
-    with tempfile.TemporaryDirectory(prefix="self-hosting-") as name:
-        demo = Demo(Path(name))
-        try:
-            demo.run()
-        except KeyboardInterrupt:
-            sys.exit("stopped; nothing is left of it")
-        finally:
-            demo.stop()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; nothing is left of it"))
+    try:
+        with tempfile.TemporaryDirectory(prefix="self-hosting-") as name:
+            demo = Demo(Path(name))
+            try:
+                demo.run()
+            finally:
+                demo.stop()
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing is left of it")
+    except OSError as error:
+        sys.exit(f"{tempfile.gettempdir()}: {error.strerror or error}: make room, or name another folder in TMPDIR")
 
 
 def told(text: str) -> None:
@@ -273,10 +277,12 @@ class Demo:
             if quiet:
                 return {}
             sys.exit(f"{path}: {error.code}: {error.read().decode()}")
-        except urllib.error.URLError:
+        except OSError as error:
             if quiet:
                 return {}
-            raise
+            status = self.running["service"].poll()
+            ended = "does not answer" if status is None else f"ended with status {status}"
+            sys.exit(f"{path}: the service {ended}: {error}")
 
     def work(self) -> dict[str, Json]:
         """Who serves what."""
