@@ -1,10 +1,12 @@
 """A bill becomes what ran at what it cost: commitments once, discounts found, nothing of another currency."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -127,3 +129,84 @@ def test_other_currencies_count_at_the_rate_given(draft_of: Callable[..., Draft]
     for wrong in ("EUR", "EUR=0", "euro=2", "USD=1", "EUR=nan"):
         assert run([*command, "--usd-per", wrong]) == 2
         assert f"--usd-per: '{wrong}': a currency's code" in capsys.readouterr().err
+
+
+def _renamed(rows: Rows, old: str, new: str) -> None:
+    for row in rows:
+        row[new] = row.pop(old)
+
+
+def _added(**fields: str) -> Callable[[Rows], object]:
+    return lambda rows: [row.update(fields) for row in rows]
+
+
+def _without_details(rows: Rows) -> None:
+    for row in rows:
+        row["x_InstanceType"] = json.loads(row.pop("SkuPriceDetails") or "{}").get("InstanceType", "")
+
+
+VERSIONS = {
+    "1.0, before SkuPriceDetails": _without_details,
+    "1.1, with what it added": _added(CapacityReservationId="", CapacityReservationStatus="",
+                                      CommitmentDiscountQuantity="1", CommitmentDiscountUnit="Hours", SkuMeter="Box"),
+    "1.2, priced in another currency than billed": _added(PricingCurrency="EUR", PricingCurrencyEffectiveCost="999",
+                                                          InvoiceId="i-1", BillingAccountType="Account"),
+    "1.3, which renamed the provider": lambda rows: _renamed(rows, "ProviderName", "ServiceProviderName"),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_gives_the_same(draft_of: Callable[..., Draft], version: str) -> None:
+    """Columns that a version of FOCUS lacks, adds or renames change nothing of what the bill says."""
+    first, found = draft_of(), draft_of(VERSIONS[version])
+    assert (found.clusters, found.workloads, found.more, found.files) == (
+        first.clusters, first.workloads, first.more, first.files)
+
+
+def test_columns_of_nothing_are_as_if_they_were_not_there(samples: Samples, asked: Asked, tmp_path: Path) -> None:
+    """A provider that fills a column with nulls, typed so in Parquet, is read: list prices and savings are unknown."""
+    table = pyarrow.csv.read_csv(samples("focus")[0])
+    names = ("ListCost", "ContractedCost", "CommitmentDiscountId", "CommitmentDiscountStatus", "Tags",
+             "CommitmentDiscountCategory")
+    nulls = table
+    for name in names:
+        nulls = nulls.set_column(nulls.column_names.index(name), name, pa.nulls(len(table)))
+    pyarrow.parquet.write_table(nulls, tmp_path / "nulls.parquet")
+    pyarrow.parquet.write_table(table.drop_columns(list(names)), tmp_path / "without.parquet")
+    found, bare = (importer("focus")([str(tmp_path / name)], asked) for name in ("nulls.parquet", "without.parquet"))
+    assert (found.clusters, found.workloads, found.files) == (bare.clusters, bare.workloads, bare.files)
+    assert {work["owner"] for work in found.workloads} == {"prod"}
+    assert "commitments" not in found.more
+
+
+def test_credits_are_no_discount_of_machines(draft_of: Callable[..., Draft]) -> None:
+    """A credit of 100 and a correction below zero leave every price as it is; calibration adds up to the bill with
+    them.
+    """
+    def credit(rows: Rows) -> None:
+        blank = dict.fromkeys(rows[0], "") | {name: rows[0][name] for name in (
+            "ChargePeriodStart", "ChargePeriodEnd", "BillingCurrency", "ProviderName", "RegionId")}
+        rows.append(blank | {"ChargeCategory": "Credit", "EffectiveCost": "-100"})
+        rows.append(rows[0] | {"ConsumedQuantity": "-3", "EffectiveCost": "-0.6", "ListCost": "-0.6",
+                               "ContractedCost": "-0.6"})
+
+    plain, found = draft_of(), draft_of(credit)
+    assert (found.clusters, found.workloads, found.more) == (plain.clusters, plain.workloads, plain.more)
+
+    def paid(draft: Draft) -> float:
+        lines = csv.DictReader(draft.files["calibration.csv"].decode().splitlines())
+        return sum(float(line["paid_usd"]) for line in lines)
+
+    assert paid(found) == pytest.approx(paid(plain) - 100.6)
+
+
+def test_what_a_commitment_costs_is_counted_once(draft_of: Callable[..., Draft]) -> None:
+    """Offers and commitments of the scenario, over the bill's hours, cost what its machines did: used, unused, bought
+    and covered rows are the same money, which is there once.
+    """
+    draft = draft_of()
+    hours = draft.more["horizon"]["slots"]
+    committed = [offer["price_usd_per_hour"] * offer["owned"] * hours for cluster in draft.clusters
+                 for pool in cluster["pools"] for offer in pool["offers"] if offer["purchase"] == "committed"]
+    spent = [one["owned"] * hours for one in draft.more["commitments"]]
+    assert (sum(committed), sum(spent)) == (pytest.approx(2.88 + 2.88), pytest.approx(6 + 1.2))
