@@ -179,9 +179,8 @@ def test_karmada_gives_every_cluster_its_replicas(planned: Planned) -> None:
     check()
 
 
-@pytest.mark.parametrize("slot", [None, 0, 2, 5])
-def test_quotas_are_whole_machines(planned: Planned, slot: int | None) -> None:
-    """Every quota of a cluster is the plan's machine count times the room on one, and every pool's work fits it."""
+def check_quotas(planned: Planned, slot: int | None) -> None:
+    """Quotas of clusters are machines times the room on one, those of the manager the replicas of each workload."""
     files = exporter("kueue")(planned, slot)
     for cluster in planned.clusters:
         machines = planned.machines_in(cluster.name)
@@ -206,6 +205,24 @@ def test_quotas_are_whole_machines(planned: Planned, slot: int | None) -> None:
         needs = [sum(unit.replicas[t] for unit in units) for t in range(6)]
         quota = {one["name"]: parse_quantity(one["nominalQuota"]) for one in manager[dns_label(name)]}
         assert quota["cpu"] == (max(needs) if slot is None else needs[slot]) * Fraction(units[0].request.vcpu)
+
+
+def test_quotas_are_whole_machines(planned: Planned) -> None:
+    """Every quota of a cluster is the plan's machine count times the room on one, every workload's the most it needs
+    at once, in a slot or over all of them, whatever the counts are.
+    """
+    row = st.lists(st.integers(0, 300), min_size=6, max_size=6)
+
+    @few
+    @given(st.lists(row, min_size=7, max_size=7), st.lists(row, min_size=5, max_size=5),
+           st.sampled_from([None, *range(6)]))
+    def check(needs: list[list[int]], counts: list[list[int]], slot: int | None) -> None:
+        made = with_needs(planned, needs)
+        check_quotas(replace(made, machines=tuple(
+            replace(offer, count=tuple(count)) for offer, count in zip(made.machines, counts, strict=True))), slot)
+
+    check_quotas(planned, None)
+    check()
 
 
 def test_cron_jobs_start_at_every_run(planned: Planned) -> None:
