@@ -98,8 +98,8 @@ class Remaining:
     """The whole fleet: rows of `left` by P50, orders by date, commitments by saving, and what cannot be told.
 
     `flat` are workloads held as the scenario states them, `slow` pools whose lead time is as long as the horizon: what
-    must be ordered of them now is decided beyond it. Of pools
-    `at_once` nobody said how long an order takes, though their machines are one's own.
+    must be ordered of them now is decided beyond it. Of pools `at_once` nobody said how long an order takes, though
+    their machines are one's own.
     """
 
     name: str
