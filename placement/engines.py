@@ -11,12 +11,14 @@ import multiprocessing
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
@@ -263,12 +265,29 @@ class RayTasks:
 
     def close(self) -> None:
         """Leave the cluster; end the one that was started here."""
-        self._ray.shutdown()
-        self._remove()
+        with to_the_end():
+            self._ray.shutdown()
+            self._remove()
 
     def _remove(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def to_the_end() -> Iterator[None]:
+    """Let Ctrl-C wait until it is done: half an end of Ray leaves processes behind, and an exit status of its own."""
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C comes to the main thread only
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _started(workers: int, folder: str | None) -> Any:  # noqa: ANN401 (Ray has no types that are worth their import)

@@ -15,7 +15,7 @@ import pytest
 from placement.block_search import Guide, Task, search_block
 from placement.blocks import divide, shares
 from placement.bounding import Bounding
-from placement.engines import ENGINES, Engine, TaskFailed, missing, unreachable
+from placement.engines import ENGINES, Engine, TaskFailed, missing, to_the_end, unreachable
 from placement.problem import Problem
 from placement.result import Settings
 from placement.solvers import first_fit
@@ -135,3 +135,18 @@ def test_missing_ray_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert "pip install 'workload-planner[ray]'" in why
     assert missing("processes") is None
     assert "allowed are processes, ray" in str(missing("dask"))
+
+
+def test_ctrl_c_waits_for_the_end_of_ray() -> None:
+    """What is being ended is ended whole; Ctrl-C counts after it."""
+    done = []
+
+    def ended() -> None:
+        with to_the_end():
+            signal.raise_signal(signal.SIGINT)
+            done.append("ended")
+
+    with pytest.raises(KeyboardInterrupt):
+        ended()
+    assert done == ["ended"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
