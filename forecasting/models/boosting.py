@@ -92,7 +92,7 @@ def fit(panel: Panel, horizon: int, seed: int, threads: int = 1) -> Fitted:
     middle = _train(binned, {"objective": "l1", "learning_rate": LEARNING / trees}, trees, seed, threads)
     rest = _draw(panel, horizon, min(SPREAD_ROWS, _most_rows(panel)), np.ones(len(panel)), rng)
     rest = replace(rest, target=rest.target - _predict(middle, rest.rows))
-    binned = _binned(rest, threads, binned)
+    binned = _binned(rest, threads)
     below, above = (
         _train(binned, {"objective": "quantile", "alpha": level, "learning_rate": SPREAD_LEARNING, "num_leaves": 31},
                SPREAD_TREES, seed, threads)
@@ -122,12 +122,14 @@ def _draw(panel: Panel, horizon: int, most: int, worth: Floats, rng: np.random.G
     return _Lesson(table.rows, np.clip(target, -FAR, FAR))
 
 
-def _binned(lesson: _Lesson, threads: int, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-    """Rows sorted into bins, which takes as long as many trees: boosters that learn from the same rows share it, and
-    rows of the same panel are sorted into bins `like` those found before.
+def _binned(lesson: _Lesson, threads: int) -> lightgbm.Dataset:
+    """Rows sorted into bins, which takes as long as many trees: boosters that learn from the same rows share it.
+
+    Rows sorted into bins found on others (`reference`) are not to be learned from: where a feature was mostly 0 there,
+    LightGBM 4.7 writes beyond its memory.
     """
     found: lightgbm.Dataset = _load().Dataset(
-        lesson.rows, lesson.target, like, free_raw_data=False,
+        lesson.rows, lesson.target, free_raw_data=False,
         params={"max_bin": PARAMETERS["max_bin"], "verbose": -1, "num_threads": threads,
                 "bin_construct_sample_cnt": BIN_ROWS})
     return found

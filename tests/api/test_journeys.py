@@ -196,12 +196,13 @@ def test_forecasts(terminal: Terminal) -> None:
     history = written("history.csv", "ts,workload,value", rows)
     good = [row for row in rows if row[1] == "good"]
     naive = written("naive.csv", "ts,workload,value", [(at.removesuffix("Z"), name, value) for at, name, value in good])
-    said = terminal.says(0, "forecast", history, "--horizon", "90d")
+    said = terminal.says(0, "forecast", history, "--horizon", "24h")
+    far = terminal.says(0, "forecast", history, "--horizon", "90d")
     lines = {name: line for line in said.splitlines() if (name := line.partition(": ")[2].partition(":")[0])}
     check(4, {
         "gaps": lines["holes"], "one time twice": lines["double"], "steps of two lengths": lines["uneven"],
         "five points": lines["young"], "nothing but zeros": lines["none"], "a value of `1e12`": lines["wild"],
-        "a horizon longer than the history": said,
+        "another level in the last week": lines["moved"], "a horizon longer than the history": far,
         "times without a zone": terminal.says(2, "forecast", naive),
         "columns of other names": terminal.says(2, "forecast", written("names.csv", "when,workload,value", good)),
     })
