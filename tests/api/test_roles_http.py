@@ -18,6 +18,7 @@ from api.security.authentication import Doorkeeper
 from api.security.keyring import Keyring
 from api.security.keys import Keys
 from api.security.limits import Rates
+from api.security.sessions import Sessions
 from api.settings import Limits
 from api.web.problems import Problem
 
@@ -151,7 +152,7 @@ def test_a_service_that_others_can_reach_is_never_open(database: str) -> None:
     """Without a key it knows nobody, this machine neither."""
     for loopback, known in ((True, True), (False, False)):
         doorkeeper = Doorkeeper(None, Rates(Limits()), loopback=loopback)
-        doorkeeper.start(Keyring(Keys(database, "test")))
+        doorkeeper.start(Keyring(Keys(database, "test")), Sessions(database))
         asked = doorkeeper.admitted({"type": "http", "method": "GET", "headers": [(b"host", b"127.0.0.1")]})
         if known:
             assert asyncio.run(asked) == LOCAL

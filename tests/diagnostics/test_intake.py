@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "store", NAMES)
 
 
-def batch(path: Path, values: list[float | None], cluster: str = "alpha", metric: str = "cpu_share",
+def batch(path: Path, values: list[float | None], cluster: str = "alpha", metric: str = "cpu_load",
           host: str = "host-1", start: datetime = START, **more: object) -> Path:
     """An hourly series as a CSV file."""
     stamps = [(start + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%SZ") for hour in range(len(values))]
@@ -89,7 +89,7 @@ def test_of_a_row_that_is_sent_again_the_last_one_counts(store: Store, tmp_path:
     """A correction that arrives later wins, whichever is stored first."""
     send(store, batch(tmp_path / "late.csv", [5.0, 6.0]), hours=30)
     send(store, batch(tmp_path / "early.csv", [1.0, 2.0, 3.0]), hours=24)
-    assert read(store)["cpu_share"] == [5.0, 6.0, 3.0]
+    assert read(store)["cpu_load"] == [5.0, 6.0, 3.0]
     assert coverage(store)[0].again == 2
 
 
@@ -106,7 +106,7 @@ def test_an_opted_out_cluster_is_refused_by_name_and_leaves_no_trace(store: Stor
     stored = [path for path in store.folder.rglob("*") if path.is_file()]
     traces = (b"secretive", b"vault", NAMES.cluster("secretive").encode(), b"alpha", b"host-1")
     assert not any(trace in path.read_bytes() or trace in str(path).encode() for path in stored for trace in traces)
-    assert read(store)["cpu_share"] == [0.25]
+    assert read(store)["cpu_load"] == [0.25]
 
 
 def test_a_batch_of_nobody_who_agreed_is_refused_and_may_come_again(store: Store, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_rows_of_1970_are_refused_and_the_rest_is_stored(store: Store, tmp_path:
     pd.concat([old, new]).to_csv(tmp_path / "c.csv", index=False)
     report = send(store, tmp_path / "c.csv")
     assert (report.stored_rows, report.refusals[0].reason, report.refusals[0].rows) == (1, "too_old", 2)
-    assert read(store)["cpu_share"] == [3.0]
+    assert read(store)["cpu_load"] == [3.0]
 
 
 @settings(deadline=None)
@@ -277,7 +277,7 @@ def test_a_full_disk_is_named_and_the_batch_may_come_again(store: Store, tmp_pat
             send(store, path, hours=3000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert read(store)["cpu_share"] == [1.0]
+    assert read(store)["cpu_load"] == [1.0]
     assert send(store, path, hours=3000).stored_rows == 2000
     assert not list(store.staging.iterdir())
 
@@ -305,7 +305,7 @@ def test_a_write_that_was_cut_off_is_put_right(store: Store, tmp_path: Path) -> 
     (lost / "half.parquet").write_bytes(b"half")
     send(store, batch(tmp_path / "b.csv", [2.0], host="host-2"))
     assert not list(store.staging.iterdir())
-    assert read(store)["cpu_share"] == [1.5]
+    assert read(store)["cpu_load"] == [1.5]
 
 
 def test_one_batch_by_many_hands_is_stored_once(store: Store, tmp_path: Path) -> None:
