@@ -19,7 +19,7 @@ def arrived(service: Any, count: int, state: str = "sent") -> list[Json]:
     raise AssertionError(f"only {found}")
 
 
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.soak
 def test_a_failed_job_is_told_after_a_restart(serve: Any, database: str, hooks: Any) -> None:
     """A receiver that is in trouble is asked again, also by the service that comes after; all is on record."""
     channels = [{"name": "hook", "kind": "webhook", "url": hooks.url},

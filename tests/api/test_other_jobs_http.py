@@ -47,6 +47,7 @@ def done(service: Any, kind: str, request: Json) -> Json:
     raise AssertionError(f"still {state}")
 
 
+@pytest.mark.soak
 def test_models_are_trained_and_measured(serve: Any, held: Json) -> None:
     """Two trainings register candidates and promote none; measured on the same rows they are told apart from chance;
     a version that is not there fails the job with its name.

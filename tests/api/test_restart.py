@@ -92,7 +92,7 @@ def test_nothing_is_lost_when_postgresql_is_killed(tmp_path: Path) -> None:
     assert found.done == found.accepted > 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_an_orderly_stop(serve: Any, how: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the service and its planning process, also while somebody watches it; the plan is made
     after the next start, as if begun then.

@@ -76,6 +76,7 @@ def at_least(service: Any, count: int) -> list[Json]:
     raise AssertionError(f"only {moments}")
 
 
+@pytest.mark.soak
 def test_a_schedule_of_the_settings(serve: Any, tmp_path: Path) -> None:
     """A forecast of a file that the service holds is made at its time; HTTP cannot take it away; without it in the
     settings it is gone.

@@ -360,7 +360,7 @@ def fleet() -> Fleet:
                       start="2026-10-01")
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.permutations(range(6)), st.sampled_from(["csv", "parquet"]))
 def test_the_order_and_form_of_batches_do_not_matter(
     fleet: Fleet, tmp_path_factory: pytest.TempPathFactory, order: list[int], form: str

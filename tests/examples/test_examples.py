@@ -144,7 +144,7 @@ def hybrid() -> Planned:
     return make_plan(EXAMPLES / "hybrid", PlanRequest(time_limit_s=60))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_hybrid_plans_close_to_its_bound(hybrid: Planned) -> None:
     """The hybrid plan is within 3 % of its bound, places diagnostics, and decides about most of its cost."""
     planned, plan = hybrid, hybrid.plan

@@ -265,7 +265,7 @@ def test_a_run_that_is_killed_goes_on_at_its_step(
     assert ModelStore(models).serving("mixed-disk").id == tried.version
 
 
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.soak
 def test_a_run_that_waits_is_left_to_its_own_class(
     engine: Engine, settings: Settings, history: Any, eventually: Callable[..., Any]
 ) -> None:
