@@ -16,6 +16,10 @@ from planner.errors import InputError
 POOL_SIZE, MORE = 10, 10
 BUSY_S = 30
 """How long one writer of a SQLite file waits for another."""
+LOG_PAGES = 20_000
+"""Pages in the log of a SQLite file from which on a writer carries them into the file itself, while others wait: far
+more than gather between two calls of `carry_over`, for which nobody waits.
+"""
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _FIRST = "0001"
 """The version of SQLite files from before versions were noted in a table."""
@@ -60,11 +64,19 @@ def _connecting(url: str, foreign_keys: str = "ON") -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever driver it is
-        for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"foreign_keys = {foreign_keys}"):
+        for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"foreign_keys = {foreign_keys}",
+                        f"wal_autocheckpoint = {LOG_PAGES}"):
             connection.execute(f"PRAGMA {setting}")
 
     let_one_write(engine, BUSY_S)
     return engine
+
+
+def carry_over(engine: Engine) -> None:
+    """Carry what is in the log of a SQLite file into the file, as far as no reader needs it; writers go on."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def alone_in(connection: Connection, table: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.database.engine import carry_over
 from api.jobs.durable import Queue
 from api.settings import Settings
 from api.store.store import Store
@@ -99,6 +100,7 @@ class Workers:
         self._queue.take_back(self._store.living(GONE_S))
         with self._store.engine.begin() as connection:
             self._queue.take_over(connection, self._executors)
+        carry_over(self._store.engine)
 
 
 def _tell(process: subprocess.Popen[bytes], line: str) -> None:
