@@ -17,7 +17,7 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.importers.draft import Asked, Draft, Fields, number
-from planner.importers.karpenter_types import PROVIDERS, SCHEMES, labels_of
+from planner.importers.karpenter_types import PROVIDERS, labels_of
 from planner.importers.kubernetes import scenario_of
 from planner.importers.kubernetes_nodes import MACHINE_LABELS, REGION_LABELS, first_label
 from planner.importers.kubernetes_work import counts, daemon
@@ -100,7 +100,7 @@ class _NodePool:
         least = size | {"memory": f"{number(1024 * machine.memory_gib * (1 - OVERHEAD))}Mi"}
         node = "-".join(filter(None, (self.thing.name, name, capacity, zone, "to-start")))
         return Thing({"kind": "Node", "metadata": {"name": node, "labels": own | {"kubernetes.io/hostname": node}},
-                      "spec": {"providerID": f"{SCHEMES[self.group]}:///{node}",
+                      "spec": {"providerID": f"{PROVIDERS[self.group]}:///{node}",
                                "taints": self.thing.items("spec", "template", "spec", "taints")},
                       "status": {"capacity": size, "allocatable": least}}, self.thing.file)
 
@@ -216,7 +216,7 @@ def _startable(cluster: str, one: _NodePool, asked: Asked, draft: Draft) -> Iter
     for rule in one.rules:
         if rule.get("key") in known:
             rules.append(rule)
-        elif rule.get("key") != "karpenter.sh/capacity-type":
+        elif rule.get("key") != CAPACITY:
             draft.guess(where, "any value", f"requirements on what is not known of machine types: {rule.get('key')}",
                         one.thing.name)
     if not any(rule.get("key") == CAPACITY for rule in rules):  # as Karpenter sets it where nothing is said

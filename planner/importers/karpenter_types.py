@@ -11,9 +11,7 @@ from planner.scenario.model import Machine
 
 AWS, AZURE = "karpenter.k8s.aws", "karpenter.azure.com"
 PROVIDERS = {AWS: "aws", AZURE: "azure"}
-"""Providers by the group of a NodePool's node class."""
-SCHEMES = {AWS: "aws", AZURE: "azure"}
-"""How the `providerID` of their nodes begins."""
+"""Providers by the group of a NodePool's node class; the `providerID` of their nodes begins so, too."""
 _AWS_NAME = re.compile(r"(?P<family>(?P<category>[a-z]+)(?P<generation>[0-9]+)[a-z0-9-]*)\.(?P<size>[a-z0-9-]+)")
 _AZURE_NAME = re.compile(r"Standard_(?P<family>[A-Z]+)[0-9]+[-0-9]*[a-z]*(?:_[A-Z0-9]+)?(?:_v(?P<version>[0-9]+))?")
 

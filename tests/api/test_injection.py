@@ -109,6 +109,7 @@ def test_a_line_of_the_log_or_a_header_is_not_ended(serve: Any, tmp_path: Path, 
                service.http.post("/v1/plans", json={"scenario": text},
                                  headers={"Idempotency-Key": text.replace("\r\n", "")})]  # fmt: skip
     assert all("set-cookie" not in answer.headers for answer in answers)
+    service.stop()  # a line is written after the answer is sent
     lines = (tmp_path / "data.log").read_text().splitlines()[1:]
     assert lines
     assert all(json.loads(line)["event"] != "forged" for line in lines if line.startswith("{"))

@@ -89,6 +89,7 @@ def test_the_log_is_json_with_the_request_id(serve: Any, tmp_path: Path) -> None
     """One line a request with its route, status and id, and nothing of its body."""
     service = serve()
     service.http.post("/v1/plans", json={"scenario": "secret-name"}, headers={"X-Request-Id": "find-me"})
+    service.stop()  # a line is written after the answer is sent
     lines = (tmp_path / "data.log").read_text().splitlines()[1:]
     (line,) = [json.loads(text) for text in lines if "find-me" in text]
     assert (line["route"], line["status"], line["level"]) == ("/v1/plans", 422, "info")
