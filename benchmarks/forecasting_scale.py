@@ -79,7 +79,7 @@ def main() -> None:
         print(f"{asked.series} series, {history.stat().st_size / 2**20:.0f} MiB")
         for engine in asked.engines.split(","):
             output = Path(name) / f"{engine}.parquet"
-            used = run_measured([sys.executable, "-m", "planner.cli", "forecast", str(history), "--engine", engine,
+            used = run_measured([sys.executable, "-m", "planner", "forecast", str(history), "--engine", engine,
                                  "--workers", str(asked.workers), "-o", str(output)], LIMIT_S)
             if used.exit_status != 0:
                 sys.exit(f"{engine}: exit status {used.exit_status}")

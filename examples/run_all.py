@@ -21,7 +21,7 @@ LARGEST_GAP = {"medical": 1e-4, "capacity": 0.05, "hybrid": 0.03, "burst": 0.1, 
 def run_planner(*arguments: str, status: int = 0) -> float:
     """Run one command of the planner and return the seconds it took; its errors are shown. It must end as told."""
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "planner.cli", *arguments], stdout=subprocess.PIPE, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-m", "planner", *arguments], stdout=subprocess.PIPE, check=False)  # noqa: S603
     if done.returncode != status:
         sys.exit(f"planner {' '.join(arguments)}: exit status {done.returncode}")
     return time.monotonic() - start
@@ -79,7 +79,7 @@ def check_diagnostics(folder: Path) -> str:
     run_planner("telemetry", "ingest", *late_last, status=1)  # one cluster did not agree
     run_planner("telemetry", "export", store, "-o", rows, *known)
     run_planner("diagnose", rows, "--report", str(folder / "diagnosis.html"), status=1)  # two faults
-    perturb = [sys.executable, "-m", "planner.cli", "diagnose", rows, "--perturb", "all", "--json"]
+    perturb = [sys.executable, "-m", "planner", "diagnose", rows, "--perturb", "all", "--json"]
     found = json.loads(subprocess.run(perturb, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603
     noticed = [one["perturbation"] for one in found if one["verdict"] == "as expected"]
     run_planner("jobs", "stuck", str(folder / "jobs.csv"), "--at", "2026-11-02T00:00:00Z", status=1)  # three are
@@ -99,7 +99,7 @@ def check_api(folder: Path) -> str:
     """Start a service of its own and go from a question to a plan in force, with the client and with curl."""
     data, here = folder / "service", HERE / "api"
     start = time.monotonic()
-    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, "-m", "planner", "serve", "--port", "0", "--data", str(data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:  # noqa: S603 - our own
         assert service.stderr is not None
         try:

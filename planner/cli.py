@@ -581,7 +581,3 @@ def _refuse(**asked: bool) -> None:
     problems = [f"{what} is not available yet" for what, wanted in asked.items() if wanted]
     if problems:
         raise InputError(problems)
-
-
-if __name__ == "__main__":
-    main()

@@ -240,7 +240,7 @@ class Demo:
 
     def planner(self, *arguments: str) -> str:
         """Run a command and give what it printed."""
-        done = subprocess.run([sys.executable, "-m", "planner.cli", *arguments], env=self.environment, text=True,  # noqa: S603
+        done = subprocess.run([sys.executable, "-m", "planner", *arguments], env=self.environment, text=True,  # noqa: S603
                               stdout=subprocess.PIPE, check=False)  # fmt: skip
         if done.returncode:
             sys.exit(f"planner {' '.join(arguments)}: exit status {done.returncode}")
@@ -250,7 +250,7 @@ class Demo:
         """Start a command that goes on, and give its log."""
         log = self.folder / f"{name}-{time.monotonic_ns()}.log"
         with log.open("w") as file:
-            command = [sys.executable, "-m", "planner.cli", *arguments]
+            command = [sys.executable, "-m", "planner", *arguments]
             self.running[name] = subprocess.Popen(command, stderr=file, env=self.environment,  # noqa: S603
                                                   preexec_fn=end_with_this)  # fmt: skip
         return log

@@ -60,6 +60,7 @@ def test_there_and_back(data: Path, tmp_path: Path) -> None:
     upgrade(f"sqlite:///{back / 'planner.sqlite'}")
 
 
+@pytest.mark.soak
 def test_a_service_goes_on_while_it_is_backed_up(serve: Any, tmp_path: Path) -> None:
     """What was accepted before the backup is there after the restore, and what waited is then done."""
     service, data, file = serve(), tmp_path / "data", tmp_path / "b.tar.gz"
@@ -148,7 +149,7 @@ def test_a_restore_that_is_killed_is_begun_again(data: Path, tmp_path: Path) -> 
 
 def _kill(arguments: list[str], when: Any) -> None:
     """Run a command and kill it once something holds."""
-    process = subprocess.Popen([sys.executable, "-m", "planner.cli", *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "planner", *arguments], stdout=subprocess.DEVNULL)
     give_up = time.monotonic() + 120
     while not when():
         assert process.poll() is None

@@ -77,6 +77,7 @@ def test_directing(serve: Any, now: Json) -> None:
     assert [report["by"] for report in reports] == ["probe", "person"]
 
 
+@pytest.mark.soak
 def test_which_plan_directs(serve: Any, now: Json) -> None:
     """The newest plan directs until one is put in force, which stays so through newer plans and restarts."""
     service = serve()

@@ -66,7 +66,8 @@ def test_a_plan_that_sheds_work_is_put_in_force(serve: Any, now: Json) -> None:
     assert "tied: shed by the plan in force, which has no room for it without cheap" in refused.json()["detail"]
 
 
-@pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
+@pytest.mark.soak
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_loss_and_a_return(serve: Any, database: str, now: Json, tmp_path: Path) -> None:
     """A loss is directed around at once and planned around soon, by one job of all services on the database; a return
     brings the workload home again. Another service knows of a loss without being told.

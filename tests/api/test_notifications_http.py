@@ -48,6 +48,7 @@ def test_a_failed_job_is_told_after_a_restart(serve: Any, database: str, hooks: 
     assert service.http.get("/v1/notifications", params={"state": "lost"}).status_code == 422
 
 
+@pytest.mark.soak
 def test_alarms_of_the_telemetry_are_told_by_mail(serve: Any, mails: Any) -> None:
     """A drift job's lasting alarms arrive, one mail each; the same again does not."""
     url = f"mailto://127.0.0.1:{mails.port}?mode=insecure&from=planner@example.org&to=ann@x.org"

@@ -40,6 +40,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
+@pytest.mark.soak
 def test_kill_9_in_the_middle(serve: Any) -> None:
     """After kill -9 the planning process ends by itself; the next start makes the running and the waiting plan; what is
     done stays to be read after one more.
@@ -92,7 +93,7 @@ def test_nothing_is_lost_when_postgresql_is_killed(tmp_path: Path) -> None:
     assert found.done == found.accepted > 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
 def test_an_orderly_stop(serve: Any, how: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the service and its planning process, also while somebody watches it; the plan is made
     after the next start, as if begun then.
@@ -154,7 +155,7 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_whoever_asks_once_the_address_is_told_is_answered(tmp_path: Path) -> None:
     """Nobody who follows the address at once is refused: they wait until the service has started."""
-    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "planner", "serve", "--port", "0", "--data", str(tmp_path / "data")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr is not None
         try:
@@ -173,7 +174,7 @@ def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path, settin
     """A database that is not there and a schedule of nothing: exit status 2, no traceback."""
     variables = {f"PLANNER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
                  for name, value in settings.items()}
-    command = [sys.executable, "-m", "planner.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "planner", "serve", "--port", "0", "--data", str(tmp_path / "data")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=os.environ | variables)
     assert done.returncode == 2
     address, *lines = done.stderr.splitlines()

@@ -1,6 +1,7 @@
 """The command line itself: quick, and one line for every mistake."""
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -16,7 +17,7 @@ HEAVY = ("numpy", "pandas", "pydantic", "yaml", "numba", "scipy", "ortools", "hi
 
 def planner(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "planner.cli", *arguments], capture_output=True, text=True,
+    return subprocess.run([sys.executable, "-m", "planner", *arguments], capture_output=True, text=True,
                           timeout=240, check=False, **options)
 
 
@@ -50,6 +51,13 @@ def test_every_command_of_the_design_is_in_help() -> None:
               "profile", "catalog", "diagnose", "models", "jobs", "host", "serve", "export", "import", "where", "runs",
               "learn"}
     assert wanted <= listed
+
+
+def test_control_c_while_it_is_loaded_is_a_word(tmp_path: Path) -> None:
+    """Ctrl-C before the command line is there ends in a word and status 130, as later."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = planner("--help", env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize("arguments", [["pla"], ["plan"], ["plan", "s", "--sed", "1"], ["plan", "s", "--seed", "x"],

@@ -185,7 +185,7 @@ def test_control_c_gives_the_best_plan_so_far(tmp_path: Path) -> None:
     output = folder / "plan.json"
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "planner.cli", "plan", str(folder), "--solver", "cp-sat", "--time-limit", "300", "-o",
+        [sys.executable, "-m", "planner", "plan", str(folder), "--solver", "cp-sat", "--time-limit", "300", "-o",
          str(output)], stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "COLUMNS": "160"})
     os.close(theirs)
     shown = read_until(ours, "gap", 240)
@@ -209,7 +209,7 @@ def test_control_c_while_blocks_are_searched(tmp_path: Path) -> None:
     output = tmp_path / "plan.json"
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "planner.cli", "plan", str(HYBRID), "--blocks", "2", "--time-limit", "300", "-o",
+        [sys.executable, "-m", "planner", "plan", str(HYBRID), "--blocks", "2", "--time-limit", "300", "-o",
          str(output)], stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "COLUMNS": "160"})
     os.close(theirs)
     shown = read_until(ours, "search in blocks", 150)

@@ -23,7 +23,7 @@ def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
     programs, folder = tmp_path / "bin", tmp_path / "empty"
     programs.mkdir()
     folder.mkdir()
-    (programs / "planner").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m planner.cli "$@"\n')
+    (programs / "planner").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m planner "$@"\n')
     (programs / "planner").chmod(0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

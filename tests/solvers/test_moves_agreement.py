@@ -46,7 +46,7 @@ def value(problem: Problem, result: Result) -> tuple[str, float, float]:
     return result.status, round(share, 9), round(verdict.costs.total_usd, 4)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from(KINDS), most=st.integers(0, 2))
 def test_exact_solvers_agree_under_a_limit_on_moves(solve_with: Solve, tiny_problem: Build, seed: int,
                                                     kind: dict[str, Any], most: int) -> None:

@@ -65,7 +65,7 @@ def value(problem: Problem, result: Result) -> tuple[str, float, float]:
     return result.status, round(share, 9), round(verdict.costs.total_usd, 3)
 
 
-@settings(max_examples=28, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=seeds, kind=kinds)
 def test_exact_solvers_find_the_optimum_of_brute_force(solve_with: Solve, tiny_problem: Build, seed: int,
                                                        kind: dict[str, Any]) -> None:
