@@ -12,6 +12,7 @@ from api.hosting.sealing import sealer_of
 from api.marks import Marks
 from api.settings import Settings
 from api.web.problems import Problem
+from planner.errors import InputError
 from planner.watch import Watch
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class _Made(NamedTuple):
 
 class Diagnoses:
     """The diagnosis of what the service watches: made when first asked for, and again when one of its files or what
-    people said of alarms has changed.
+    people said of alarms has changed. One that failed is not tried again before.
     """
 
     def __init__(self, settings: Settings, marks: Marks) -> None:
@@ -59,6 +60,8 @@ class Diagnoses:
         self._making, self._opening = threading.Lock(), threading.Lock()
         self._seen: object = None
         self._made: _Made | None = None
+        self._wrong: InputError | None = None
+        self._ended = 0
         self._asking = threading.Lock()
         self._pending: Future[_Made] | None = None
         self._models: ModelStore | None = None
@@ -88,12 +91,19 @@ class Diagnoses:
         if watch is None:
             raise Problem(HTTPStatus.NOT_FOUND, "no telemetry: start the service with a telemetry file")
         with self._making:
-            stats = [path.stat() for path in watch.files if path.exists()]
-            now = [(one.st_mtime_ns, one.st_size) for one in stats], self._marks.said(), self._changes(watch)
-            if self._made is None or now != self._seen:
-                found = watched(watch, self._marks.feedback())
-                view = diagnosis_view(watch.telemetry.name, found, MOST_CHARTS)
-                self._made, self._seen = _Made(found.findings, view), now
+            now = _stamps(watch), self._marks.said(), self.changes()
+            if self._seen != now:
+                try:
+                    found = watched(watch, self._marks.feedback())
+                    self._made = _Made(found.findings, diagnosis_view(watch.telemetry.name, found, MOST_CHARTS))
+                    self._wrong = None
+                except InputError as error:
+                    self._wrong = error
+                self._seen = now
+                self._ended += 1
+            if self._wrong is not None:
+                raise self._wrong.with_traceback(None)
+            assert self._made is not None
             return self._made
 
     @property
@@ -101,9 +111,15 @@ class Diagnoses:
         """The last diagnosis that somebody asked for; it is not made here."""
         return None if self._made is None else self._made.findings
 
-    def _changes(self, watch: Watch) -> int:
-        """How often it was changed who serves; it is made no store for."""
-        return len(self.models.history()) if watch.has_models else 0
+    def state(self) -> object:
+        """What is another once a file that diagnoses are made from has changed, or one was made."""
+        watch = watch_of(self._settings)
+        return None if watch is None else (_stamps(watch), self._ended)
+
+    def changes(self) -> int:
+        """How often versions of models were registered, promoted and the like; no store is made for it."""
+        watch = watch_of(self._settings)
+        return self.models.lines() if watch is not None and watch.has_models else 0
 
     @property
     def models(self) -> ModelStore:
@@ -126,6 +142,12 @@ class Diagnoses:
             if self._models is not None:
                 self._models.close()
                 self._models = None
+
+
+def _stamps(watch: Watch) -> list[tuple[int, int]]:
+    """When files were written, and how long they are."""
+    stats = [path.stat() for path in watch.files if path.exists()]
+    return [(one.st_mtime_ns, one.st_size) for one in stats]
 
 
 def _meanwhile(work: Callable[[], _Made]) -> Future[_Made]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import Request, Response
 
 from api.context import Service, ServiceDep
+from api.marks import Said
 from api.pages.shell import GIVEN, page, page_router
 from api.web.problems import unknown
 
@@ -80,12 +81,12 @@ def _page(request: Request, service: Service, view: Mapping[str, Any], **context
     """What is found, with what people said of it."""
     seen, said = service.marks.seen(), service.marks.judgements()
     clusters = {one.cluster for one in view["found"].clusters}
-    verdicts: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    verdicts: dict[tuple[str, str], list[Said]] = {}
     for word in said:
-        verdicts.setdefault((word.fingerprint, word.since), []).append((word.verdict, word.by))
-    marks = {one["id"]: sorted({seen[key].by for key in one["keys"] if key in seen}) for one in view["together"]}
+        verdicts.setdefault((word.fingerprint, word.since), []).append(word)
+    marks = {one["id"]: sorted({(seen[key].by, seen[key].note) for key in one["keys"] if key in seen})
+             for one in view["together"]}
     unseen = {one["id"] for one in view["together"] if not all(key in seen for key in one["keys"])}
     return page(request, "diagnostics.html.j2", **{
         **view, "shown": SHOWN, "marks": marks, "unseen": unseen, "verdicts": verdicts,
-        "judgements": [word for word in said[::-1] if word.cluster in clusters][:JUDGED],
-        "heard": f"{service.marks.said()}-{len(seen)}", **context})
+        "judgements": [word for word in said[::-1] if word.cluster in clusters][:JUDGED], **context})

@@ -129,16 +129,15 @@ def script_hash(script: str) -> str:
 def _data(plan: Plan, figures: Figures | None) -> dict[str, Any]:
     machines = [{"pool": f"{row.cluster}/{row.pool}", "purchase": row.purchase, "count": list(row.count)}
                 for row in plan.machines if max(row.count)]
-    drawn: dict[str, Any] = {"slots": slots_of(plan), "machines": machines, "heat": {"clusters": [], "values": []},
+    drawn: dict[str, Any] = {"slots": slots_of(plan), "machines": machines, "heat": {"clusters": [], "rows": []},
                              "cost": {"clusters": [], "parts": {}}}
     if figures is None:
         return drawn
     busy = [g for g in range(len(figures.clusters)) if not np.isnan(figures.use[g]).all()]
-    values = [[t, y, round(100 * float(figures.use[g, t]))] for y, g in enumerate(busy)
-              for t in np.flatnonzero(~np.isnan(figures.use[g])).tolist()]
+    rows = [[None if np.isnan(use) else round(100 * float(use)) for use in figures.use[g]] for g in busy]
     paid = [g for g in range(len(figures.clusters)) if any(amount[g] for amount in figures.cluster_usd.values())]
     return drawn | {
-        "heat": {"clusters": [figures.clusters[g] for g in busy], "values": values},
+        "heat": {"clusters": [figures.clusters[g] for g in busy], "rows": rows},
         "cost": {"clusters": [figures.clusters[g] for g in paid],
                  "parts": {name: [round(float(amount[g]), 2) for g in paid]
                            for name, amount in figures.cluster_usd.items()}},

@@ -42,46 +42,63 @@ export async function ask(method, address, body, tag, form) {
   return null;
 }
 
+// Parts that follow what happens, as they came from the service: people open them, and charts are drawn into them.
+const came = new WeakMap();
+const live = () => [...document.querySelectorAll("[data-live]")].filter((part) => part.id);
+const topicsOf = (part) => part.dataset.live.split(" ");
+live().forEach((part) => came.set(part, part.outerHTML));
+
 // Parts of the page that show what has changed are taken from the page as it is now.
 export async function refresh(topics) {
-  const parts = [...document.querySelectorAll("[data-live]")].filter((part) =>
-    part.id && (!topics || part.dataset.live.split(" ").some((topic) => topics.has(topic))));
+  const parts = live().filter((part) => !topics || topicsOf(part).some((topic) => topics.has(topic)));
   if (!parts.length) return;
-  let text;
-  try {
-    const answer = await fetch(location.href, {headers: {Accept: "text/html"}});
-    if (!answer.ok) return;
-    text = await answer.text();
-  } catch (error) {
-    return;
-  }
+  const answer = await fetch(location.href, {headers: {Accept: "text/html"}}).catch(() => null);
+  if (!answer || answer.status >= 500 || answer.status === 429) return;
+  const text = await answer.text().catch(() => null);
+  if (text === null) return;
   const fresh = new DOMParser().parseFromString(text, "text/html");
   for (const part of parts) {
     const now = fresh.getElementById(part.id);
     if (!now) return location.reload();  // what it showed has ended: the page is another one now
-    if (now && now.outerHTML !== part.outerHTML && !part.contains(document.querySelector("dialog[open]"))) {
-      const at = [...part.querySelectorAll("a, button")].indexOf(document.activeElement);
-      part.replaceWith(document.adoptNode(now));
-      if (at >= 0) now.querySelectorAll("a, button")[at]?.focus();
-    }
+    if (now.outerHTML !== came.get(part)) replace(part, document.adoptNode(now));
   }
 }
 
-// Ask for a reason. Resolves to what was written, or null where it was given up.
-function reason(words) {
+// What people opened, chose and moved to in a part stays so in the one that takes its place.
+const REACHED = "a, button, input, select, summary, [tabindex]";
+function replace(part, now) {
+  came.set(now, now.outerHTML);
+  const kept = (all) => [...part.querySelectorAll(all)], same = (all) => [...now.querySelectorAll(all)];
+  const nameOf = (summary) => `${summary.closest("[id]")?.id} ${summary.textContent}`;
+  const opened = new Set(kept("details[open] > summary").map(nameOf));
+  const chosen = new Set(kept("input:checked").map((box) => `${box.name} ${box.value}`));
+  const moved = kept(".scroll").map((box) => box.scrollLeft), at = kept(REACHED).indexOf(document.activeElement);
+  part.replaceWith(now);
+  same("summary").forEach((summary) => { summary.parentElement.open ||= opened.has(nameOf(summary)); });
+  same("input[type=checkbox]").forEach((box) => { box.checked ||= chosen.has(`${box.name} ${box.value}`); });
+  same(".scroll").forEach((box, i) => { box.scrollLeft = moved[i] ?? 0; });
+  if (at >= 0) same(REACHED)[at]?.focus({preventScroll: true});
+  now.dispatchEvent(new Event("renewed", {bubbles: true}));
+}
+
+// Ask for a reason, or for a note that may be left out. Resolves to what was written, or null where it was given up.
+const FIELDS = {why: {label: "Why", required: true}, note: {label: "Note, where there is more to say", required: false}};
+function written(words, name) {
   const dialog = document.createElement("dialog");
-  dialog.setAttribute("aria-labelledby", "why-title");
+  dialog.setAttribute("aria-labelledby", "asked-title");
   const form = document.createElement("form");
   form.method = "dialog";
-  form.innerHTML = `<h2 id="why-title"></h2><label>Why <input name="why" maxlength="1000" required autocomplete="off"></label>
+  form.innerHTML = `<h2 id="asked-title"></h2><label><span></span> <input name="said" maxlength="1000" autocomplete="off"></label>
     <p class="buttons"><button class="loud" value="yes"></button><button value="no" formnovalidate>Leave it</button></p>`;
   form.querySelector("h2").textContent = `${words}?`;
+  form.querySelector("span").textContent = FIELDS[name].label;
+  form.elements.said.required = FIELDS[name].required;
   form.querySelector(".loud").textContent = words;
   dialog.append(form);
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
-    resolve(dialog.returnValue === "yes" ? form.elements.why.value : null);
+    resolve(dialog.returnValue === "yes" ? form.elements.said.value : null);
     dialog.remove();
   }));
 }
@@ -90,10 +107,11 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-address]");
   if (!button) return;
   let body = button.dataset.body ? JSON.parse(button.dataset.body) : undefined;
-  if (button.dataset.why) {
-    const why = await reason(button.dataset.why);
-    if (why === null) return;
-    body = {...body, why};
+  const {asks} = button.dataset;
+  if (asks) {
+    const text = await written(button.dataset.words, asks);
+    if (text === null) return;
+    body = {...body, [asks]: text};
   }
   button.disabled = true;
   const answer = await ask(button.dataset.method, button.dataset.address, body, button.dataset.tag);
@@ -171,27 +189,27 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "" && event.target.method === "get") event.formData.delete(name);
 });
 
-// What is still being made is looked for again.
-const again = document.querySelector("[data-again]");
-if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
-
-if (document.querySelector("[data-live]")) {
-  const topics = new Set();
-  let waiting;
-  const follow = () => {
-    const events = new EventSource("/events");
-    events.addEventListener("ready", () => refresh());  // what happened while nobody listened
-    for (const topic of ["jobs", "plans", "health", "alarms"]) {
-      events.addEventListener(topic, () => {
-        topics.add(topic);
-        waiting ??= setTimeout(async () => {
-          const now = new Set(topics);
-          topics.clear();
-          waiting = undefined;
-          await refresh(now);
-        }, 100);
-      });
+const topics = new Set(live().flatMap(topicsOf));
+if (topics.size) {
+  const changed = new Set();
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  let busy = false;
+  const catchUp = async () => {
+    if (busy) return;
+    busy = true;
+    while (changed.size) {
+      await pause(100);
+      const now = new Set(changed), began = performance.now();
+      changed.clear();
+      await refresh(now);
+      await pause(performance.now() - began);  // the service rests as long as it worked
     }
+    busy = false;
+  };
+  const follow = () => {
+    const events = new EventSource(`/events?${new URLSearchParams([...topics].map((topic) => ["topic", topic]))}`);
+    events.addEventListener("ready", () => refresh());  // what happened while nobody listened
+    for (const topic of topics) events.addEventListener(topic, () => { changed.add(topic); catchUp(); });
     addEventListener("pagehide", () => events.close());
     addEventListener("pageshow", (event) => { if (event.persisted) follow(); }, {once: true});
   };

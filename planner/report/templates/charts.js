@@ -50,6 +50,9 @@
             series: stacked(machineRows(view))};
   }
 
+  // Percent by slot and cluster; what was kept by an earlier version has cells.
+  const cells = data.heat.values ?? data.heat.rows.flatMap((row, y) => row.map((use, t) => [t, y, use]).filter((cell) => cell[2] !== null));
+
   function heat() {
     return {...base(), legend: {show: false},
             tooltip: {...base().tooltip, formatter: (at) =>
@@ -59,7 +62,7 @@
             visualMap: {min: 0, max: 100, calculable: false, orient: "horizontal", left: "center", bottom: 0, itemHeight: 140,
                         itemWidth: 12, text: ["100 %", "0 %"], textStyle: {color: css("--soft")},
                         inRange: {color: [css("--heat-0"), css("--heat-1"), css("--heat-2")]}},
-            series: [{type: "heatmap", data: data.heat.values, progressive: 0, emphasis: {itemStyle: {borderColor: css("--ink"),
+            series: [{type: "heatmap", data: cells, progressive: 0, emphasis: {itemStyle: {borderColor: css("--ink"),
                       borderWidth: 1}}}]};
   }
 

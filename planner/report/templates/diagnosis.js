@@ -1,7 +1,7 @@
 "use strict";
 // Metrics over time: what was measured, what is usual at that hour, alarms as red spans, the month that drifted as a grey one.
 (() => {
-  const {data, base, axis, draw, css} = drawing;
+  const {base, axis, draw, css} = drawing;
 
   function time(times) {
     const days = times.filter((moment) => moment.endsWith(" 00:00")).length;
@@ -23,5 +23,11 @@
          ...(one.month === null ? [] : [area(Math.max(0, one.month), one.times.length - 1, css("--soft"), 0.12, "this month")]),
          ...one.spans.map(([from, to]) => area(Math.max(0, from), Math.max(from, to), css("--bad"), 0.28, "alarm"))]}}]});
 
-  data.charts.forEach((one, i) => draw(`metric${i}`, metric(one)));
+  const all = () => drawing.data.charts.forEach((one, i) => draw(`metric${i}`, metric(one)));
+  all();
+  document.addEventListener("renewed", (event) => {
+    if (!event.target.querySelector("#data")) return;
+    drawing.renew();
+    all();
+  });
 })();

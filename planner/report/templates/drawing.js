@@ -1,7 +1,8 @@
 "use strict";
 // What the charts of all pages share: colours of the page, axes, and drawing again when colours or width change.
 const drawing = (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const read = () => JSON.parse(document.getElementById("data").textContent);
+  let data = read();
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const charts = [];
 
@@ -33,8 +34,14 @@ const drawing = (() => {
     charts.push({chart, show});
   }
 
+  // The page shows something else by now: its charts are drawn anew.
+  function renew() {
+    charts.splice(0).forEach(({chart}) => chart.dispose());
+    data = read();
+  }
+
   const refresh = () => charts.forEach(({chart, show}) => { show(); chart.resize(); });
   window.addEventListener("resize", refresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
-  return {data, css, base, axis, time, draw, refresh};
+  return {get data() { return data; }, css, base, axis, time, draw, refresh, renew};
 })();

@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from api.database.tables import verdicts
+from api.database.tables import hosts, verdicts
+from api.hosting.leases import ALIVE_S, Leases
+from api.hosting.results import Said, keep_verdicts
+from api.hosting.scoring import Verdict
+from api.hosting.sealing import Sealing
+from api.hosting.streams import Reader
 from api.store.files import HOSTED, JSON
 from planner.hosting import Hosted, hosted_text
 
@@ -49,3 +54,25 @@ def test_what_hosts_say_is_for_everybody(look: Any, looked_at: Any, said: str, g
     assert page.locator("article.alarm", has_text="host-2").count() == 1
     assert "nobody; planned on cheap" in page.get_by_role("region", name="Who serves what").inner_text()
     assert page.get_by_role("region", name="Versions that scored").get_by_role("row", name="9.1 441fd82d7820").count()
+
+
+def test_a_lost_host_and_an_alarm_are_seen_at_once(look: Any, served: Any, held: Any, said: str) -> None:
+    """Who looks sees who serves, what they find, and that they are gone, without loading the page again."""
+    page = look().at("/hosting")
+    page.evaluate("window.stayed = true")
+    serves, engine, work = page.get_by_role("region", name="Who serves what"), held.store.engine, "diagnostics-dear"
+    host, reader = Leases(engine, "host-a", "cheap"), Reader(engine, "DE", Sealing())
+    host.beat()
+    epochs = host.hold([work])
+    reader.begin([(work, "dear")])
+    serves.get_by_text("host-a on cheap").wait_for()
+    row = {"cluster": "dear", "ts": datetime.now(UTC).isoformat(), "hosts": HOSTS}
+    assert served.http.post("/v1/telemetry", json={"rows": [row]}).json()["stored"] == 1
+    off = {"host": "host-3", "metric": "iops", "value": 9.0, "expected": 900.0, "z": -20.0}
+    found = [Said(Verdict(one, "alarm", 9.0, 3.0, (off,)), "441fd82d7820") for one in reader.pending([work])]
+    assert keep_verdicts(engine, "host-a", epochs, found)
+    page.locator("article.alarm", has_text="host-3").wait_for()
+    with engine.begin() as connection:  # it says nothing for longer than a host lives
+        connection.execute(update(hosts).values(until=hosts.c.until - ALIVE_S))
+    serves.get_by_text("nobody; planned on cheap").wait_for()
+    assert page.evaluate("window.stayed") is True

@@ -24,9 +24,9 @@ def names(page: Any) -> list[str]:
 
 @pytest.mark.parametrize("guise", [{}, {"dark": True, "phone": True}], ids=["laptop", "dark phone"])
 def test_lists_and_workloads_are_for_everybody(look: Any, plan: str, guise: Any, looked_at: Any) -> None:
-    """The list, one page further, and the page of a workload: nothing against them by axe-core, nothing too wide."""
+    """The list, those found in it, and the page of a workload: nothing against them by axe-core, nothing too wide."""
     window = look(**guise)
-    for address in ("", "?at=2&sort=workload", "?group=0", "/work-00000", "/nowhere"):
+    for address in ("?at=4&sort=workload&q=work-00", "?group=0", "/work-00000", "/nowhere"):
         looked_at(window, f"/plans/{plan}/workloads{address}")
 
 
