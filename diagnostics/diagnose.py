@@ -167,8 +167,8 @@ class Diagnosis:
 
     @property
     def found(self) -> bool:
-        """Whether any cluster has an alarm or a drift."""
-        return any(cluster.status in ("alarm", "drift") for cluster in self.clusters)
+        """Whether any cluster has an alarm or a drift, or fell silent: what nobody hears of is not well."""
+        return any(cluster.status in ("alarm", "drift", "silent") for cluster in self.clusters)
 
     @property
     def budget_sentence(self) -> str:

@@ -22,6 +22,7 @@ from planner.cli_exchange import add_exporters, import_app
 from planner.cli_fleet import runs, versions, where
 from planner.cli_keys import keys_app
 from planner.cli_models import models_app
+from planner.cli_outputs import careful, to_fill, to_write
 from planner.cli_service import backup, host, restore, serve, settings
 from planner.cli_watch import data_app, export_dashboards, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError, Interrupted
@@ -96,10 +97,10 @@ def _plan(
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
     seed: Seed = 0,
     solver: Annotated[str, typer.Option(help=SOLVER_HELP)] = "planner",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json here.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    output: Annotated[Path | None, to_write("Write plan.json here.", "-o", "--output")] = None,
+    report: Annotated[Path | None, to_write("Write an HTML report here.")] = None,
     packings: Annotated[bool, typer.Option("--packings", help="Write a table of what is on which machine.")] = False,
-    certificate: Annotated[Path | None, typer.Option(help="Write what proves the bound here.")] = None,
+    certificate: Annotated[Path | None, to_write("Write what proves the bound here.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     incumbent: Annotated[Path | None, typer.Option(help="The plan.json in force, which the new plan replaces.")] = None,
@@ -185,9 +186,9 @@ def _replay(
     = "autoscale",
     interruptions: Annotated[int | None, typer.Option(min=0, metavar="SEED",
                                                       help="Draw spot interruptions from this seed.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write all figures here (JSON).")] = None,
-    tables: Annotated[Path | None, typer.Option(help="Write the tables behind the figures into this folder.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    output: Annotated[Path | None, to_write("Write all figures here (JSON).", "-o", "--output")] = None,
+    tables: Annotated[Path | None, to_fill("Write the tables behind the figures into this folder.")] = None,
+    report: Annotated[Path | None, to_write("Write an HTML report here.")] = None,
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     as_json: Json = False,
@@ -218,7 +219,7 @@ def _catalog(
 @export_app.command("scenario")
 def _export_scenario(
     scenario: ScenarioPath,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")],
+    output: Annotated[Path, to_fill("Folder to write to.", "-o", "--output")],
     with_diagnostics: Diagnostics = False,
     catalog: CatalogPath = None,
     as_json: Json = False,
@@ -233,7 +234,7 @@ def _export_scenario(
 def _export_routes(
     scenario: ScenarioPath,
     plan: PlanPath,
-    output: Annotated[Path, typer.Option("-o", "--output", help="JSON file to write.")],
+    output: Annotated[Path, to_write("JSON file to write.", "-o", "--output")],
     as_json: Json = False,
 ) -> int:
     """Write where a plan sends requests, slot by slot and after each loss: what `planner.directing` directs by."""
@@ -257,8 +258,8 @@ def _what_if(
     sla_floor: Annotated[float | None, typer.Option(help="Least SLA attainment, a fraction (min_cost).")] = None,
     budget: Annotated[float | None, typer.Option(help="Most USD over the horizon (max_sla).")] = None,
     against: Annotated[Path | None, typer.Option(help="The plan in force; left out: made first.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the answer as Markdown here.")] = None,
+    output: Annotated[Path | None, to_write("Write the new plan.json here.", "-o", "--output")] = None,
+    markdown: Annotated[Path | None, to_write("Write the answer as Markdown here.")] = None,
     time_limit: Annotated[float | None, typer.Option(help=TIME_LIMIT_HELP)] = None,
     seed: Seed = 0,
     solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
@@ -293,7 +294,7 @@ def _replan(
     waves_done: Annotated[int | None, typer.Option(help="Waves of the plan made so far, where a loss comes in between; "
                                                         "left out: all.")] = None,
     now: Annotated[str | None, typer.Option(help="Not available yet.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the new plan.json here.")] = None,
+    output: Annotated[Path | None, to_write("Write the new plan.json here.", "-o", "--output")] = None,
     catalog: CatalogPath = None,
     as_json: Json = False,
 ) -> int:
@@ -324,9 +325,9 @@ def _diff(
 @app.command("pareto")
 def _pareto(
     scenario: ScenarioPath,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write an HTML page here.")] = None,
+    output: Annotated[Path | None, to_write("Write an HTML page here.", "-o", "--output")] = None,
     points: Annotated[int, typer.Option(help="Floors, and budgets, to sweep.")] = 6,
-    plans: Annotated[Path | None, typer.Option(help="Write the plan of every point into this folder.")] = None,
+    plans: Annotated[Path | None, to_fill("Write the plan of every point into this folder.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Wall seconds for all points. Left out: 15 a point.")] = None,
     seed: Seed = 0,
     solver: Annotated[str, typer.Option(help="Who solves, as for plan.")] = "planner",
@@ -355,7 +356,7 @@ def _capacity(
                                                    "owner:shop=x2/year; selectors as for what-if --demand.")]
     = [],  # noqa: B006
     plan: Annotated[Path | None, typer.Option("--plan", help="The plan.json that says what runs where.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write an HTML page here.")] = None,
+    output: Annotated[Path | None, to_write("Write an HTML page here.", "-o", "--output")] = None,
     seed: Seed = 0,
     catalog: CatalogPath = None,
     as_json: Json = False,
@@ -403,7 +404,7 @@ def _profile(
 def _learn(
     task: Annotated[Path, typer.Argument(metavar="TASK", help="The description of the task that ran (TASK.yaml).")],
     used: Annotated[Path, typer.Argument(metavar="USED", help="What it used: finished, and used: {vcpu: 8, ...}.")],
-    library: Annotated[Path, typer.Option(help="The library to add it to (.csv, .parquet); made if not there.")],
+    library: Annotated[Path, to_write("The library to add it to (.csv, .parquet); made if not there.")],
     name: Annotated[str | None, typer.Option("--task", help="Which task, where TASK describes several.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -418,10 +419,10 @@ def _forecast(
     history: Annotated[Path, typer.Argument(metavar="HISTORY", help="CSV or Parquet: ts, workload, metric, value.")],
     horizon: Annotated[str, typer.Option(help="How far ahead: 48h, 7d.")] = "48h",
     quantiles: Annotated[str, typer.Option(help="Levels with commas between.")] = "0.5,0.9,0.99",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write them here (.parquet, .csv).")] = None,
+    output: Annotated[Path | None, to_write("Write them here (.parquet, .csv).", "-o", "--output")] = None,
     seed: Seed = 0,
     backtest: Annotated[bool, typer.Option("--backtest", help="Score every series from past origins.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    report: Annotated[Path | None, to_write("Write an HTML report here.")] = None,
     known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "
                                             "rows without a value.")] = "",
     holidays: Annotated[str, typer.Option(help="Countries whose holidays count: BR,US-CA.")] = "",
@@ -447,7 +448,7 @@ def _forecast(
 def _diagnose(
     telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY",
                                               help="CSV or Parquet: cluster, hardware_class, metric, ts, value.")],
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report with charts here.")] = None,
+    report: Annotated[Path | None, to_write("Write an HTML report with charts here.")] = None,
     perturb: Annotated[str | None, typer.Option(help="Instead, inject faults and see which are noticed: all, or names "
                                                      "with commas between.")] = None,
     seed: Annotated[int, typer.Option(help="With --perturb: where and when faults strike.")] = 0,
@@ -476,7 +477,7 @@ def _diagnose(
     scenario: Annotated[Path | None, typer.Option(help="Scenario that has the clusters and their workloads.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Find alarms and drift in recorded telemetry; exit status 1 when something is found.
+    """Find alarms, drift and clusters that fell silent in recorded telemetry; exit status 1 when something is found.
 
     With --perturb the status is 1 when a fault was missed, or blamed on a cluster that it did not strike.
     """
@@ -500,6 +501,9 @@ def _diagnose(
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, step_minutes, perturb, seed, detector, as_json)
+
+
+careful(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

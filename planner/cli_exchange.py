@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from planner.cli_outputs import to_fill
 from planner.exporters import EXPORTERS
 from planner.importers import IMPORTERS
 
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario that the plan was made for.")]
 PlanPath = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.json.")]
-FolderPath = Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")]
+FolderPath = Annotated[Path, to_fill("Folder to write to.", "-o", "--output")]
 SlotOption = Annotated[int | None, typer.Option(help="The slot whose state is written, where a format holds only one.")]
 CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from files over the built-in ones.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from planner.cli_outputs import to_write
+
 Config = Annotated[Path | None, typer.Option(envvar="PLANNER_CONFIG", help="A TOML file of settings.")]
 
 
@@ -65,7 +67,7 @@ def settings(
 
 def backup(
     data: Annotated[Path, typer.Option(envvar="PLANNER_DATA", help="Folder of what the service keeps.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write the backup here (.tar.gz).")],
+    output: Annotated[Path, to_write("Write the backup here (.tar.gz).", "-o", "--output")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> int:
     """Back up the data folder of a service, which may go on meanwhile, into one file."""

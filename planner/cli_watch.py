@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from planner.cli_outputs import to_fill, to_write
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="The folder that telemetry is kept in.")]
 KeyPath = Annotated[Path | None, typer.Option("--key", envvar="PLANNER_TELEMETRY_KEY_FILE",
@@ -68,7 +70,7 @@ def _show(store: StorePath, scenario: NamesFrom = None, key: KeyPath = None, as_
 @telemetry_app.command("export")
 def _export(
     store: StorePath,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write rows here (.parquet, .csv).")],
+    output: Annotated[Path, to_write("Write rows here (.parquet, .csv).", "-o", "--output")],
     hardware_class: Annotated[str | None, typer.Option(help="Only this class.")] = None,
     country: Annotated[list[str], typer.Option(help="Only these countries (ISO 3166); again: more.")] = [],  # noqa: B006
     by: Annotated[By, typer.Option(help="Means of clusters, or hosts by themselves.")] = "cluster",
@@ -162,7 +164,7 @@ def _validate(
 @data_app.command("propose")
 def _propose(
     data: DataPath,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write the rules here.")] = Path("drift.json"),
+    output: Annotated[Path, to_write("Write the rules here.", "-o", "--output")] = Path("drift.json"),
     as_json: Json = False,
 ) -> int:
     """Write first rules from data that are known to be good, for an expert to edit."""
@@ -185,7 +187,7 @@ def health(
 
 
 def export_rules(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write the rule file here (YAML).")],
+    output: Annotated[Path, to_write("Write the rule file here (YAML).", "-o", "--output")],
     scenario: Annotated[Path | None, typer.Option(help="Adds rules for its services by their objectives.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -196,7 +198,7 @@ def export_rules(
 
 
 def export_dashboards(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write the dashboards into this folder.")],
+    output: Annotated[Path, to_fill("Write the dashboards into this folder.", "-o", "--output")],
     as_json: Json = False,
 ) -> int:
     """Write dashboards for Grafana (JSON): plans, clusters, models, drift."""

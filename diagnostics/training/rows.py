@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -175,7 +175,7 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     _check_columns([str(column) for column in frame.columns])
     if not len(frame):
         raise TrainingError("no rows: at least a week of measurements is needed")
-    frame, left_out = _only_allowed(frame, allowed)
+    frame, left_out = _only_allowed(frame.set_axis(range(len(frame))), allowed)  # rows keep their numbers in the file
     keys = [_coded(frame, name) for name in ("cluster", "host" if "host" in frame else "cluster", "hardware_class",
                                              "country")]
     metrics, metric = _coded(frame, "metric")
@@ -184,8 +184,8 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     far = np.array([name.endswith(SHARE) for name in metrics])[metric] & (np.abs(values) > MOST_SHARE)
     if far.any():
         row = int(far.argmax())
-        raise TrainingError(f"value: row {row + 1}: {values[row]:g}: {metrics[metric[row]]} is a share from 0 to 1; "
-                            "divide percent by 100")
+        raise TrainingError(f"value: {_row(frame, row)}: {values[row]:g}: {metrics[metric[row]]} is a share from 0 to "
+                            "1; divide percent by 100")
     joint = np.ravel_multi_index(tuple(code for _, code in keys), tuple(len(names) for names, _ in keys))
     present, host = np.unique(joint, return_inverse=True)
     at = np.unravel_index(present, tuple(len(names) for names, _ in keys))
@@ -211,7 +211,8 @@ def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, 
     left_out: dict[str, int] = {}
     out = frame["cluster"].isin(allowed.opted_out).to_numpy()
     if "telemetry_opt_in" in frame:
-        out |= ~_flags(frame["telemetry_opt_in"])
+        said_no = frame["cluster"][~_flags(frame["telemetry_opt_in"])].unique()  # a cluster agreed, or it did not
+        out |= frame["cluster"].isin(said_no).to_numpy()
     if out.any():
         left_out["cluster opted out"] = int(out.sum())
     inside = frame[~out]
@@ -246,13 +247,18 @@ def _some(column: pd.Series[str]) -> list[str]:
     return sorted(map(str, column.unique()))[:5]
 
 
+def _row(rows: pd.DataFrame | pd.Series[Any], at: int) -> str:
+    """Which row of the file that is, the heading not counted, whatever was left out before it."""
+    return f"row {int(rows.index[at]) + 1}"
+
+
 def _coded(frame: pd.DataFrame, name: str) -> tuple[list[str], Ints]:
     """The distinct names of a column, sorted, and the one in each row."""
     codes, distinct = frame[name].factorize(use_na_sentinel=False)
     for value in distinct:
         if not isinstance(value, str) or not value.strip():
-            row = int(np.argmax(codes == list(distinct).index(value))) + 1
-            raise TrainingError(f"{name}: row {row}: {value!r}: must be a name")
+            row = _row(frame, int(np.argmax(codes == list(distinct).index(value))))
+            raise TrainingError(f"{name}: {row}: {value!r}: must be a name")
     order = np.argsort(np.array(distinct, dtype=str), kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -270,12 +276,12 @@ def _minutes(column: pd.Series[str]) -> Ints:
         zoned = stamps.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$")
         wrong = stamps[parsed.isna() | ~zoned]
         if len(wrong):
-            row = int(np.argmax(codes == wrong.index[0])) + 1
-            raise TrainingError(f"ts: row {row}: {wrong.iloc[0]!r}: must be ISO-8601 with a time zone, such as "
+            row = _row(column, int(np.argmax(codes == wrong.index[0])))
+            raise TrainingError(f"ts: {row}: {wrong.iloc[0]!r}: must be ISO-8601 with a time zone, such as "
                                 "2026-11-02T00:00:00Z")
         stamps = parsed
     if stamps.isna().any():
-        raise TrainingError("ts: a time is missing")
+        raise TrainingError(f"ts: {_row(column, int(column.isna().to_numpy().argmax()))}: a time is missing")
     utc = pd.DatetimeIndex(stamps).tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[m]")
     return np.asarray(utc.astype(np.int64)[codes])
 
@@ -287,7 +293,7 @@ def _values(column: pd.Series[float]) -> Floats:
     wrong = np.isinf(values) | (np.isnan(values) & column.notna().to_numpy() & (column.astype(str) != "nan").to_numpy())
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise TrainingError(f"value: row {row + 1}: {column.iloc[row]!r}: must be a finite number, or missing")
+        raise TrainingError(f"value: {_row(column, row)}: {column.iloc[row]!r}: must be a finite number, or missing")
     return values
 
 

@@ -22,7 +22,7 @@ from planner.errors import InputError, Interrupted
 from planner.export import export_scenario
 from planner.hosting import measured_by, with_diagnostics
 from planner.in_force import InForce, strays
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.plan import Assignment, MachineRow, Plan, plan_text, read_plan
 from planner.planning import NoPlanFound, Planned, PlanRequest, make_plan
 from planner.profiles import profile as profile_scenario
@@ -86,7 +86,6 @@ def in_force(path: Path | None, max_moves: int | None, now: str | None) -> InFor
 
 def plan(source: Path | Scenario, request: PlanRequest, outputs: Outputs, prices: Catalog, as_json: bool) -> int:
     """Plan a scenario, write what is asked for, show the plan. The answer is no when there is none."""
-    check_outputs({"-o": outputs.plan, "--report": outputs.report, "--certificate": outputs.certificate})
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         try:
             planned = make_plan(source, request, progress, interrupted, prices)

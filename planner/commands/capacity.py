@@ -15,9 +15,8 @@ from planner.commands.basic import DONE, NO, print_json
 from planner.errors import InputError
 from planner.growth import Growth
 from planner.outlook import span_minutes
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.profiles import profile
-from planner.profiles.history import wanted
 from planner.remaining import Asked, Remaining, remaining
 from planner.report.capacity import write_capacity
 from planner.resolve import resolve
@@ -41,12 +40,9 @@ class Question:
 
 def capacity(path: Path, question: Question, prices: Catalog, as_json: bool) -> int:
     """Show how long room lasts. The answer is no where it ends before more can be there, or nothing can be told."""
-    check_outputs({"-o": question.page})
     days = _days(question.horizon)
     growths = tuple(map(Growth.parse, question.growth))
     scenario = resolve(read_scenario(path), prices)
-    histories = [want.path for workload in scenario.workloads if (want := wanted(workload, scenario.folder))]
-    check_outputs({"-o": question.page}, [*histories, *filter(None, [question.plan])])
     profiles = profile(without_history(scenario), question.seed)
     asked = Asked(days, growths, question.plan, question.seed)
     with Progress(TextColumn("looking ahead"), BarColumn(bar_width=20), TimeRemainingColumn(), transient=True,

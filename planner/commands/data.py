@@ -11,7 +11,7 @@ from diagnostics.validation.configuration import ConfigurationError, read_config
 from diagnostics.validation.validate import DataError, propose, read_table, validate
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.errors import InputError
-from planner.outputs import check_outputs, writing
+from planner.outputs import writing
 from planner.terminal import console, plain
 
 SHOWN = 20
@@ -41,7 +41,6 @@ def validate_data(data: Path, config: Path, baseline: Path | None, settings: Seq
 
 def propose_data(data: Path, output: Path, as_json: bool) -> int:
     """Write a first `drift.json` from data that are known to be good."""
-    check_outputs({"-o": output})
     try:
         made = propose(read_table(data), data.name.split(".")[0])
     except DataError as error:

@@ -17,14 +17,13 @@ from diagnostics.perturbation import PERTURBATIONS
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.diagnose import run_perturb, settings_of
 from planner.errors import InputError
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.terminal import console, plain
 from planner.watch import Watch, watched
 
 
 def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
     """Diagnose every cluster of a telemetry file; the answer is no when something is found."""
-    check_outputs({"--report": report})
     if watch.models is not None and not watch.has_models:
         raise InputError([f"--models: {watch.models}: there is no model store; `planner models train` makes one"])
     whole = watched(watch)

@@ -55,7 +55,6 @@ def forecast(history: Path, asked: Asked, files: Files, engine: str | None, work
     if files.output is not None and files.output.suffix not in (".parquet", ".csv"):
         found = files.output.suffix or "nothing"
         raise InputError([f"-o: {files.output}: ends with {found}; .parquet or .csv is needed"])
-    check_outputs({"-o": files.output, "--report": files.report}, [history])
     check_outputs({"--report": files.report, "-o (run report)": files.run_report,
                    "-o (back-test)": files.backtest if asked.backtest else None}, [history])
     engine_of(engine, 2, workers)

@@ -12,7 +12,7 @@ from diagnostics.words import figure
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.files import write_atomically
 from planner.jobs import health_of, health_rules, rules_text, stuck_jobs
-from planner.outputs import check_outputs, writing
+from planner.outputs import writing
 from planner.scenario import read_scenario
 from planner.terminal import plain
 
@@ -52,7 +52,6 @@ def health(path: Path, scenario: Path | None, step_minutes: int, as_json: bool) 
 
 def export_rules(scenario: Path | None, output: Path, as_json: bool) -> int:
     """Write the rules for Prometheus."""
-    check_outputs({"-o": output})
     from planner.hosting.rules import HOST_RULES
 
     rules = (*health_rules(None if scenario is None else read_scenario(scenario)), *HOST_RULES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, print_json
 from planner.errors import InputError
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.pareto import Pareto, pareto
 from planner.pareto_view import pareto_view
 from planner.planning import PlanRequest
@@ -38,7 +38,6 @@ def price_of_nines(source: Path | Scenario, request: PlanRequest, asked: Asked, 
         raise InputError([f"--points: {asked.points}: from 2 to {MOST_POINTS} are allowed"])
     if asked.plans is not None and not asked.plans.is_dir():
         raise InputError([f"--plans: {asked.plans}: is no folder; make it first"])
-    check_outputs({"-o": asked.page})
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         found = pareto(source, request, asked.points, asked.time_limit_s, prices, progress, interrupted)
     with not_lost(lambda: _show(found, as_json)):

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.errors import InputError, NotEnoughEvidenceError
-from planner.outputs import check_outputs
 from planner.profiles import profile as profile_scenario
 from planner.profiles.described import (
     DescribedTask,
@@ -59,7 +58,6 @@ def profile(path: Path, kind: str | None, library: Path | None, as_json: bool) -
 
 def learn(path: Path, used: Path, library: Path, name: str | None, as_json: bool) -> int:
     """Add a finished run to a library."""
-    check_outputs({"--library": library})
     tasks = read_tasks(path)
     chosen = [task for task in tasks if name in (None, task.name)]
     if len(chosen) != 1:

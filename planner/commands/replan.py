@@ -9,7 +9,7 @@ import typer
 
 from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, print_json
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.plan import Plan, read_plan, write_plan
 from planner.replan import Replanned, ReplanRequest, replan
 from planner.terminal import Interrupt, plain, usd
@@ -20,7 +20,6 @@ def replan_plan(scenario: Path, path: Path, request: ReplanRequest, output: Path
     """Mend a plan, write it, say what moved. The answer is no when work had to be shed that may not be, and when a loss
     that must be survived would find no room.
     """
-    check_outputs({"-o": output})
     before = read_plan(path)
     with Interrupt() as interrupted:
         found = replan(scenario, before, request, prices, interrupted)

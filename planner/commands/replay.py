@@ -12,7 +12,7 @@ from planner.checking import asked_of
 from planner.commands.basic import DONE, print_json, scenario_at
 from planner.errors import InputError
 from planner.files import write_atomically
-from planner.outputs import check_outputs, writing
+from planner.outputs import writing
 from planner.plan import read_plan
 from planner.replay import Asked, Replayed
 from planner.replay import replay as run_replay
@@ -36,7 +36,6 @@ class Question:
 
 def replay(scenario: Path, path: Path, question: Question, diagnostics: bool, prices: Catalog, as_json: bool) -> int:
     """Run recorded demand against a plan and show what came of it."""
-    check_outputs({"-o": question.output, "--report": question.report})
     _check_folder(question.tables)
     objective = asked_of(read_plan(path)) if diagnostics else None
     source = scenario_at(scenario, diagnostics, prices, objective)
@@ -67,7 +66,5 @@ def _written(found: Replayed, question: Question) -> dict[str, Any]:
 def _check_folder(folder: Path | None) -> None:
     if folder is None:
         return
-    if folder.exists() and not folder.is_dir():
-        raise InputError([f"--tables: {folder}: is not a folder; name one"])
     if not folder.resolve().parent.is_dir():
         raise InputError([f"--tables: {folder}: there is no folder {folder.parent}; make it first"])

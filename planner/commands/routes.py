@@ -8,12 +8,11 @@ import typer
 
 from planner.commands.basic import DONE, print_json
 from planner.directing.routes import open_routes, routes_text, write_routes
-from planner.outputs import check_outputs, writing
+from planner.outputs import writing
 
 
 def export_routes(scenario: Path, plan: Path, output: Path, as_json: bool) -> int:
     """Write the routes of a plan; with `as_json` print what was written, too."""
-    check_outputs({"-o": output})
     routes = open_routes(scenario, plan)
     with writing("-o", output):
         write_routes(routes, output)

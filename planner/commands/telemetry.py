@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from diagnostics.intake import BatchReport, Names, Sender, Wanted, compact, forget
 from planner.commands.basic import DONE, NO, prices_of, print_json, show_table
 from planner.errors import InputError
-from planner.outputs import check_outputs, writing
+from planner.outputs import writing
 from planner.telemetry import (
     Batches,
     called,
@@ -109,7 +109,6 @@ def show(folder: Path, known: Known | None, as_json: bool) -> int:
 
 def export(folder: Path, wanted: Wanted, output: Path, known: Known | None, as_json: bool) -> int:
     """Write rows as `planner diagnose` reads them."""
-    check_outputs({"-o": output})
     names = called(known.names, known.senders) if known else {}
     store = opened(folder, known.names if known else None)
     with writing("-o", output):

@@ -13,7 +13,7 @@ from planner.catalog import Catalog
 from planner.commands.basic import DONE, NO, STOPPED, print_json
 from planner.errors import Interrupted
 from planner.files import write_atomically
-from planner.outputs import check_outputs, not_lost, writing
+from planner.outputs import not_lost, writing
 from planner.plan import Plan, read_plan
 from planner.planning import NoPlanFound, PlanRequest
 from planner.suppose import Supposed, suppose
@@ -41,7 +41,6 @@ def read_changes(options: Mapping[What, Sequence[str]]) -> tuple[Change, ...]:
 
 def what_if(source: Path | Scenario, request: PlanRequest, files: Files, prices: Catalog, as_json: bool) -> int:
     """Answer a what-if. The answer is no when no plan is possible after the changes."""
-    check_outputs({"-o": files.plan, "--markdown": files.markdown})
     before = read_plan(files.against) if files.against is not None else None
     with Interrupt() as interrupted, ProgressLine(request.time_limit_s) as progress:
         try:

@@ -515,6 +515,7 @@ class Scenario(Model):
     _file: str = PrivateAttr(default="scenario.yaml")
     _source_sha256: str = PrivateAttr(default="")
     _rows: ReplicaRows = PrivateAttr(default_factory=ReplicaRows.empty)
+    _tables: tuple[str, ...] = PrivateAttr(default=())
 
     def level_survived(self, workload: Workload) -> Survive:
         """Which losses a workload survives: what it says itself, else what is asked from `survive_priority` on."""
@@ -533,6 +534,14 @@ class Scenario(Model):
         return self._file
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it was read from, histories and a library among them."""
+        given = [workload.replicas for workload in self.workloads if isinstance(workload.replicas, Replicas)]
+        names = {self._file, *self._tables, self.library, *(one.from_ for one in given), *(one.paths for one in given),
+                 *(one.history.file for one in given if one.history is not None)}
+        return tuple(self._folder / name for name in sorted(filter(None, names)))
+
+    @property
     def source_sha256(self) -> str:
         """SHA-256 of the scenario's content: its fields, its replicas and its history files, not their layout."""
         return self._source_sha256
@@ -542,11 +551,15 @@ class Scenario(Model):
         """Replicas per slot of the workloads that state them as numbers, in a list or in a table."""
         return self._rows
 
-    def with_source(self, folder: Path, sha256: str, rows: ReplicaRows, file: str | None = None) -> Self:
-        """The same scenario with what it carries beside its fields; `file` of None keeps its own."""
+    def with_source(self, folder: Path, sha256: str, rows: ReplicaRows, file: str | None = None,
+                    tables: tuple[str, ...] | None = None) -> Self:
+        """The same scenario with what it carries beside its fields; `file` and `tables` (names of files of lists) of
+        None keep its own.
+        """
         copy = self.model_copy()
         object.__setattr__(copy, "__pydantic_private__", {"_folder": folder, "_file": file or self._file,
-                                                          "_source_sha256": sha256, "_rows": rows})
+                                                          "_source_sha256": sha256, "_rows": rows,
+                                                          "_tables": self._tables if tables is None else tables})
         return copy
 
     def __eq__(self, other: object) -> bool:

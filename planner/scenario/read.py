@@ -50,6 +50,7 @@ def parse_scenario(raw: Mapping[str, Any], folder: Path = Path(), file: str = MA
     content: dict[str, Any] = without_nulls(dict(raw))
     _override(content, objective or {})
     problems: list[str] = []
+    tables = tuple(content[name] for name in LISTS if isinstance(content.get(name), str))
     places = Places(file, _expand(content, folder, file, problems))
     problems += refuse(content, places)
     names = Names.of(content)
@@ -62,7 +63,7 @@ def parse_scenario(raw: Mapping[str, Any], folder: Path = Path(), file: str = MA
     history = _history_files(scenario, folder, places, problems)
     if problems:
         raise InputError(problems)
-    return scenario.with_source(folder, _content_sha256(scenario, rows, history), rows, file)
+    return scenario.with_source(folder, _content_sha256(scenario, rows, history), rows, file, tables)
 
 
 def _main_file(path: Path) -> Path:

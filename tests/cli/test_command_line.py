@@ -114,7 +114,7 @@ def test_ctrl_c_is_a_line_wherever_it_comes(monkeypatch: pytest.MonkeyPatch,
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for module in ("forecast", "capacity"):
-        monkeypatch.setattr(f"planner.commands.{module}.check_outputs", stopped)
+    for module, first in (("forecast", "check_outputs"), ("capacity", "read_scenario")):
+        monkeypatch.setattr(f"planner.commands.{module}.{first}", stopped)
         assert run([module, "nothing"]) == 130
         assert capsys.readouterr().err == "stopped\n"

@@ -83,7 +83,9 @@ def test_a_cluster_that_stopped_sending_is_not_called_ok() -> None:
     """A day without values is told as silence, with the last time heard."""
     values = calm(2)
     values[0, -30:] = np.nan
-    first, second = diagnose(telemetry(values, [("a", "cpu"), ("b", "cpu")])).clusters
+    diagnosis = diagnose(telemetry(values, [("a", "cpu"), ("b", "cpu")]))
+    assert diagnosis.found
+    first, second = diagnosis.clusters
     assert (first.status, first.last_value) == ("silent", "2026-10-31T18:00Z")
     assert "nothing received since 2026-10-31T18:00Z" in first.sentence
     assert second.status == "ok"

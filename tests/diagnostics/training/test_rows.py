@@ -98,6 +98,31 @@ def test_wrong_cells_are_refused_by_row_and_value(change: dict[str, object], mes
         rows_of(told, ALL)
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    ({"value": "much"}, "value: row 4: 'much'"),
+    ({"ts": "yesterday"}, "ts: row 4: 'yesterday'"),
+    ({"metric": ""}, "metric: row 4: ''"),
+    ({"metric": "cpu_share", "value": 85.0}, "value: row 4: 85: cpu_share"),
+    ({"ts": pd.NaT}, "ts: row 4: "),
+])
+def test_rows_are_counted_in_the_file_whatever_was_left_out_before(change: dict[str, object], message: str) -> None:
+    """A wrong cell is named by its row in the file, though rows of two clusters before it may not be used."""
+    told = pd.concat([two(), two()]).astype(object).assign(cluster=["out", "a", "out", "b"])
+    told = told.set_axis([7, 8, 9, 10])  # an index of one's own, as a Parquet file may have
+    for name, value in change.items():
+        told.loc[10, name] = value
+    with pytest.raises(TrainingError, match=message):
+        rows_of(told, Allowed(anywhere=True, opted_out=frozenset({"out"})))
+
+
+def test_a_cluster_that_takes_its_consent_back_is_out_with_all_its_rows() -> None:
+    """One row that says no is enough: rows of the same cluster from before are not used either."""
+    told = pd.concat([two(), two()]).assign(telemetry_opt_in=[True, True, False, True])
+    rows = rows_of(told, ALL)
+    assert [host.cluster for host in rows.hosts] == ["b"]
+    assert rows.left_out == {"cluster opted out": 2}
+
+
 def test_wrong_columns_are_refused_by_name() -> None:
     """Missing and unknown columns, with the nearest."""
     with pytest.raises(TrainingError, match=r"'country' is missing.*rename 'contry'"):
