@@ -16,13 +16,15 @@ QUIET_STEPS = 3
 """An alarm that is not there in so many rows of its cluster is over."""
 
 
-def super_alarms(said: Sequence[Mapping[str, Any]], clusters: Mapping[str, Watched], inventory: Mapping[str, set[str]]
-                 ) -> tuple[SuperAlarm, ...]:
-    """Group the alarms of verdicts (as `results.verdicts_of` gives them). `inventory` has hosts and metrics, as
-    host/metric, that models watch in each cluster: all that could have raised one.
+def super_alarms(said: Sequence[Mapping[str, Any]], clusters: Mapping[str, Watched],
+                 inventory: Mapping[str, set[tuple[str, str]]]) -> tuple[SuperAlarm, ...]:
+    """Group the alarms of verdicts (as `results.verdicts_of` gives them). `inventory` has hosts and metrics that models
+    watch in each cluster now: with those in alarm, all that could have raised one.
     """
-    entities = {(cluster, *name.split("/", 1)): _place(cluster, clusters[cluster], *name.split("/", 1))
-                for cluster, names in inventory.items() if cluster in clusters for name in names}  # fmt: skip
+    watched = {(cluster, *name) for cluster, names in inventory.items() for name in names}
+    watched |= {(row["cluster"], alarm["host"], alarm["metric"]) for row in said for alarm in row["alarms"]}
+    entities = {(cluster, host, metric): _place(cluster, clusters[cluster], host, metric)
+                for cluster, host, metric in watched if cluster in clusters}  # fmt: skip
     events: list[Event] = []
     newest = datetime.fromtimestamp(0, UTC)
     step = timedelta(minutes=1)
@@ -35,7 +37,7 @@ def super_alarms(said: Sequence[Mapping[str, Any]], clusters: Mapping[str, Watch
         seen[row["cluster"]] = row["ts"]
         for alarm in row["alarms"]:
             key = row["cluster"], alarm["host"], alarm["metric"]
-            if key not in entities:
+            if key not in entities:  # the plan in force knows the cluster no longer
                 continue
             kind = f"{'above' if alarm['z'] > 0 else 'below'} expected"
             words = f"{alarm['metric']} of {alarm['host']} is {alarm['value']:g}, expected {alarm['expected']:g}"

@@ -51,6 +51,7 @@ class Figures:
             cluster
         ).set(1)
         self._round = time.monotonic()
+        self._versions: Mapping[str, str] = {}
 
     def ended_round(self) -> None:
         """Note that a round has ended."""
@@ -58,10 +59,12 @@ class Figures:
         self.beat.set_to_current_time()
 
     def loaded(self, versions: Mapping[str, str]) -> None:
-        """Note which versions are in memory."""
-        self.model.clear()
-        for hardware, version in versions.items():
+        """Note which versions are in memory, by hardware class."""
+        before, self._versions = self._versions, dict(versions)
+        for hardware, version in self._versions.items() - before.items():
             self.model.labels(hardware, version).set(1)
+        for hardware, version in before.items() - self._versions.items():
+            self.model.remove(hardware, version)
 
     @property
     def well(self) -> bool:

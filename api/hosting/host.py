@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -77,31 +78,40 @@ class Host:
         self._stopping.set()
 
     def run(self) -> None:
-        """Serve until asked to stop; leases are given back then."""
-        looking = threading.Thread(target=self._look_around, name="looking")
-        looking.start()
+        """Serve until asked to stop; leases are given back then. What one thread cannot handle ends both, and is
+        raised here: a host that does half of its work is taken for one that does all.
+        """
         try:
-            while not self._stopping.is_set():
-                try:
-                    worked = self._round()
-                except SQLAlchemyError as error:
-                    self._failed("database", error)
-                    worked = None
-                self.figures.ended_round()
-                if not worked:
-                    self._stopping.wait(REST_S if worked is not None else AWAY_S)
+            with ThreadPoolExecutor(1, "looking") as pool:
+                looking = pool.submit(self._look_around)
+                self._work()
+            looking.result()
         finally:
-            self._stopping.set()
-            looking.join()
             self._training.stop()
             try:
                 self._leases.leave()
             except SQLAlchemyError as error:
                 self._failed("database", error)
 
-    def _failed(self, what: str, error: Exception) -> None:
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                worked = None
+                try:
+                    worked = self._round()
+                except SQLAlchemyError as error:
+                    self._failed("database", error)
+                except InputError as error:
+                    self._failed("rows", error)
+                self.figures.ended_round()
+                if not worked:
+                    self._stopping.wait(REST_S if worked is not None else AWAY_S)
+        finally:
+            self._stopping.set()
+
+    def _failed(self, what: str, error: object, cluster: str = "") -> None:
         self.figures.errors.labels(what).inc()
-        self._tell(what, str(error).splitlines()[0])
+        self._tell(f"{what} {cluster}".strip(), str(error).splitlines()[0])
 
     def _tell(self, what: str, why: str) -> None:
         """Say in the log what fails, once for a while."""
@@ -114,15 +124,20 @@ class Host:
     # Looking around ---------------------------------------------------------------------------------------------------
 
     def _look_around(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                if self.figures.well:  # a host that is stuck stops saying that it lives, and another takes over
-                    self._look()
-            except SQLAlchemyError as error:
-                self._failed("database", error)
-            except InputError as error:
-                self._failed("plan", error)
-            self._stopping.wait(LOOK_S)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if self.figures.well:  # a host that is stuck stops saying that it lives, and another takes over
+                        self._look()
+                except SQLAlchemyError as error:
+                    self._failed("database", error)
+                except InputError as error:
+                    self._failed("plan", error)
+                except OSError as error:  # no process can be started
+                    self._failed("training", error)
+                self._stopping.wait(LOOK_S)
+        finally:
+            self._stopping.set()
 
     def _look(self) -> None:
         living = self._leases.beat()
@@ -187,11 +202,14 @@ class Host:
             return False
         self.figures.store.set(1 if self._models.refresh() else 0)
         scored = self._score(duty, reader)
+        if broken := sorted(reader.broken.items()):
+            more = f"; of {len(broken) - 1} more clusters, too" if broken[1:] else ""
+            self._failed("rows", broken[0][1] + more)
         return scored or self._compare(duty, reader)
 
     def _score(self, duty: Duty, reader: Reader) -> bool:
         scoring = duty.of("score")
-        rows = reader.pending(scoring) if scoring else []
+        rows = reader.pending(scoring)
         said = self._verdicts(scoring, rows, reader)
         self.figures.loaded(self._models.versions())
         self.figures.lag.set(len(rows) and reader.lag(scoring))
@@ -237,11 +255,14 @@ class Host:
 
         monitors = {one.watches.clusters[0]: name for name, one in duty.of("drift").items()}
         due = reader.due(monitors, DAY_S)
-        if not due:
-            return False
-        cluster, day = due[0]
-        name = monitors[cluster]
-        found = compare(reader, cluster, duty.work[name].watches.hardware_class, day)
-        if keep_drifts(self._engine, self.name, (name, duty.epochs[name]), (cluster, day), found):
-            self.figures.drifts.labels(str(any(one.drifted for one in found)).lower()).inc()
-        return True
+        for cluster, day in due:
+            name = monitors[cluster]
+            try:
+                found = compare(reader, cluster, duty.work[name].watches.hardware_class, day)
+            except InputError as error:  # the others are compared all the same
+                self._failed("rows", error, cluster)
+                continue
+            if keep_drifts(self._engine, self.name, (name, duty.epochs[name]), (cluster, day), found):
+                self.figures.drifts.labels(str(any(one.drifted for one in found)).lower()).inc()
+            return True
+        return False

@@ -44,5 +44,8 @@ class Sealing:
             raise InputError([str(error)]) from None
 
     def open_json(self, kept: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """The JSON in what is kept."""
-        return json.loads(self.unseal(kept))
+        """The JSON in what is kept. Raises InputError where that is not what was kept."""
+        try:
+            return json.loads(self.unseal(kept))
+        except ValueError as error:
+            raise InputError([f"was changed: {error}"]) from None

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 from api.database.tables import cursors, drifts, stream_rows, streams, verdicts
 from api.hosting.sealing import Sealing
 from api.hosting.transactions import insert_new, now, writing
+from planner.errors import InputError
 from planner.hosting import Watched
 
 Measures = Mapping[str, Mapping[str, float]]
@@ -174,7 +175,9 @@ class Reader:
     """Reads streams in one country, and none of another: the one place where rows come out."""
 
     def __init__(self, engine: Engine, country: str, sealing: Sealing) -> None:
+        """`broken` has, by cluster, why the next of its rows cannot be opened; what comes after it waits."""
         self._engine, self.country, self._sealing = engine, country, sealing
+        self.broken: dict[str, str] = {}
 
     def begin(self, watching: Iterable[tuple[str, str]], purpose: Purpose = "score") -> None:
         """Let workloads read clusters, where they have not begun yet: from their first row on, or from where another
@@ -194,8 +197,13 @@ class Reader:
             insert_new(connection, cursors, rows)
 
     def pending(self, workloads: Collection[str]) -> list[Row]:
-        """Rows that these workloads have not done yet, of each cluster the first ones, in their order."""
-        depth = max(1, MOST_AT_ONCE // max(1, len(workloads)))
+        """Rows that these workloads have not done yet, of each cluster the first ones, in their order, to before the
+        first that cannot be opened (`broken`).
+        """
+        self.broken = {}
+        if not workloads:
+            return []
+        depth = max(1, MOST_AT_ONCE // len(workloads))
         here = and_(
             stream_rows.c.cluster == cursors.c.cluster,
             stream_rows.c.number > cursors.c.number,
@@ -218,7 +226,15 @@ class Reader:
         )
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
-        return [Row(*row[:-1], self._sealing.open_json(row.content)) for row in found]
+        rows = []
+        for row in found:
+            if row.cluster in self.broken:
+                continue
+            try:
+                rows.append(Row(*row[:-1], self._sealing.open_json(row.content)))
+            except InputError as error:
+                self.broken[row.cluster] = f"row {row.number} of {row.cluster}: {error.problems[0]}"
+        return rows
 
     def at(self, clusters: Collection[str], times: Collection[int]) -> dict[tuple[str, int], Measures]:
         """Rows of clusters at some times, for models that look back."""
@@ -294,13 +310,13 @@ class Reader:
             return int(connection.execute(query).scalar() or 0)
 
 
-def watched_metrics(engine: Engine, clusters: Collection[str], sealing: Sealing) -> dict[str, set[str]]:
-    """What the newest row of each cluster has, as host/metric: names and no values."""
+def watched_metrics(engine: Engine, clusters: Collection[str], sealing: Sealing) -> dict[str, set[tuple[str, str]]]:
+    """Hosts and their metrics in the newest row of each cluster: names and no values."""
     query = select(stream_rows.c.cluster, stream_rows.c.content).join(
         streams, and_(streams.c.cluster == stream_rows.c.cluster, streams.c.last == stream_rows.c.number)
     ).where(stream_rows.c.cluster.in_(sorted(clusters)))  # fmt: skip
     with engine.connect() as connection:
-        return {row.cluster: {f"{host}/{metric}" for host, metrics in sealing.open_json(row.content).items()
+        return {row.cluster: {(host, metric) for host, metrics in sealing.open_json(row.content).items()
                               for metric in metrics} for row in connection.execute(query)}  # fmt: skip
 
 

@@ -10,6 +10,9 @@ _ROWS = "sum by (instance) (rate(planner_host_rows_total[15m]))"
 _SLOWEST = "histogram_quantile(0.99, sum by (instance, le) (rate(planner_host_verdict_seconds_bucket[5m])))"
 
 HOST_RULES: tuple[HealthRule, ...] = (
+    HealthRule("HostDown", "down", "(1 - up) * on (instance) group_left (cluster) "
+               "max by (instance, cluster) (last_over_time(planner_host_info[1d]))", "above", 0, 1, "ticket",
+               "a host of diagnostics does not answer: others serve what it served; start it again"),
     HealthRule("HostStuck", "seconds_since_round",
                f"(time() - planner_host_last_round_timestamp_seconds){_BY_CLUSTER}", "above", 30, 2, "ticket",
                "the host of diagnostics ends no rounds: look at its log, restart it"),

@@ -1,5 +1,6 @@
 """A fleet of three clusters of two countries, a plan in force that watches them, models, and hosts as processes."""
 
+import itertools
 import json
 import os
 import re
@@ -253,19 +254,24 @@ def settings(database: str, models: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def start_thread(engine: Engine, models: Path, settings: Settings) -> Iterator[Callable[[str], Threaded]]:
+def make_host(engine: Engine, models: Path, settings: Settings) -> Callable[[str], Host]:
+    """Make hosts of clusters, to be run in this process."""
+    numbers = itertools.count()
+
+    def one(cluster: str) -> Host:
+        training = Training(settings, DEFAULT, cluster)
+        return Host(engine, f"{cluster}/{next(numbers)}", cluster, Models(models), Sealing(), training)
+
+    return one
+
+
+@pytest.fixture
+def start_thread(make_host: Callable[[str], Host]) -> Iterator[Callable[[str], Threaded]]:
     """Start hosts of clusters in threads; they are stopped after the test."""
     running: list[Threaded] = []
 
     def one(cluster: str) -> Threaded:
-        host = Host(
-            engine,
-            f"{cluster}/{len(running)}",
-            cluster,
-            Models(models),
-            Sealing(),
-            Training(settings, DEFAULT, cluster),
-        )
+        host = make_host(cluster)
         running.append(Threaded(host, threading.Thread(target=host.run)))
         running[-1].thread.start()
         return running[-1]
@@ -329,9 +335,28 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Hosting]]:
             host.kill()
 
 
-@pytest.fixture
-def watched() -> Json:
-    """A scenario of two clusters that are watched, for a day."""
+@pytest.fixture(scope="module")
+def start_long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Hosting]]:
+    """Start hosts as processes for all tests of a module."""
+    running: list[Hosting] = []
+
+    def one(cluster: str, database: str, models: Path) -> Hosting:
+        running.append(start(cluster, database, models, tmp_path_factory.mktemp("host") / "log"))
+        return running[-1]
+
+    yield one
+    for host in running:
+        host.kill()
+
+
+@pytest.fixture(scope="session")
+def watched_scenario() -> Callable[[], Json]:
+    """Makes scenarios of two clusters that are watched, for a day."""
+    return two_watched
+
+
+def two_watched() -> Json:
+    """Two clusters and what runs on them."""
 
     def cluster(name: str, region: str) -> Json:
         offer = {"purchase": "owned", "price_usd_per_hour": 1.0, "owned": 2}
@@ -345,3 +370,9 @@ def watched() -> Json:
         "objective": {"mode": "min_cost"}, "with_diagnostics": True,
         "clusters": [cluster("a", "eu-west-1"), cluster("b", "eu-west-1")], "workloads": [work],
     }  # fmt: skip
+
+
+@pytest.fixture
+def watched() -> Json:
+    """A scenario of two clusters that are watched, for a day."""
+    return two_watched()

@@ -1,39 +1,52 @@
-"""Telemetry in and verdicts out over HTTP."""
+"""Hosting over HTTP and on the command line: telemetry in, verdicts out, where is what, and who saw it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
 
 from api.database.engine import engine_of
 from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.rollouts import note
+from diagnostics.store import ModelStore
+from planner.cli import app
+
+Json = dict[str, Any]
 
 
-def row(cluster: str, ts: str, **values: float) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def served(
+    serve_long: Any, start_long: Callable[..., Any], model_files: Path, watched_scenario: Callable[[], Json],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Any:  # fmt: skip
+    """A service with a plan in force that watches a and b, and the host of a."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(model_files, folder / "models")
+    served = serve_long(folder / "data", models=folder / "models")
+    scenario = watched_scenario()
+    scenario["clusters"][1]["software_version"] = "7.2"
+    scenario["model_stores"] = [{"name": "dublin", "region": "aws/eu-west-1"}]
+    assert served.http.get("/v1/hosting").status_code == 404
+    plan = served.ended(served.ask({"scenario": scenario}).json()["id"])
+    assert plan["status"] == "done", plan
+    start_long("a", served.database, folder / "models")
+    return served
+
+
+def row(cluster: str, ts: str, **values: float) -> Json:
     return {"cluster": cluster, "ts": ts, "hosts": {"host-1": values}}
 
 
-def test_rows_are_taken_in_and_verdicts_given_out(
-    serve: Any,
-    tmp_path: Path,
-    fleet: Any,
-    models: Path,
-    start_process: Callable[..., Any],
-    eventually: Callable[..., Any],
-    watched: dict[str, Any],
-) -> None:
+def test_rows_are_taken_in_and_verdicts_given_out(served: Any, fleet: Any, eventually: Callable[..., Any]) -> None:
     """A plan of the service places the diagnostics; rows that come by HTTP are scored by the host of their cluster;
     what is wrong with a row is said; who serves what can be asked.
     """
-    served = serve(models=models)
     http: httpx.Client = served.http
-    assert http.get("/v1/hosting").status_code == 404
-    plan = served.ended(served.ask({"scenario": watched}).json()["id"])
-    assert plan["status"] == "done", plan
-    database = f"sqlite:///{tmp_path / 'data' / 'planner.sqlite'}"
-    start_process("a", database, models)
     sent = [{"cluster": "a", "ts": f"2026-09-21T{hour:02}:00:00Z", "hosts": hosts}
             for hour, (_, hosts) in enumerate(fleet(1)["a"])]  # fmt: skip
     answer = http.post("/v1/telemetry", json={"rows": [*sent, row("A", "2026-09-21T00:00:00Z", iops=1)]})
@@ -50,22 +63,74 @@ def test_rows_are_taken_in_and_verdicts_given_out(
     work = {one["workload"]: one for one in http.get("/v1/hosting").json()["work"]}
     assert work["diagnostics-a"]["served_on"] == "a"
     assert work["diagnostics-a"]["waiting_rows"] == 0
+    assert {one["model_store"] for one in work.values()} == {"dublin"}
     assert http.get("/v1/clusters/nowhere/verdicts").status_code == 404
-    note(of_tenant(engine_of(database), DEFAULT), ("run-1", "training", "mixed-disk"), "ingest", "go_on", {"values": 3})
+    engine = of_tenant(engine_of(served.database), DEFAULT)
+    note(engine, ("run-1", "training", "mixed-disk"), "ingest", "go_on", {"values": 3})
+    engine.dispose()
     assert http.get("/v1/retraining").json()["steps"][0]["detail"] == {"values": 3}
-    refuses_what_is_no_row(http)
 
 
-def refuses_what_is_no_row(http: httpx.Client) -> None:
-    """Each mistake by its place; where nothing is stored the answer is a problem."""
-    for body, says in (
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
         ({"rows": []}, "body: rows"),
         ({"rows": [row("a", "2026-09-21T00:00:00", iops=1)]}, "timezone"),
         ({"rows": [row("a", "2026-09-21T00:00:00Z")]}, "no finite value"),
         ({"rows": [row("x", "2026-09-21T00:00:00Z", iops=1)]}, "cluster: 'x': not a cluster of the plan in force"),
         ({"rows": [row("a", "2226-09-21T00:00:00Z", iops=1)]}, "more than 5 minutes ahead"),
         ({"rows": [row("a", "2026-09-21T00:00:00Z", iops=1) | {"more": 1}]}, "more"),
-    ):
-        answer = http.post("/v1/telemetry", json=body)
-        assert answer.status_code == 422, answer.text
-        assert says in answer.text, answer.text
+    ],
+)
+def test_what_is_no_row_is_refused(served: Any, body: Json, says: str) -> None:
+    """Each mistake by its place; where nothing is stored the answer is a problem."""
+    answer = served.http.post("/v1/telemetry", json=body)
+    assert answer.status_code == 422, answer.text
+    assert says in answer.text, answer.text
+
+
+def test_it_is_asked_from_the_command_line(
+    served: Any, tmp_path: Path, fleet: Any, model_files: Path, eventually: Callable[..., Any]
+) -> None:
+    """A file of telemetry goes into the streams of a service; where, runs and versions then say who served it."""
+    rows = [{"cluster": "b", "host": host, "hardware_class": "mixed-disk", "metric": metric,
+             "ts": pd.Timestamp(f"2026-09-21T{hour:02}:00Z"), "value": value}
+            for hour, (_, hosts) in enumerate(fleet(1)["b"]) for host, values in hosts.items()
+            for metric, value in values.items()]  # fmt: skip
+    file = tmp_path / "rows.parquet"
+    pd.DataFrame(rows).to_parquet(file)
+    asked = CliRunner()
+
+    def planner(*words: str) -> str:
+        done = asked.invoke(app, [*words, "--service", str(served.http.base_url)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "24 rows stored, 0 were there already" in planner("telemetry", "ingest", str(file))
+    assert "0 rows stored, 24 were there already" in planner("telemetry", "ingest", str(file))
+    version = ModelStore(model_files).serving("mixed-disk").id
+    said = eventually(lambda: f"{version} (24 rows)" in planner("where", "diagnostics-b") and
+                      planner("where", "diagnostics-b"))  # fmt: skip
+    assert served.http.get("/v1/hosting").json()["plan"] in said
+    assert "diagnostics-b" in planner("runs", "a")
+    matrix = planner("versions", "--days", "400")
+    assert "7.2" in matrix
+    assert version in matrix
+    nothing = asked.invoke(app, ["where", "diagnostics-x", "--service", str(served.http.base_url)])
+    assert nothing.exit_code != 0
+
+
+def test_who_reads_verdicts_is_on_record(served: Any) -> None:
+    """Reads of what tells of telemetry stand in the record with what was asked for and what came of it; others not."""
+    http: httpx.Client = served.http
+    before = http.get("/v1/audit").json()["entries"][0]["seq"]
+    assert http.get("/v1/clusters/z/verdicts").status_code == 404
+    assert http.get("/v1/clusters/a/verdicts?limit=5").status_code == 200
+    assert http.get("/v1/hosting").status_code == 200
+    assert http.get("/v1/hosting/alarms").status_code == 200
+    found = [one for one in reversed(http.get("/v1/audit").json()["entries"]) if one["seq"] > before]
+    assert [(one["action"], one["target"], one["result"]) for one in found] == [
+        ("GET /v1/clusters/{name}/verdicts", "/v1/clusters/z/verdicts", "404"),
+        ("GET /v1/clusters/{name}/verdicts", "/v1/clusters/a/verdicts?limit=5", "200"),
+        ("GET /v1/hosting/alarms", "/v1/hosting/alarms", "200"),
+    ]

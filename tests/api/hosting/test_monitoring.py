@@ -16,7 +16,9 @@ import yaml
 
 from api.hosting.figures import Answering, Figures
 from api.observability.requests import Metrics
+from diagnostics.health.prometheus import expression
 from planner.cli import run
+from planner.hosting import Hosted
 from planner.hosting.dashboards import DASHBOARDS, dashboard
 from planner.hosting.rules import HOST_RULES
 
@@ -42,6 +44,7 @@ def checked(folder: Path, *arguments: str) -> str:
 
 
 SERIES: dict[str, list[tuple[str, str]]] = {
+    "HostDown": [("up", "0x60")],
     "HostStuck": [("planner_host_last_round_timestamp_seconds", "0x60")],
     "HostBehind": [("planner_host_lag_rows", "5000x60")],
     "VerdictsSlow": [('planner_host_verdict_seconds_bucket{le="2.0"}', "0x60"),
@@ -79,7 +82,7 @@ def test_every_rule_is_valid_and_fires_on_what_hosts_send(tmp_path: Path) -> Non
     (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["bare.yml"], "tests": cases}))
     assert "SUCCESS" in checked(tmp_path, "test", "rules", "test.yml")
     calm = [{"series": f"{metric}{{{HOST}}}", "values": values} for metric, values in (
-        ("planner_host_lag_rows", "3x60"), ("planner_host_model_store_up", "1x60"))]  # fmt: skip
+        ("planner_host_lag_rows", "3x60"), ("planner_host_model_store_up", "1x60"), ("up", "1x60"))]  # fmt: skip
     calm.append({"series": 'planner_host_info{cluster="edge", instance="h"}', "values": "1x60"})
     well = [{"eval_time": "50m", "alertname": name, "exp_alerts": []} for name in SERIES]
     (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["bare.yml"], "tests": [
@@ -87,47 +90,54 @@ def test_every_rule_is_valid_and_fires_on_what_hosts_send(tmp_path: Path) -> Non
     assert "SUCCESS" in checked(tmp_path, "test", "rules", "test.yml")
 
 
-def test_a_real_prometheus_scrapes_a_host(tmp_path: Path, eventually: Callable[..., Any]) -> None:
-    """Prometheus reads a host's figures, and its queries answer with the name of the cluster."""
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_real_prometheus_scrapes_real_hosts(
+    start_thread: Callable[[str], Any], in_force: Callable[[Hosted], str], made_up: Callable[..., Hosted], fleet: Any,
+    send: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path,
+) -> None:  # fmt: skip
+    """Two hosts score rows: Prometheus has how many, by the name of their cluster; of the one that ends, and of no
+    other, it knows that it is down.
+    """
     prometheus = tool("prometheus")
-    figures = Figures("edge")
-    answering = Answering(figures, ADDRESS, 0)
-    answering.start()
-    figures.lag.set(7)
+    in_force(made_up())
+    hosts = {name: start_thread(name).host for name in ("a", "c")}
+    answering = {name: Answering(host.figures, ADDRESS, 0) for name, host in hosts.items()}
+    for one in answering.values():
+        one.start()
+    rows = fleet(1)
+    send({name: rows[name] for name in ("a", "c")})
     with socket.socket() as free:
         free.bind((ADDRESS, 0))
         port = free.getsockname()[1]
-    (tmp_path / "prometheus.yml").write_text(
-        yaml.safe_dump(
-            {
-                "global": {"scrape_interval": "1s"},
-                "scrape_configs": [
-                    {"job_name": "hosts", "static_configs": [{"targets": [f"{ADDRESS}:{answering.port}"]}]}
-                ],
-            }
-        )
-    )
+    targets = [f"{ADDRESS}:{one.port}" for one in answering.values()]
+    jobs = [{"job_name": "hosts", "static_configs": [{"targets": targets}]}]
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
         [prometheus, "--config.file", str(tmp_path / "prometheus.yml"), "--storage.tsdb.path", str(tmp_path / "tsdb"),
          "--web.listen-address", f"{ADDRESS}:{port}"], stderr=subprocess.DEVNULL)  # fmt: skip
+
+    def asked(query: str) -> dict[str, float]:
+        """Values by cluster."""
+        try:
+            answer = httpx.get(f"http://{ADDRESS}:{port}/api/v1/query", params={"query": query}).json()
+        except httpx.TransportError:
+            return {}
+        return {one["metric"]["cluster"]: float(one["value"][1]) for one in answer["data"]["result"]}
+
     try:
-        query = next(rule.promql for rule in HOST_RULES if rule.name == "HostBehind")
-
-        def found() -> Any:
-            try:
-                return httpx.get(f"http://{ADDRESS}:{port}/api/v1/query", params={"query": query}).json()["data"][
-                    "result"
-                ]
-            except httpx.TransportError:
-                return None
-
-        result = eventually(found)
-        assert result[0]["metric"]["cluster"] == "edge"
-        assert result[0]["value"][1] == "7"
+        scored = "sum by (instance) (planner_host_rows_total) * on (instance) group_left (cluster) planner_host_info"
+        eventually(lambda: asked(scored) == {"a": len(rows["a"]), "c": len(rows["c"])})
+        down = expression(next(rule for rule in HOST_RULES if rule.name == "HostDown"))
+        assert asked(down) == {}
+        hosts["a"].stop()
+        answering.pop("a").stop()
+        eventually(lambda: asked(down) == {"a": 1.0})
     finally:
         process.terminate()
         process.wait(30)
-        answering.stop()
+        for one in answering.values():
+            one.stop()
 
 
 def test_dashboards_ask_for_figures_that_there_are(tmp_path: Path) -> None:
@@ -151,6 +161,15 @@ def test_dashboards_ask_for_figures_that_there_are(tmp_path: Path) -> None:
     rules = {"groups": [{"name": "g", "rules": [{"record": f"r{at}", "expr": one} for at, one in enumerate(queries)]}]}
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
     assert f"{len(queries)} rules found" in checked(tmp_path, "check", "rules", "rules.yml")
+
+
+def test_figures_name_the_versions_that_are_in_memory() -> None:
+    """Those that are not any more are not named, and at no moment is none."""
+    figures = Figures("edge")
+    for versions in ({"flash": "v1", "disk": "v2"}, {"flash": "v3", "disk": "v2"}, {"disk": "v2"}):
+        figures.loaded(versions)
+        told = re.findall(r'model_info\{hardware_class="(\w+)",version="(\w+)"\} 1', figures.text().decode())
+        assert dict(told) == versions
 
 
 def test_a_host_that_ends_no_round_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:

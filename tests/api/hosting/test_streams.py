@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select, text, update
 
 from api.database.tables import stream_rows
 from api.hosting.sealing import Sealing
@@ -113,6 +113,24 @@ def test_rows_are_sealed_at_rest(engine: Engine, send: Callable[..., Any]) -> No
     for wrong in (Sealing(Sealer(other)), Sealing()):
         with pytest.raises(InputError, match="encryption_keys: was changed, or sealed with a key"):
             Reader(engine, "IE", wrong).between("a", 0, 2000)
+
+
+def test_a_row_that_was_changed_holds_up_its_own_cluster_only(engine: Engine, send: Callable[..., Any]) -> None:
+    """What comes before it is read, what comes after it waits in its order, and it is named; mended, all is read."""
+    send({"a": [(ts, VALUES) for ts in (1000, 1060, 1120)], "b": [(1000, VALUES)]})
+    reader = Reader(engine, "IE", Sealing())
+    reader.begin([("score-a", "a"), ("score-b", "b")])
+    second = stream_rows.c.cluster == "a", stream_rows.c.number == 2
+    with engine.begin() as connection:
+        kept = connection.execute(select(stream_rows.c.content).where(*second)).scalar_one()
+        connection.execute(update(stream_rows).where(*second).values(content=kept[:-3]))
+    found = [(row.cluster, row.ts) for row in reader.pending(["score-a", "score-b"])]
+    assert found == [("a", 1000), ("b", 1000)]
+    assert reader.broken["a"].startswith("row 2 of a: was changed")
+    with engine.begin() as connection:
+        connection.execute(update(stream_rows).where(*second).values(content=kept))
+    assert len(reader.pending(["score-a", "score-b"])) == 4
+    assert reader.broken == {}
 
 
 @pytest.mark.parametrize("keys", ["short", "a b c", "ä" * 44])

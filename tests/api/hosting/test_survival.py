@@ -1,4 +1,4 @@
-"""What hosts as processes survive, and what they refuse: nothing is lost, and no wrong model is served."""
+"""What hosts survive, and what they refuse: nothing is lost, and no wrong model is served."""
 
 import re
 import shutil
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import Engine, select
+from structlog.testing import capture_logs
 
 from api.database.tables import verdicts
 from api.hosting.leases import standing
@@ -44,7 +45,7 @@ def served(engine: Engine) -> dict[str, str | None]:
 
 @on_sqlite
 def test_a_corrupted_file_is_passed_over_and_without_any_rows_wait(
-    engine: Engine, start_host: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
+    engine: Engine, start_thread: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
     models: Path, eventually: Eventually,
 ) -> None:  # fmt: skip
     """The newest file is broken: the last known good serves. All are: rows wait, the host is well, and scores them when
@@ -61,19 +62,19 @@ def test_a_corrupted_file_is_passed_over_and_without_any_rows_wait(
         path.write_bytes(content)
 
     write(files[1], good[1][: len(good[1]) // 2])
-    first = start_host("a")
+    first = start_thread("a")
     send({"a": rows[:5]})
     eventually(lambda: len(scored(engine, "a")) == 5)
     assert {version for _, version in scored(engine, "a")} == {stable[0].id}
-    assert first.stop() == 0
+    first.stop()
     for path in files:
         write(path, b"")
-    second = start_host("a")
+    second = start_thread("a")
     send({"a": rows[5:]})
-    eventually(lambda: 'planner_host_leases{purpose="score"} 2.0' in httpx.get(f"{second.address}/metrics").text)
+    eventually(lambda: 'planner_host_leases{purpose="score"} 2.0' in second.figures())
     time.sleep(2)
     assert len(scored(engine, "a")) == 5
-    assert httpx.get(f"{second.address}/healthz").json() == {"status": "ok"}
+    assert second.host.figures.well
     write(files[1], good[1])
     eventually(lambda: [ts for ts, _ in scored(engine, "a")] == [ts for ts, _ in rows])
     assert {version for _, version in scored(engine, "a")[5:]} == {stable[1].id}
@@ -140,7 +141,7 @@ def test_a_clock_that_is_five_minutes_off_loses_and_doubles_nothing(
 
 @on_sqlite
 def test_a_host_that_the_plan_does_not_know_waits_for_one_that_does(
-    engine: Engine, start_host: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
+    engine: Engine, start_thread: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
     eventually: Eventually,
 ) -> None:  # fmt: skip
     """It says so in its figures, once in its log, and serves nothing; what a plan places on a cluster that has no host
@@ -151,15 +152,17 @@ def test_a_host_that_the_plan_does_not_know_waits_for_one_that_does(
     work = what.work["diagnostics-a"].model_copy(update={"places": (places,)})
     clusters = what.clusters | {"x": what.clusters["a"].model_copy(update={"losses": ("x",)})}
     in_force(what)
-    unknown = start_host("x")
-    start_host("b")
     failed = r'errors_total{what="plan"} ([4-9]|\d\d+)\.'
-    eventually(lambda: re.search(failed, httpx.get(f"{unknown.address}/metrics").text))
-    assert unknown.log.read_text().count("--cluster: x: not a cluster of the plan in force; it has a, b, c") == 1
-    assert unknown.process.poll() is None
+    with capture_logs() as told:
+        unknown = start_thread("x")
+        start_thread("b")
+        eventually(lambda: re.search(failed, unknown.figures()))
+    says = "--cluster: x: not a cluster of the plan in force; it has a, b, c"
+    assert [one.get("why") for one in told].count(says) == 1
+    assert unknown.thread.is_alive()
     in_force(what.model_copy(update={"clusters": clusters, "work": what.work | {"diagnostics-a": work}}))
     eventually(lambda: served(engine).get("diagnostics-a") == "x")
-    unknown.kill()
+    unknown.stop()
     rows = fleet(1)["a"]
     send({"a": rows})
     eventually(lambda: [ts for ts, _ in scored(engine, "a")] == [ts for ts, _ in rows])
@@ -168,7 +171,7 @@ def test_a_host_that_the_plan_does_not_know_waits_for_one_that_does(
 
 @on_sqlite
 def test_of_plans_applied_at_once_the_last_one_holds(
-    engine: Engine, start_host: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
+    engine: Engine, start_thread: Start, in_force: Callable[[Hosted], str], made_up: Any, fleet: Any, send: Any,
     eventually: Eventually,
 ) -> None:  # fmt: skip
     """Six plans that say otherwise are put in force at the same time while rows come: one of them holds, everything is
@@ -177,7 +180,7 @@ def test_of_plans_applied_at_once_the_last_one_holds(
     in_force(made_up())
     rows = fleet(3)["a"]
     for name in ("a", "b"):
-        start_host(name)
+        start_thread(name)
     eventually(lambda: served(engine) == {"diagnostics-a": "a", "diagnostics-b": "b"})
     send({"a": rows[:24]})
     plans = [made_up(a=["b"], b=["a"]) if number % 2 else made_up() for number in range(6)]

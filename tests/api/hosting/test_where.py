@@ -5,16 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from sqlalchemy import Engine
-from typer.testing import CliRunner
 
 from api.hosting.leases import Leases, standing
 from api.hosting.models import Models
 from api.hosting.whereabouts import serving_versions, tenures_of
 from diagnostics.store import ModelStore
-from planner.cli import app
 from planner.hosting import Hosted
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -97,43 +94,3 @@ def test_model_files_come_from_the_nearest_store_and_fill_it(models: Path, tmp_p
         (folder / name).write_bytes(b"broken")
     assert loaded() == (version.id, "origin")
     assert loaded() == (version.id, "near")
-
-
-def test_it_is_asked_from_the_command_line(
-    serve: Any, tmp_path: Path, fleet: Any, models: Path, start_process: Callable[..., Any],
-    eventually: Callable[..., Any], watched: dict[str, Any],
-) -> None:  # fmt: skip
-    """A file of telemetry goes into the streams of a service; where, runs and versions then say who served it."""
-    served = serve(models=models)
-    url = str(served.http.base_url)
-    watched["clusters"][0]["software_version"] = "7.2"
-    watched["model_stores"] = [{"name": "dublin", "region": "aws/eu-west-1"}]
-    plan = served.ended(served.ask({"scenario": watched}).json()["id"])
-    start_process("a", f"sqlite:///{tmp_path / 'data' / 'planner.sqlite'}", models)
-    rows = [{"cluster": "a", "host": host, "hardware_class": "mixed-disk", "metric": metric,
-             "ts": pd.Timestamp(f"2026-09-21T{hour:02}:00Z"), "value": value}
-            for hour, (_, hosts) in enumerate(fleet(1)["a"]) for host, values in hosts.items()
-            for metric, value in values.items()]  # fmt: skip
-    file = tmp_path / "rows.parquet"
-    pd.DataFrame(rows).to_parquet(file)
-    asked = CliRunner()
-
-    def planner(*words: str) -> str:
-        done = asked.invoke(app, [*words, "--service", url])
-        assert done.exit_code == 0, done.output
-        return done.output
-
-    assert "24 rows stored, 0 were there already" in planner("telemetry", "ingest", str(file))
-    assert "0 rows stored, 24 were there already" in planner("telemetry", "ingest", str(file))
-    version = ModelStore(models).serving("mixed-disk").id
-    said = eventually(lambda: f"{version} (24 rows)" in planner("where", "diagnostics-a") and
-                      planner("where", "diagnostics-a"))  # fmt: skip
-    assert plan["id"] in said
-    assert "diagnostics-a" in planner("runs", "a")
-    matrix = planner("versions", "--days", "400")
-    assert "7.2" in matrix
-    assert version in matrix
-    work = served.http.get("/v1/hosting").json()["work"]
-    assert {one["model_store"] for one in work} == {"dublin"}
-    nothing = asked.invoke(app, ["where", "diagnostics-x", "--service", url])
-    assert nothing.exit_code != 0
