@@ -4,14 +4,18 @@ A service, three hosts and two months of made-up telemetry on this machine, in u
 printed; everything is asked for over HTTP or the command line, as anybody would.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the others are imported tells nothing of them
 
 import ctypes
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -37,11 +41,17 @@ DAYS = 70
 LEARNT, FAULT, DRIFT = 24 * 30, 24 * 31, 24 * 33
 """Hours: models are trained on what comes before the first; the disk is slow from the second on; data drift from the
 third."""
-HIDDEN = ("data", "day", "serving", "losses", "seconds")
-"""Figures of steps that are not printed."""
+SAID = {
+    "drift": "{drifted} metrics drifted",
+    "train": "candidate {version} in {seconds:.0f} s",
+    "evaluate": "better on rows that neither has seen, worse on no scenario",
+    "canary": "tried on {cluster}: {alarm_share:.0%} of {rows} rows alarm, {alarm_share_of_serving:.0%} by what serves",
+    "promote": "serves the class from now on",
+}
+"""What is printed of a step of retraining after which it goes on."""
 Json = dict[str, Any]
-DRIFT_S = 120.0
-"""How long the chapter of drift waits for a new model."""
+PATIENCE_S = 600.0
+"""How long anything is waited for: much longer than it takes, for machines that are busy."""
 LAST_STEPS = 8
 """Steps of retraining that are told when it comes to nothing."""
 _BEGAN = time.monotonic()
@@ -50,9 +60,10 @@ FULL_BYTES = 2**20
 
 def main() -> None:
     """Run it all, and end what was started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended; nothing is left of it"))
     try:
-        with tempfile.TemporaryDirectory(prefix="self-hosting-") as name:
+        with tempfile.TemporaryDirectory(prefix="hosting-", ignore_cleanup_errors=True) as name:
             demo = Demo(Path(name))
             try:
                 demo.run()
@@ -61,24 +72,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("stopped; nothing is left of it")
     except OSError as error:
-        sys.exit(f"{tempfile.gettempdir()}: {error.strerror or error}: make room, or name another folder in TMPDIR")
+        folder = error.filename or tempfile.gettempdir()
+        sys.exit(f"{folder}: {error.strerror or error}: make room, or name another folder in TMPDIR")
 
 
 def told(text: str) -> None:
     """Print a line with the seconds since the start."""
     print(f"{time.monotonic() - _BEGAN:6.1f} s  {text}", flush=True)
-
-
-def until(holds: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:  # noqa: ANN401 - whatever it answers
-    """What a question answers once that is true."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        if found := holds():
-            return found
-        if shutil.disk_usage(tempfile.gettempdir()).free < FULL_BYTES:
-            sys.exit(f"{what}: {tempfile.gettempdir()} is full: make room, or name another folder in TMPDIR")
-        time.sleep(0.1)
-    sys.exit(f"{what}: not within {seconds:.0f} s")
 
 
 class Demo:
@@ -88,9 +88,10 @@ class Demo:
         self.folder, self.models = folder, folder / "models"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.address = ""
+        self.logs: dict[str, Path] = {}
         self.gauges, self.hosts = telemetry()
         self.environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "PLANNER_DATA": str(folder / "data"),
+            **os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder), "PLANNER_DATA": str(folder / "data"),
             "PLANNER_MODELS": str(self.models), "PLANNER_FEATURE_SETS": str(HERE / "features.yaml"),
             "PLANNER_RETRAINING__EVERY_MINUTES": "0.1", "PLANNER_RETRAINING__SEARCH_S": "300",
             "PLANNER_RETRAINING__CANARY_ROWS": "24", "PLANNER_RETRAINING__NAME_KEY": "any secret of sixteen bytes",
@@ -130,12 +131,12 @@ class Demo:
     def plan(self) -> None:
         """A service, a plan of the scenario with its diagnostics, three hosts."""
         served = self.start("service", "serve", "--port", "0", "--scenarios", str(HERE.parent))
-        self.address = until(lambda: re.search(r"planner serves (http\S+)", served.read_text()), "service")[1]
-        until(lambda: self.ask("/readyz", quiet=True), "service")
+        self.address = self.until(lambda: re.search(r"planner serves (http\S+)", served.read_text()), "service")[1]
+        self.until(lambda: self.ask("/readyz", quiet=True), "service")
         told(f"service at {self.address}")
         job = self.ask("/v1/plans", {"scenario": "self-hosting", "solver": "highs", "time_limit_s": 60})["id"]
-        until(lambda: self.ask(f"/v1/plans/{job}")["status"] in ("done", "failed", "infeasible"), "plan")
-        found = self.ask(f"/v1/plans/{job}")
+        ended = ("done", "failed", "infeasible")
+        found = self.until(lambda: (one := self.ask(f"/v1/plans/{job}"))["status"] in ended and one, "plan")
         if found["status"] != "done":
             sys.exit(f"plan: {found['status']}: {found['errors']}")
         plan = found["plan"]
@@ -145,9 +146,9 @@ class Demo:
              f"USD {sum(costs.values()):.2f} ({kinds})")  # fmt: skip
         for site in SITES:
             self.start(site.cluster, "host", "--cluster", site.cluster)
-        until(lambda: all(one["served_on"] for one in self.work().values()), "hosts")
-        scoring = [f"{name} on {one['served_on']}" for name, one in self.work().items() if one["purpose"] == "score"]
-        told(f"{len(SITES)} hosts serve {len(self.work())} workloads: {', '.join(scoring)}")
+        served = self.until(self.served, "hosts")
+        scoring = [f"{name} on {cluster}" for name, cluster in served.items() if name.startswith("diagnostics-")]
+        told(f"{len(SITES)} hosts serve {len(served)} workloads: {', '.join(scoring)}")
 
     def score(self) -> None:
         """A month of rows, each with one verdict."""
@@ -182,16 +183,15 @@ class Demo:
 
     def lose_a_host(self) -> None:
         """Kill -9: the fallback of the plan takes over, and no row is lost."""
-        victim = self.work()["diagnostics-munich"]["served_on"]
+        victim = self.until(self.server_of_munich, "a host of munich")
         began = time.monotonic()
         self.running.pop(victim).kill()
         self.send(FAULT + 12, DRIFT)
-        until(lambda: self.work()["diagnostics-munich"]["served_on"] not in (None, victim), "take-over")
+        after = self.until(lambda: (one := self.server_of_munich()) != victim and one, "take-over")
         taken = time.monotonic() - began
         self.wait_for(DRIFT - 1)
-        after = self.work()["diagnostics-munich"]["served_on"]
         told(f"host of {victim} killed: {after} serves munich {taken:.1f} s later; every row has its verdict")
-        until(lambda: self.ask(f"/v1/clusters/{victim}/health")["state"] == "down", "health")
+        self.until(lambda: self.ask(f"/v1/clusters/{victim}/health")["state"] == "down", "health")
         told(f"  {victim} is down to directing, too, after {time.monotonic() - began:.1f} s; a mended plan is made")
         self.start(victim, "host", "--cluster", victim)
 
@@ -212,13 +212,14 @@ class Demo:
                 key = f"{step['run']}/{step['step']}"
                 if key not in seen and step["step"] not in ("ingest", "validate") and "no drift" not in step["outcome"]:
                     seen.add(key)
-                    told(f"  {step['hardware_class']}: {step['step']}: {step['outcome']} {shown(step['detail'])}")
+                    told(f"  {step['hardware_class']}: {step['step']}: {in_words(step)}")
             tried = any((step["step"], step["outcome"]) == ("evaluate", "go_on") for step in steps)
             if tried and now < 24 * DAYS - 24:
                 self.send(now, now + 2)  # telemetry goes on
                 now += 2
-            if time.monotonic() - began > DRIFT_S:
-                sys.exit(f"drift: no new model serves munich after {DRIFT_S:.0f} s; {self.last_steps(steps)}")
+            self.sound("drift")
+            if time.monotonic() - began > PATIENCE_S:
+                sys.exit(f"drift: no new model serves munich after {PATIENCE_S:.0f} s; {self.last_steps(steps)}")
             time.sleep(0.3)
         more = now - canary_from
         told(f"drift of mixed-disk: model {self.version()} replaces {before}, after {more} more hours of rows")
@@ -248,7 +249,7 @@ class Demo:
 
     def start(self, name: str, *arguments: str) -> Path:
         """Start a command that goes on, and give its log."""
-        log = self.folder / f"{name}-{time.monotonic_ns()}.log"
+        log = self.logs[name] = self.folder / f"{name}-{time.monotonic_ns()}.log"
         with log.open("w") as file:
             command = [sys.executable, "-m", "planner", *arguments]
             self.running[name] = subprocess.Popen(command, stderr=file, env=self.environment,  # noqa: S603
@@ -256,7 +257,9 @@ class Demo:
         return log
 
     def stop(self) -> None:
-        """End everything in order."""
+        """End everything in order, however often one asks for it."""
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(asked, signal.SIG_IGN)
         for process in self.running.values():
             process.send_signal(signal.SIGTERM if process is not self.running.get("service") else signal.SIGINT)
         for process in self.running.values():
@@ -264,6 +267,25 @@ class Demo:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def until(self, holds: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - whatever it answers
+        """What a question answers once that is true."""
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
+            if found := holds():
+                return found
+            self.sound(what)
+            time.sleep(0.1)
+        sys.exit(f"{what}: not within {PATIENCE_S:.0f} s")
+
+    def sound(self, what: str) -> None:
+        """Exit where the disk is full or something has ended that should run."""
+        if shutil.disk_usage(self.folder).free < FULL_BYTES:
+            sys.exit(f"{what}: {tempfile.gettempdir()} is full: make room, or name another folder in TMPDIR")
+        for name, process in self.running.items():
+            if (status := process.poll()) is not None:
+                last = self.logs[name].read_text().splitlines()[-1:] or ["it said nothing"]
+                sys.exit(f"{what}: {name} ended with status {status}: {last[0]}")
 
     def ask(self, path: str, body: Json | None = None, *, quiet: bool = False) -> Json:
         """Ask the service; with a body, POST it."""
@@ -287,6 +309,16 @@ class Demo:
     def work(self) -> dict[str, Json]:
         """Who serves what."""
         return {one["workload"]: one for one in self.ask("/v1/hosting")["work"]}
+
+    def served(self) -> dict[str, str]:
+        """Where every workload is served; nothing as long as one is not."""
+        found = {name: one["served_on"] for name, one in self.work().items()}
+        return found if all(found.values()) else {}
+
+    def server_of_munich(self) -> str | None:
+        """The cluster on which munich is scored."""
+        where: str | None = self.work()["diagnostics-munich"]["served_on"]
+        return where
 
     def last_steps(self, steps: list[Json]) -> str:
         """How far retraining came: who serves it, and the last steps of each class that saw drift."""
@@ -312,8 +344,8 @@ class Demo:
 
     def wait_for(self, hour: int) -> None:
         """Wait until nothing waits for a verdict."""
-        until(lambda: not any(one["waiting_rows"] for one in self.work().values() if one["purpose"] == "score"),
-              f"verdicts up to hour {hour}")  # fmt: skip
+        self.until(lambda: not any(one["waiting_rows"] for one in self.work().values() if one["purpose"] == "score"),
+                   f"verdicts up to hour {hour}")  # fmt: skip
 
 
 def telemetry() -> tuple[np.ndarray[Any, Any], list[tuple[Site, str]]]:
@@ -332,10 +364,12 @@ def end_with_this() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def shown(detail: Json) -> str:
-    """The figures of a step in a few words."""
-    kept = {name: value for name, value in detail.items() if name not in HIDDEN}
-    return " ".join(f"{name}={value if not isinstance(value, list) else len(value)}" for name, value in kept.items())
+def in_words(step: Json) -> str:
+    """What became of a step of retraining."""
+    if step["outcome"] != "go_on":
+        return str(step["outcome"])
+    detail = {name: len(value) if isinstance(value, list) else value for name, value in step["detail"].items()}
+    return SAID[step["step"]].format(**detail)
 
 
 if __name__ == "__main__":
