@@ -26,6 +26,7 @@ FORMAT = 1
 FEWEST_LEARNT, FEWEST_CALIBRATED = 100, 24
 """Values that a target needs to be learnt, and to set a threshold by."""
 PROBE_HOSTS, PROBE_DAYS = 4, 2
+"""Made up, to tell by what a model says of them whether it is what it was."""
 _FARTHEST_Z = 1e6
 _MAD_OF_NORMAL = 0.6745
 
@@ -90,7 +91,8 @@ class Scored:
 @dataclass(frozen=True, eq=False)
 class HealthModel:
     """A fitted model. `columns` are all metrics it reads, `parts` hold one reduction and one ensemble a target,
-    `centre` and `spread` [targets] are those of what is left over; `probe` [hosts, steps, columns] is to try it on.
+    `centre` and `spread` [targets] are those of what is left over; `probe` [hosts, steps, columns] is made up, to
+    try it on.
     """
 
     candidate: Candidate
@@ -174,12 +176,25 @@ def fit(
     with threadpool_limits(1):  # several threads add up in another order
         parts = tuple(_fit_part(candidate, columns, (scaled, learn.hours()), target, learn.step_minutes, settings)
                       for target in targets)
-        some = calibrate.rows.of(range(min(PROBE_HOSTS, len(calibrate.rows.hosts))))
-        probe = some.between(0, PROBE_DAYS * learn.steps_per_day)
+        probe = _made_up(values, PROBE_DAYS * learn.steps_per_day, settings.seed)
         blank = HealthModel(candidate, tuple(targets), columns, learn.step_minutes, scaler, parts,
-                            np.zeros(len(targets)), np.ones(len(targets)), np.inf, probe.columns(columns),
-                            str(np.datetime_as_string(probe.start, unit="m")))
+                            np.zeros(len(targets)), np.ones(len(targets)), np.inf, probe,
+                            str(np.datetime_as_string(calibrate.rows.start, unit="m")))
         return _calibrated(blank, calibrate, settings)
+
+
+def _made_up(values: Floats, steps: int, seed: int) -> Floats:
+    """Hosts and steps [hosts, steps, columns] as they might be: every cell by itself between quantiles of its column in
+    `values`. A model goes where the rows it was fitted to may not, so that it holds none of them.
+    """
+    shares = np.linspace(0.05, 0.95, 7)
+    drawn = np.random.default_rng(seed).uniform(shares[0], shares[-1], (PROBE_HOSTS, steps, values.shape[2]))
+    made = np.full_like(drawn, np.nan)
+    for column in range(values.shape[2]):
+        known = values[:, :, column][np.isfinite(values[:, :, column])]
+        if len(known):
+            made[:, :, column] = np.interp(drawn[:, :, column], shares, np.quantile(known, shares))
+    return made
 
 
 def _fit_part(candidate: Candidate, columns: tuple[str, ...], learn: tuple[Floats, Floats], target: str,

@@ -50,6 +50,16 @@ def test_a_model_says_the_same_after_a_file(linear: Rows, ensemble: str) -> None
     assert back.threshold == model.threshold
 
 
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_a_model_holds_no_row_that_it_was_fitted_to(linear: Rows, scaling: str) -> None:
+    """What it is tried on is made up within the range of each column: telemetry stays where it is when models go."""
+    model = fitted(linear, scaling)
+    rows = linear.columns(model.columns)
+    assert not np.isin(model.probe, rows).any()
+    assert (model.probe.min(axis=(0, 1)) >= rows.min(axis=(0, 1))).all()
+    assert (model.probe.max(axis=(0, 1)) <= rows.max(axis=(0, 1))).all()
+
+
 def test_scores_depend_on_the_past_only(linear: Rows) -> None:
     """Cutting the future off, or changing it, changes no score before it."""
     model = fitted(linear, lags_hours=(24, 1))
