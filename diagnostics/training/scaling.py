@@ -40,7 +40,8 @@ class Scaler:
         scaled = np.empty_like(values)
         for column, method in enumerate(self.method.tolist()):
             one = _shape(values[..., column], method, float(self.power[column]), float(self.smallest[column]))
-            scaled[..., column] = (one - self.mean[column]) / self.spread[column]
+            with np.errstate(over="ignore"):  # no number is too large to be far away
+                scaled[..., column] = (one - self.mean[column]) / self.spread[column]
         limit = np.where(self.method == NONE, np.inf, _FARTHEST)
         return np.clip(scaled, -limit, limit)
 

@@ -111,7 +111,7 @@ def test_it_is_asked_from_the_command_line(
     version = ModelStore(model_files).serving("mixed-disk").id
     said = eventually(lambda: f"{version} (24 rows)" in planner("where", "diagnostics-b") and
                       planner("where", "diagnostics-b"))  # fmt: skip
-    assert served.http.get("/v1/hosting").json()["plan"] in said
+    assert served.http.get("/v1/plans").json()["plans"][0]["id"] in said
     assert "diagnostics-b" in planner("runs", "a")
     matrix = planner("versions", "--days", "400")
     assert "7.2" in matrix
