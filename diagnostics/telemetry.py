@@ -27,6 +27,8 @@ COUNTED, MOST_STEPS = "_total", 3
 """Ending of the names of counters, and how many steps a rate of one may span."""
 SHARE, MOST_SHARE = "_share", 1.5
 """Ending of the names of shares, and the most that one may be: beyond it is percent, not a share a little over 1."""
+MOST_VALUE = 1e100
+"""Nothing measured is larger; squares of it are still numbers."""
 MAX_CELLS = 20_000_000
 MINUTES_PER_DAY = 24 * 60
 
@@ -291,14 +293,14 @@ def _minutes(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
 
 
 def _values(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """Finite numbers, NaN where missing."""
+    """Numbers, NaN where missing."""
     import pandas as pd  # loaded by now
 
-    allowed = "must be a finite number with a decimal point, or empty where nothing was measured"
+    allowed = f"must be a finite number up to {MOST_VALUE:g} with a decimal point, or empty where nothing was measured"
     if pd.api.types.is_bool_dtype(column.dtype):
         raise _refuse("value", 0, column.iloc[0], allowed)
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.isinf(numbers) | (np.isnan(numbers) & column.notna().to_numpy())
+    bad = (np.abs(numbers) > MOST_VALUE) | (np.isnan(numbers) & column.notna().to_numpy())
     if bad.any():
         row = int(bad.argmax())
         raise _refuse("value", row, column.iloc[row], allowed)

@@ -8,7 +8,8 @@ A rule file is YAML, so that people who know the systems write it:
         cause: "all {hardware_class} are slow: firmware, or a bad batch of disks"
         remedies: ["compare the firmware with that of a healthy class", "drain hosts of {hardware_class}"]
 
-The first rule that holds is the likely cause, those after it are further ones.
+`condition` is a pattern of what is alarmed (`read_latency_ms above usual`), or a list of such, one of which fits. The
+first rule that holds is the likely cause, those after it are further ones.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ class Findings:
 class Rule:
     """One rule.
 
-    It holds when at least `share` of the alarms fit the pattern `condition`, the hypothesis names every attribute of
-    `shares`, none of `not_shares` and those of `where` with a value that fits its pattern, and counts and shares
-    reach the least ones. An unknown share of users is never enough.
+    It holds when at least `share` of the alarms fit one of the patterns `conditions`, the hypothesis names every
+    attribute of `shares`, none of `not_shares` and those of `where` with a value that fits its pattern, and counts and
+    shares reach the least ones. An unknown share of users is never enough.
     """
 
     name: str
     cause: str
     remedies: tuple[str, ...]
-    condition: str = "*"
+    conditions: tuple[str, ...] = ("*",)
     share: float = 0.5
     shares: tuple[str, ...] = ()
     not_shares: tuple[str, ...] = ()
@@ -67,7 +68,8 @@ class Rule:
 
     def holds(self, findings: Findings) -> bool:
         """Whether all that the rule asks for is so."""
-        fitting = sum(count for what, count in findings.conditions.items() if fnmatchcase(what, self.condition))
+        fitting = sum(count for what, count in findings.conditions.items()
+                      if any(fnmatchcase(what, pattern) for pattern in self.conditions))
         users = findings.users_affected
         return (findings.alarms >= self.least_alarms and fitting >= max(1e-9, self.share * findings.alarms)
                 and all(name in findings.shared for name in self.shares)
@@ -127,7 +129,7 @@ def _rule(at: str, given: object) -> Rule:
     least = number(f"{at}: when.least_alarms", when.get("least_alarms", 1), 1e9)
     rule = Rule(text(f"{at}: name", parts.get("name")), text(f"{at}: cause", parts.get("cause")),
                 tuple(texts(f"{at}: remedies", parts.get("remedies", []))),
-                text(f"{at}: when.condition", when.get("condition", "*")), shares=shares, not_shares=others,
+                _patterns(f"{at}: when.condition", when.get("condition", "*")), shares=shares, not_shares=others,
                 where=named, least_alarms=int(least), **numbers)
     known = {*shares, *named}
     for words in (rule.cause, *rule.remedies):
@@ -139,3 +141,11 @@ def _rule(at: str, given: object) -> Rule:
             raise FileError(f"{at}: {{{unknown[0]}}}: only attributes of when.shares and when.where have a value: "
                             f"{', '.join(sorted(known)) or 'none here'}")
     return rule
+
+
+def _patterns(at: str, given: object) -> tuple[str, ...]:
+    """One pattern, or several of which one must fit."""
+    patterns = (text(at, given),) if isinstance(given, str) else tuple(texts(at, given))
+    if not patterns:
+        raise FileError(f"{at}: []: at least one pattern; leave it out where all alarms count")
+    return patterns

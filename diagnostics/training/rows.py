@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diagnostics.sealing import Sealer
-from diagnostics.telemetry import MINUTES_PER_DAY, MOST_SHARE, SHARE
+from diagnostics.telemetry import MINUTES_PER_DAY, MOST_SHARE, MOST_VALUE, SHARE
 from diagnostics.training.errors import NotAllowedError, TrainingError
 
 if TYPE_CHECKING:  # pandas is only loaded when a file is really read
@@ -290,10 +290,12 @@ def _values(column: pd.Series[float]) -> Floats:
     import pandas as pd
 
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    wrong = np.isinf(values) | (np.isnan(values) & column.notna().to_numpy() & (column.astype(str) != "nan").to_numpy())
+    text = np.isnan(values) & column.notna().to_numpy() & (column.astype(str) != "nan").to_numpy()
+    wrong = text | (np.abs(values) > MOST_VALUE)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise TrainingError(f"value: {_row(column, row)}: {column.iloc[row]!r}: must be a finite number, or missing")
+        raise TrainingError(f"value: {_row(column, row)}: {column.iloc[row]!r}: must be a finite number up to "
+                            f"{MOST_VALUE:g}, or missing")
     return values
 
 

@@ -85,7 +85,26 @@ def test_built_in_rules_can_be_read() -> None:
     assert all(rule.cause and rule.remedies for rule in read_rules())
 
 
+@pytest.mark.parametrize(("alarms", "rule"), [
+    (["io_size_kib above usual", "iops below usual", "throughput_mib_s above usual"], "larger IOs"),
+    (["read_latency_ms above usual", "io_size_kib above usual"], "larger IOs"),
+    (["read_latency_ms above usual", "queue_depth above usual"], "slow cluster"),
+    (["cpu_share above usual"], "cluster saturated"),
+    (["cache_hit_share below usual"], "cache that misses"),
+    (["iops below usual", "io_per_s below usual"], "less load"),
+    (["rows below usual"], "other rows"),
+    (["precision below usual"], "precision falls"),
+    (["odd above usual"], "one cluster"),
+])
+def test_built_in_rules_speak_of_the_metrics_that_telemetry_has(alarms: list[str], rule: str) -> None:
+    """What alarms together in one cluster has a cause that fits it, and a remedy."""
+    (first, *_) = remedies(read_rules(), Findings(dict.fromkeys(alarms, 1), {"cluster": "c1"}))
+    assert first.rule == rule
+    assert first.steps
+
+
 @pytest.mark.parametrize(("text", "said"), [
+    ("rules: [{name: a, cause: b, when: {condition: []}}]", "when.condition: []: at least one pattern"),
     ("rules: 3", "must be a list"),
     ("[1]", "must be a mapping"),
     ("rules: [{name: a, cause: b, remedy: []}]", "'remedy' is not known; did you mean 'remedies'"),

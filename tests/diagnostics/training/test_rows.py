@@ -84,6 +84,7 @@ def test_opted_out_clusters_are_never_used() -> None:
     ({"ts": "yesterday"}, "ts: row 1: 'yesterday'"),
     ({"value": "much"}, "value: row 1: 'much'"),
     ({"value": float("inf")}, "value: row 1: inf"),
+    ({"value": -1e200}, "value: row 1: -1e.200: must be a finite number up to 1e.100"),
     ({"metric": ""}, "metric: row 1: ''"),
     ({"metric": "cpu_share", "value": 85.0}, "value: row 1: 85: cpu_share is a share from 0 to 1; divide percent"),
     ({"country": None}, "country: row 1"),
