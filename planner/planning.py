@@ -35,6 +35,7 @@ from planner.formulate import Formulation, formulate, problem_objective
 from planner.in_force import Standing, formulate_from, start_from
 from planner.left_out import left_out
 from planner.misses import used_paths
+from planner.nearness import moved_near
 from planner.no_plan import NoPlan, why_no_plan
 from planner.packings import packing_bytes, packing_table
 from planner.plan import Plan, Provenance, Relaxation, Unplaced, plan_text, write_plan
@@ -231,9 +232,11 @@ class Job:
             raise NoPlanFound(f"no plan found in {took_s:.3g} s, nor proven that there is none ({why}): "
                               f"{_how_to_get_one(result.compiling_s)}")
         proof = _proof(result, self.formulation)
+        until = end - _reserve_s(self.formulation, time_limit_s, self.request.certificate)
+        solution = moved_near(self.scenario, self.formulation, result.solution, lambda: time.monotonic() > until)
         if not self.request.certificate:
-            return self.finish(result.solution, proof)
-        return self._certified(result.solution, proof, result.certificate)
+            return self.finish(solution, proof)
+        return self._certified(solution, proof, result.certificate)
 
     def solve(self, time_limit_s: float, on_progress: Callable[[Progress], None],
               interrupted: Callable[[], bool]) -> Result:

@@ -53,8 +53,8 @@ def with_diagnostics(scenario: Scenario, cost: Cost = MEASURED) -> Scenario:
 
     Scoring runs all the time, within reach of the cluster it watches and as available, and has somewhere to go when its
     own place is lost. Drift is compared and models are trained once a day, at whatever hour is cheapest, and may be
-    interrupted; own machines, which are paid anyway, so take them first. Clusters that did not opt in are scored, and
-    never trained on. What a workload of the scenario does already is left to it. Call this on a resolved scenario:
+    interrupted (`planner.nearness` says where, of places that cost the same). Clusters that did not opt in are scored,
+    and never trained on. What a workload of the scenario does already is left to it. Call this on a resolved scenario:
     clusters need their country.
 
     Raises:

@@ -14,6 +14,7 @@ from planner.errors import InputError
 from planner.hosting import MEASURED, hosted_of, hosted_text, parse_hosted, with_diagnostics
 from planner.planning import PlanRequest, make_plan
 from planner.resolve import resolve
+from planner.scenario import parse_scenario
 from planner.scenario.model import Scenario, User, Watches
 from planner.scenario.replica_rows import ReplicaRows
 from planner.watch import Watch, watched
@@ -134,6 +135,33 @@ def test_the_monitor_runs_once_a_day_where_there_are_hours_to_choose(
     """With a day or more of shorter slots the monitor runs one slot a day; otherwise it simply runs."""
     monitor = with_diagnostics(scenario(CLUSTERS, slots, slot_minutes)).workloads[2]
     assert (monitor.batch.every_slots if monitor.batch else None) == every
+
+
+def test_scoring_is_where_its_rows_are_and_the_rest_on_own_machines() -> None:
+    """Of places that cost the same: who scores a cluster is on it, beside what runs there anyway; who compares months
+    and trains is on machines that are owned, which are paid anyway.
+    """
+
+    def cluster(name: str, **offer: Any) -> dict[str, Any]:
+        pool = {"name": "p", "machine": {"name": "m", "vcpu": 8, "memory_gib": 64}, "max": 4, "offers": [offer]}
+        return {"name": name, "provider": "aws", "region": "eu-west-1", "country": "IE", "hardware_class": "general",
+                "telemetry_opt_in": name != "own", "pools": [pool]}  # fmt: skip
+
+    by_hour = {"purchase": "on_demand", "price_usd_per_hour": 1.0}
+    clusters = [cluster("own", purchase="owned", price_usd_per_hour=3.0, owned=2),
+                *(cluster(name, **by_hour) for name in "abcd")]  # fmt: skip
+    work = [{"name": f"web-{name}", "kind": "serving", "request": {"vcpu": 2, "memory_gib": 2}, "replicas": [2] * 24,
+             "clusters": {"pin": name}} for name in "abc"]  # fmt: skip
+    told = {"name": "near", "horizon": {"start": "2026-11-02T00:00:00Z", "slots": 24, "slot_minutes": 60},
+            "with_diagnostics": True, "objective": {"mode": "min_cost"}, "clusters": clusters, "workloads": work}
+    plan = make_plan(parse_scenario(told, Path(), "near"), PlanRequest(time_limit_s=20)).plan
+    where: dict[str, set[str]] = {}
+    for unit in plan.assignments:
+        where.setdefault(unit.workload, set()).add(unit.cluster)
+    assert all(name in where[f"diagnostics-{name}"] for name in "abc")
+    assert "d" not in where["diagnostics-d"]  # nothing runs there: a machine for it would cost
+    assert all(where[name] == {"own"} for name in where if name.startswith(("drift", "training")))
+    assert plan.costs.machines == pytest.approx(24 * (3 * 1.0 + 2 * 3.0))
 
 
 @pytest.mark.parametrize(
