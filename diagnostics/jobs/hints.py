@@ -71,15 +71,32 @@ def _said(job: Job) -> Iterator[Hint]:
 
 
 def _dependencies(job: Job, around: Surroundings) -> Iterator[Hint]:
-    """Jobs it waits for that have not succeeded."""
+    """Jobs it waits for that have not succeeded, each followed to the one at its root, or round to itself."""
     for name in job.waits_for:
-        other = around.jobs.get(name)
-        if other is None:
-            yield Hint("dependency", f"waits for {name}, which is not in the table", f"check that {name} ever began")
+        chain = _chain(job, name, around.jobs)
+        root, other = chain[-1], around.jobs.get(chain[-1])
+        path = "waits for " + ", which waits for ".join(chain)
+        if root in (job.job, *chain[:-1]):
+            yield Hint("circle", f"{path}: none of them can begin", f"take one of them out of what {root} waits for")
+        elif other is None:
+            yield Hint("dependency", f"{path}, which is not in the table", f"check that {root} ever began")
         elif other.state != "succeeded":
             what = "has failed" if other.state == "failed" else f"is {other.state} itself"
-            remedy = f"start {name} again" if other.state == "failed" else f"look at {name} first"
-            yield Hint("dependency", f"waits for {name}, which {what}", remedy)
+            remedy = f"start {root} again" if other.state == "failed" else f"look at {root} first"
+            yield Hint("dependency", f"{path}, which {what}", remedy)
+
+
+def _chain(job: Job, name: str, jobs: Mapping[str, Job]) -> list[str]:
+    """From `name` on, what each pending job waits for that has not succeeded, to the last or to one met before."""
+    chain, met = [name], {job.job}
+    while chain[-1] not in met and (at := jobs.get(chain[-1])) is not None and at.state == "pending":
+        met.add(chain[-1])
+        further = next((other for other in at.waits_for
+                        if (known := jobs.get(other)) is None or known.state != "succeeded"), None)
+        if further is None:
+            break
+        chain.append(further)
+    return chain
 
 
 def _slow_input(job: Job, around: Surroundings) -> Iterator[Hint]:

@@ -97,6 +97,26 @@ def test_what_a_job_waits_for_is_named() -> None:
     assert found.hints[0].cause == "unknown"
 
 
+def test_what_a_job_waits_for_is_followed_to_its_root() -> None:
+    """The job that failed is named through those that only wait for it."""
+    failed = Job("in", "in", "c", NOW - hours(9), NOW - hours(9), NOW - hours(8), "failed")
+    found = find_stuck([failed, pending("a", 5, waits_for=("in",)), pending("b", 5, waits_for=("a-now",))], NOW)
+    assert {one.job: one.hints[0] for one in found}["b-now"] == (
+        "dependency", "waits for a-now, which waits for in, which has failed", "start in again")
+
+
+@given(st.integers(1, 5), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_jobs_that_wait_for_each_other_are_named(size: int, before: int) -> None:
+    """However long the circle is, and however far the way into it, every job says that it never ends."""
+    ring = [pending(f"r{number}", 5, waits_for=(f"r{(number + 1) % size}-now",)) for number in range(size)]
+    way = [pending(f"w{number}", 5, waits_for=(f"w{number + 1}-now" if number + 1 < before else "r0-now",))
+           for number in range(before)]
+    found = find_stuck([*ring, *way], NOW)
+    assert len(found) == size + before
+    assert {one.hints[0].cause for one in found} == {"circle"}
+
+
 def test_slow_input_is_held_to_the_usual_pace() -> None:
     """A run that reads at a quarter of its usual pace has slow input; at nearly all of it, not."""
     earlier = past("w", [1.0] * 8, read_gb_per_h=100.0)
