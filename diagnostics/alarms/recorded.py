@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -92,6 +92,11 @@ def _events(alarm: Alarm, known: _Known, policy: AlarmPolicy) -> list[Event]:
     begun = Event(utc(alarm.since), condition, place, strength=alarm.z or 0.0, sentence=alarm.sentence,
                   users_affected=policy.users_affected(condition, place, alarm.value))
     return [begun] if alarm.until is None else [begun, replace(begun, at=utc(alarm.until), firing=False)]
+
+
+def compression(together: Sequence[SuperAlarm]) -> float | None:
+    """Alarms to each super alarm; None where there are none."""
+    return sum(len(one.alarms) for one in together) / len(together) if together else None
 
 
 def as_dict(one: SuperAlarm) -> dict[str, Any]:

@@ -10,7 +10,7 @@ where the cache decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,13 +35,16 @@ _REBOOT_CHANCE_A_DAY = 0.004
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster of equal hosts: `utc_offset_h` is how many hours its day is ahead of UTC."""
+    """A cluster of equal hosts: `utc_offset_h` is how many hours its day is ahead of UTC, `io_times` how much larger,
+    and fewer, IOs are than such hosts otherwise get.
+    """
 
     cluster: str
     hardware_class: str
     country: str
     hosts: int = 4
     utc_offset_h: int = 0
+    io_times: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse hardware that is not known."""
@@ -49,6 +52,14 @@ class Site:
             raise ValueError(f"hardware_class: {self.hardware_class!r}: one of {', '.join(HARDWARE)}")
         if self.hosts < 1:
             raise ValueError(f"hosts: {self.hosts}: at least 1")
+        if not self.io_times > 0:
+            raise ValueError(f"io_times: {self.io_times}: above 0")
+
+    @property
+    def hardware(self) -> Hardware:
+        """One of its hosts, under the IOs that it gets."""
+        usual = HARDWARE[self.hardware_class]
+        return replace(usual, io_kib=usual.io_kib * self.io_times, iops=usual.iops / self.io_times)
 
 
 class Host(NamedTuple):
@@ -120,7 +131,7 @@ def make_fleet(
         names = [Host(site.cluster, f"host-{number + 1:03d}", site.hardware_class, site.country)
                  for number in range(site.hosts)]  # fmt: skip
         load = _load(site, begin, steps, step_minutes, generator)
-        found = _gauges(HARDWARE[site.hardware_class], load, generator)
+        found = _gauges(site.hardware, load, generator)
         hosts += names
         gauges.append(np.stack([found[metric] for metric in GAUGES], axis=1))
         counters.append(_counters(found, step_minutes, generator))

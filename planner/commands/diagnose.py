@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from diagnostics.alarms import SuperAlarm
-from diagnostics.alarms.recorded import as_dict
+from diagnostics.alarms.recorded import as_dict, compression
 from diagnostics.perturbation import PERTURBATIONS
 from planner.commands.basic import DONE, NO, print_json, show_table
 from planner.diagnose import run_perturb, settings_of
@@ -31,7 +31,8 @@ def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
 
     def show() -> None:
         if as_json:
-            print_json(found.to_dict() | {"super_alarms": [as_dict(one) for one in together]})
+            print_json(found.to_dict() | {"super_alarms": [as_dict(one) for one in together],
+                                          "compression": compression(together)})
             return
         show_table(f"{watch.telemetry}: {found.start} to {found.end}", ("Cluster", "Status", "What"),
                    [(cluster.cluster, cluster.status, cluster.sentence) for cluster in found.clusters])
@@ -42,7 +43,7 @@ def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
                     *(drift.sentence for drift in cluster.drifts if drift.drifted),
                     *(change.sentence for change in cluster.changes), *([cluster.note] if cluster.note else [])]
             _show_lines(["", *(f"{cluster.cluster}: {sentence}" for sentence in told)] if told else [])
-        _show_lines(["", *(one.sentence for one in found.models), found.budget_sentence])
+        _show_lines(["", *_counted(together), *(one.sentence for one in found.models), found.budget_sentence])
         _show_lines(f"rule {one.rule}: {one.values} values, alarm at {one.silenced} silenced, at {one.raised} raised"
                     for one in found.rules)
 
@@ -53,6 +54,15 @@ def diagnose(watch: Watch, report: Path | None, as_json: bool) -> int:
             write_diagnosis_report(report, watch.telemetry.name, whole)
     show()
     return NO if found.found else DONE
+
+
+def _counted(together: Sequence[SuperAlarm]) -> Iterable[str]:
+    """How many alarms became how many that somebody hears of."""
+    ratio = compression(together)
+    if ratio is not None:
+        alarms, pages = sum(len(one.alarms) for one in together), sum(one.severity == "page" for one in together)
+        yield (f"{alarms} alarm{'s' * (alarms > 1)} in {len(together)} super alarm{'s' * (len(together) > 1)}, "
+               f"{ratio:.3g} to 1; {pages} of them page{'s' * (pages == 1)}")
 
 
 def _told_of(one: SuperAlarm) -> Iterable[str]:

@@ -237,12 +237,15 @@ def test_diagnose_says_what_belongs_together(tmp_path: Path, capsys: pytest.Capt
                       "runbooks: [{match: {provider: onprem}, contact: '#disks', steps: [look at the disks]}]\n")
     asked = ["diagnose", str(example / "telemetry.parquet"), "--alarms", str(policy), "--scenario", str(example)]
     assert run([*asked, "--json"]) == 1
-    (one,) = json.loads(capsys.readouterr().out)["super_alarms"]
+    answer = json.loads(capsys.readouterr().out)
+    (one,) = answer["super_alarms"]
+    assert answer["compression"] == 1.0
     assert (one["severity"], one["users_affected"], one["runbook"]["contact"]) == ("page", 0.4, "#disks")
     assert one["alarms"][0]["attributes"]["provider"] == "onprem"
     assert run(asked) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "1 alarm at cluster=onprem-ashburn" in shown
+    assert "1 alarm in 1 super alarm, 1 to 1; 1 of them pages" in shown
     assert "runbook: call #disks; look at the disks" in shown
     policy.write_text("user: []")
     assert run(asked) == 2

@@ -8,12 +8,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import yaml
 
 from diagnostics import lifecycle
 from diagnostics.diagnose import DiagnosisSettings, diagnose
@@ -199,6 +201,33 @@ def test_a_candidate_that_gets_worse_on_a_scenario_is_not_promoted(kept: Kept, t
     lifecycle.measure(store, [old.id, fine.id], kept.data, "validation", features=SETS)
     assert promote(store, fine.id, old.id, "bob", "as good").after == fine.id
     store.close()
+
+
+def test_a_model_that_only_knows_small_ios_does_not_replace_one_that_knows_large_ones(tmp_path: Path) -> None:
+    """Large IOs that are well are rows that must stay calm: what is trained without them calls many of them faults,
+    what is trained with them hardly any, so that the one is promoted over the other and never the other way round.
+    """
+    def rows(name: str, seed: int, *io_times: float) -> Path:
+        sites = [Site(f"io-{times:g}", "all-flash-nvme", "BR", 3, io_times=times) for times in io_times]
+        make_fleet(sites, 12, seed).frame().assign(country="BR").to_parquet(tmp_path / name)
+        return tmp_path / name
+
+    rows("large-io.parquet", 9, 8.0)
+    small, both = rows("small.parquet", 0, 1.0, 1.2), rows("both.parquet", 0, 1.0, 8.0)
+    calm = {"large-io": {"expect": "calm", "file": "large-io.parquet"}}
+    (tmp_path / "sets.yaml").write_text(yaml.safe_dump(yaml.safe_load(SETS.read_text()) | {"scenarios": calm}))
+    with closing(ModelStore(tmp_path / "models")) as store:
+        asked = {"hardware": "all-flash-nvme", "features": tmp_path / "sets.yaml"}
+        first = train(store, request(small, **asked)).version
+        promote(store, first.id, None, "ann", "all there was")
+        second = train(store, request(both, **asked)).version
+        before, after = (store.version(one.id).made.metrics["scenario/large-io"] for one in (first, second))
+        assert before > 0.3
+        assert after < 0.1
+        promote(store, second.id, first.id, "ann", "knows large IOs")
+        again = train(store, request(small, **asked, search=replace(QUICK, seed=1))).version
+        with pytest.raises(RegressionError, match=r"scenario large-io: wrong on (100|[3-9]\d)\.\d% of its rows"):
+            promote(store, again.id, second.id, "ann", "newer")
 
 
 def test_training_beside_who_serves_measures_both(kept: Kept, tmp_path: Path) -> None:
