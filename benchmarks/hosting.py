@@ -203,6 +203,8 @@ def plan(asked: argparse.Namespace) -> list[Row]:
     check = verify_plan(scenario, planned.plan)
     costs = planned.plan.costs_by_owner
     share = costs.get("diagnostics", 0.0) / planned.plan.cost_usd
+    scored = {name: one.clusters[0] for name, one in watches.items() if one.purpose == "score"}
+    near = {unit.workload for unit in planned.plan.assignments if scored.get(unit.workload) == unit.cluster}
     name = f"plan/{len(planned.scenario.workloads)}"
     return [
         row(name, "holds", float(check.holds), "1 if so", spent, used, 0.0),
@@ -210,6 +212,7 @@ def plan(asked: argparse.Namespace) -> list[Row]:
         row(name, "abroad", float(len(abroad) + len(abroad_after)), "units", spent, used, 0.0),
         row(name, "units_in_the_store", float(len(kept)), "units", spent, used, 0.0),
         row(name, "abroad_in_the_store", float(len(stored)), "units", spent, used, 0.0),
+        row(name, "scored_at_home", len(near) / len(scored), "share", spent, used, 0.0),
         row(name, "gap", planned.plan.gap, "share", spent, used, 0.0),
         row(name, "cost_share_of_diagnostics", share, "share", spent, used, 0.0),
         *(row(name, f"cost_of_{kind}", cost, "USD", spent, used, 0.0)

@@ -45,7 +45,7 @@ def moved_near(scenario: Scenario, formulation: Formulation, solution: Solution,
     if large or problem.incumbent is not None or problem.paths is not None or len(solution.cuts):
         return solution
     best, usd = solution, cost_usd(problem, solution)
-    waiting, packings = [_wanted(scenario, formulation, solution.units)], Packings(problem, Effort.SEARCH)
+    waiting, packings = [_wanted(scenario, formulation, solution)], Packings(problem, Effort.SEARCH)
     for _ in range(TRIES):
         if not waiting or not waiting[0] or stopped():
             break
@@ -69,13 +69,16 @@ def _moved(units: Units, some: list[_Place]) -> Units:
     return found
 
 
-def _wanted(scenario: Scenario, formulation: Formulation, units: Units) -> list[_Place]:
-    """Where streams of diagnostics belong that are elsewhere."""
-    problem, names = formulation.problem, formulation.names
+def _wanted(scenario: Scenario, formulation: Formulation, solution: Solution) -> list[_Place]:
+    """Where streams of diagnostics belong that are elsewhere: pools in which machines are paid all the time."""
+    problem, names, units = formulation.problem, formulation.names, solution.units
     watches = {work.name: work.watches for work in scenario.workloads if work.watches is not None}
     candidates, variants, offers = problem.candidates, problem.variants, problem.offers
     owned = np.zeros(len(problem.pools.cluster), bool)
     owned[offers.pool[offers.purchase == Purchase.OWNED]] = True
+    held, fixed = np.zeros((len(owned), problem.slots)), (offers.purchase <= Purchase.COMMITTED)[:, None]
+    np.add.at(held, offers.pool, np.maximum(solution.machines, np.where(fixed, offers.owned, 0)))
+    paid = held.min(axis=1) > 0
     alone, found = variants.copies == 1, list[_Place]()
     for stream in np.unique(units.stream).tolist():
         watched = watches.get(names.streams[stream][0])
@@ -87,7 +90,8 @@ def _wanted(scenario: Scenario, formulation: Formulation, units: Units) -> list[
             right = problem.pools.cluster[candidates.pool] == home
         if right[units.candidate[units.stream == stream]].any():
             continue
-        for candidate in np.flatnonzero(right & (candidates.stream == stream) & candidates.single)[:1].tolist():
+        right = right & paid[candidates.pool] & (candidates.stream == stream) & candidates.single
+        for candidate in np.flatnonzero(right)[:1].tolist():
             fits = alone & (variants.stream == stream) & (variants.speed == candidates.speed[candidate])
             found += [_Place(stream, candidate, variant) for variant in np.flatnonzero(fits).tolist()]
     return found

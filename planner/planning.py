@@ -232,7 +232,7 @@ class Job:
             raise NoPlanFound(f"no plan found in {took_s:.3g} s, nor proven that there is none ({why}): "
                               f"{_how_to_get_one(result.compiling_s)}")
         proof = _proof(result, self.formulation)
-        until = end - _reserve_s(self.formulation, time_limit_s, self.request.certificate)
+        until = end - 0.5 * _reserve_s(self.formulation, time_limit_s, self.request.certificate)
         solution = moved_near(self.scenario, self.formulation, result.solution, lambda: time.monotonic() > until)
         if not self.request.certificate:
             return self.finish(solution, proof)
