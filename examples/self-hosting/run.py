@@ -311,9 +311,10 @@ class Demo:
         return {one["workload"]: one for one in self.ask("/v1/hosting")["work"]}
 
     def served(self) -> dict[str, str]:
-        """Where every workload is served; nothing as long as one is not."""
-        found = {name: one["served_on"] for name, one in self.work().items()}
-        return found if all(found.values()) else {}
+        """Where every workload is served; nothing as long as one is not served where the plan has it."""
+        work = self.work()
+        there = all(one["served_on"] in one["places"] for one in work.values())
+        return {name: one["served_on"] for name, one in work.items()} if there else {}
 
     def server_of_munich(self) -> str | None:
         """The cluster on which munich is scored."""

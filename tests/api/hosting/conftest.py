@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def engine(database: str) -> Iterator[Engine]:
 def fleet() -> Callable[..., dict[str, list[tuple[int, dict[str, dict[str, float]]]]]]:
     """Rows (time, values by host and metric) of clusters a, b and c, hour by hour."""
 
-    def make(days: int = 3, hosts: int = 2) -> dict[str, list[tuple[int, dict[str, dict[str, float]]]]]:
+    @cache
+    def made_up(days: int, hosts: int) -> dict[str, list[tuple[int, dict[str, dict[str, float]]]]]:
         kinds = {"a": ("mixed-disk", "IE"), "b": ("mixed-disk", "IE"), "c": ("all-flash-nvme", "DE")}
         found: dict[str, list[tuple[int, dict[str, dict[str, float]]]]] = {}
         for name, kind in kinds.items():
@@ -124,7 +126,7 @@ def fleet() -> Callable[..., dict[str, list[tuple[int, dict[str, dict[str, float
             found[name] = sorted(rows.items())
         return found
 
-    return make
+    return lambda days=3, hosts=2: {name: list(rows) for name, rows in made_up(days, hosts).items()}
 
 
 @pytest.fixture(scope="session")
