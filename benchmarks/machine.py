@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("workload-planner", "numpy", "numba", "scipy", "pandas", "highspy", "ortools", "pulp", "lightgbm", "statsforecast",
-            "statsmodels", "scikit-learn", "ray", "sqlalchemy", "psycopg", "dbos", "uvicorn")
+PACKAGES = ("workload-planner", "numpy", "numba", "scipy", "pandas", "highspy", "ortools", "pulp", "lightgbm",
+            "statsforecast", "statsmodels", "scikit-learn", "ray", "sqlalchemy", "psycopg", "dbos", "uvicorn")
 
 
 def describe_machine() -> dict[str, Any]:
