@@ -51,6 +51,7 @@ MENU: Final = (
     Entry("/forecasts", "Forecasts"),
     Entry("/capacity", "Capacity"),
     Entry("/diagnostics", "Diagnostics"),
+    Entry("/hosting", "Hosting"),
     Entry("/models", "Models"),
     Entry("/jobs", "Jobs"),
 )

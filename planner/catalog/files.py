@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from planner.catalog.model import Catalog, Price, Region
 from planner.catalog.rows import COLUMNS, Row, read_own
 from planner.errors import InputError
@@ -50,7 +52,12 @@ def read_skypilot(path: Path) -> Catalog:
     prices: dict[tuple[str, str, str], Price] = {}
     for row in _rows(path, SKYPILOT):
         name, region = row["InstanceType"], row["Region"]
-        machine = _sky_machine(row, provider, path.name)
+        try:
+            machine = _sky_machine(row, provider, path.name)
+        except ValidationError as error:
+            mistake = error.errors(include_url=False)[0]
+            where = f"{path.name}: {name}: {'.'.join(map(str, mistake['loc']))}"
+            raise InputError([f"{where}: {mistake['input']}: {mistake['msg']}"]) from None
         if machine is None or not region:
             continue
         machines.setdefault((provider, name), machine)

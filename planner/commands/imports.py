@@ -15,7 +15,7 @@ from planner.commands.basic import DONE, print_json
 from planner.commands.exports import write_folder
 from planner.errors import InputError
 from planner.importers import importer
-from planner.importers.complete import check, files_of
+from planner.importers.complete import MAIN, check, files_of
 from planner.importers.draft import Asked
 from planner.terminal import plain
 
@@ -32,7 +32,11 @@ def import_scenario(name: str, sources: Sequence[str], folder: Path, horizon: tu
     asked = Asked(folder.resolve().name, moment(start), slots, slot_minutes, prices, worth_of(rates))
     draft = importer(name)(sources, asked)
     files = files_of(draft, asked, f"{name}: {', '.join(sources)}")
-    scenario = check(files, asked)
+    try:
+        scenario = check(files, asked)
+    except InputError as error:
+        whose = f"{', '.join(sources)}: what it says makes no scenario"
+        raise InputError([f"{whose}: {line.removeprefix(f'{MAIN}: ')}" for line in error.problems]) from None
     content = {"importer": name, "sources": list(sources),
                "files": {path: sha256(found).hexdigest() for path, found in sorted(files.items())}}
     write_folder(folder, files, content, INDEX)

@@ -138,7 +138,11 @@ class _Workflow:
 
     def _waits(self, task: Fields, tasks: Mapping[str, Fields], where: str) -> tuple[str, ...]:
         """Tasks that a task waits for: its `dependencies`, or those that its `depends` names."""
-        listed_ones = [str(one) for one in task.get("dependencies") or ()]
+        given = task.get("dependencies") or []
+        if not isinstance(given, list):
+            where = f"{where}.{task.get('name')}.dependencies"
+            raise self.thing.wrong(where, given, "a list of names of tasks is needed")
+        listed_ones = [str(one) for one in given]
         words = re.findall(r"[A-Za-z0-9_-]+(?:\.[A-Za-z]+)?", str(task.get("depends") or ""))
         found = tuple(dict.fromkeys([*listed_ones, *(word.split(".")[0] for word in words)]))
         if unknown := [one for one in found if one not in tasks]:

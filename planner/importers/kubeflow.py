@@ -71,6 +71,11 @@ class _Pipeline:
         if path.count(".dag") > DEEPEST:
             raise InputError([f"{self.file}: {path}: pipelines within pipelines deeper than {DEEPEST}: a loop?"])
         made: dict[str, tuple[list[Step], tuple[str, ...]]] = {}
+        for name, task in tasks.items():
+            waits = task.get("dependentTasks") or []
+            if not isinstance(waits, list) or not all(isinstance(one, str) for one in waits):
+                where = f"{self.file}: {path}.tasks.{name}.dependentTasks"
+                raise InputError([f"{where}: {shown(waits)}: a list of names of tasks is needed"])
         for name in _order(tasks, f"{self.file}: {path}.tasks"):
             task = tasks[name]
             waits = task.get("dependentTasks") or ()
@@ -102,16 +107,23 @@ class _Pipeline:
 
     def _needs(self, container: Fields, path: str) -> tuple[Needs, tuple[str, ...]]:
         """What a container asks for: its requests, else its limits; GPUs by their model."""
-        found = container.get("resources") or {}
+        found = self._fields(container, path.removesuffix(".resources"), "resources")
         cpu = self._amount(found, path, ("resourceCpuRequest", "resourceCpuLimit"), ("cpuRequest", "cpuLimit"), 1)
         memory = self._amount(found, path, ("resourceMemoryRequest", "resourceMemoryLimit"),
                               ("memoryRequest", "memoryLimit"), 10**9)
-        chip = found.get("accelerator") or {}
+        chip = self._fields(found, path, "accelerator")
         count = self._amount(chip, f"{path}.accelerator", ("resourceCount",), ("count",), 1)
         kind = str(chip.get("resourceType") or chip.get("type") or "")
         model = model_of(kind) if count and kind and "/" not in kind else None
         return (Needs(float(cpu), float(memory / GIB), 0.0, {GPU: int(count)} if count else {}, frozenset()),
                 (model,) if model else ())
+
+    def _fields(self, holder: Any, path: str, name: str) -> Fields:  # noqa: ANN401  (parsed YAML)
+        """A mapping within another; empty where there is none. Raises InputError for anything else."""
+        for field, value in ((path, holder), (f"{path}.{name}", _at(holder, name))):
+            if value is not None and not isinstance(value, Mapping):
+                raise InputError([f"{self.file}: {field}: {shown(value)}: a mapping of fields is needed"])
+        return _at(holder, name) or {}
 
     def _amount(self, holder: Fields, path: str, texts: Sequence[str], numbers: Sequence[str], unit: int) -> Fraction:
         """The first of some fields that is given: quantities as texts, or numbers of a unit (memory: GB)."""

@@ -104,8 +104,8 @@ def _shape(pool: NodePool, where: str, daemons: Mapping[str, Needs], draft: Draf
     """The machine of a pool, and what is reserved on it: what nodes keep for themselves and what daemons ask for."""
     sizes = [(_amounts(node, "capacity"), _amounts(node, "allocatable")) for node in pool.nodes]
     least = {name: min(capacity[name] for capacity, _ in sizes) for name in sizes[0][0]}
-    room = {name: min(there[name] - _taken(daemons.get(node.name), name)
-                      for node, (_, there) in zip(pool.nodes, sizes, strict=True)) for name in least}
+    room = {name: min(min(there[name], capacity[name]) - _taken(daemons.get(node.name), name)
+                      for node, (capacity, there) in zip(pool.nodes, sizes, strict=True)) for name in least}
     if any(capacity != least for capacity, _ in sizes):
         draft.guess(f"{where}.machine", "the least of each", "its nodes differ in size")
     node = pool.nodes[0]

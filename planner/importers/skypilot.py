@@ -31,7 +31,7 @@ FIELDS = {"name", "num_nodes", "resources", "service", "workdir", "setup", "run"
 """Fields of a task; anything else is no task of SkyPilot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Choice:
     """One alternative of a task's resources: what a node needs, and where it may be."""
 
@@ -58,7 +58,7 @@ def read(sources: Sequence[str], asked: Asked) -> Draft:
     paths = [path for source in sources for path in _files(Path(source))]
     tables = [path for path in paths if path.suffix.lower() in TABLES]
     catalog, clouds = _catalog(tables, asked)
-    tasks = [(path.name, task) for path in paths if path not in tables for task in read_values(path)]
+    tasks = [(path.name, task) for path in paths if path not in tables for task in _tasks(read_values(path))]
     if not tasks:
         needed = "a task YAML of SkyPilot says what is to run; `planner catalog --catalog FILE` shows the prices"
         raise InputError([f"{', '.join(sources)}: no task: {needed}"])
@@ -89,6 +89,12 @@ def _catalog(tables: Sequence[Path], asked: Asked) -> tuple[Catalog, frozenset[s
     return found, frozenset(clouds) or asked.catalog.providers
 
 
+def _tasks(documents: list[Any]) -> list[Any]:
+    """Tasks of a file; of several the first document may be no task, but the name of all of them."""
+    first = documents[0] if len(documents) > 1 else None
+    return documents[isinstance(first, Mapping) and first.keys() == {"name"}:]
+
+
 def _checked(task: object, file: str) -> Fields:
     if not isinstance(task, dict):
         raise InputError([f"{file}: {shown(task)}: a task of SkyPilot is needed: name, resources, run"])
@@ -111,10 +117,15 @@ class _Book:
         name = str(task.get("name") or Path(file).stem)
         nodes = _nodes(task, file, name, draft)
         choices = list(_choices(task, file, name, draft))
-        places = list(dict.fromkeys(place for choice in choices for place in self._cheapest(choice)))
-        if not places:
-            asks = ", ".join(f"{number(value)} {what}" for what, value in choices[0].request.items())
+        offered = {choice: found for choice in choices if (found := self._cheapest(choice))}
+        if not offered:
+            asks = _words(choices[0])
             raise InputError([f"{file}: resources: {asks}: no place has that: look at `planner catalog`"])
+        for choice in choices:
+            if choice not in offered:
+                draft.guess("workloads.*.clusters.allow", "left out", f"no place has {_words(choice)}", name)
+        choices = list(offered)
+        places = list(dict.fromkeys(place for found in offered.values() for place in found))
         for place in places:
             self._counts[place] = self._counts.get(place, 0) + nodes
         models = sorted({choice.model for choice in choices if choice.model})
@@ -170,6 +181,12 @@ class _Book:
         return {"name": place.machine.name, "machine": machine, "max": self._counts[place], "offers": offers}
 
 
+def _words(choice: Choice) -> str:
+    """What an alternative asks for."""
+    amounts = ", ".join(f"{number(value)} {what}" for what, value in choice.request.items())
+    return f"{amounts} ({choice.model})" if choice.model else amounts
+
+
 BUILT_IN = frozenset({"aws", "azure", "gcp"})
 """Clouds whose regions the built-in catalog knows: of others no country is asked for."""
 
@@ -202,8 +219,11 @@ def _choices(task: Fields, file: str, name: str, draft: Draft) -> Iterator[Choic
     shared = {key: value for key, value in base.items() if key not in ("any_of", "ordered")}
     if lists and lists[0][0] == "ordered":
         draft.guess("workloads.*.clusters.allow", "all of ordered", "a plan chooses by cost, not by their order", name)
-    for one in lists[0][1] if lists else [{}]:
-        merged = {**shared, **(one if isinstance(one, Mapping) else {})}
+    field, found = lists[0] if lists else ("", [{}])
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise InputError([f"{file}: resources.{field}: {shown(found)}: a list of mappings is needed"])
+    for one in found:
+        merged = {**shared, **one}
         for model, count in _accelerators(merged.get("accelerators"), file):
             yield _choice(merged, model, count, file, name, draft)
 
@@ -230,6 +250,8 @@ def _accelerators(value: object, file: str) -> list[tuple[str | None, int]]:
     """Models and counts: `H100:8`, `{H100: 8, A100: 8}`, `[H100:8, A100:8]`; nothing: none."""
     if value is None:
         return [(None, 0)]
+    if value in ({}, []):
+        raise InputError([f"{file}: resources.accelerators: {shown(value)}: MODEL:COUNT is needed, such as H100:8"])
     if isinstance(value, Mapping):
         return [_model(f"{model}:{count}", file) for model, count in value.items()]
     return [_model(str(one), file) for one in (value if isinstance(value, list) else [value])]

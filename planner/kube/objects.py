@@ -11,10 +11,13 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.kube.quantities import parse_quantity
+from planner.kube.shapes import misfits
 from planner.scenario.words import shown
 from planner.scenario.yaml_file import parse_documents, read_text
 
 Fields = Mapping[str, Any]
+MOST = 10**18
+"""The largest quantity of anything: an exbibyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """Its name."""
-        return str(self.metadata.get("name", ""))
+        """Its name, or what one will begin with."""
+        return str(self.metadata.get("name") or self.metadata.get("generateName", ""))
 
     @property
     def namespace(self) -> str:
@@ -57,7 +60,7 @@ class Thing:
     @property
     def where(self) -> str:
         """File, kind and name."""
-        return f"{self.file}: {self.kind} {self.name}"
+        return f"{self.file}: {self.kind} {self.at('metadata', 'name') or ''}".rstrip()
 
     def at(self, *path: str) -> Any:  # noqa: ANN401  (whatever the file holds)
         """The value at a path of fields; None where there is none."""
@@ -96,6 +99,8 @@ class Thing:
             raise self.wrong(field, value, "a quantity such as 500m, 2 or 1.5Gi is needed") from None
         if found < 0:
             raise self.wrong(field, value, "a quantity of at least 0 is needed")
+        if found > MOST:
+            raise self.wrong(field, value, f"a quantity of at most {MOST:.0e} is needed")
         return found
 
     def wrong(self, field: str, value: object, allowed: str) -> InputError:
@@ -131,7 +136,7 @@ def things_of(value: object, file: str) -> Iterator[Thing]:
         raise InputError([f"{file}: {shown(value)}: {needed}"])
     kind = str(value["kind"])
     if not kind.endswith("List") or not isinstance(value.get("items"), list):
-        yield Thing(value, file)
+        yield _checked(Thing(value, file))
         return
     for number, item in enumerate(value["items"]):
         if not isinstance(item, Mapping):
@@ -139,4 +144,13 @@ def things_of(value: object, file: str) -> Iterator[Thing]:
         own = item.get("kind") or kind.removesuffix("List")
         if not own:
             raise InputError([f"{file}: items[{number}].kind: not given: the kind of the object is needed"])
-        yield Thing({**item, "kind": own}, file)
+        yield _checked(Thing({**item, "kind": own}, file))
+
+
+def _checked(thing: Thing) -> Thing:
+    """An object whose fields hold what they may. Raises InputError naming the first that does not."""
+    for field, value, allowed in misfits(thing.content, thing.kind):
+        name = thing.at("metadata", "name")
+        called = f" {name}" if isinstance(name, str) else ""
+        raise InputError([f"{thing.file}: {thing.kind}{called}: {field}: {shown(value)}: {allowed}"])
+    return thing

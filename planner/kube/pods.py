@@ -50,6 +50,8 @@ def needs(thing: Thing, spec: Fields, field: str) -> Needs:
         missing.discard(name)
     _add(total, {name: thing.quantity(value, f"{field}.overhead.{name}")
                  for name, value in (spec.get("overhead") or {}).items()})
+    if not any(total.values()):  # 0 of everything says nothing of what it takes
+        missing |= {"cpu", "memory"}
     devices = {name: int(amount) for name, amount in total.items() if "/" in name and amount}
     return Needs(float(total.get("cpu", 0)), float(total.get("memory", 0) / GIB),
                  float(total.get("ephemeral-storage", 0) / GIB), devices, frozenset(missing))

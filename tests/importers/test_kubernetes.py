@@ -99,6 +99,12 @@ def test_limits_stand_in_for_requests_and_a_stand_in_for_neither(draft_of: Calla
     assert workload(draft, "debug")["request"] == {"vcpu": 3, "memory_gib": 0.9313225746}
     assert not any("(debug)" in line and "request" in line for line in told(draft))
 
+    def nothing(cluster: dict[str, Any]) -> None:
+        resources = {"requests": {"cpu": "0", "memory": 0}}
+        items(cluster, "Pod", "debug")[0]["spec"]["containers"][0]["resources"] = resources
+
+    assert workload(draft_of(nothing), "debug")["request"] == {"vcpu": 0.1, "memory_gib": 0.1862645149}
+
 
 def test_finished_pods_are_nobodys_demand_and_replicas_what_is_wanted(draft_of: Callable[..., Draft]) -> None:
     """A failed pod does not count; a Deployment that is there says how many it wants; a pod on its way out goes."""
@@ -241,6 +247,12 @@ def _set(kind: str, start: str, path: list[str | int], value: object) -> Edit:
      "c.json: Pod db-0: spec.containers[0].resources.requests.memory: 16GB: a quantity"),
     (_set("Pod", "db-0", ["spec", "containers", 0, "resources", "requests", "cpu"], "-1"),
      "c.json: Pod db-0: spec.containers[0].resources.requests.cpu: -1: a quantity of at least 0"),
+    (_set("Pod", "db-0", ["metadata"], "none"), "c.json: Pod: metadata: none: a mapping of fields is needed"),
+    (_set("Pod", "db-0", ["metadata"], {}), "c.json: Pod: metadata.name: nothing: a name is needed"),
+    (_set("Pod", "db-0", ["spec", "tolerations"], ["all"]),
+     "c.json: Pod db-0: spec.tolerations: a list of 1: a list of mappings is needed"),
+    (_set("Node", "ip-10-0-0-0", ["status", "capacity", "memory"], "1e400"),
+     "c.json: Node ip-10-0-0-0: status.capacity.memory: 1e400: a quantity of at most 1e+18 is needed"),
     (_set("Pod", "db-0", ["spec", "containers"], "none"),
      "c.json: Pod db-0: spec.containers: none: a list of mappings is needed"),
     (_set("Node", "ip-10-0-0-0", ["status", "capacity"], {}),

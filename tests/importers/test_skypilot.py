@@ -62,7 +62,7 @@ def test_a_place_may_be_named(draft_of: Callable[..., Draft]) -> None:
     ({"num_nodes": "two"}, "task.yaml: num_nodes: two: a whole number of at least 1 is needed"),
     ({"resources": {"cpus": "many"}}, "task.yaml: resources.cpus: many: a number is needed, with + for at least"),
     ({"resources": {"accelerators": "H100:x"}}, "task.yaml: resources.accelerators: H100:x: MODEL:COUNT is needed"),
-    ({"resources": {"accelerators": "B200:8"}}, "task.yaml: resources: 1 vcpu, 4 memory_gib, 8 gpu: no place has that"),
+    ({"resources": {"accelerators": "B200:8"}}, "task.yaml: resources: 1 vcpu, 4 memory_gib, 8 gpu (B200): no place"),
     ({"resources": {"any_of": [{}], "ordered": [{}]}}, "task.yaml: resources: any_of and ordered: one of them only"),
 ])
 def test_a_wrong_task_is_told(draft_of: Callable[..., Draft], task: dict[str, Any], line: str) -> None:
@@ -70,6 +70,13 @@ def test_a_wrong_task_is_told(draft_of: Callable[..., Draft], task: dict[str, An
     with pytest.raises(InputError) as error:
         draft_of(**task)
     assert str(error.value).startswith(line)
+
+
+def test_alternatives_that_nobody_sells_are_left_out(draft_of: Callable[..., Draft]) -> None:
+    """Of several the others count, and it is told which do not."""
+    draft = draft_of(resources={"any_of": [{"accelerators": "B200:8"}, {"accelerators": "A100:8"}]})
+    assert draft.workloads[0]["hardware"]["gpu_models"] == ["A100"]
+    assert any("8 gpu (B200)" in guess.why for guess in draft.guesses())
 
 
 def test_a_catalog_alone_is_nothing_to_plan(samples: Samples, asked: Asked) -> None:

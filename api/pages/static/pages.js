@@ -189,6 +189,9 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "" && event.target.method === "get") event.formData.delete(name);
 });
 
+// Where the menu is wider than the screen, the page that is open is in sight.
+document.querySelector(".top [aria-current]")?.scrollIntoView({block: "nearest", inline: "nearest"});
+
 const topics = new Set(live().flatMap(topicsOf));
 if (topics.size) {
   const changed = new Set();
