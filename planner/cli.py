@@ -465,7 +465,7 @@ def _diagnose(
                                                         "wasserstein.")] = None,
     report_days: Annotated[float | None, typer.Option(help="How far back alarms and changes are told; default 7.")
                            ] = None,
-    detector: Annotated[str | None, typer.Option(help="Who reads everything: seasonal_z, surprise, ensemble, ...; "
+    detector: Annotated[str | None, typer.Option(help="Who reads everything: seasonal_z, surprise, neighbours, ...; "
                                                       "left out: each series by what fits it.")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of the model store: what reads the metrics of a hardware "
                                                      "class together.")] = None,
