@@ -79,19 +79,20 @@ def _wanted(scenario: Scenario, formulation: Formulation, solution: Solution) ->
     held, fixed = np.zeros((len(owned), problem.slots)), (offers.purchase <= Purchase.COMMITTED)[:, None]
     np.add.at(held, offers.pool, np.maximum(solution.machines, np.where(fixed, offers.owned, 0)))
     paid = held.min(axis=1) > 0
-    alone, found = variants.copies == 1, list[_Place]()
+    row, found = {name: at for at, name in enumerate(names.clusters)}, list[_Place]()
     for stream in np.unique(units.stream).tolist():
         watched = watches.get(names.streams[stream][0])
         if watched is None:
             continue
-        right = owned[candidates.pool]
+        legal = np.arange(*np.searchsorted(candidates.stream, [stream, stream + 1]))
+        pool = candidates.pool[legal]
+        right = owned[pool]
         if watched.purpose == "score":
-            home = names.clusters.index(watched.clusters[0])
-            right = problem.pools.cluster[candidates.pool] == home
-        if right[units.candidate[units.stream == stream]].any():
+            right = problem.pools.cluster[pool] == row.get(watched.clusters[0], -1)  # what-if may have taken it
+        if np.isin(units.candidate[slice(*np.searchsorted(units.stream, [stream, stream + 1]))], legal[right]).any():
             continue
-        right = right & paid[candidates.pool] & (candidates.stream == stream) & candidates.single
-        for candidate in np.flatnonzero(right)[:1].tolist():
-            fits = alone & (variants.stream == stream) & (variants.speed == candidates.speed[candidate])
-            found += [_Place(stream, candidate, variant) for variant in np.flatnonzero(fits).tolist()]
+        for candidate in legal[right & paid[pool] & candidates.single[legal]][:1].tolist():
+            needs = np.arange(*np.searchsorted(variants.stream, [stream, stream + 1]))
+            needs = needs[(variants.copies[needs] == 1) & (variants.speed[needs] == candidates.speed[candidate])]
+            found += [_Place(stream, candidate, variant) for variant in needs.tolist()]
     return found
