@@ -1,5 +1,6 @@
 """What the processes of jobs find loaded: it is imported once, by what they are forked from."""
 
+import pandas as pd  # noqa: F401 - tables of every kind of job; pyarrow loads it too
 from numba.core.registry import cpu_target
 
 import api.jobs.job
