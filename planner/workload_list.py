@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from planner.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from planner.plan import Plan
@@ -125,13 +126,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class WorkloadList:
-    """The list of one plan; `kinds`, `owners` and `clusters` are those that occur."""
+    """The list of one plan; `kinds`, `owners` and `clusters` are those that occur.
 
-    kinds: tuple[str, ...]
-    owners: tuple[str, ...]
-    clusters: tuple[str, ...]
+    Values to compare with are taken from the table itself, and numbers from where they lie in memory: pyarrow loads
+    pandas to turn values of Python and numpy into its own and back, which takes longer than to filter any list.
+    """
+
     _content: bytes = field(repr=False)
     _table: pa.Table = field(repr=False)
+    _values: Mapping[str, Mapping[str, pa.Scalar]] = field(repr=False)
 
     @classmethod
     def of(cls, content: bytes) -> WorkloadList:
@@ -143,32 +146,49 @@ class WorkloadList:
         file = pq.ParquetFile(pa.BufferReader(content))
         names = [name for name in file.schema_arrow.names if name not in _LATER or name == "groups"]
         table = file.read(names).combine_chunks()
+        columns = {name: table[name] for name in ("kind", "owner", "standing")}
+        columns["clusters"] = pc.list_flatten(table["clusters"])
+        return cls(content, table, {name: {value.as_py(): value for value in pc.unique(column)}
+                                    for name, column in columns.items()})
 
-        def all_of(column: pa.ChunkedArray) -> tuple[str, ...]:
-            return tuple(sorted(pc.unique(column).to_pylist()))
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds that occur."""
+        return sorted(self._values["kind"])
 
-        return cls(all_of(table["kind"]), all_of(table["owner"]), all_of(pc.list_flatten(table["clusters"])), content,
-                   table)
+    @property
+    def owners(self) -> list[str]:
+        """Owners that occur."""
+        return sorted(self._values["owner"])
+
+    @property
+    def clusters(self) -> list[str]:
+        """Clusters that occur."""
+        return sorted(self._values["clusters"])
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def rows(self, wanted: Wanted, first: int, most: int) -> tuple[list[dict[str, Any]], int]:
         """So many rows from one on, and how many there are in all."""
-        import numpy as np
         import pyarrow.compute as pc
 
         mask = self._mask(wanted)
-        found = np.arange(len(self)) if mask is None else pc.indices_nonzero(mask).to_numpy()
+        found = None if mask is None else pc.indices_nonzero(mask)
         if wanted.sort != "-usd":  # it lies in that order
             column = wanted.sort.removeprefix("-")
-            keys = self._table.select(list(dict.fromkeys((column, "workload")))).take(found)
+            keys = self._table.select(list(dict.fromkeys((column, "workload"))))
+            if found is not None:
+                keys = keys.take(found)
             if column in ("kind", "owner"):
                 keys = keys.set_column(0, column, keys[column].cast("string"))
             order = "descending" if wanted.sort.startswith("-") else "ascending"
             by = [(column, order), ("workload", "ascending")][:len(keys.column_names)]
-            found = found[pc.sort_indices(keys, sort_keys=by).to_numpy()]
-        return self._table.take(found[first:first + most]).to_pylist(), len(found)
+            order_of = pc.sort_indices(keys, sort_keys=by)
+            found = order_of if found is None else found.take(order_of)
+        if found is None:
+            return self._table.slice(first, most).to_pylist(), len(self)
+        return self._table.take(found.slice(first, most)).to_pylist(), len(found)
 
     def one(self, name: str) -> dict[str, Any] | None:
         """All that is known of a workload; None where there is none of that name."""
@@ -176,8 +196,10 @@ class WorkloadList:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        at = pc.index(self._table["workload"], name).as_py()
-        if at < 0:
+        names = self._table["workload"]
+        like = pc.indices_nonzero(pc.match_substring(names, name)).to_pylist()
+        at = next((at for at in like if names[at].as_py() == name), None)
+        if at is None:
             return None
         later = pq.ParquetFile(pa.BufferReader(self._content)).read(["fallbacks"])
         row: dict[str, Any] = self._table.slice(at, 1).to_pylist()[0] | later.slice(at, 1).to_pylist()[0]
@@ -188,24 +210,52 @@ class WorkloadList:
         import pyarrow.compute as pc
 
         table = self._table
-        masks = [pc.equal(table[column], value) for column, value in (
+        masks = [self._equal(table[column], column, value) for column, value in (
             ("kind", wanted.kind), ("owner", wanted.owner), ("standing", wanted.standing)) if value]
-        masks += [_having(table[column], member) for column, member in (
-            ("clusters", wanted.cluster or None), ("groups", wanted.group)) if member is not None]
+        if wanted.cluster:
+            inside = self._equal(pc.list_flatten(table["clusters"]), "clusters", wanted.cluster)
+            masks.append(_having(table["clusters"], inside))
+        if wanted.group is not None:
+            inside = _truth(_numbers(pc.list_flatten(table["groups"])) == wanted.group)
+            masks.append(_having(table["groups"], inside))
         if wanted.search:
             masks.append(pc.or_(*(pc.match_substring(table[column], wanted.search, ignore_case=True)
                                   for column in ("workload", "pipeline"))))
         return reduce(pc.and_, masks) if masks else None
 
+    def _equal(self, column: pa.ChunkedArray, name: str, value: str) -> pa.Array:
+        """Which values of a column are this one."""
+        import numpy as np
+        import pyarrow.compute as pc
 
-def _having(lists: pa.ChunkedArray, member: object) -> pa.Array:
-    """Which lists have a member."""
+        known = self._values[name].get(value)
+        return _truth(np.zeros(len(column), np.bool_)) if known is None else pc.equal(column, known)
+
+
+def _having(lists: pa.ChunkedArray, hits: pa.Array) -> pa.Array:
+    """Which lists have one of the hits among all that is in them."""
     import numpy as np
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    hits = pc.equal(pc.list_flatten(lists), member)
-    rows = pc.list_parent_indices(lists).filter(hits).to_numpy()
     mask = np.zeros(len(lists), np.bool_)
-    mask[rows] = True
-    return pa.array(mask)
+    mask[_numbers(pc.list_parent_indices(lists).filter(hits))] = True
+    return _truth(mask)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.integer[Any]]]:
+    """Whole numbers, all given, as numpy has them."""
+    import numpy as np
+
+    if not len(column):
+        return np.zeros(0, np.int64)
+    array = column.combine_chunks()
+    every = np.frombuffer(array.buffers()[1], f"i{array.type.bit_width // 8}")
+    return every[array.offset:array.offset + len(array)]
+
+
+def _truth(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Array:
+    """Truth values as pyarrow has them, a bit each."""
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(np.packbits(mask, bitorder="little"))])

@@ -1,5 +1,8 @@
 """The list of a plan's workloads: what is filtered, sorted and turned is what a plain loop over its rows gives."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +89,25 @@ def test_a_column_that_is_not_sorted_by_is_refused() -> None:
     """The message names those that are."""
     with pytest.raises(InputError, match="sort: -colour: allowed are usd, workload"):
         Wanted(sort="-colour")
+
+
+def test_a_list_is_read_without_pandas(tmp_path: Path) -> None:
+    """A service that is asked for a list first does not wait for pandas, however it is filtered."""
+    names = [f"w{at}" for at in range(9)]
+    made = table_of(plan_with(names), [Workload.model_validate({
+        "name": name, "kind": "etl", "request": {"vcpu": 1.0, "memory_gib": 1.0}, "replicas": [1]}, strict=False)
+        for name in names], {}, set())
+    (tmp_path / "list.parquet").write_bytes(table_bytes(made))
+    asked = """
+import sys
+from pathlib import Path
+from planner.workload_list import Wanted, WorkloadList
+found = WorkloadList.of(Path(sys.argv[1]).read_bytes())
+for wanted in (Wanted(), Wanted("w1", "etl", "(none)", "north", "attained", 0, "-usd"), Wanted(sort="owner")):
+    found.rows(wanted, 0, 5)
+found.one("w1")
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", asked, tmp_path / "list.parquet"], capture_output=True, text=True,
+                          check=True)
+    assert done.stdout == "False\n"
