@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError
@@ -38,6 +38,7 @@ NAMES = st.lists(st.text("abC1.+%", min_size=1, max_size=5).map(lambda text: f"w
                  unique=True)
 
 
+@settings(deadline=None)  # the first call loads what lists are read with
 @given(names=NAMES, data=st.data())
 def test_what_is_asked_for_is_what_a_loop_finds(names: list[str], data: st.DataObject) -> None:
     """Search, filters, sort and page together give what going through all rows by hand gives."""
