@@ -229,8 +229,9 @@ def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, 
         if country not in allowed.countries:
             left_out[f"country {country} not allowed"] = int((code == number).sum())
     if not may.any():
+        opted = f" (cluster opted out: {int(out.sum()):,} rows)" if out.any() else ""
         raise NotAllowedError(f"country: rows of {', '.join(countries)} and none of "
-                              f"{', '.join(sorted(allowed.countries))}, which alone may be used")
+                              f"{', '.join(sorted(allowed.countries))}, which alone may be used{opted}")
     return inside[may], left_out
 
 
