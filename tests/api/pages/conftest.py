@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -153,8 +154,28 @@ def looked_at() -> Callable[[Look, str], None]:
     return one
 
 
+class Chromium:
+    """A browser that is started again where it fell over, as one does on a machine that has too much to do."""
+
+    def __init__(self, kind: Any, program: str) -> None:
+        self._kind, self._program = kind, program
+        self._now: Any = None
+
+    def new_context(self, **how: Any) -> Any:
+        """A window of its own, with nothing kept of others."""
+        if self._now is None or not self._now.is_connected():
+            self._now = self._kind.launch(executable_path=self._program, args=["--no-sandbox", "--disable-gpu"],
+                                          timeout=180_000)
+        return self._now.new_context(**how)
+
+    def close(self) -> None:
+        """End it, where it is running."""
+        if self._now is not None and self._now.is_connected():
+            self._now.close()
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Chromium]:
     """One browser for all tests of a module."""
     found = shutil.which("chromium")
     if found is None:
@@ -162,7 +183,7 @@ def browser() -> Iterator[Any]:
             pytest.fail("chromium is not installed, and PLANNER_REQUIRE_DATA is set")
         pytest.skip("chromium is not installed: pages are not looked at")
     with playwright.sync_playwright() as started:
-        made = started.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        made = Chromium(started.chromium, found)
         yield made
         made.close()
 
@@ -188,7 +209,8 @@ def look(browser: Any, served: Any) -> Iterator[Callable[..., Look]]:
 
     yield one
     for context, _ in opened:
-        context.close()
+        with suppress(playwright.Error):  # its browser fell over
+            context.close()
     assert [line for _, window in opened for line in window.wrong] == []
 
 

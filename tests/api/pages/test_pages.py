@@ -101,7 +101,7 @@ def test_changes_need_the_script_and_pages_do_not(look: Any, shown: Shown) -> No
     assert "Without JavaScript" in page.locator("body").inner_text()
 
 
-def test_a_plan_is_approved_for_a_reason(look: Any, held: Any, plan_of: Callable[..., Any]) -> None:
+def test_a_plan_is_approved_for_a_reason(look: Any, held: Any, served: Any, plan_of: Callable[..., Any]) -> None:
     """A plan that was checked is approved on its page, with the reason in its history; its charts are drawn, and what
     diagnostics cost is told by kind.
     """
@@ -116,6 +116,8 @@ def test_a_plan_is_approved_for_a_reason(look: Any, held: Any, plan_of: Callable
     page.locator("#life .status.approved").wait_for()
     page.get_by_text("Steps that were taken").click()
     page.get_by_role("cell", name="looked at it").wait_for()
+    assert served.step(plan_id, "retire", {"why": "after all not"}).status_code == 200
+    page.get_by_role("cell", name="after all not").wait_for()  # what was opened stays so when it changes
 
 
 def test_a_step_on_a_plan_that_has_changed_is_not_taken(look: Any, held: Any, served: Any, plan_of: Any) -> None:
