@@ -72,6 +72,16 @@ def test_a_file_is_forecast(look: Any, history: Path) -> None:
     assert "shop.csv" in page.get_by_role("heading", level=1).inner_text()
 
 
+def test_it_is_asked_how_long_room_lasts(look: Any, looked_at: Any) -> None:
+    """A scenario that names no history is answered too: when its pools run out, and what that rests on."""
+    window = look(phone=True)
+    page = window.at("/capacity?scenario=small")
+    page.get_by_label("Days").fill("60")
+    page.get_by_role("button", name="Look").click()
+    page.get_by_role("heading", name="To be known").wait_for(timeout=1000 * LIMIT_S)
+    looked_at(window, page.url.removeprefix(window.origin))
+
+
 @pytest.mark.parametrize("guise", [{}, {"dark": True, "phone": True}], ids=["laptop", "dark phone"])
 def test_every_answer_is_for_everybody(look: Any, served: Any, answers: dict[str, str], looked_at: Any, guise: Json
                                        ) -> None:
