@@ -372,7 +372,8 @@ def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Ala
     elif drifted:
         status, sentence = "drift", "; ".join(drifted)
     elif quiet:
-        status, sentence = "silent", f"nothing received since {last}" if last else "no value was ever received"
+        heard = f"nothing received since {last}" if last else "no value was ever received"
+        status, sentence = "silent", f"{heard}: look whether it is up, and whether what sends its telemetry is"
     elif not np.isfinite(reading.scores.p[tested]).any():
         span = (int(known[-1]) - int(known[0]) + 1) / telemetry.steps_per_day
         status = "no_baseline"
