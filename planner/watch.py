@@ -128,8 +128,9 @@ def _models(watch: Watch, telemetry: Telemetry) -> tuple[Mapping[str, Trained], 
                 try:
                     one = reader(store, hardware)
                 except (NoModelError, UntrustedTypeError, TrainingError) as error:
-                    uses.append(ModelUse(hardware, None, None, None, f"hardware {hardware!r}: read without a model: "
-                                                                     f"{error}"))
+                    of = f"hardware {hardware!r}: "
+                    why = f"{of}read without a model: {str(error).removeprefix(of)}"
+                    uses.append(ModelUse(hardware, None, None, None, why))
                     continue
                 found[hardware] = one
                 uses.append(ModelUse(hardware, one.version, one.model_of, one.last_known_good, one.sentence))

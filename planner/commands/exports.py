@@ -34,7 +34,8 @@ def export_plan(name: str, scenario: Path, plan: Path, folder: Path, slot: int |
         print_json({"folder": str(folder), **content})
     else:
         size = sum(len(found) for found in files.values())
-        typer.echo(plain(f"{folder}: {len(files)} files, {size:,} bytes, of plan {planned.plan.plan_id[:12]}"))
+        none = "" if files else f"; nothing in the plan is what {name} is for: `planner export {name} --help`"
+        typer.echo(plain(f"{folder}: {len(files)} files, {size:,} bytes, of plan {planned.plan.plan_id[:12]}{none}"))
     return DONE
 
 

@@ -122,6 +122,15 @@ def test_the_command_replaces_what_it_wrote_and_nothing_else(
     assert "scaledobjects.yaml: is there already, and export.json does not list it: name another folder" in told
 
 
+def test_an_export_of_nothing_says_so(fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the plan has nothing that the tool is for, that is said with how many files there are."""
+    monkeypatch.setattr("planner.exporters.keda.export", lambda *_: {})
+    assert run(["export", "keda", str(fleet / "scenario.yaml"), str(fleet / "plan.json"), "-o", str(tmp_path)]) == 0
+    assert "0 files" in (told := capsys.readouterr().out)
+    assert "nothing in the plan is what keda is for" in " ".join(told.split())
+
+
 @pytest.mark.skipif(which("kubectl") is None, reason="kubectl is not installed: kustomizations are not built")
 def test_a_kustomization_builds(planned: Planned, tmp_path: Path) -> None:
     """`kubectl kustomize` takes a cluster's folder and sets the tag of its images."""
