@@ -204,7 +204,7 @@ def test_diagnose_by_one_detector_or_by_stored_models(tmp_path: Path, capsys: py
     store.close()
     assert run(["diagnose", telemetry, "--models", str(tmp_path / "models")]) == 1
     told = capsys.readouterr().out
-    assert "hardware 'mixed-disk': no stable model" in told
+    assert "hardware 'mixed-disk': read without a model: no stable model" in told
     assert "budget 0.01 false alarms a day and cluster" in told
     assert run(["diagnose", telemetry, "--models", str(tmp_path / "nothing")]) == 2
     assert "--models" in capsys.readouterr().err
