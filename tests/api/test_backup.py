@@ -86,7 +86,7 @@ def test_a_folder_in_use_is_not_overwritten(data: Path, tmp_path: Path, capsys: 
 
 def test_where_there_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder without a store, and a place that is none, are named."""
-    assert "pg_dump" in problem(capsys, "backup", "--data", str(tmp_path), "-o", str(tmp_path / "b"))
+    assert "pg_dump" in problem(capsys, "backup", "--data", str(tmp_path / "none"), "-o", str(tmp_path / "b"))
     assert "no such file" in problem(capsys, "restore", str(tmp_path / "b"), "--data", str(tmp_path / "new"))
 
 

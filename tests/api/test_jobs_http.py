@@ -147,7 +147,8 @@ def test_the_highest_priority_is_first(service: Any, tiny: Json) -> None:
     assert states[2]["started_at"] < states[1]["started_at"]
 
 
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.soak
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: str, tiny: Json) -> None:
     """Workers are killed while they work, and their jobs' processes with them: each job ends once, with its result."""
     service = serve(database=database, workers=2)

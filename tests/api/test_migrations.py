@@ -45,7 +45,7 @@ def counts(engine: Engine) -> dict[str, int]:
 Make = Callable[[Path], str]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
 def make(request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]) -> Make:
     """Makes a store of an earlier version on each kind of database; its address."""
 

@@ -93,7 +93,8 @@ def test_nothing_is_lost_when_postgresql_is_killed(tmp_path: Path) -> None:
     assert found.done == found.accepted > 0
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
+@pytest.mark.soak
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_orderly_stop(serve: Any, how: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the service and its planning process, also while somebody watches it; the plan is made
     after the next start, as if begun then.

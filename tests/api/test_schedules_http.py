@@ -44,6 +44,7 @@ def test_a_schedule_over_http(service: Any, capacity: Json) -> None:
     problem(http.post("/v1/schedules", json=other | history), 422, "request: history: 'demand': not known")
 
 
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_two_services_make_one_job_a_moment(serve: Any, database: str, capacity: Json, tmp_path: Path) -> None:
     """With two services on one database (one on SQLite) every second makes a job, or none while one is under way; never
     two; and what no service was there for makes one.

@@ -24,7 +24,7 @@ from placement.searcher import Searcher, placeable
 from placement.solvers import brute
 
 SEEDS = st.integers(0, 100_000)
-CHECKED = settings(max_examples=12, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=8, deadline=None, derandomize=True)
 TinyProblem = Callable[..., Problem]
 
 

@@ -57,7 +57,7 @@ def best_milli(nodes: Nodes, pods: Pods) -> int:
     return most(0, nodes.cpu_milli.copy(), nodes.memory_mib.copy(), gpu)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=14, deadline=None, derandomize=True)
 @given(seeds)
 def test_every_rule_packs_legally_and_skips_only_what_fits_nowhere(seed: int) -> None:
     """No rule overfills anything, and in the end no skipped pod would fit where all are now."""
@@ -80,7 +80,7 @@ def fits_somewhere(nodes: Nodes, pods: Pods, packing: Packing, row: int) -> bool
     return False
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(seeds)
 def test_offline_finds_what_enumeration_finds_and_the_bound_is_above(seed: int) -> None:
     """On tiny clusters the offline packing is legal, allocates as much as can be, and the bound is not below that."""

@@ -99,7 +99,7 @@ def random_fleet(small: Small, new: New, seed: int) -> dict[str, Any]:
     return fleet
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.soak), 3])
 def test_conflicts_are_irreducible(seed: int, small: Small, new: New, tmp_path: Path, standby: Standby) -> None:
     """No plan keeps the rules of a conflict, and without any one of them there is a plan, by trying everything."""
     scenario, trials = opened(random_fleet(small, new, seed), tmp_path, standby)

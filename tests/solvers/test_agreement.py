@@ -36,7 +36,7 @@ def value(problem: Problem, result: Result) -> tuple[str, float, float]:
     return result.status, round(share, 9), round(verdict.costs.total_usd, 4)
 
 
-@settings(max_examples=70, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=seeds, kind=kinds)
 @example(seed=245, kind={"tight": True}).via("HiGHS called it infeasible, by a presolve rule now left out")
 def test_highs_and_cp_sat_find_the_optimum_of_brute_force(solve_with: Solve, tiny_problem: Build, seed: int,

@@ -238,7 +238,8 @@ def start_loop(
     return process
 
 
-@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
+@pytest.mark.soak
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_run_that_is_killed_goes_on_at_its_step(
     engine: Engine, settings: Settings, history: Any, models: Path, eventually: Callable[..., Any]
 ) -> None:

@@ -35,6 +35,7 @@ def answers(served: Any, held: Any) -> dict[str, str]:
             "waiting": held.job("capacity", "waits"), "failed": held.failed("forecast", "bad", "no series")}
 
 
+@pytest.mark.soak
 def test_a_what_if_is_asked_and_answered(look: Any, answers: dict[str, str]) -> None:
     """A mistake in a change is told in the form with the nearest name; mended, the answer appears by itself with both
     plans, drawn and as tables; asked again, the form is as it was.
