@@ -48,6 +48,7 @@ def _elsewhere(plan: Plan, fleet: dict[str, Any]) -> Plan:
     return plan.model_copy(update={"assignments": rows})
 
 
+@pytest.mark.soak
 def test_a_shared_limit_may_be_in_conflict(small: Any, new: Any, tmp_path: Path) -> None:
     """Four that may run under the quota only: it is named, and there are ways out."""
     fleet = limited(small, new, 2)

@@ -37,7 +37,8 @@ def sleep(_: int, seconds: float) -> float:
     return seconds
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=[pytest.mark.soak] if name == "ray" else [])
+                                        for name in ENGINES])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine of two workers; after its end none of its processes is left."""
     before = {child.pid for child in psutil.Process().children(recursive=True)}

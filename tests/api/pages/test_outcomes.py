@@ -62,6 +62,7 @@ def test_a_what_if_is_asked_and_answered(look: Any, answers: dict[str, str]) -> 
     assert page.get_by_label("Demand").input_value() == "claims-etl:+40%\nfront:x2"
 
 
+@pytest.mark.soak
 def test_a_file_is_forecast(look: Any, history: Path) -> None:
     """A file of this computer is sent, forecast and drawn as a fan, with the scores of its past."""
     page = look().at("/forecasts")
