@@ -19,6 +19,7 @@ MOST_LETTERS: Final = 500
 """Of one entry's text: what comes from outside is cut."""
 DONE: Final = "done"
 _ACTING = "acting"
+_ADD = insert(audit)
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Acting:
 def record(connection: Connection, deed: Deed) -> None:
     """Add a deed in the transaction that does it, to the record of the connection's tenant."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    connection.execute(insert(audit).values(
-        at=now, caller=_cut(deed.caller), action=_cut(deed.action), target=_cut(deed.target), result=_cut(deed.result),
-        request_id=deed.request_id))
+    connection.execute(_ADD, {
+        "at": now, "caller": _cut(deed.caller), "action": _cut(deed.action), "target": _cut(deed.target),
+        "result": _cut(deed.result), "request_id": deed.request_id})
 
 
 def acting(engine: Engine, request: Acting) -> Engine:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     CTE,
@@ -42,27 +42,32 @@ def of_tenant(engine: Engine, tenant: str) -> Engine:
 
 
 def keep_apart(engine: Engine) -> None:
-    """Narrow every statement that the engine executes."""
-    event.listen(engine, "before_execute", _narrow, retval=True)
+    """Narrow every statement that the engine executes; one that is made once and executed often, once for a tenant.
+    One that is made for a request is let go with it: it holds what it adds, which may be a whole scenario.
+    """
+    known: WeakKeyDictionary[ClauseElement, dict[str | None, ClauseElement | None]] = WeakKeyDictionary()
+
+    @event.listens_for(engine, "before_execute", retval=True)
+    def _narrow(_: Connection, statement: Any, multiparams: Any, params: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        if isinstance(statement, Insert) and any(_COLUMN in row for row in (*multiparams, params)):
+            raise RuntimeError(f"{statement.table.name}: whose a row is, the engine says")
+        if not isinstance(statement, ClauseElement):
+            return statement, multiparams, params
+        tenant, by_tenant = options.get(_COLUMN), known.setdefault(statement, {})
+        if tenant not in by_tenant:
+            found = narrowed(statement, tenant)
+            by_tenant[tenant] = None if found is statement else found  # else it would keep itself
+        kept = by_tenant[tenant]
+        return statement if kept is None else kept, multiparams, params
 
 
-def _narrow(_: Connection, statement: Any, multiparams: Any, params: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    if isinstance(statement, Insert) and any(_COLUMN in row for row in (*multiparams, params)):
-        raise RuntimeError(f"{statement.table.name}: whose a row is, the engine says")
-    return narrowed(statement, options.get(_COLUMN)), multiparams, params
-
-
-@lru_cache(1024)
-def narrowed(statement: Any, tenant: str | None) -> Any:  # noqa: ANN401 - whatever may be executed
-    """The statement for rows of a tenant only; an outer join becomes an inner one by it. Statements that are made once
-    and executed often are narrowed once.
+def narrowed(statement: ClauseElement, tenant: str | None) -> ClauseElement:
+    """The statement for rows of a tenant only; an outer join becomes an inner one by it.
 
     Raises:
         RuntimeError: nobody said whose rows are meant, or the condition cannot be added to such a statement.
 
     """
-    if not isinstance(statement, ClauseElement):
-        return statement
     parts = list(visitors.iterate(statement))
     if isinstance(statement, Insert | Update | Delete):
         parts.append(statement.table)

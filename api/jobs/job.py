@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -90,7 +91,8 @@ class _Kind(Protocol):
 def run(order: Mapping[str, Any]) -> None:
     """Carry out the job of an order, in a session of its own: Ctrl-C at the terminal is for the service."""
     os.setsid()
-    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    tempfile.tempdir = os.environ["TMPDIR"] = order["folder"]  # of all that it and what it starts write for a while
+    threading.Thread(target=_end_with_the_worker, args=(order["folder"],), daemon=True).start()
     print_to(order["log"])
     job = Job(order["id"], order["tenant"], order["kind"], order["attempt"], order["request"])
     settings = Settings.from_dict(order["settings"]).of(job.tenant)
@@ -131,9 +133,11 @@ def make_way(niceness: int) -> None:
             Path("/proc/self/autogroup").write_text(str(niceness))
 
 
-def _end_with_the_worker() -> None:
+def _end_with_the_worker(folder: str) -> None:
+    """End when nobody is there any more who would do that, and would take its files away."""
     worker, server = multiprocessing.parent_process(), os.getppid()
     assert worker is not None
     while worker.is_alive() and os.getppid() == server:
         worker.join(LOOK_S)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(ORPHANED)

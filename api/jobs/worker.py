@@ -150,13 +150,14 @@ class Carrying:
             time.sleep(POLL_S)
 
     def _in_a_process(self, job: Job, seconds: float) -> str | None:
-        """Carry out a job in a process that is gone afterwards, and keep what it prints; why it came to no good end, as
-        `_watch`.
+        """Carry out a job in a process that is gone afterwards with all its files, and keep what it prints; why it
+        came to no good end, as `_watch`.
         """
-        with tempfile.TemporaryDirectory(prefix="planner-log-") as folder:
+        # solvers notice a bit later that their job is gone, and may still write
+        with tempfile.TemporaryDirectory(prefix=f"planner-{job.id}-", ignore_cleanup_errors=True) as folder:
             log = Log(Path(folder) / LOG, self._store.file(job.id, LOG))
             try:
-                return self._logged(job, seconds, log)
+                return self._logged(job, seconds, folder, log)
             finally:
                 self._keep(job, log)
 
@@ -167,9 +168,10 @@ class Carrying:
             with suppress(SQLAlchemyError):
                 self._store.keep_log(job, text)
 
-    def _logged(self, job: Job, seconds: float, log: Log) -> str | None:
+    def _logged(self, job: Job, seconds: float, folder: str, log: Log) -> str | None:
         order = {"settings": self._settings.to_dict(), "id": job.id, "tenant": job.tenant, "kind": job.kind,
-                 "attempt": job.attempt, "request": dict(job.request), "log": str(log.path)}
+                 "attempt": job.attempt, "request": dict(job.request), "folder": folder,
+                 "log": str(log.path)}
         process = self._processes.Process(target=run, args=(order,), name=job.id)
         self._starting.add(job.id)
         try:

@@ -38,6 +38,7 @@ _SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
 _JOB = select(*_SUMMARY).where(jobs.c.id == bindparam("job_id"))
 _JOB_OF_KIND = _JOB.where(jobs.c.kind == bindparam("of_kind"))
 _JOBS = select(*_SUMMARY).where(jobs.c.id.in_(bindparam("job_ids", expanding=True)))
+_ADD_JOB, _ADD_DOCUMENT = insert(jobs), insert(documents)
 """Asked so often that they are made once."""
 
 
@@ -109,21 +110,19 @@ class Store:
         assert self._queue is not None
         job_id = uuid.uuid4().hex
         about(connection, f"/v1/jobs/{job_id}")
-        connection.execute(
-            insert(jobs).values(
-                id=job_id,
-                kind=submission.kind,
-                name=submission.name,
-                status="queued",
-                priority=submission.priority,
-                created_at=_now(),
-                request=json.dumps(dict(submission.request)),
-                clusters=json.dumps(submission.clusters),
-                idempotency_key=submission.idempotency_key,
-                body_sha256=submission.body_sha256,
-            )
-        )
-        connection.execute(insert(documents).values(job_id=job_id, given=submission.given))
+        connection.execute(_ADD_JOB, {
+            "id": job_id,
+            "kind": submission.kind,
+            "name": submission.name,
+            "status": "queued",
+            "priority": submission.priority,
+            "created_at": _now(),
+            "request": json.dumps(dict(submission.request)),
+            "clusters": json.dumps(submission.clusters),
+            "idempotency_key": submission.idempotency_key,
+            "body_sha256": submission.body_sha256,
+        })
+        connection.execute(_ADD_DOCUMENT, {"job_id": job_id, "given": submission.given})
         if submission.file is not None:
             name, media_type, content = submission.file
             row = {"job_id": job_id, "name": name, "media_type": media_type, "content": content}

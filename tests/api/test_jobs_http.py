@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,11 @@ def done(service: Any, address: str, seconds: float = 180) -> Json:
             return state
         time.sleep(0.1)
     raise AssertionError(f"still {state}")
+
+
+def files_of(job_id: str) -> list[Path]:
+    """What lies where temporary files do, of a job."""
+    return list(Path(tempfile.gettempdir()).glob(f"planner-{job_id}-*"))
 
 
 def ask(service: Any, content: bytes, **parameters: str) -> httpx.Response:
@@ -150,7 +156,9 @@ def test_the_highest_priority_is_first(service: Any, tiny: Json) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: str, tiny: Json) -> None:
-    """Workers are killed while they work, and their jobs' processes with them: each job ends once, with its result."""
+    """Workers are killed while they work, and their jobs' processes with them: each job ends once, with its result, and
+    leaves no files behind.
+    """
     service = serve(database=database, workers=2)
     ids = [service.ask({"scenario": tiny, "seed": seed}).json()["id"] for seed in range(4)]
     for _ in range(2):
@@ -162,11 +170,15 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(serve: Any, database: 
     states = [service.ended(plan_id) for plan_id in ids]
     assert all(state["status"] == "done" or "3 times" in state["errors"][0] for state in states)
     assert len(service.http.get("/v1/plans").json()["plans"]) == len(ids)
+    give_up = time.monotonic() + 60
+    while any(files_of(plan_id) for plan_id in ids):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
 
 
 def test_short_work_does_not_wait_behind_a_long_solve(serve: Any, tiny: Json) -> None:
     """With one worker that makes a plan for minutes, a check of another plan ends, and so does a plan mended after a
-    loss; another plan waits.
+    loss; another plan waits. When the service ends no file of theirs is left.
     """
     service = serve(workers=1)
     first = service.ended(service.ask({"scenario": tiny}).json()["id"])["id"]
@@ -181,7 +193,9 @@ def test_short_work_does_not_wait_behind_a_long_solve(serve: Any, tiny: Json) ->
     assert service.ended(mended)["status"] == "done"
     assert service.http.get(f"/v1/plans/{waiting}").json()["status"] == "queued"
     assert service.http.get(f"/v1/plans/{busy}").json()["status"] == "running"
+    assert files_of(busy)
     assert service.stop() == 0
+    assert not files_of(busy)
 
 
 @pytest.mark.soak

@@ -1,6 +1,8 @@
 """Tenants: what is one's own is not there for another, whichever way it is asked for."""
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -242,3 +244,19 @@ def test_names_of_tenants_are_plain() -> None:
     assert all(NAME.fullmatch(name) for name in ("a", "acme", "acme-2", "default", "a" * 63))
     odd = ("", "*", "-a", "a-", "A", "a b", "a/b", "..", "a_b", "ä", "a\n", "a" * 64)
     assert not any(NAME.fullmatch(name) for name in odd)
+
+
+def test_a_statement_made_for_a_request_is_let_go_with_it(database: str) -> None:
+    """It holds what it adds, a whole scenario perhaps; the last thousand of them were kept in memory."""
+    engine = engine_of(database)
+    given = insert(jobs).values(id="a", kind="plan", name="n", status="done", priority=0, created_at="",
+                                request="x" * 1_000_000, clusters="", body_sha256="")  # fmt: skip
+    seen = select(jobs.c.id).where(jobs.c.request == "x")
+    kept = [weakref.ref(given), weakref.ref(seen)]
+    with of_tenant(engine, "acme").begin() as connection:
+        connection.execute(given)
+        connection.execute(seen).all()
+    del given, seen
+    gc.collect()
+    assert [one() for one in kept] == [None, None]
+    engine.dispose()
