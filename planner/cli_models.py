@@ -21,6 +21,8 @@ Features = Annotated[Path | None, typer.Option(help="Feature sets, targets and s
 Countries = Annotated[str | None, typer.Option(help="Rows of these countries alone: BR,PT; or all. Needed where the "
                                                     "telemetry has several.")]
 OptedOut = Annotated[list[str], typer.Option(help="Never use rows of this cluster. May be given again.")]
+Scenario = Annotated[Path | None, typer.Option(help="A scenario that says where clusters are, and which opted in: rows "
+                                                    "of its other clusters are not used.")]
 
 models_app = typer.Typer(help="Versions of diagnostics models: train, compare, promote, roll back.",
                          no_args_is_help=True, rich_markup_mode=None)
@@ -35,6 +37,7 @@ def _train(
     features: Features = None,
     countries: Countries = None,
     opted_out: OptedOut = [],  # noqa: B006
+    scenario: Scenario = None,
     time_limit: Annotated[float, typer.Option(help="Wall seconds for the search.")] = 540.0,
     false_alarms: Annotated[float, typer.Option(help="Budget of false alarms a host and day.")] = 0.02,
     step_minutes: Annotated[int, typer.Option(help="Length of a step.")] = 60,
@@ -48,8 +51,8 @@ def _train(
     """Train a model for a kind of hardware and register it as a candidate. Stopped, it goes on when asked again."""
     from planner.commands import models as commands
 
-    asked = commands.Training(data, hardware, features, commands.Rights(countries, tuple(opted_out)), time_limit,
-                              false_alarms, step_minutes, seed)
+    rights = commands.Rights(countries, tuple(opted_out), scenario)
+    asked = commands.Training(data, hardware, features, rights, time_limit, false_alarms, step_minutes, seed)
     return commands.train(commands.Place(store, database), asked, commands.Said(by, why), as_json)
 
 
@@ -110,6 +113,7 @@ def _compare(
     features: Features = None,
     countries: Countries = None,
     opted_out: OptedOut = [],  # noqa: B006
+    scenario: Scenario = None,
     store: StorePath = _DEFAULT,
     database: Url = None,
     as_json: Json = False,
@@ -117,7 +121,8 @@ def _compare(
     """Set versions side by side: parameters, metrics, and which differences chance does not explain."""
     from planner.commands import models as commands
 
-    asked = commands.Comparing(tuple(versions), data, shadow, features, commands.Rights(countries, tuple(opted_out)))
+    rights = commands.Rights(countries, tuple(opted_out), scenario)
+    asked = commands.Comparing(tuple(versions), data, shadow, features, rights)
     return commands.compare(commands.Place(store, database), asked, as_json)
 
 

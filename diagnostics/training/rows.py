@@ -42,17 +42,20 @@ class Host(NamedTuple):
 @dataclass(frozen=True)
 class Allowed:
     """Which rows may be trained on. `countries` None: all, provided that there is only one (`anywhere`: any number);
-    rows of clusters in `opted_out`, or with `telemetry_opt_in` false, are never used.
+    rows of clusters in `opted_out`, or with `telemetry_opt_in` false, are never used. `clusters_in` has countries of
+    clusters that are known beside the rows, which then need not say them.
     """
 
     countries: frozenset[str] | None = None
     anywhere: bool = False
     opted_out: frozenset[str] = frozenset()
+    clusters_in: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, the same for equal rules."""
         return {"countries": sorted(self.countries) if self.countries is not None else None,
-                "anywhere": self.anywhere, "opted_out": sorted(self.opted_out)}
+                "anywhere": self.anywhere, "opted_out": sorted(self.opted_out),
+                "clusters_in": dict(sorted(self.clusters_in.items()))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +129,9 @@ class Rows:
 
 
 def read_rows(path: Path, allowed: Allowed, step_minutes: int = 60, sealer: Sealer | None = None) -> Rows:
-    """Read a long CSV or Parquet file (or a folder of Parquet files) with the columns cluster, hardware_class, country,
-    metric, ts, value, and perhaps host and telemetry_opt_in. A Parquet file that was sealed is opened in memory.
+    """Read a long CSV or Parquet file (or a folder of Parquet files) with the columns cluster, hardware_class, country
+    (unless it is known beside them), metric, ts, value, and perhaps host and telemetry_opt_in. A Parquet file that was
+    sealed is opened in memory.
 
     Raises:
         TrainingError: the file cannot be read, or a column or a value is wrong.
@@ -172,7 +176,7 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     """
     if step_minutes < 1 or MINUTES_PER_DAY % step_minutes:
         raise TrainingError(f"step_minutes: {step_minutes}: a whole number of minutes that divides a day")
-    _check_columns([str(column) for column in frame.columns])
+    _check_columns([str(column) for column in frame.columns], known=("country",) if allowed.clusters_in else ())
     if not len(frame):
         raise TrainingError("no rows: at least a week of measurements is needed")
     frame, left_out = _only_allowed(frame.set_axis(range(len(frame))), allowed)  # rows keep their numbers in the file
@@ -195,9 +199,9 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     return _grid(hosts, tuple(metrics), (host.astype(np.int64), metric, minutes, values), step_minutes, left_out)
 
 
-def _check_columns(found: Sequence[str]) -> None:
+def _check_columns(found: Sequence[str], known: Sequence[str]) -> None:
     for column in NEEDED:
-        if column not in found:
+        if column not in (*found, *known):
             near = get_close_matches(column, found, n=1)
             hint = f"; rename '{near[0]}'?" if near else ""
             raise TrainingError(f"column '{column}' is missing; found {', '.join(found) or 'none'}{hint}")
@@ -218,6 +222,7 @@ def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, 
     inside = frame[~out]
     if not len(inside):
         raise NotAllowedError(f"every cluster has opted out ({', '.join(_some(frame['cluster']))}): no row may be used")
+    inside = _in_countries(inside, allowed.clusters_in)
     countries, code = _coded(inside, "country")
     if allowed.countries is None:
         if len(countries) > 1 and not allowed.anywhere:
@@ -233,6 +238,27 @@ def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, 
         raise NotAllowedError(f"country: rows of {', '.join(countries)} and none of "
                               f"{', '.join(sorted(allowed.countries))}, which alone may be used{opted}")
     return inside[may], left_out
+
+
+def _in_countries(frame: pd.DataFrame, known: Mapping[str, str]) -> pd.DataFrame:
+    """The frame with a country in each row, by what is known of clusters; refused where it is not, or differs."""
+    if not known:
+        return frame
+    should = frame["cluster"].map(known)
+    if "country" not in frame:
+        if should.isna().any():
+            row = int(should.isna().to_numpy().argmax())
+            raise TrainingError(f"country: {_row(frame, row)}: nobody says where cluster "
+                                f"{frame['cluster'].iloc[row]!r} is: no column country, and the scenario has "
+                                f"{', '.join(sorted(known)[:5])}; say it, or opt the cluster out")
+        return frame.assign(country=should)
+    other = (should.notna() & (should != frame["country"])).to_numpy()
+    if other.any():
+        row = int(other.argmax())
+        raise TrainingError(f"country: {_row(frame, row)}: {frame['country'].iloc[row]!r}: cluster "
+                            f"{frame['cluster'].iloc[row]!r} is in {should.iloc[row]} by the scenario: a cluster is "
+                            "in one country")
+    return frame
 
 
 def _flags(column: pd.Series[bool]) -> npt.NDArray[np.bool_]:
@@ -336,8 +362,9 @@ def _grid(hosts: tuple[Host, ...], metrics: tuple[str, ...], cells: tuple[Ints, 
 
 def allowed_from(told: Mapping[str, object]) -> Allowed:
     """The inverse of `Allowed.to_dict`."""
-    countries, opted_out = told["countries"], told["opted_out"]
+    countries, opted_out, known = told["countries"], told["opted_out"], told.get("clusters_in")
     return Allowed(frozenset(map(str, countries)) if isinstance(countries, list) else None, bool(told["anywhere"]),
-                   frozenset(map(str, opted_out)) if isinstance(opted_out, list) else frozenset())
+                   frozenset(map(str, opted_out)) if isinstance(opted_out, list) else frozenset(),
+                   {str(name): str(country) for name, country in known.items()} if isinstance(known, dict) else {})
 
 

@@ -31,6 +31,7 @@ from diagnostics.training.features import BUILTIN
 from diagnostics.training.rows import Allowed
 from diagnostics.training.search import SearchSettings, effects
 from planner.commands.basic import DONE, NO, print_json, show_table
+from planner.diagnose import alarm_policy
 from planner.errors import InputError, Interrupted
 from planner.progress import Bar
 from planner.sealed import sealer_here
@@ -66,21 +67,28 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Which rows may be used, as people say it."""
+    """Which rows may be used, as people say it. A scenario says where its clusters are, and which did not opt in."""
 
     countries: str | None
     opted_out: tuple[str, ...]
+    scenario: Path | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether anything was said."""
+        return self != Rights(None, ())
 
     @property
     def allowed(self) -> Allowed:
-        """The rules. Raises InputError for a list without a country."""
-        out = frozenset(self.opted_out)
+        """The rules. Raises InputError for a list without a country, or a scenario that cannot be read."""
+        fleet = alarm_policy(None, self.scenario)
+        out, known = fleet.opted_out | set(self.opted_out), fleet.countries
         if self.countries is None or self.countries.strip().lower() == "all":
-            return Allowed(None, anywhere=self.countries is not None, opted_out=out)
+            return Allowed(None, self.countries is not None, out, known)
         names = frozenset(name.strip().upper() for name in self.countries.split(",") if name.strip())
         if not names:
             raise InputError([f"--countries: {self.countries!r}: ISO 3166 codes with commas between, or all"])
-        return Allowed(names, opted_out=out)
+        return Allowed(names, opted_out=out, clusters_in=known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +289,10 @@ def compare(place: Place, asked: Comparing, as_json: bool) -> int:
         kind: Any = "shadow" if asked.shadow else "validation"
         notes: list[str] = []
         if asked.data is not None:
-            given = asked.rights.countries is not None or asked.rights.opted_out
             with Bar() as told:
                 told("measuring", 0.1)
-                notes = lifecycle.measure(store, asked.versions, asked.data, kind,
-                                          asked.rights.allowed if given else None, asked.features or BUILTIN)
+                allowed = asked.rights.allowed if asked.rights.said else None
+                notes = lifecycle.measure(store, asked.versions, asked.data, kind, allowed, asked.features or BUILTIN)
         found = compare_versions(store, asked.versions, kind)
         if as_json:
             print_json(found.to_dict() | {"notes": notes})

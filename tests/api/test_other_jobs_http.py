@@ -1,5 +1,6 @@
 """Jobs of other kinds than plans: models trained and measured, tables and telemetry checked."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,24 @@ def test_models_are_trained_and_measured(serve: Any, held: Json) -> None:
     lost = done(service, "evaluate", {"versions": [first["id"], "nope"]})
     assert lost["status"] == "failed"
     assert "nope" in lost["errors"][0]
+
+
+@pytest.mark.soak
+def test_what_may_be_trained_on_is_known_of_the_scenario(serve: Any, held: Json, tiny: Json, tmp_path: Path) -> None:
+    """Rows without a country are trained on where the scenario says where their cluster is, of those alone that opted
+    in there.
+    """
+    rows = make_fleet([Site(name, "mixed-disk", "IE", 4) for name in ("cheap", "dear")], 12, 0).frame()
+    rows.drop(columns="country", errors="ignore").to_parquet(tmp_path / "rows.parquet")
+    tiny["clusters"][0]["telemetry_opt_in"] = True
+    (tmp_path / "scenario.yaml").write_text(json.dumps(tiny))
+    watch = {"scenario": str(tmp_path / "scenario.yaml")}
+    service = serve(**held | {"telemetry": tmp_path / "rows.parquet", "watch": watch})
+    found = done(service, "train", {"hardware": "mixed-disk", "time_limit_s": 1.0})
+    assert found["status"] == "done", found["errors"]
+    assert list(found["result"]["left_out"]) == ["cluster opted out"]
+    assert (found["result"]["parameters"]["data"]["hosts"], found["result"]["parameters"]["data"]["countries"]) == (
+        4, ["IE"])
 
 
 def test_tables_and_telemetry_are_checked(serve: Any, held: Json) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.training.errors import NotAllowedError, TrainingError
-from diagnostics.training.rows import Allowed, read_rows, rows_of
+from diagnostics.training.rows import Allowed, allowed_from, read_rows, rows_of
 
 ALL = Allowed(anywhere=True)
 
@@ -66,6 +66,26 @@ def test_rows_of_other_countries_are_left_out_and_counted() -> None:
         rows_of(two(), Allowed(frozenset({"US"})))
     with pytest.raises(NotAllowedError, match=r"rows of BR and none of PT, .* used \(cluster opted out: 1 rows\)$"):
         rows_of(two(), Allowed(frozenset({"PT"}), opted_out=frozenset({"b"})))
+
+
+def test_countries_may_be_known_beside_the_rows() -> None:
+    """What a scenario knows stands for the column and for nothing else: who says another country is refused, and so is
+    a cluster that nobody knows; what was allowed is read back as it was written.
+    """
+    silent = two().drop(columns="country")
+    known = Allowed(frozenset({"PT"}), clusters_in={"a": "BR", "b": "PT", "c": "DE"})
+    assert rows_of(silent, known).sha256 == rows_of(two(), known).sha256
+    assert rows_of(silent, known).sha256 == rows_of(two(), Allowed(known.countries)).sha256
+    assert rows_of(silent, allowed_from(known.to_dict())).left_out == {"country BR not allowed": 1}
+    with pytest.raises(NotAllowedError, match="rows of BR, PT: say which"):
+        rows_of(silent, Allowed(clusters_in=known.clusters_in))
+    with pytest.raises(TrainingError, match=r"country: row 2: nobody says where cluster 'b' is: .* has a; say"):
+        rows_of(silent, Allowed(clusters_in={"a": "BR"}))
+    assert len(rows_of(silent, Allowed(opted_out=frozenset({"b"}), clusters_in={"a": "BR"})).hosts) == 1
+    with pytest.raises(TrainingError, match="country: row 1: 'BR': cluster 'a' is in DE by the scenario"):
+        rows_of(two(), Allowed(anywhere=True, clusters_in={"a": "DE"}))
+    with pytest.raises(TrainingError, match="column 'country' is missing"):
+        rows_of(silent, ALL)
 
 
 def test_opted_out_clusters_are_never_used() -> None:
