@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("workload-planner", "numpy", "numba", "scipy", "pandas", "highspy", "ortools", "pulp", "lightgbm",
-            "statsforecast", "statsmodels", "scikit-learn", "ray", "sqlalchemy", "psycopg", "dbos", "uvicorn")
+            "statsforecast", "statsmodels", "prophet", "scikit-learn", "ray", "sqlalchemy", "psycopg", "dbos",
+            "uvicorn")
 
 
 def describe_machine() -> dict[str, Any]:
