@@ -120,9 +120,10 @@ def test_a_real_prometheus_scrapes_real_hosts(
     def asked(query: str) -> dict[str, float]:
         """Values by cluster."""
         try:
-            answer = httpx.get(f"http://{ADDRESS}:{port}/api/v1/query", params={"query": query}).json()
-        except httpx.TransportError:
+            found = httpx.get(f"http://{ADDRESS}:{port}/api/v1/query", params={"query": query}).raise_for_status()
+        except httpx.HTTPError:  # it is not there, or not ready, yet
             return {}
+        answer = found.json()
         return {one["metric"]["cluster"]: float(one["value"][1]) for one in answer["data"]["result"]}
 
     try:
