@@ -24,6 +24,7 @@ from api.diagnoses import Diagnoses
 from api.directing.directing import Directing
 from api.directing.probing import Prober
 from api.explaining import Explainer
+from api.hosting.policy import Policy
 from api.jobs.durable import Queue
 from api.jobs.schedules import Schedules
 from api.jobs.workers import Workers
@@ -44,6 +45,7 @@ class Service:
     store: Store
     workers: Workers
     diagnoses: Diagnoses
+    policy: Policy
     marks: Marks
     explainer: Explainer
     directing: Directing
@@ -72,8 +74,8 @@ class Services:
                 directing = Directing(store, self._bell)
                 directing.start()
                 marks = Marks(store.engine)
-                self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks), marks,
-                                             Explainer(settings, store), directing,
+                self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks),
+                                             Policy(settings.watch), marks, Explainer(settings, store), directing,
                                              Schedules(store, self._queue), Together(store.jobs_by_id))
             return self._made[tenant]
 

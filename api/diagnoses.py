@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from api.folders import stamps
 from api.hosting.sealing import sealer_of
 from api.marks import Marks
 from api.settings import Settings
@@ -91,7 +92,7 @@ class Diagnoses:
         if watch is None:
             raise Problem(HTTPStatus.NOT_FOUND, "no telemetry: start the service with a telemetry file")
         with self._making:
-            now = _stamps(watch), self._marks.said(), self.changes()
+            now = stamps(watch.files), self._marks.said(), self.changes()
             if self._seen != now:
                 try:
                     found = watched(watch, self._marks.feedback())
@@ -114,7 +115,7 @@ class Diagnoses:
     def state(self) -> object:
         """What is another once a file that diagnoses are made from has changed, or one was made."""
         watch = watch_of(self._settings)
-        return None if watch is None else (_stamps(watch), self._ended)
+        return None if watch is None else (stamps(watch.files), self._ended)
 
     def changes(self) -> int:
         """How often versions of models were registered, promoted and the like; no store is made for it."""
@@ -142,12 +143,6 @@ class Diagnoses:
             if self._models is not None:
                 self._models.close()
                 self._models = None
-
-
-def _stamps(watch: Watch) -> list[tuple[int, int]]:
-    """When files were written, and how long they are."""
-    stats = [path.stat() for path in watch.files if path.exists()]
-    return [(one.st_mtime_ns, one.st_size) for one in stats]
 
 
 def _meanwhile(work: Callable[[], _Made]) -> Future[_Made]:

@@ -1,4 +1,6 @@
-"""Files that requests may name: those right in a folder of the service, by name, and nothing else of this machine."""
+"""Files that requests may name: those right in a folder of the service, by name, and nothing else of this machine; and
+whether files have changed.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,13 @@ def named_file(root: Path | None, name: str, endings: Iterable[str], what: str) 
         hint = f"'{near[0]}'?" if near else f"this service has {', '.join(found) or 'none'}"
         raise InputError([f"{what}: {name!r}: not known; {hint}"])
     return found[name]
+
+
+def stamps(paths: Iterable[Path]) -> list[tuple[int, int]]:
+    """When files were written, and how long they are; of the folder of a scenario its own file."""
+    files = (path / "scenario.yaml" if path.is_dir() else path for path in paths)
+    stats = [path.stat() for path in files if path.exists()]
+    return [(one.st_mtime_ns, one.st_size) for one in stats]
 
 
 def _files(root: Path | None, endings: Iterable[str]) -> dict[str, Path]:

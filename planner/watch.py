@@ -54,7 +54,7 @@ class Watch:
     def files(self) -> tuple[Path, ...]:
         """What a diagnosis is made from: when one of them changes it is out of date."""
         given = (self.telemetry, self.scenario, self.alarms, self.rules, self.feedback)
-        return tuple(path / "scenario.yaml" if path.is_dir() else path for path in given if path is not None)
+        return tuple(path for path in given if path is not None)
 
 
 @dataclass(frozen=True, eq=False)

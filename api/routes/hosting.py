@@ -129,7 +129,9 @@ def get_hosted_alarms(
 
 
 def hosted_alarms(service: Service, hours: float) -> tuple[SuperAlarm, ...]:
-    """Super alarms of rows of the last so many hours. Raises Problem where no plan is in force."""
+    """Super alarms of rows of the last so many hours. Raises Problem where no plan is in force, InputError for a policy
+    that cannot be used.
+    """
     from api.hosting.alarms import super_alarms  # numpy and more: the service answers before they are loaded
 
     hosted, engine = _hosted(service), service.store.engine
@@ -137,7 +139,7 @@ def hosted_alarms(service: Service, hours: float) -> tuple[SuperAlarm, ...]:
     after = newest_row(engine, watched) + 1
     said = verdicts_of(engine, watched, after - int(hours * 3600), after, MOST_ROWS)
     metrics = watched_metrics(engine, watched, Sealing.of(service.settings))
-    return super_alarms(said, hosted.clusters, metrics)
+    return super_alarms(said, hosted.clusters, metrics, service.policy.now())
 
 
 @router.get("/retraining", response_model=Retrained)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from api.database.engine import engine_of
+from api.database.tables import verdicts
 from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.rollouts import note
 from diagnostics.store import ModelStore
 from planner.cli import app
 
 Json = dict[str, Any]
+LATER = 1_790_640_000
+"""After all rows that are sent."""
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +28,11 @@ def served(
     serve_long: Any, start_long: Callable[..., Any], model_files: Path, watched_scenario: Callable[[], Json],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:  # fmt: skip
-    """A service with a plan in force that watches a and b, and the host of a."""
+    """A service with a plan in force that watches a and b and a policy of alarms, and the host of a."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(model_files, folder / "models")
-    served = serve_long(folder / "data", models=folder / "models")
+    (folder / "alarms.yaml").write_text("users: [{match: {cluster: a}, affected: 0.5}]", encoding="utf-8")
+    served = serve_long(folder / "data", models=folder / "models", watch={"alarms": str(folder / "alarms.yaml")})
     scenario = watched_scenario()
     scenario["clusters"][1]["software_version"] = "7.2"
     scenario["model_stores"] = [{"name": "dublin", "region": "aws/eu-west-1"}]
@@ -134,3 +139,17 @@ def test_who_reads_verdicts_is_on_record(served: Any) -> None:
         ("GET /v1/clusters/{name}/verdicts", "/v1/clusters/a/verdicts?limit=5", "200"),
         ("GET /v1/hosting/alarms", "/v1/hosting/alarms", "200"),
     ]
+
+
+def test_alarms_of_hosts_go_by_the_policy_of_the_watch(served: Any) -> None:
+    """What the policy says that users of a notice pages; of b nobody says anything."""
+    said = {"model_version": "m", "status": "alarm", "score": 9.0, "threshold": 3.0, "workload": "w", "host": "h",
+            "epoch": 1, "seconds": 0.1}  # fmt: skip
+    alarm = {"host": "host-1", "metric": "read_latency_ms", "value": 40.0, "expected": 4.0, "z": 12.0}
+    engine = of_tenant(engine_of(served.database), DEFAULT)
+    with engine.begin() as connection:
+        connection.execute(verdicts.insert(), [said | {"cluster": cluster, "ts": LATER + at, "alarms": dumps([alarm])}
+                                               for cluster, at in (("a", 0), ("b", 7200))])  # fmt: skip
+    engine.dispose()
+    found = served.http.get("/v1/hosting/alarms?hours=3").json()["super_alarms"]
+    assert [(one["severity"], one["users_affected"]) for one in found] == [("page", 0.5), ("ticket", None)]
