@@ -26,7 +26,9 @@ def let_one_write(engine: Engine, wait_s: float) -> None:
         if _HELD in info or not statement.lstrip().upper().startswith(_CHANGES):
             return
         if not writing.acquire(timeout=wait_s):
-            raise sqlite3.OperationalError(f"database is locked: another writer did not end within {wait_s:g} s")
+            locked = sqlite3.OperationalError(f"database is locked: another writer did not end within {wait_s:g} s")
+            locked.sqlite_errorcode = sqlite3.SQLITE_BUSY  # as SQLite itself says it
+            raise locked
         info[_HELD] = True
 
     def _next(_: Any, record: Any, *_more: object) -> None:  # noqa: ANN401 - of whichever driver and pool

@@ -22,6 +22,7 @@ from typing import Any, Protocol, cast
 
 from sqlalchemy.exc import OperationalError
 
+from api.database.outages import outage
 from api.jobs.log import print_to
 from api.settings import Settings
 from api.store.jobs import Job, Kind
@@ -107,9 +108,9 @@ def run(order: Mapping[str, Any]) -> None:
         _fail(store, job, error.problems)
     except CannotBeError as why:
         _fail(store, job, [str(why)])
-    except OperationalError:
-        raise SystemExit(AWAY) from None
     except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+        if isinstance(error, OperationalError) and outage(error) is not None:
+            raise SystemExit(AWAY) from None
         traceback.print_exc()
         print_line(traceback.format_exc())
         _fail(store, job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])

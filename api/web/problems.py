@@ -15,12 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
+from api.database.outages import Outage, outage
 from planner.directing.errors import DirectingError, NoClusterError, NotInForceError, ShedError
 from planner.errors import InputError
 
 MEDIA_TYPE = "application/problem+json"
-DISK_FULL = "53100"
-"""PostgreSQL's word for it."""
 _SHOWN_CHARACTERS = 80
 _UNREADABLE = "body: cannot be read: not UTF-8, or nested too deeply"
 
@@ -167,21 +166,20 @@ def _no_such_address(request: Request) -> Response:
     return problem_response(HTTPStatus.NOT_FOUND, detail, endpoints=paths)
 
 
-def _store_error(_: Request, error: Exception) -> Response:
-    """The store was full, or away: nothing was kept of the request, which may come again."""
+def _store_error(request: Request, error: Exception) -> Response:
+    """The store was full, or away: nothing was kept of the request, which may come again. Any other statement that it
+    refused is a fault.
+    """
     assert isinstance(error, OperationalError)
+    why = outage(error)
+    if why is None:
+        return _fault(request, error)
     logging.getLogger(__name__).warning("store: %s", str(error.orig).splitlines()[0])
-    if _is_full(error.orig):
+    if why is Outage.FULL:
         full = "store: no room on its disk: nothing was kept of this request; what is read goes on"
         return problem_response(HTTPStatus.INSUFFICIENT_STORAGE, full, headers={"Retry-After": "60"})
     away = "store: does not answer; nothing was kept of this request: ask again"
     return problem_response(HTTPStatus.SERVICE_UNAVAILABLE, away, headers={"Retry-After": "1"})
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Whether a driver says that the disk cannot take more."""
-    name = str(getattr(error, "sqlite_errorname", ""))
-    return name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or getattr(error, "sqlstate", None) == DISK_FULL
 
 
 def _fault(request: Request, error: Exception) -> Response:

@@ -1,4 +1,6 @@
-"""Whatever fits the description, or nearly does, is answered as described: no fault, and no status that is not told."""
+"""Whatever fits the description, or nearly does, is answered as described: no status that is not told, and none that
+blames the service. The description has 503 and 507 for every route, for when the store is away or full; here it is not.
+"""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ def open_service(tmp_path_factory: pytest.TempPathFactory, start: Any, scenarios
 
 
 def fuzzed(service: Any, examples: int) -> list[str]:
-    """What was answered otherwise than described, one line for each route and status."""
+    """What was answered otherwise than described or blames the service, one line for each route and status."""
     schema = schemathesis.openapi.from_dict(service.http.get("/openapi.json").json())
     operations = [found.ok() for found in schema.get_all_operations()]
     asked = (one for one in operations if not one.path.endswith("/events"))
@@ -42,7 +44,7 @@ def _wrong(service: Any, operation: Any, examples: int) -> set[str]:
     @given(case=cases)
     def one(case: Any) -> None:
         answer = case.call(base_url=str(service.http.base_url), timeout=60)
-        if answer.status_code not in described:
+        if answer.status_code not in described or answer.status_code >= 500:
             wrong.add(f"{case.method} {operation.path}: {answer.status_code}")
 
     one()
