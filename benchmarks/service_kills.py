@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import httpx
 import psutil
 from sqlalchemy import create_engine, text
 
+from api.database.engine import checked_url
 from benchmarks.service_process import Served, fleet, start
 
 COUNTING = {
@@ -155,8 +157,8 @@ def run(data: Path, kills: int, seed: int, server: Postgres | None = None, datab
     if server is not None:
         settings["database"] = server.url
     clients = Clients(start(data, **settings))
-    database = server.url.replace("postgresql://", "postgresql+psycopg://", 1) if server else _sqlite(data)
-    _count(database)
+    database = checked_url(server.url) if server else f"sqlite:///{data / 'planner.sqlite'}"
+    count_from_now_on(database)
     asking = threading.Thread(target=clients.run)
     asking.start()
     did = {"worker": 0, "service": 0, "database": 0}
@@ -176,10 +178,6 @@ def run(data: Path, kills: int, seed: int, server: Postgres | None = None, datab
         clients.served.kill()
 
 
-def _sqlite(data: Path) -> str:
-    return f"sqlite:///{data / 'planner.sqlite'}"
-
-
 def _kill(what: str, clients: Clients, server: Postgres | None, rng: random.Random, again: Any) -> None:  # noqa: ANN401
     if what == "database":
         assert server is not None
@@ -194,12 +192,23 @@ def _kill(what: str, clients: Clients, server: Postgres | None, rng: random.Rand
                 rng.choice(found).send_signal(signal.SIGKILL)
 
 
-def _count(database: str) -> None:
+def count_from_now_on(database: str) -> None:
+    """Have a database count how often each job ends and gets a result."""
     engine = create_engine(database)
     with engine.begin() as connection:
         for statement in COUNTING[engine.dialect.name].strip().split("\n\n"):
             connection.execute(text(statement))
     engine.dispose()
+
+
+def counts(database: str) -> Counter[tuple[str, str]]:
+    """How often: `end` or `result` with the id of a job."""
+    engine = create_engine(database)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT what, job_id, count(*) FROM counted GROUP BY what, job_id"))
+        found = Counter({(str(row[0]), str(row[1])): int(row[2]) for row in rows})
+    engine.dispose()
+    return found
 
 
 def _counted(clients: Clients, database: str, did: dict[str, int], began: float) -> Killed:
@@ -214,14 +223,16 @@ def _counted(clients: Clients, database: str, did: dict[str, int], began: float)
                 if answer.status_code == 404 or answer.json()["status"] not in ("queued", "running"):
                     states[job_id] = answer.json()
         time.sleep(0.2)
-    engine = create_engine(database)
+    engine, often = create_engine(database), counts(database)
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT what, job_id, count(*) FROM counted GROUP BY what, job_id")).all()
-        there = {row[0] for row in connection.execute(text("SELECT id FROM jobs"))}
+        there = {str(row[0]) for row in connection.execute(text("SELECT id FROM jobs"))}
     engine.dispose()
     done = {job_id for job_id, state in states.items() if state.get("status") == "done" and state.get("plan")}
     failed = {job_id for job_id, state in states.items() if state.get("status") == "failed" and state["errors"]}
-    doubled = {f"{what} {job_id}" for what, job_id, count in rows if count > 1}
+    ends, results = {("end", job_id) for job_id in done | failed}, {("result", job_id) for job_id in done}
+    lost = (accepted - done - failed) | {f"{what} of {job_id}" for what, job_id in (ends | results) - often.keys()}
+    doubled = {f"{what} of {job_id}" for (what, job_id), times in often.items() if times > 1}
     doubled |= {f"key {key}" for key, ids in clients.ids.items() if len(ids) > 1}
-    return Killed(did, len(accepted), len(done), sorted(failed), sorted(accepted - done - failed),
-                  sorted(doubled | {f"unasked {job_id}" for job_id in there - accepted}), time.perf_counter() - began)
+    doubled |= {f"{job_id}, which nobody asked for" for job_id in there - accepted}
+    return Killed(did, len(accepted), len(done), sorted(failed), sorted(lost), sorted(doubled),
+                  time.perf_counter() - began)

@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -196,36 +195,3 @@ def test_short_work_does_not_wait_behind_a_long_solve(serve: Any, tiny: Json) ->
     assert files_of(busy)
     assert service.stop() == 0
     assert not files_of(busy)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("kills", [100])
-def test_nothing_is_lost_or_doubled_whatever_is_killed(serve: Any, database: str, tiny: Json, kills: int) -> None:
-    """Random kill -9 of the service and its workers under load: what was accepted ends exactly once."""
-    rng = np.random.default_rng(7)
-    service = serve(database=database, workers=2)
-    accepted: set[str] = set()
-
-    def submit(seed: int) -> None:
-        try:
-            response = service.ask({"scenario": tiny, "seed": seed})
-        except httpx.TransportError:
-            return  # not accepted
-        if response.status_code == 202:
-            accepted.add(response.json()["id"])
-
-    with ThreadPoolExecutor(2) as clients:
-        for kill in range(kills):
-            waiting = [clients.submit(submit, 10 * kill + k) for k in range(1)]
-            time.sleep(float(rng.uniform(0.2, 1.5)))
-            if rng.random() < 0.2:
-                service.kill()
-                service = serve(database=database, workers=2)
-            else:
-                for worker in service.workers()[:1]:
-                    os.kill(worker, signal.SIGKILL)
-            for one in waiting:
-                one.result()
-    states = {plan_id: service.ended(plan_id)["status"] for plan_id in accepted}
-    assert set(states.values()) <= {"done", "failed"}
-    assert len(states) == len(accepted) > 0

@@ -8,19 +8,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection, create_engine, text
 
 from api.database.engine import upgrade
 from api.security.keys import Keys
 from api.serve import run
 from api.settings import Settings
+from api.store.jobs import Submission
+from api.store.store import Store
 from benchmarks import service_kills
 from planner.errors import InputError
+
+KILLS, DATABASE_EVERY = 40, 10
+
+
+class Nowhere:
+    """A queue from which nobody takes."""
+
+    def put(self, connection: Connection, job_id: str, priority: int, *, quick: bool) -> None: ...
 
 
 def gone(pids: list[int], seconds: float = 60) -> bool:
@@ -77,20 +89,49 @@ def test_a_plan_is_accepted_without_loading_what_plans(standing: Any) -> None:
     assert not [name for name in ("llvmlite", "scipy", "pandas", "pyarrow") if f"/{name}/" in loaded]
 
 
-@pytest.mark.soak
-def test_nothing_is_lost_when_postgresql_is_killed(tmp_path: Path) -> None:
-    """Kill -9 of PostgreSQL and all its processes under load, three times: the service and its workers go on by
-    themselves when it is there again, and what was accepted ends exactly once, with its result.
-    """
+@pytest.fixture
+def killable(request: pytest.FixtureRequest) -> Iterator[service_kills.Postgres | None]:
+    """A PostgreSQL server that may be killed; none for SQLite."""
+    if request.param == "sqlite":
+        yield None
+        return
     root = Path(tempfile.mkdtemp(prefix="planner-pg-"))  # not under pytest's folder, which it shuts to other users
     try:
         with service_kills.postgres(root / "data") as server:
-            found = service_kills.run(tmp_path / "service", 3, 7, server, database_every=1)
+            yield server
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    assert found.kills == {"worker": 0, "service": 0, "database": 3}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("killable", ["sqlite", "postgresql"], indirect=True)
+def test_nothing_is_lost_or_doubled_whatever_is_killed(tmp_path: Path, killable: service_kills.Postgres | None) -> None:
+    """Random kill -9 of the service and its workers under load, and of PostgreSQL with all its processes: they go on by
+    themselves, and what was accepted ends exactly once, with its result, as the database counts.
+    """
+    found = service_kills.run(tmp_path / "service", KILLS, 7, killable, database_every=DATABASE_EVERY)
+    assert sum(found.kills.values()) == KILLS
+    assert found.kills["database"] == (0 if killable is None else KILLS // DATABASE_EVERY)
     assert (found.lost, found.doubled, found.failed) == ([], [], [])
     assert found.done == found.accepted > 0
+
+
+def test_what_ends_twice_is_counted_twice(database: str) -> None:
+    """What counts ends and results when things are killed sees a second one, of each kind of database."""
+    service_kills.count_from_now_on(database)
+    everyone = Store(database, Nowhere())
+    store = everyone.of("default")
+    job = store.begin(store.submit(Submission("tiny", {}, "{}", (), "a")), 3)
+    assert job is not None
+    assert store.finish(job, "{}", {})
+    everyone.close()
+    assert service_kills.counts(database) == {("end", job.id): 1, ("result", job.id): 1}
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET status = 'done'"))
+        connection.execute(text("UPDATE documents SET result = '{}'"))
+    engine.dispose()
+    assert service_kills.counts(database) == {("end", job.id): 2, ("result", job.id): 2}
 
 
 @pytest.mark.soak
