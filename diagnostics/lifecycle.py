@@ -44,7 +44,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "lightgbm")
 
 
 class RegressionError(StoreError):
-    """A candidate got worse on a scenario that it may not get worse on."""
+    """A candidate got worse on a scenario that it may not get worse on, or nobody knows whether it did."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ def promote(store: ModelStore, name: str, expected: str | None, by: str, why: st
     """Promote a candidate over `expected`, unless it got worse on a scenario.
 
     Raises:
-        RegressionError: it got worse, or was not measured on the same rows as `expected`.
+        RegressionError: it got worse on a scenario of either, or was not measured on the same rows as `expected`.
         StoreError: as `ModelStore.promote`.
 
     """
@@ -291,16 +291,23 @@ def promote(store: ModelStore, name: str, expected: str | None, by: str, why: st
 
 
 def worse_on(store: ModelStore, candidate: Version, stable: Version) -> list[str]:
-    """The scenarios of a candidate on which it does worse than `stable`, or has not been measured beside it."""
+    """The scenarios of a candidate and of `stable` on which it does worse than that one, or has not been measured
+    beside it: feature sets that leave a scenario out do not take it from those that must hold. Of two tolerances the
+    stricter counts.
+    """
     before = {one.data_sha256: one.losses() for one in store.evaluations(stable.id, "validation")}
     pairs = [(one.losses(), before[one.data_sha256]) for one in store.evaluations(candidate.id, "validation")
              if one.data_sha256 in before]
     problems = []
-    tolerances: Mapping[str, float] = candidate.made.parameters.get("scenarios", {})
-    for name, tolerance in sorted(tolerances.items()):
+    own, held = (one.made.parameters.get("scenarios", {}) for one in (candidate, stable))
+    for name in sorted({*own, *held}):
         loss = f"scenario/{name}"
+        tolerance = min(one[name] for one in (own, held) if name in one)
         both = [(now[loss], then[loss]) for now, then in pairs if loss in now and loss in then]
-        if not both:
+        if not both and name not in own:
+            problems.append(f"scenario {name}: not measured: {stable.id}, which serves, was trained with it and "
+                            f"{candidate.id} without: train with feature sets that have it")
+        elif not both:
             problems.append(f"scenario {name}: not measured on the same rows as {stable.id}, which serves: "
                             f"`planner models compare {stable.id} {candidate.id} --data FILE` does")
         problems += [f"scenario {name}: wrong on {now:.1%} of its rows, {stable.id} on {then:.1%}"

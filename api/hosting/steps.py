@@ -208,7 +208,7 @@ class Steps:
             told = {name: {"before": round(one.base_value, 5), "after": round(one.other_value, 5),
                            "verdict": one.verdict} for name, one in found.items()}  # fmt: skip
             if worse:
-                return _end(f"worse on a scenario: {'; '.join(worse)}", losses=told)
+                return _end(f"not promoted: {'; '.join(worse)}", losses=told)
             verdict = {name: one.verdict for name, one in found.items()}
             if missing := [name for name in QUALITY if name not in verdict]:
                 return _end(f"not measured beside {serving}: {', '.join(missing)}", losses=told)

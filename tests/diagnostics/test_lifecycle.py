@@ -203,6 +203,34 @@ def test_a_candidate_that_gets_worse_on_a_scenario_is_not_promoted(kept: Kept, t
     store.close()
 
 
+@pytest.mark.parametrize(("scenarios", "wrong", "says"), [
+    ({}, None, r"slow-disk: not measured: \w+, which serves, was trained with it .* without: train with feature sets"),
+    ({"slow": 0.5}, None, r"slow: not measured on the same rows .*; scenario slow-disk: not measured: "),
+    ({}, 3.0, r"slow-disk: wrong on 3.0% of its rows"),
+    ({"slow-disk": 0.5}, 3.0, r"slow-disk: wrong on 3.0% of its rows"),
+    ({}, 0.0, ""),
+], ids=["left out", "renamed", "left out and measured", "tolerated by itself", "measured"])
+def test_a_candidate_does_not_choose_its_scenarios(
+        kept: Kept, tmp_path: Path, scenarios: dict[str, float], wrong: float | None, says: str) -> None:
+    """Those of who serves hold for it too, at the stricter tolerance, and one that it was not measured on stops it."""
+    with closing(ModelStore(tmp_path / "models")) as store:
+        content, made = kept.store.content(kept.version), kept.version.made
+        old = store.register(made, content, "ann", "first")
+        promote(store, old.id, None, "ann", "first")
+        other = replace(made, parameters={**made.parameters, "scenarios": scenarios}, parent=old.id)
+        new = store.register(other, content, "bob", "new")
+        loss = "scenario/slow-disk" if wrong is not None else "relative_error"
+        for version, sums in ((old, 0.0), (new, wrong or 0.0)):
+            store.add_evaluation(Evaluation(version.id, "validation", "e" * 64, ("h/2026-09-01",),
+                                            {loss: np.array([sums])}, {loss: np.array([100.0])}))
+        if not says:
+            assert promote(store, new.id, old.id, "bob", "as good").after == new.id
+            return
+        with pytest.raises(RegressionError, match=says):
+            promote(store, new.id, old.id, "bob", "x")
+        assert store.version(new.id).stage == "candidate"
+
+
 def test_a_model_that_only_knows_small_ios_does_not_replace_one_that_knows_large_ones(tmp_path: Path) -> None:
     """Large IOs that are well are rows that must stay calm: what is trained without them calls many of them faults,
     what is trained with them hardly any, so that the one is promoted over the other and never the other way round.

@@ -163,6 +163,10 @@ def test_who_alarms_all_the_time_is_neither_better_nor_worse_for_it(
         found = steps.evaluate({"version": version, "serving": serving})
         assert found["outcome"] == "not shown to be better"
         assert found["losses"].keys() == {"missed_at_budget", "relative_error"}
+    free = store.register(replace(made, parameters={**made.parameters, "scenarios": {}}), dump(alarming.to_dict()),
+                          "test", "of feature sets without scenarios")  # fmt: skip
+    found = steps.evaluate({"version": free.id, "serving": candidate.id})
+    assert found["outcome"].startswith("not promoted: scenario slow-disk: not measured: ")
 
 
 @on_sqlite
