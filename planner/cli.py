@@ -24,7 +24,7 @@ from planner.cli_keys import keys_app
 from planner.cli_models import models_app
 from planner.cli_outputs import careful, to_fill, to_write
 from planner.cli_service import backup, host, restore, serve, settings
-from planner.cli_watch import data_app, export_dashboards, export_rules, health, jobs_app, telemetry_app
+from planner.cli_watch import attribute, data_app, export_dashboards, export_rules, health, jobs_app, telemetry_app
 from planner.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ app.add_typer(telemetry_app, name="telemetry")
 app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
 app.command("health")(health)
+app.command("attribute")(attribute)
 export_app.command("rules")(export_rules)
 export_app.command("dashboards")(export_dashboards)
 add_exporters(export_app)

@@ -186,6 +186,26 @@ def health(
     return commands.health(telemetry, scenario, step_minutes, as_json)
 
 
+def attribute(
+    counts: Annotated[Path, typer.Argument(metavar="COUNTS", help="CSV or Parquet: ts, attributes (cluster, device, "
+                                           "...), and two counts for each combination of them.")],
+    bad: Annotated[str, typer.Option(help="The column that counts bad ones, such as errors.")],
+    total: Annotated[str, typer.Option(help="The column that counts all, such as requests.")],
+    by: Annotated[str, typer.Option(help="Attributes with commas between. Left out: all other columns.")] = "",
+    since: Annotated[str | None, typer.Option(help="Rows from then on are held against all before. Left out: the "
+                                              "newest moment.")] = None,
+    until: Annotated[str | None, typer.Option(help="Leave out rows from then on.")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="Adds provider, region and country of clusters.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Say which attributes a rise of a rate comes from (cluster=a and device=tv); exit status 1 when there is one."""
+    from planner.attribute import Asked
+    from planner.commands import attribute as commands
+
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    return commands.attribute(counts, Asked(bad, total, names, since, until, scenario), as_json)
+
+
 def export_rules(
     output: Annotated[Path, to_write("Write the rule file here (YAML).", "-o", "--output")],
     scenario: Annotated[Path | None, typer.Option(help="Adds rules for its services by their objectives.")] = None,

@@ -112,5 +112,5 @@ def _events(cluster: str, rows: Rows, step: float, places: Mapping[tuple[str, st
 
 def _place(name: str, cluster: Watched, host: str, metric: str, known: Known) -> Attributes:
     """Where a metric of a host is: what the plan in force says of its cluster, and else the scenario of the watch."""
-    return where({**known.fleet.clusters.get(name, {}), "cluster": name, "host": f"{name}/{host}", "metric": metric,
-                  "country": cluster.country, "hardware_class": cluster.hardware_class or UNKNOWN})  # fmt: skip
+    return where({**known.fleet.clusters.get(name, {}), **cluster.place, "cluster": name, "host": f"{name}/{host}",
+                  "metric": metric, "hardware_class": cluster.hardware_class or UNKNOWN})  # fmt: skip

@@ -26,8 +26,8 @@ class _Part(BaseModel):
 
 
 class Watched(_Part):
-    """A cluster whose telemetry is taken in: what holds for all its rows. `losses` name what takes it, itself first;
-    `model_stores` are where its hosts fetch model files from, the nearest first.
+    """A cluster whose telemetry is taken in: what holds for all its rows. `losses` name what takes it: itself, its
+    region, its provider; `model_stores` are where its hosts fetch model files from, the nearest first.
     """
 
     country: str
@@ -36,6 +36,12 @@ class Watched(_Part):
     opted_in: bool
     losses: Row[str]
     model_stores: Row[str] = ()
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where it is, as far as the plan says: region, provider, country."""
+        told = dict(zip(("region", "provider"), self.losses[1:], strict=False))
+        return told | ({"country": self.country} if self.country else {})
 
 
 class Place(_Part):

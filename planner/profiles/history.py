@@ -144,15 +144,15 @@ def tidy(table: pd.DataFrame, path: Path, known: Sequence[str] = (), first: int 
     missing = [name for name in known if name not in table.columns]
     if missing:
         raise InputError([f"{path.name}: no column {missing[0]}: found {', '.join(map(str, table.columns))}"])
-    ds = _times(table["ts"], path, first)
-    ahead = {name: _numbers(table[name], path, first, flags=True) for name in known}
+    ds = utc_times(table["ts"], path, first)
+    ahead = {name: numbers_of(table[name], path, first, flags=True) for name in known}
     if "value" in table.columns:
         names = {name: _names(table[name], path, first) if name in table.columns else None
                  for name in ("workload", "metric")}
-        return pd.DataFrame({"ds": ds, **names, "value": _numbers(table["value"], path, first)} | ahead)
+        return pd.DataFrame({"ds": ds, **names, "value": numbers_of(table["value"], path, first)} | ahead)
     wide = table.drop(columns=["ts", *known])
     parts = [
-        pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": _numbers(wide[name], path)}
+        pd.DataFrame({"ds": ds, "workload": str(name), "metric": str(name), "value": numbers_of(wide[name], path)}
                      | ahead)
         for name in wide.columns
     ]
@@ -175,7 +175,8 @@ def nameless(file: str, column: str, row: int, count: int) -> str:
     return f"{file}: {column}: row {row + 1}{more} has no name; every row needs one"
 
 
-def _times(ts: pd.Series, path: Path, first: int) -> pd.Series:
+def utc_times(ts: pd.Series, path: Path, first: int) -> pd.Series:
+    """Times in UTC of ISO-8601 texts with their zone. Raises InputError with the row, counted from `first`."""
     import pandas as pd
 
     if isinstance(ts.dtype, pd.DatetimeTZDtype):
@@ -194,7 +195,8 @@ def _times(ts: pd.Series, path: Path, first: int) -> pd.Series:
     return times
 
 
-def _numbers(values: pd.Series, path: Path, first: int = 0, *, flags: bool = False) -> pd.Series:
+def numbers_of(values: pd.Series, path: Path, first: int = 0, *, flags: bool = False) -> pd.Series:
+    """Numbers, NaN where there is none. Raises InputError with the row, counted from `first`."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(values) and not flags:

@@ -89,6 +89,19 @@ def test_each_cluster_has_a_step_of_its_own(made_up: Callable[..., Hosted]) -> N
     assert super_alarms([], made_up().clusters, WATCHED, PLAIN) == ()
 
 
+def test_alarms_say_where_their_clusters_are(made_up: Callable[..., Hosted]) -> None:
+    """Provider, region and country by the plan in force, so that what a region loses is a hypothesis."""
+    there = made_up()
+    far = {name: cluster.model_copy(update={"losses": (name, region, region.split("/")[0])})
+           for (name, cluster), region in zip(there.clusters.items(), ("aws/dub", "gcp/fra", "gcp/fra"), strict=True)}
+    said = [verdict(name, 0, HOSTS if name != "a" else ()) for name in "abc"]
+    (one,) = super_alarms(said, far, WATCHED, PLAIN)
+    assert dict(one.hypotheses[0].conditions) in ({"provider": "gcp"}, {"region": "gcp/fra"})
+    places = [dict(alarm.attributes) for alarm in one.alarms]
+    assert {(place["cluster"], place["region"], place["provider"], place["country"]) for place in places} == {
+        ("b", "gcp/fra", "gcp", "IE"), ("c", "gcp/fra", "gcp", "DE")}  # fmt: skip
+
+
 def policy_of(folder: Path, **texts: str) -> Policy:
     """The policy of a service whose watch names files with these texts."""
     for name, text in texts.items():
