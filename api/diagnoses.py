@@ -29,10 +29,9 @@ def watch_of(settings: Settings) -> Watch | None:
     """What a service watches, None without telemetry."""
     if settings.telemetry is None:
         return None
-    by, database = settings.watch, settings.models_database
-    return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, None,
-                 settings.models or settings.data / "models", None if database is None else database.get_secret_value(),
-                 by.detector, by.false_alarms_per_day, sealer_of(settings))
+    by = settings.watch
+    return Watch(settings.telemetry, by.step_minutes, by.scenario, by.alarms, by.rules, None, settings.model_folder,
+                 settings.model_database, by.detector, by.false_alarms_per_day, sealer_of(settings))
 
 
 class Shown(NamedTuple):
@@ -119,21 +118,18 @@ class Diagnoses:
 
     def changes(self) -> int:
         """How often versions of models were registered, promoted and the like; no store is made for it."""
-        watch = watch_of(self._settings)
-        return self.models.lines() if watch is not None and watch.has_models else 0
+        return self.models.lines() if self._settings.has_models else 0
 
     @property
     def models(self) -> ModelStore:
-        """The store of models. Raises Problem where this tenant has none, StoreError for a broken one."""
+        """The store of models, with or without recorded telemetry: hosts train, too. Empty where nobody has yet. Raises
+        StoreError for a broken one.
+        """
         from diagnostics.store import ModelStore
 
-        if self._settings.telemetry is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "no models: they are made of telemetry, and there is none")
         with self._opening:
             if self._models is None:
-                database = self._settings.models_database
-                self._models = ModelStore(self._settings.models or self._settings.data / "models",
-                                          None if database is None else database.get_secret_value(),
+                self._models = ModelStore(self._settings.model_folder, self._settings.model_database,
                                           sealer=sealer_of(self._settings))
             return self._models
 

@@ -270,6 +270,11 @@ class Settings(Holdings):
         return None if self.models_database is None else self.models_database.get_secret_value()
 
     @property
+    def has_models(self) -> bool:
+        """Whether the store of models is there; nothing is made for it."""
+        return self.models_database is not None or (self.model_folder / "models.db").is_file()
+
+    @property
     def store(self) -> str:
         """The address of the store, as SQLAlchemy reads it."""
         if self.database is not None:

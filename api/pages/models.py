@@ -28,8 +28,6 @@ HISTORY: Final = 100
 @router.get("/models")
 def list_models(request: Request, service: ServiceDep, asked: PageDep, hardware: str = "") -> Response:
     """Versions, the newest first, and what was changed."""
-    if service.settings.telemetry is None:
-        return page(request, "no_telemetry.html.j2")
     with store_of(service) as store:
         every = store.versions()
         history = store.history(hardware or None)[::-1]
@@ -37,6 +35,7 @@ def list_models(request: Request, service: ServiceDep, asked: PageDep, hardware:
                                     lambda one: one.id)
     return page(request, "models.html.j2", versions=versions, next=following, history=history[:HISTORY],
                 hardware=hardware, figures=FIGURES, classes=sorted({one.made.hardware for one in every}),
+                recorded=_recorded(service),
                 serving={one.made.hardware: one.id for one in every if one.serves})
 
 
@@ -48,7 +47,8 @@ def compare_models(request: Request, service: ServiceDep, version: Annotated[tup
 
     with store_of(service) as store:
         found = compare(store, version, kind)
-    return page(request, "model_compare.html.j2", found=found, kind=kind, measuring=_measuring(service, found.versions))
+    return page(request, "model_compare.html.j2", found=found, kind=kind, recorded=_recorded(service),
+                measuring=_measuring(service, found.versions))
 
 
 @router.get("/models/{version}")
@@ -64,6 +64,11 @@ def one_model(version: str, request: Request, service: ServiceDep) -> Response:
                 ancestors=list(_ancestors(found, every)), serving=serving,
                 children=[one for one in every.values() if one.made.parent == found.id],
                 history=[event for event in history[::-1] if found.id in (event.version, event.before, event.after)])
+
+
+def _recorded(service: Service) -> bool:
+    """Whether there is recorded telemetry, which jobs train and measure on; hosts train on what they are sent."""
+    return service.settings.telemetry is not None
 
 
 def _ancestors(version: Version, every: Mapping[str, Version]) -> Iterator[Version]:

@@ -226,9 +226,9 @@ class Demo:
         self.now = now
 
     def roll_back(self) -> None:
-        """Back to last-known-good, without a restart."""
+        """Back to last-known-good by the service, without a restart."""
         newer = self.version()
-        self.planner("models", "rollback", "mixed-disk", "--why", "shown in the example")
+        self.ask("/v1/models/rollback", {"hardware": "mixed-disk", "why": "shown in the example"})
         began = time.monotonic()
         hour = self.now
         while self.version() == newer and hour < 24 * DAYS:

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from api.database.engine import engine_of
+from api.diagnoses import Diagnoses
+from api.marks import Marks
+from api.settings import Settings
 from diagnostics.store import ModelStore, NewVersion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +94,17 @@ def test_of_two_promotions_at_once_one_counts(watching: Watching) -> None:
         answers = [one.result() for one in asked]
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert "nothing changed" in next(answer for answer in answers if answer.status_code == 409).json()["detail"]
+
+
+def test_a_service_without_telemetry_has_models_once_a_host_has_trained_them(tmp_path: Path) -> None:
+    """They are in the data folder, as nobody said where; looking for changes makes nothing there."""
+    settings = Settings(data=tmp_path)
+    diagnoses = Diagnoses(settings, Marks(engine_of(settings.store)))
+    assert diagnoses.changes() == 0
+    assert not settings.model_folder.exists()
+    store = ModelStore(settings.model_folder)
+    version = registered(store, "tape", 1)
+    store.close()
+    assert diagnoses.changes() == 1
+    assert [one.id for one in diagnoses.models.versions()] == [version]
+    diagnoses.close()

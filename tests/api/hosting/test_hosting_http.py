@@ -15,7 +15,7 @@ from api.database.engine import engine_of
 from api.database.tables import verdicts
 from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.rollouts import note
-from diagnostics.store import ModelStore
+from diagnostics.store import ModelStore, NewVersion
 from planner.cli import app
 
 Json = dict[str, Any]
@@ -123,6 +123,33 @@ def test_it_is_asked_from_the_command_line(
     assert version in matrix
     nothing = asked.invoke(app, ["where", "diagnostics-x", "--service", str(served.http.base_url)])
     assert nothing.exit_code != 0
+
+
+def test_models_are_listed_promoted_and_rolled_back_without_recorded_telemetry(served: Any) -> None:
+    """The service of hosts, which was given models and no file of telemetry: over HTTP with who and why, and on pages,
+    which offer nothing that needs such a file.
+    """
+    http: httpx.Client = served.http
+    store = ModelStore(Path(served.database.removeprefix("sqlite:///")).parents[1] / "models")
+    first, second = (store.register(NewVersion("tape", f"{at:064d}", "rows", "code", "0" * 64, {"at": at}, {}),
+                                    b"tape", "trainer", "made for a test").id for at in (1, 2))  # fmt: skip
+    serving = store.serving("mixed-disk")
+    store.close()
+    assert serving is not None
+    known = {one["id"]: one for one in http.get("/v1/models").json()["models"]}
+    assert (known[serving.id]["serves"], known[first]["serves"]) == (True, False)
+    assert http.get(f"/v1/models/{second}").json()["stage"] == "candidate"
+    for name in (first, second):
+        assert http.post(f"/v1/models/{name}/promote", json={"why": "better on tape"}).json()["after"] == name
+    back = http.post("/v1/models/rollback", json={"hardware": "tape", "why": "floods us"}).json()
+    assert (back["before"], back["after"], back["by"]) == (second, first, "local")
+    told = http.get("/v1/models/history", params={"hardware": "tape"}).json()["history"]
+    assert [one["why"] for one in told] == ["made for a test"] * 2 + ["better on tape"] * 2 + ["floods us"]
+    listed = http.get("/models", params={"hardware": "tape"}).text
+    assert all(word in listed for word in (first, second, "floods us"))
+    assert "Train a candidate" not in listed
+    assert "retired" in http.get(f"/models/{second}").text
+    assert "Measure them" not in http.get("/models/compare", params={"version": [first, second]}).text
 
 
 def test_who_reads_verdicts_is_on_record(served: Any) -> None:
