@@ -49,10 +49,11 @@ def host(
     ] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of the model files.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: any.")] = 0,
+    tenant: Annotated[str, typer.Option(help="Whose plan in force, telemetry and models.")] = "default",
 ) -> None:
     """Serve what the plan in force gives a cluster: score its telemetry, watch for drift, train models."""
     given = {"data": data, "database": database, "models": models}
-    import_module("api.hosting.run").host(config, given, cluster, port)
+    import_module("api.hosting.run").host(config, given, cluster, port, tenant)
 
 
 def settings(

@@ -71,12 +71,12 @@ def hosted(plan_id: str = "", **places: list[str]) -> Hosted:
     return parse_hosted(json.dumps({"schema": 1, "plan_id": plan_id, "clusters": clusters, "work": work}), "made up")
 
 
-def put_in_force(database: str, what: Hosted) -> str:
-    """A plan that says so, in force; its id."""
+def put_in_force(database: str, what: Hosted, tenant: str = DEFAULT) -> str:
+    """A plan of a tenant that says so, in force; its id."""
     queue = Queue(database)
     queue.open()
     store = Store(database, queue)
-    mine = store.of(DEFAULT)
+    mine = store.of(tenant)
     try:
         job = store.begin(mine.submit(Submission("made", {}, None, tuple(what.clusters), "x")), 3)
         assert job is not None
@@ -196,10 +196,14 @@ class Hosting:
         return self.process.wait(20)
 
 
-def start(cluster: str, database: str, models: Path, log: Path, first: str = "", more: Json | None = None) -> Hosting:
-    """A host as its own process, ready; `first` is what is run in it before, `more` are other settings."""
-    given = {"data": str(log.parent / "data"), "database": database, "models": str(models)} | (more or {})
-    code = f"{first}\nfrom api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0)"
+def start(cluster: str, database: str, models: Path, log: Path, first: str = "", more: Json | None = None,
+          tenant: str = DEFAULT) -> Hosting:
+    """A host as its own process, ready; `first` is what is run in it before, `more` are other settings. Models are
+    those of the tenant.
+    """
+    given: Json = {"data": str(log.parent / "data"), "database": database} | (more or {})
+    given |= {"models": str(models)} if tenant == DEFAULT else {"tenants": {tenant: {"models": str(models)}}}
+    code = f"{first}\nfrom api.hosting.run import host; host(None, {given!r}, {cluster!r}, 0, {tenant!r})"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1"}
@@ -301,9 +305,9 @@ def made_up() -> Callable[..., Hosted]:
 
 
 @pytest.fixture
-def in_force(database: str) -> Callable[[Hosted], str]:
-    """Put what a plan says in force."""
-    return lambda what: put_in_force(database, what)
+def in_force(database: str) -> Callable[..., str]:
+    """Put what a plan of a tenant says in force."""
+    return lambda what, tenant=DEFAULT: put_in_force(database, what, tenant)
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -327,8 +331,10 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Hosting]]:
     """Start hosts on a database as processes; they are killed after the test."""
     running: list[Hosting] = []
 
-    def one(cluster: str, database: str, models: Path, first: str = "", more: Json | None = None) -> Hosting:
-        running.append(start(cluster, database, models, tmp_path / f"process-{len(running)}.log", first, more))
+    def one(cluster: str, database: str, models: Path, first: str = "", more: Json | None = None,
+            tenant: str = DEFAULT) -> Hosting:
+        log = tmp_path / f"process-{len(running)}.log"
+        running.append(start(cluster, database, models, log, first, more, tenant))
         return running[-1]
 
     yield one
