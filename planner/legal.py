@@ -243,13 +243,7 @@ def _windows(demand: Demand, speeds: tuple[Ints, Floats]) -> Rule:
         workload, rule = _of(demand, stream), int(of[demand.workload[stream]])
         assert workload.batch is not None
         window = Window.of(workload.batch, workload.slo.deadline_slot, slots, table[rule, pools])
-        by = f", deadline_slot is {workload.slo.deadline_slot}" if workload.slo.deadline_slot is not None else ""
-        every = f", it runs {window.runs} times every {workload.batch.every_slots}" if window.runs > 1 else ""
-        one = int(slots[-1]) == 0
-        whole_horizon = f"the horizon has {len(slots)} slots" if one else (
-            f"no run may cross from one of the {int(slots[-1]) + 1} windows into the next")
-        return (f"a run takes at least {int(window.length.min())} slots there; earliest_slot is "
-                f"{workload.batch.earliest_slot}{by}{every}, {whole_horizon}")
+        return no_start(workload, window, slots)
     return Rule("batch window", row[demand.workload], passes, why)
 
 
@@ -290,6 +284,18 @@ class Window:
     def exists(self) -> Bools:
         """Whether any start is left, by speed."""
         return np.array([bool(ranges) for ranges in self.starts])
+
+
+def no_start(workload: Workload, window: Window, slots: Ints) -> str:
+    """Why a batch workload has no legal start; `slots` [T] is the window of the horizon that each slot lies in."""
+    assert workload.batch is not None
+    by = f", deadline_slot is {workload.slo.deadline_slot}" if workload.slo.deadline_slot is not None else ""
+    every = f", it runs {window.runs} times every {workload.batch.every_slots}" if window.runs > 1 else ""
+    one = int(slots[-1]) == 0
+    whole_horizon = f"the horizon has {len(slots)} slots" if one else (
+        f"no run may cross from one of the {int(slots[-1]) + 1} windows into the next")
+    return (f"a run takes at least {int(window.length.min())} slots there; earliest_slot is "
+            f"{workload.batch.earliest_slot}{by}{every}, {whole_horizon}")
 
 
 def _starts(earliest: int, latest: int, length: int, period: int, runs: int, window: Ints) -> Iterator[tuple[int, int]]:

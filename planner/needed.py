@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.plan import Plan
 from planner.profiles.build import serving_replicas
 from planner.profiles.history import Wanted, select_history, wanted
 from planner.profiles.model import Profiles
 from planner.scenario.model import Horizon, Scenario, Workload
+from planner.timeline import Timeline
 
 if TYPE_CHECKING:
 
     from forecasting.panel import Panel
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 HOUR_MINUTES = 60
@@ -40,7 +41,8 @@ class Untold:
 @dataclass(frozen=True, slots=True, eq=False)
 class NeededPaths:
     """Joint paths of W workloads: `told` [W] says which are in them, `moving` are positions of those that are forecast
-    or grow, `flat` the names of those held as the scenario states them.
+    or grow, `flat` the names of those held as the scenario states them. Of `gangs`, which are batch, replicas are those
+    of a run: the most of every `cycle` hours; when runs are depends on where (`planner.located`).
     """
 
     told: tuple[bool, ...]
@@ -52,11 +54,13 @@ class NeededPaths:
     tables: Mapping[int, tuple[Floats, Floats]]
     stated: Mapping[int, Floats]
     growth: Floats
+    gangs: frozenset[int]
+    cycle: int
     hours: int
     paths: int
     seed: int
 
-    def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def blocks(self) -> Iterator[tuple[int, Singles]]:
         """(first hour, replicas [W, K, T]) a week at a time. Memory is bounded by one week."""
         from forecasting.exhaustion import peak_paths
 
@@ -72,13 +76,15 @@ class NeededPaths:
             for w, row in self.row.items():
                 assert block is not None
                 out[w] = _replicas(block[row] * grown[w], *self.tables[w])
+                if w in self.gangs:
+                    out[w] = _most(out[w], hour, self.cycle)
             for w, stated in self.stated.items():
                 out[w] = np.ceil(stated[(hour + np.arange(steps)) % len(stated)] * grown[w] - 1e-9)
             yield hour, out
 
 
-def needed_paths(scenario: Scenario, profiles: Profiles, plan: Plan | None, growth: Floats, hours: int, paths: int,
-                 seed: int) -> NeededPaths:
+def needed_paths(scenario: Scenario, profiles: Profiles, growth: Floats, hours: int, paths: int, seed: int
+                 ) -> NeededPaths:
     """Read histories up to the start of the horizon; what cannot be read is named, and the others go on."""
     wants = {want.workload: want for workload in scenario.workloads if (want := wanted(workload, scenario.folder))}
     panel, problems = _panel(list(wants.values()), scenario.horizon)
@@ -86,7 +92,7 @@ def needed_paths(scenario: Scenario, profiles: Profiles, plan: Plan | None, grow
     row: dict[int, int] = {}
     tables: dict[int, tuple[Floats, Floats]] = {}
     stated: dict[int, Floats] = {}
-    starts = {unit.workload: unit.start_slot for unit in plan.assignments} if plan else {}
+    gangs = frozenset(w for w, workload in enumerate(profiles.workloads) if workload.batch)
     for w, workload in enumerate(profiles.workloads):
         per = scenario.workloads[w].per_replica
         if workload.name in at and per is None:
@@ -97,13 +103,14 @@ def needed_paths(scenario: Scenario, profiles: Profiles, plan: Plan | None, grow
             row[w] = at[workload.name]
             tables[w] = _table(workload, per, float(np.nanmax(panel.values[row[w]])), scenario.service_level)
         elif workload.name not in wants:
-            stated[w] = _hourly(_run(workload, profiles.replicas[w].astype(float), starts.get(workload.name)),
-                                scenario.horizon)
+            replicas = profiles.replicas[w].astype(float)
+            stated[w] = replicas.max(keepdims=True) if w in gangs else hourly(replicas, scenario.horizon)
     told = tuple(w in row or w in stated for w in range(len(profiles.workloads)))
     moving = np.array([w for w, known in enumerate(told) if known and (w in row or growth[w])], np.int64)
     flat = tuple(profiles.workloads[w].name for w in stated if not growth[w])
     untold = tuple(Untold("workload", name, why) for name, why in problems.items())
-    return NeededPaths(told, moving, flat, untold, panel, row, tables, stated, growth, hours, paths, seed)
+    cycle = len(hourly(np.zeros(scenario.horizon.slots), scenario.horizon))
+    return NeededPaths(told, moving, flat, untold, panel, row, tables, stated, growth, gangs, cycle, hours, paths, seed)
 
 
 def _panel(wants: list[Wanted], horizon: Horizon) -> tuple[Panel | None, dict[str, str]]:
@@ -169,19 +176,17 @@ def _replicas(demand: Floats, known: Floats, replicas: Floats) -> Floats:
     return np.where(at < len(known), inside, np.ceil(replicas[-1] * demand / known[-1]))
 
 
-def _run(workload: Workload, replicas: Floats, start: int | None) -> Floats:
-    """The row of slots that a workload needs; a batch runs at its most, from its start slot, again at its cadence."""
-    if workload.batch is None:
-        return replicas
-    batch, row = workload.batch, np.zeros(len(replicas))
-    first = batch.earliest_slot if start is None else start
-    for begin in range(first, len(row), batch.every_slots or len(row)):
-        row[begin : begin + batch.duration_slots] = replicas.max()
-    return row
+def _most(replicas: Singles, hour: int, cycle: int) -> Singles:
+    """The most [K, T] of each cycle, for all of its hours; of a cycle longer than a week, of each week."""
+    steps = replicas.shape[1]
+    begins = np.flatnonzero(np.diff((hour + np.arange(steps)) // cycle, prepend=-1))
+    most: Singles = np.maximum.reduceat(replicas, begins, axis=1)
+    return np.repeat(most, np.diff(begins, append=steps), axis=1)
 
 
-def _hourly(row: Floats, horizon: Horizon) -> Floats:
-    """The slots of the first window by the hour, to be repeated."""
-    first = row[: horizon.windows[0].slots]
-    found = by_hour(first, np.timedelta64(horizon.slot_minutes, "m"))
-    return np.array([first.max(initial=0.0)]) if found is None or not len(found) else found
+def hourly(row: Floats, horizon: Horizon, window: int = 0) -> Floats:
+    """The slots of a window of a row [T] by the hour, to be repeated; the last hour may be begun only."""
+    mine = row[Timeline.of(horizon).window == window]
+    mine = np.pad(mine, (0, -len(mine) % max(1, HOUR_MINUTES // horizon.slot_minutes)))
+    found = by_hour(mine, np.timedelta64(horizon.slot_minutes, "m"))
+    return np.array([mine.max(initial=0.0)]) if found is None or not len(found) else found

@@ -159,7 +159,7 @@ def remaining(scenario: Scenario, profiles: Profiles, asked: Asked, on_progress:
     workloads = profiles.workloads
     growth = growth_a_day(asked.growths, workloads, asked.days)
     room = room_of(scenario)
-    paths = needed_paths(scenario, profiles, plan, growth, asked.days * HOURS, asked.paths, asked.seed)
+    paths = needed_paths(scenario, profiles, growth, asked.days * HOURS, asked.paths, asked.seed)
     units, untold = locate(scenario, profiles, plan, paths.told)
     untold = (*paths.untold, *untold)
     watched = _Watched.over(room, units, shape_rows(room, units, profiles.request), asked, scenario)
@@ -218,7 +218,7 @@ class _Watched:
         room, kinds = self.room, self.weights.shape[1]
         loads = np.zeros((len(room.names), 2 * kinds, *replicas.shape[1:]), np.float32)
         add_units(replicas, units.workload, units.share, units.skip, units.cap, units.speed, units.pool,
-                  np.hstack([self.weights, self.requests]), loads)
+                  units.runs(hour, replicas.shape[2]), np.hstack([self.weights, self.requests]), loads)
         machines = np.ceil(loads[:, :kinds].max(axis=1) - 1e-4)
         for p in range(len(room.names)):
             for r in range(kinds):
