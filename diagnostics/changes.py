@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from diagnostics.drift.online import MEMORY, OnlineSettings, online_changes
 from diagnostics.telemetry import Series, Telemetry
+from diagnostics.words import named
 
 if TYPE_CHECKING:
     from diagnostics.reading import Reading
@@ -49,6 +50,12 @@ class Change:
     sentence: str
     workload: str = ""
     model: str | None = None
+    device: str = ""
+
+    @property
+    def name(self) -> str:
+        """The metric, and whose it is."""
+        return named(self.metric, self.workload, self.device)
 
 
 @dataclass(frozen=True)
@@ -106,4 +113,4 @@ def _noticed(values: Floats, first: int, settings: OnlineSettings, reported: int
 def _change(telemetry: Telemetry, series: Series, what: What, steps: tuple[int, int], sentence: str,
             model: str | None = None) -> Change:
     return Change(series.cluster, series.hardware_class, series.metric, what, telemetry.when(steps[0]),
-                  telemetry.when(steps[1]), sentence, series.workload, model)
+                  telemetry.when(steps[1]), sentence, series.workload, model, series.device)

@@ -18,7 +18,8 @@ from diagnostics.gaps import SILENT_HOURS, hole, missing
 from diagnostics.misses import Miss, misses
 from diagnostics.months import Drift, DriftBudget, drifts_of
 from diagnostics.reading import AUTO, DETECTOR_NAMES, Reading, ReadSettings, read
-from diagnostics.telemetry import Telemetry
+from diagnostics.telemetry import Series, Telemetry
+from diagnostics.words import named
 
 if TYPE_CHECKING:
     from diagnostics.reading.trained import Trained
@@ -97,6 +98,17 @@ class Alarm:
     detector: str = ""
     workload: str = ""
     kind: str = ""
+    device: str = ""
+
+    @property
+    def name(self) -> str:
+        """The metric, and whose it is."""
+        return named(self.metric, self.workload, self.device)
+
+    @property
+    def series(self) -> Series:
+        """What it was raised on."""
+        return Series(self.cluster, self.hardware_class, self.metric, self.workload, self.kind, self.device)
 
     @property
     def gravity(self) -> tuple[bool, float, float]:
@@ -352,7 +364,8 @@ def _alarm(reading: Reading, row: int, steps: tuple[int, int, int | None], rule:
     sentence += f", since {since}" + (", and it lasts" if until is None else f" until {until}")
     value = float(telemetry.values[row, worst])
     return Alarm(series.cluster, series.hardware_class, series.metric, since, until, z, p, value, expected, sentence,
-                 None if rule is None else rule.name, reading.detector(row, worst), series.workload, series.kind)
+                 None if rule is None else rule.name, reading.detector(row, worst), series.workload, series.kind,
+                 series.device)
 
 
 def _cluster(reading: Reading, telemetry: Telemetry, name: str, alarms: list[Alarm],

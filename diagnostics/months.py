@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from diagnostics.drift import DRIFT_TESTS, DriftSettings, Verdict, Windows
 from diagnostics.telemetry import Series, Telemetry
+from diagnostics.words import named
 
 Floats = npt.NDArray[np.float64]
 Cause = Literal["update", "degradation"]
@@ -62,6 +63,12 @@ class Drift:
     months: tuple[Month, ...] = ()
     cause: Cause | None = None
     began: str | None = None
+    device: str = ""
+
+    @property
+    def name(self) -> str:
+        """The metric, and whose it is."""
+        return named(self.metric, self.workload, self.device)
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def _no_verdict(series: Series, why: str) -> Drift:
     """Say why a series has no verdict."""
     sentence = f"no verdict yet on {series.name}: two months of {MONTH_DAYS} days are compared, {why}"
     return Drift(*series[:3], drifted=False, statistic=None, threshold=None, p=None, sentence=sentence,
-                 workload=series.workload)
+                 workload=series.workload, device=series.device)
 
 
 def _drift(telemetry: Telemetry, row: int, verdict: Verdict, test: str, months: Sequence[Month]) -> Drift:
@@ -150,7 +157,7 @@ def _drift(telemetry: Telemetry, row: int, verdict: Verdict, test: str, months: 
         began = telemetry.when(first + day * telemetry.steps_per_day)
         sentence += f", {_CAUSES[cause].format(day=began[:10])}"
     return Drift(*series[:3], verdict.drifted, verdict.statistic, verdict.threshold, verdict.p, sentence,
-                 series.workload, tuple(months), cause, began)
+                 series.workload, tuple(months), cause, began, series.device)
 
 
 def shape_of(days: Floats) -> tuple[Cause, int]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from diagnostics.words import named
+
 if TYPE_CHECKING:  # pandas is only loaded when a frame is really read
     import pandas as pd
 
@@ -21,8 +23,10 @@ COLUMNS = ("cluster", "hardware_class", "metric", "ts", "value")
 NAMES = COLUMNS[:3]
 KINDS = ("etl", "feature", "training", "serving")
 """Of workloads that a row may be about."""
-OPTIONAL = ("workload", "kind", "host", "country", "telemetry_opt_in")
-"""Of a workload what it measures; hosts of a cluster count by their mean; a cluster has one country and one consent."""
+OPTIONAL = ("workload", "kind", "device", "host", "country", "telemetry_opt_in")
+"""Of a workload what it measures, of a device (or a type of them) what is measured there; hosts of a cluster count by
+their mean; a cluster has one country and one consent.
+"""
 COUNTED, MOST_STEPS = "_total", 3
 """Ending of the names of counters, and how many steps a rate of one may span."""
 SHARE, MOST_SHARE = "_share", 1.5
@@ -40,18 +44,26 @@ class TelemetryError(ValueError):
 
 
 class Series(NamedTuple):
-    """What one row of the grid measures: a metric of a cluster, or of a workload of some kind that runs there."""
+    """What one row of the grid measures: a metric of a cluster, or of a workload of some kind that runs there; of one
+    device (or type of devices), or of all.
+    """
 
     cluster: str
     hardware_class: str
     metric: str
     workload: str = ""
     kind: str = ""
+    device: str = ""
 
     @property
     def name(self) -> str:
-        """The metric, and whose it is where it is a workload's."""
-        return f"{self.metric} of {self.workload}" if self.workload else self.metric
+        """The metric, and whose it is where it is a workload's or of a device."""
+        return named(self.metric, self.workload, self.device)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a metric of the cluster itself, on all devices."""
+        return not self.workload and not self.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +101,7 @@ class Telemetry:
 
 def read_telemetry(path: Path, step_minutes: int = 60) -> Telemetry:
     """Read a CSV (also .csv.gz) or Parquet file with the columns cluster, hardware_class, metric, ts, value, and
-    perhaps workload and kind, host, country, telemetry_opt_in.
+    perhaps workload and kind, device, host, country, telemetry_opt_in.
 
     Raises:
         TelemetryError: the file is not there, has another format, or breaks the contract of `from_frame`.
@@ -138,7 +150,7 @@ def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
     minutes = _minutes(frame["ts"])
     values = _values(frame["value"])
 
-    keys, codes = _series([*names, _optional(frame, "host")])
+    keys, codes = _series([*names, _optional(frame, "device"), _optional(frame, "host")])
     _check_shares(np.array([key[2].endswith(SHARE) for key in keys])[codes], names[2], values)
     order = np.lexsort((values, minutes, codes))
     codes, minutes, values = codes[order], minutes[order], values[order]

@@ -151,5 +151,5 @@ def _within(one: Found, alarm: Alarm) -> bool:
     from diagnostics.alarms import utc
 
     place = dict(alarm.attributes)
-    same = (place["metric"], place.get("workload", "")) == (one.metric, one.workload)
-    return same and alarm.since <= utc(one.since) <= alarm.last
+    theirs = place["metric"], place.get("workload", ""), place.get("device", "")
+    return theirs == (one.metric, one.workload, one.device) and alarm.since <= utc(one.since) <= alarm.last

@@ -36,8 +36,7 @@ def super_alarms(diagnosis: Diagnosis, telemetry: Telemetry, policy: AlarmPolicy
     four of them. A metric that plays a known part has it as an attribute, `measures`: latencies of reads and writes
     share it.
     """
-    found = [Series(alarm.cluster, alarm.hardware_class, alarm.metric, alarm.workload, alarm.kind)
-             for cluster in diagnosis.clusters for alarm in cluster.alarms]
+    found = [alarm.series for cluster in diagnosis.clusters for alarm in cluster.alarms]
     known = _Known(clusters or {}, callees or {})
     places = {known.attributes(series) for series in (*telemetry.series, *found)}
     inventory = Inventory(tuple(sorted(places)))
@@ -86,8 +85,7 @@ class _Known:
 
 def _events(alarm: Alarm, known: _Known, policy: AlarmPolicy) -> list[Event]:
     """The event that began an alarm, and the one that ended it."""
-    series = Series(alarm.cluster, alarm.hardware_class, alarm.metric, alarm.workload, alarm.kind)
-    place = known.attributes(series)
+    place = known.attributes(alarm.series)
     condition = f"against rule {alarm.rule}" if alarm.z is None else "above usual" if alarm.z > 0 else "below usual"
     begun = Event(utc(alarm.since), condition, place, strength=alarm.z or 0.0, sentence=alarm.sentence,
                   users_affected=policy.users_affected(condition, place, alarm.value))

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from diagnostics.causes.services import ServiceWindow, Suspect, suspects
 from diagnostics.causes.shifts import mean_rank, shift_scores
-from diagnostics.telemetry import Series, Telemetry
+from diagnostics.telemetry import Telemetry
+from diagnostics.words import named
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,6 +34,12 @@ class Moved:
     rank: float
     before: float
     now: float
+    device: str = ""
+
+    @property
+    def name(self) -> str:
+        """The metric, and whose it is."""
+        return named(self.metric, self.workload, self.device)
 
 
 def moved_most(telemetry: Telemetry, clusters: Sequence[str], first: int, after: int) -> tuple[Moved, ...]:
@@ -44,13 +51,11 @@ def moved_most(telemetry: Telemetry, clusters: Sequence[str], first: int, after:
     if not rows:
         return ()
     ranks = np.round(mean_rank(shift_scores(before, now)), 4)
-    found = [Moved(*_named(telemetry.series[row]), float(rank), float(np.nanmedian(then)), float(np.nanmedian(later)))
-             for row, rank, then, later in zip(rows, ranks, before, now, strict=True)]
-    return tuple(sorted(found, key=lambda one: (-one.rank, one.cluster, one.workload, one.metric))[:MOST])
-
-
-def _named(series: Series) -> tuple[str, str, str]:
-    return series.cluster, series.metric, series.workload
+    found = [Moved(series.cluster, series.metric, series.workload, float(rank), float(np.nanmedian(then)),
+                   float(np.nanmedian(later)), series.device)
+             for series, rank, then, later in zip((telemetry.series[row] for row in rows), ranks, before, now,
+                                                  strict=True)]
+    return tuple(sorted(found, key=lambda one: (-one.rank, one.cluster, one.workload, one.metric, one.device))[:MOST])
 
 
 def to_blame(telemetry: Telemetry, target: str, callees: Mapping[str, tuple[str, ...]] | None, first: int,
@@ -72,10 +77,10 @@ def to_blame(telemetry: Telemetry, target: str, callees: Mapping[str, tuple[str,
 
 
 def _by_service(telemetry: Telemetry, likes: Sequence[str]) -> dict[str, int]:
-    """The row of the first metric of each workload that has such a name."""
+    """The row of the first metric of each workload that has such a name, on all devices."""
     found: dict[str, int] = {}
     for row, series in enumerate(telemetry.series):
-        if series.kind == "serving" and any(fnmatchcase(series.metric, like) for like in likes):
+        if series.kind == "serving" and not series.device and any(fnmatchcase(series.metric, like) for like in likes):
             found.setdefault(series.workload, row)
     return found
 

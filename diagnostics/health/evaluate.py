@@ -77,9 +77,10 @@ def _met(rule: HealthRule, values: Floats) -> Flags:
 
 
 def _measured(telemetry: Telemetry, rule: HealthRule) -> list[tuple[str, Floats]]:
-    """Whom a rule looks at, and the measure."""
+    """Whom a rule looks at, and the measure, which is of all devices."""
     return [(series.cluster, telemetry.values[row]) for row, series in enumerate(telemetry.series)
-            if series.metric == rule.measure and rule.subject in (None, series.cluster)]  # fmt: skip
+            if series.metric == rule.measure and not series.device
+            and rule.subject in (None, series.cluster)]  # fmt: skip
 
 
 def _spells(telemetry: Telemetry, rule: HealthRule, subject: str, values: Floats) -> Iterator[Firing]:

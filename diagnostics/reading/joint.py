@@ -49,7 +49,7 @@ def groups(telemetry: Telemetry) -> Iterator[Group]:
     """Clusters of one hardware class and country with the same metrics, where these are enough."""
     own: dict[tuple[str, str], list[int]] = {}
     for row, series in enumerate(telemetry.series):
-        if not series.workload:
+        if series.whole:
             own.setdefault((series.hardware_class, series.cluster), []).append(row)
     alike: dict[tuple[str, str, tuple[str, ...]], dict[str, list[int]]] = {}
     for (hardware_class, cluster), rows in own.items():

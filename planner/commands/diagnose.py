@@ -76,8 +76,7 @@ def _told_of(one: SuperAlarm) -> Iterable[str]:
     if one.services:
         yield f"  service: {one.services[0].sentence}"
     elif one.moved:
-        yield "  moved most: " + ", ".join(f"{name} of {metric.cluster}" for metric in one.moved[:3] for name in [
-            f"{metric.metric} of {metric.workload}" if metric.workload else metric.metric])
+        yield "  moved most: " + ", ".join(f"{metric.name} of {metric.cluster}" for metric in one.moved[:3])
     if one.runbook is not None:
         yield f"  runbook: call {one.runbook.contact}" + "".join(f"; {step}" for step in one.runbook.steps)
 

@@ -127,7 +127,7 @@ def _by_model(found: Diagnosis) -> list[dict[str, Any]]:
 def _months(drifts: list[Drift], models: Mapping[str, str]) -> tuple[list[str], list[dict[str, Any]]]:
     """The months that there are, and of every metric that drifted in one of them what was found in each."""
     some = [drift for drift in drifts if any(month.drifted for month in drift.months)]
-    some.sort(key=lambda drift: (not drift.drifted, drift.cluster, drift.workload, drift.metric))
+    some.sort(key=lambda drift: (not drift.drifted, drift.cluster, drift.workload, drift.metric, drift.device))
     starts = sorted({month.start for drift in some for month in drift.months})
     rows = []
     for drift in some:
@@ -136,8 +136,7 @@ def _months(drifts: list[Drift], models: Mapping[str, str]) -> tuple[list[str], 
                  {"value": f"{by_start[start].statistic:.3g}", "drifted": by_start[start].drifted,
                   "title": f"threshold {by_start[start].threshold:.3g}, chance {by_start[start].p:.1g}"}
                  for start in starts]
-        metric = drift.metric + (f" of {drift.workload}" if drift.workload else "")
-        rows.append({"cluster": drift.cluster, "metric": metric, "cells": cells, "hardware": drift.hardware_class,
+        rows.append({"cluster": drift.cluster, "metric": drift.name, "cells": cells, "hardware": drift.hardware_class,
                      "model": models.get(drift.hardware_class, NO_MODEL),
                      "what": f"{drift.cause} on {drift.began[:10]}" if drift.cause and drift.began else ""})
     return [start[:10] for start in starts], rows
@@ -145,15 +144,13 @@ def _months(drifts: list[Drift], models: Mapping[str, str]) -> tuple[list[str], 
 
 def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift], most: int) -> list[dict[str, Any]]:
     """What is drawn: a metric once, with all of its alarms. Where not all are, the gravest of every cluster are."""
-    from diagnostics.telemetry import Series
-
     marked: dict[Series, list[Alarm]] = {}
     for alarm in alarms:
-        series = Series(alarm.cluster, alarm.hardware_class, alarm.metric, alarm.workload, alarm.kind)
-        marked.setdefault(series, []).append(alarm)
+        marked.setdefault(alarm.series, []).append(alarm)
     at = {series: row for row, series in enumerate(reading.telemetry.series)}
-    drifted = {(drift.cluster, drift.hardware_class, drift.metric, drift.workload) for drift in drifts}
-    for series in sorted(series for series in at if series[:4] in drifted):
+    names = {(drift.cluster, drift.hardware_class, drift.metric, drift.workload, drift.device) for drift in drifts}
+    drifted = {series for series in at if (*series[:4], series.device) in names}
+    for series in sorted(drifted):
         marked.setdefault(series, [])
     before: dict[str, int] = defaultdict(int)
     ranks = []
@@ -161,7 +158,7 @@ def _charts(reading: Reading, alarms: list[Alarm], drifts: list[Drift], most: in
         ranks.append((before[series.cluster], place, series))
         before[series.cluster] += 1
     chosen = {series for _, _, series in sorted(ranks)[:most]}
-    return [_chart(reading, at[series], marked[series], series[:4] in drifted) for series in marked
+    return [_chart(reading, at[series], marked[series], series in drifted) for series in marked
             if series in chosen]
 
 

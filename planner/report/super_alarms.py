@@ -32,7 +32,7 @@ def told_of(one: SuperAlarm) -> dict[str, Any]:
                  "They share nothing that chance does not explain.",
         "services": [service.sentence for service in one.services],
         "moved": [{
-            "what": f"{metric.metric}{f' of {metric.workload}' if metric.workload else ''} of {metric.cluster}",
+            "what": f"{metric.name} of {metric.cluster}",
             "course": f"{figure(metric.before)} before, {figure(metric.now)} since; rank {metric.rank:.2f}",
         } for metric in one.moved],
         "remedies": [{"cause": f"{remedy.cause[:1].upper()}{remedy.cause[1:]}", "steps": remedy.steps}
@@ -46,7 +46,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
     from diagnostics.alarms import iso
 
     place = dict(alarm.attributes)
-    known = [place[name] for name in ("cluster", "workload", "service", "host", "metric") if name in place]
+    known = [place[name] for name in ("cluster", "workload", "service", "host", "device", "metric") if name in place]
     where = " / ".join(known) or ", ".join(f"{name}={value}" for name, value in alarm.attributes)
     state = f"muted: {alarm.muted}" if alarm.muted else "lasts" if alarm.until is None else "resolved"
     return {"key": alarm.key, "where": where, "what": alarm.condition, "since": iso(alarm.since),

@@ -57,6 +57,23 @@ def test_a_cluster_that_breaks_in_all_metrics_is_one_super_alarm(tmp_path: Path)
     assert told["alarms"][0]["attributes"]["provider"] == "aws"
 
 
+def test_a_device_that_fails_everywhere_is_the_first_hypothesis() -> None:
+    """A column `device` makes series of their own: what one device has in all clusters is about the device."""
+    generator = np.random.default_rng(5)
+    names = [(f"c{cluster}", device) for cluster in range(4) for device in ("phone", "tablet", "tv")]
+    series = tuple(Series(cluster, "nvme", "error_share", device=device) for cluster, device in names)
+    values = np.abs(0.2 + 0.01 * generator.normal(size=(len(series), 9 * 168)))
+    values[[device == "tv" for _, device in names], -5:] = 0.6
+    telemetry = Telemetry(series, values, np.datetime64("2026-08-31T00:00", "m"), 60)
+    found = diagnose(telemetry)
+    assert {(alarm.name, alarm.device) for cluster in found.clusters for alarm in cluster.alarms} == {
+        ("error_share on tv", "tv")}
+    (one,) = super_alarms(found, telemetry, default_policy())
+    assert one.hypotheses[0].conditions == (("device", "tv"),)
+    assert one.remedies[0].rule == "one device"
+    assert {moved.name for moved in one.moved[:4]} == {"error_share on tv"}
+
+
 def test_without_a_policy_users_are_unknown_and_nobody_is_paged() -> None:
     """The default policy makes tickets."""
     telemetry = broken_cluster()

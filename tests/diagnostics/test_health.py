@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_a_short_peak_of_latency_wakes_nobody() -> None:
     slow = [100.0] * 4 + [400.0] + [100.0] * 4 + [400.0] * 4
     found = evaluate(telemetry({("web", "latency_p95_ms"): slow, ("web", "up_share"): [1.0] * 13}), RULES)
     assert [(one.rule, one.since) for one in found] == [("ServiceSlow", "2026-11-02T00:55Z")]
+
+
+def test_one_device_is_not_the_cluster() -> None:
+    """Rules are of all devices together: what one of them measures fires none."""
+    one = rule(measure="cpu_share")
+    found = telemetry({("a", "cpu_share"): [9.0] * 20})
+    assert evaluate(found, [one])
+    assert not evaluate(replace(found, series=(found.series[0]._replace(device="tv"),)), [one])
 
 
 def test_silence_is_an_alert_too() -> None:

@@ -13,6 +13,7 @@ from diagnostics.feedback import Feedback
 from diagnostics.reading import ALL_METRICS, DETECTOR_NAMES, ReadingError, ReadSettings, read
 from diagnostics.reading.cadence import pace_of
 from diagnostics.reading.choice import fitting
+from diagnostics.reading.joint import groups
 from diagnostics.synthetic import GAUGES, Site, make_fleet
 from diagnostics.telemetry import Series, Telemetry
 
@@ -141,6 +142,15 @@ def test_together_metrics_say_what_none_says_alone(fleet: Telemetry) -> None:
     assert "together are unlike calm days of mixed-disk" in alarm.sentence
     said = Feedback(alarm.cluster, ALL_METRICS, alarm.p, "false_positive")
     assert alarms_of(telemetry, feedback=(said,)) == []
+
+
+def test_devices_are_not_read_together_with_the_cluster() -> None:
+    """Clusters are of one group by their own metrics, whatever devices one of them has."""
+    names = [Series(cluster, "nvme", metric) for cluster in "ab" for metric in ("iops", "latency", "queue")]
+    names.append(Series("b", "nvme", "latency", device="tv"))
+    telemetry = Telemetry(tuple(names), np.ones((7, 48)), np.datetime64("2026-11-02T00:00", "m"), 60)
+    (group,) = groups(telemetry)
+    assert group.rows == {"a": [0, 1, 2], "b": [3, 4, 5]}
 
 
 def test_other_hardware_countries_and_clusters_that_did_not_agree_teach_nothing(fleet: Telemetry) -> None:

@@ -55,6 +55,24 @@ def test_csv_and_parquet_agree(tmp_path: Path) -> None:
     assert all(same(first, other) for other in others)
 
 
+def test_devices_are_series_of_their_own(tmp_path: Path) -> None:
+    """Rows of a device are apart from those of all devices; hosts count by their mean, and rates are of each device."""
+    file = tmp_path / "t.csv"
+    file.write_text(
+        "cluster,hardware_class,metric,ts,value,device,host\n"
+         "a,nvme,errors,2026-11-02T00:00:00Z,9,,\n"
+         "a,nvme,errors,2026-11-02T00:00:00Z,1,tv,h1\n"
+         "a,nvme,errors,2026-11-02T00:00:00Z,3,tv,h2\n"
+         "a,nvme,calls_total,2026-11-02T00:00:00Z,3600,tv,h1\n"
+         "a,nvme,calls_total,2026-11-02T01:00:00Z,7200,tv,h1\n"
+         "a,nvme,calls_total,2026-11-02T01:00:00Z,9999,phone,h1\n"
+    )
+    telemetry = read_telemetry(file)
+    assert [(series.name, series.whole) for series in telemetry.series] == [
+        ("calls_per_s on phone", False), ("calls_per_s on tv", False), ("errors", True), ("errors on tv", False)]
+    np.testing.assert_array_equal(telemetry.values, [[np.nan, np.nan], [np.nan, 1], [9, np.nan], [2, np.nan]])
+
+
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.data())
 def test_order_and_repetition_do_not_matter(data: st.DataObject) -> None:
