@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,15 @@ from diagnostics.words import named
 if TYPE_CHECKING:  # pandas is only loaded when a frame is really read
     import pandas as pd
 
+Told = TypeVar("Told")
+
 COLUMNS = ("cluster", "hardware_class", "metric", "ts", "value")
 NAMES = COLUMNS[:3]
 KINDS = ("etl", "feature", "training", "serving")
 """Of workloads that a row may be about."""
 OPTIONAL = ("workload", "kind", "device", "host", "country", "telemetry_opt_in")
 """Of a workload what it measures, of a device (or a type of them) what is measured there; hosts of a cluster count by
-their mean; a cluster has one country and one consent.
+their mean, unless they are read by themselves; a cluster has one country and one consent.
 """
 COUNTED, MOST_STEPS = "_total", 3
 """Ending of the names of counters, and how many steps a rate of one may span."""
@@ -73,7 +75,8 @@ class Telemetry:
     `values` [series, steps] is float64 with NaN where nothing was recorded; `series` is sorted; column t covers
     `step_minutes` from `start` + t steps (UTC). `merged_rows` counts rows that were sent again for a moment already
     known; several values within one step count by their mean. `countries` of clusters are there where rows had them;
-    rows of clusters in `opted_out` are diagnosed, and teach nothing about others.
+    rows of clusters in `opted_out` are diagnosed, and teach nothing about others. Where hosts are read by themselves,
+    each stands as a cluster named cluster/host, and `part_of` has the cluster that it is of.
     """
 
     series: tuple[Series, ...]
@@ -83,6 +86,7 @@ class Telemetry:
     merged_rows: int = 0
     countries: Mapping[str, str] = field(default_factory=dict)
     opted_out: frozenset[str] = frozenset()
+    part_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps_per_day(self) -> int:
@@ -94,12 +98,17 @@ class Telemetry:
         """Names of the clusters that sent anything, sorted."""
         return tuple(sorted({series.cluster for series in self.series}))
 
+    def known(self, told: Mapping[str, Told]) -> dict[str, Told]:
+        """What is told of clusters that sent anything; what is told of a cluster is so of each of its hosts."""
+        whole = {name: self.part_of.get(name, name) for name in self.clusters}
+        return {name: told[cluster] for name, cluster in whole.items() if cluster in told}
+
     def when(self, step: int) -> str:
         """ISO-8601 UTC time at which a step begins."""
         return f"{np.datetime_as_string(self.start + np.timedelta64(step * self.step_minutes, 'm'), unit='m')}Z"
 
 
-def read_telemetry(path: Path, step_minutes: int = 60) -> Telemetry:
+def read_telemetry(path: Path, step_minutes: int = 60, by: Literal["cluster", "host"] = "cluster") -> Telemetry:
     """Read a CSV (also .csv.gz) or Parquet file with the columns cluster, hardware_class, metric, ts, value, and
     perhaps workload and kind, device, host, country, telemetry_opt_in.
 
@@ -112,7 +121,7 @@ def read_telemetry(path: Path, step_minutes: int = 60) -> Telemetry:
     if not path.name.endswith((".parquet", ".csv", ".csv.gz")):
         raise TelemetryError(f"{path}: '{path.suffix}' is not a telemetry format; .csv, .csv.gz or .parquet")
     try:
-        return from_frame(_read_frame(path), step_minutes)
+        return from_frame(_read_frame(path), step_minutes, by)
     except TelemetryError as error:
         raise TelemetryError(f"{path.name}: {error}") from None
 
@@ -131,8 +140,8 @@ def _read_frame(path: Path) -> pd.DataFrame:
         raise TelemetryError(f"cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
 
 
-def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
-    """Check a long frame and put it on the grid.
+def from_frame(frame: pd.DataFrame, step_minutes: int = 60, by: Literal["cluster", "host"] = "cluster") -> Telemetry:
+    """Check a long frame and put it on the grid: hosts of a cluster by their mean, or `by` host each by itself.
 
     Names are strings, `ts` has a time zone, `value` is a finite number or missing. Rows may come in any order, with
     gaps, late or twice; exact repeats count once.
@@ -149,8 +158,12 @@ def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
     names = [_names(frame[column], column) for column in NAMES] + _workloads(frame)
     minutes = _minutes(frame["ts"])
     values = _values(frame["value"])
+    hosts, clusters = _optional(frame, "host"), names[0]
+    if by == "host":
+        names[0] = np.array([f"{cluster}/{host}" if host else cluster for cluster, host in
+                             zip(clusters.tolist(), hosts.tolist(), strict=True)], dtype=object)
 
-    keys, codes = _series([*names, _optional(frame, "device"), _optional(frame, "host")])
+    keys, codes = _series([*names, _optional(frame, "device"), hosts])
     _check_shares(np.array([key[2].endswith(SHARE) for key in keys])[codes], names[2], values)
     order = np.lexsort((values, minutes, codes))
     codes, minutes, values = codes[order], minutes[order], values[order]
@@ -164,7 +177,9 @@ def from_frame(frame: pd.DataFrame, step_minutes: int = 60) -> Telemetry:
     order = np.lexsort((values[kept], minutes[kept], codes))
     grid = _grid(tuple(series), codes[order], minutes[kept][order], values[kept][order], step_minutes,
                  int(repeated.sum()))
-    return replace(grid, countries=_countries(frame, names[0]), opted_out=_opted_out(frame, names[0]))
+    grid = replace(grid, part_of=_part_of(names[0], clusters) if by == "host" else {})
+    return replace(grid, countries=grid.known(_countries(frame, clusters)),
+                   opted_out=frozenset(grid.known(dict.fromkeys(_opted_out(frame, clusters), True))))
 
 
 def _rate_name(metric: str) -> str:
@@ -240,6 +255,15 @@ def _workloads(frame: pd.DataFrame) -> list[npt.NDArray[np.object_]]:
         row = int(lone.argmax())
         raise _refuse("workload", row, "", f"must be a name where kind is {kind[row]}")
     return [workload, kind]
+
+
+def _part_of(names: npt.NDArray[np.object_], clusters: npt.NDArray[np.object_]) -> dict[str, str]:
+    """The cluster of each name."""
+    found: dict[str, str] = {}
+    for row, (name, cluster) in _distinct_pairs(names, clusters):
+        if found.setdefault(name, cluster) != cluster:
+            raise _refuse("cluster", row, cluster, f"a host of {found[name]} is called {name}, too: read by cluster")
+    return found
 
 
 def _countries(frame: pd.DataFrame, clusters: npt.NDArray[np.object_]) -> dict[str, str]:

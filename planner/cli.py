@@ -37,6 +37,7 @@ _STARTED: ContextVar[float] = ContextVar("_STARTED")
 
 Mode = Literal["min_cost", "max_sla"]
 Policy = Literal["fixed", "autoscale"]
+By = Literal["cluster", "host"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ScenarioPath = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A folder with scenario.yaml, or the file.")]
 CatalogPath = Annotated[Path | None, typer.Option("--catalog", help="Prices from files over the built-in ones.")]
@@ -476,6 +477,7 @@ def _diagnose(
     alarms: Annotated[Path | None, typer.Option(help="YAML of maintenance, inhibition, users, remedies and "
                                                      "runbooks.")] = None,
     scenario: Annotated[Path | None, typer.Option(help="Scenario that has the clusters and their workloads.")] = None,
+    by: Annotated[By, typer.Option(help="What is read: means of clusters, or hosts by themselves.")] = "cluster",
     as_json: Json = False,
 ) -> int:
     """Find alarms, drift and clusters that fell silent in recorded telemetry; exit status 1 when something is found.
@@ -490,7 +492,7 @@ def _diagnose(
         raise InputError(["--models-database: its files are in a folder: name that, too, by --models"])
     if perturb is None:
         watch = Watch(telemetry, step_minutes, scenario, alarms, rules, feedback, models, models_database, detector,
-                      budget, sealer_here(), drift_test, drifts, changes, report_days)
+                      budget, sealer_here(), drift_test, drifts, changes, report_days, by)
         return commands.diagnose(watch, report, as_json)
     if report is not None:
         raise InputError(["--report: not with --perturb: take --json, or leave one out"])
@@ -498,7 +500,7 @@ def _diagnose(
                         ("--alarms", alarms), ("--scenario", scenario), ("--models", models),
                         ("--models-database", models_database), ("--false-drifts-per-month", drifts),
                         ("--false-changes-per-month", changes), ("--drift-test", drift_test),
-                        ("--report-days", report_days)):
+                        ("--report-days", report_days), ("--by", None if by == "cluster" else by)):
         if value is not None:
             raise InputError([f"{name}: not with --perturb: leave one out"])
     return commands.perturb(telemetry, step_minutes, perturb, seed, detector, as_json)

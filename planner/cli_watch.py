@@ -79,7 +79,10 @@ def _export(
     key: KeyPath = None,
     as_json: Json = False,
 ) -> int:
-    """Write rows on regular steps, counters as rates, as `planner diagnose` reads them."""
+    """Write rows on regular steps, counters as rates, as `planner diagnose` and `planner models train` read them.
+
+    With a scenario, rows of clusters that do not agree in it (telemetry_opt_in) are left out and counted.
+    """
     from diagnostics.intake import IntakeError, Wanted
     from planner.commands import telemetry as commands
     from planner.errors import InputError
@@ -94,19 +97,15 @@ def _export(
 @telemetry_app.command("forget")
 def _forget(
     store: StorePath,
-    cluster: Annotated[str, typer.Option(help="Whose rows to delete.")],
-    scenario: Annotated[Path, typer.Option(help="The scenario that names the cluster.")],
+    cluster: Annotated[str, typer.Option(help="Whose rows to delete: its name, which takes the key, or its hash.")],
+    scenario: Annotated[Path | None, typer.Option(help="With the key: names that it has are hints.")] = None,
     key: KeyPath = None,
     as_json: Json = False,
 ) -> int:
-    """Delete every row of a cluster that takes its consent back."""
+    """Delete every row of a cluster that takes its consent back, whether a scenario still has it or not."""
     from planner.commands import telemetry as commands
-    from planner.errors import InputError
 
-    known = commands.known_by(scenario, key)
-    if known is None:
-        raise InputError(["--scenario: not given"])
-    return commands.forget_cluster(store, cluster, known, as_json)
+    return commands.forget_cluster(store, cluster, scenario, key, as_json)
 
 
 @telemetry_app.command("compact")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.errors import InputError
 
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from diagnostics.diagnose import DiagnosisSettings
     from diagnostics.perturbed import Outcome
     from diagnostics.telemetry import Telemetry
+    from diagnostics.training.rows import Allowed
 
 
-def telemetry_at(path: Path, step_minutes: int = 60) -> Telemetry:
-    """Read a telemetry file. Raises InputError when it cannot be read, or breaks the telemetry contract."""
+def telemetry_at(path: Path, step_minutes: int = 60, by: Literal["cluster", "host"] = "cluster") -> Telemetry:
+    """Read a telemetry file, hosts by the mean of their cluster or each by itself. Raises InputError when it cannot be
+    read, or breaks the telemetry contract.
+    """
     from diagnostics.telemetry import TelemetryError, read_telemetry  # numpy, which no other command may wait for
 
     try:
-        return read_telemetry(path, step_minutes)
+        return read_telemetry(path, step_minutes, by)
     except TelemetryError as error:
         raise InputError([str(error)]) from error
 
@@ -62,6 +65,16 @@ class Fleet:
     def countries(self) -> dict[str, str]:
         """Where clusters are, of those that say so."""
         return {name: told["country"] for name, told in self.clusters.items() if "country" in told}
+
+    def allowed(self, countries: frozenset[str] | None, anywhere: bool, opted_out: Collection[str]) -> Allowed:
+        """Which rows may be trained on, by what was asked for and what the scenario knows. Who is named as opted out
+        must have rows, or be in the scenario; and one of its clusters must have some.
+        """
+        from diagnostics.training.rows import Allowed
+
+        named = tuple(frozenset({name}) for name in sorted(opted_out) if name not in self.clusters)
+        own = (frozenset(self.clusters),) if self.clusters else ()
+        return Allowed(countries, anywhere, self.opted_out | set(opted_out), self.countries, (*named, *own))
 
 
 def alarm_policy(path: Path | None, scenario: Path | None) -> Fleet:

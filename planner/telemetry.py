@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -125,9 +125,23 @@ def called(names: Names, senders: Sequence[Sender]) -> dict[str, str]:
     return {names.cluster(sender.cluster): sender.cluster for sender in senders}
 
 
-def export_rows(store: Store, wanted: Wanted, output: Path, known: dict[str, str]) -> int:
-    """Write rows as `planner diagnose` and `planner models train` read them, clusters by name where known; return how
-    many. Raises InputError.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many rows were written, and how many were not by cluster: its name, or its hash where the scenario has none.
+    """
+
+    rows: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def export_rows(store: Store, wanted: Wanted, output: Path, agreed: Mapping[str, str] | None,
+                known: Mapping[str, str]) -> Exported:
+    """Write rows as `planner diagnose` and `planner models train` read them. `agreed` has names of clusters by their
+    hash: rows of others are left out (None: nobody's, and hashes stay); `known` has more names, to tell who those are.
+
+    Raises:
+        InputError: the file is of another kind, or no row is left.
+
     """
     from diagnostics.intake import IntakeError, read_frame
     from planner.files import write_atomically
@@ -138,21 +152,38 @@ def export_rows(store: Store, wanted: Wanted, output: Path, known: dict[str, str
         frame = read_frame(store, wanted)
     except IntakeError as error:
         raise InputError([str(error)]) from error
-    cluster = frame["cluster"].str.split("/", n=1)
-    frame["cluster"] = [f"{known.get(parts[0], parts[0])}{''.join(f'/{host}' for host in parts[1:])}"
-                        for parts in cluster]
+    left_out: dict[str, int] = {}
+    if agreed is not None:
+        out = ~frame["cluster"].isin(agreed)
+        counts = frame["cluster"][out].value_counts()
+        left_out = {known.get(str(name), str(name)): int(rows) for name, rows in counts.items()}
+        frame = frame[~out]
+        frame = frame.assign(cluster=frame["cluster"].map(agreed))
+    if not len(frame):
+        raise InputError([f"{store.folder}: no row of a cluster that agrees in the scenario (telemetry_opt_in), but of "
+                          + ", ".join(sorted(left_out)[:5])])
     if output.suffix == ".parquet":
         write_atomically(output, frame.to_parquet(index=False))
     else:
         write_atomically(output, frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ").encode())
-    return len(frame)
+    return Exported(len(frame), dict(sorted(left_out.items())))
 
 
-def cluster_hash(names: Names, senders: Sequence[Sender], name: str) -> str:
-    """The hash of a cluster of the scenario. Raises InputError for another name."""
-    known = [sender.cluster for sender in senders]
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError([f"--cluster: {name!r}: not a cluster of the scenario{hint}"])
-    return names.cluster(name)
+def stored_as(store: Store, names: Names | None, senders: Sequence[Sender], cluster: str) -> str:
+    """The hash of a cluster, by its name (for who has the key) or by the hash itself, as the store has it; one that the
+    scenario has may be without rows. Raises InputError for another.
+    """
+    from diagnostics.intake import clusters
+
+    with told():
+        there = clusters(store)
+    hashed = {} if names is None else called(names, senders)
+    own = cluster if names is None else names.cluster(cluster)
+    for one in (own, cluster):
+        if one in there or one in hashed:
+            return one
+    near = get_close_matches(cluster, [hashed.get(one, one) for one in sorted(there)], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    key = "; a name takes --key" if names is None else ""
+    lists = "`planner telemetry show` lists the clusters that have, by hash"
+    raise InputError([f"--cluster: {cluster!r}: {store.folder} has no rows of it{hint}{key}; {lists}"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from diagnostics.sealing import Sealer
 from planner.diagnose import alarm_policy, settings_of, telemetry_at
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Watch:
     """Telemetry, and what a diagnosis of it goes by: a scenario that has the clusters, an alarm policy, experts' rules,
     feedback, the store of models, the detector, the budget of false alarms a cluster and day, what opens model files,
-    and how drift is told and how far back; None: the usual.
+    how drift is told and how far back, and whether hosts are read by themselves; None: the usual.
     """
 
     telemetry: Path
@@ -44,6 +44,7 @@ class Watch:
     false_drifts_per_month: float | None = None
     false_changes_per_month: float | None = None
     report_days: float | None = None
+    by: Literal["cluster", "host"] = "cluster"
 
     @property
     def has_models(self) -> bool:
@@ -91,9 +92,9 @@ def watched(watch: Watch, feedback: Sequence[Feedback] = ()) -> Watched:
                            false_changes_per_month=watch.false_changes_per_month)
     settings = replace(settings, feedback=(*settings.feedback, *feedback))
     fleet = alarm_policy(watch.alarms, watch.scenario)
-    telemetry = telemetry_at(watch.telemetry, watch.step_minutes)
-    telemetry = replace(telemetry, countries={**telemetry.countries, **fleet.countries},
-                        opted_out=telemetry.opted_out | fleet.opted_out)
+    telemetry = telemetry_at(watch.telemetry, watch.step_minutes, watch.by)
+    telemetry = replace(telemetry, countries={**telemetry.countries, **telemetry.known(fleet.countries)},
+                        opted_out=telemetry.opted_out | set(telemetry.known(dict.fromkeys(fleet.opted_out, True))))
     models, uses = _models(watch, telemetry)
     try:
         reading = reading_of(telemetry, settings, models)
@@ -103,7 +104,7 @@ def watched(watch: Watch, feedback: Sequence[Feedback] = ()) -> Watched:
     rules = health_rules(None if watch.scenario is None else read_scenario(watch.scenario))
     measured = {series.metric for series in telemetry.series}
     firings = evaluate(telemetry, [rule for rule in rules if rule.measure in measured])
-    together = super_alarms(found, telemetry, fleet.policy, fleet.clusters, fleet.callees)
+    together = super_alarms(found, telemetry, fleet.policy, telemetry.known(fleet.clusters), fleet.callees)
     return Watched(telemetry, reading, Findings(found, together, firings))
 
 

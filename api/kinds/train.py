@@ -22,7 +22,8 @@ class Asked(BaseModel):
     countries: list[str] | Literal["all"] | None = Field(
         None, description="rows of these countries alone (ISO 3166); null: of the one that the telemetry has")
     opted_out: list[str] = Field(
-        default=[], description="clusters whose rows are never used, beside those that the scenario of `watch` names")
+        default=[], description="clusters whose rows are never used, beside those that the scenario of `watch` names; "
+        "one that it does not know and that has no rows fails the job")
     time_limit_s: Annotated[float, Field(gt=0, le=21_600)] = Field(540.0, description="wall seconds for the search")
     false_alarms_per_host_day: Annotated[float, Field(gt=0, le=1)] = Field(0.02, description="budget of false alarms")
     step_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
@@ -34,14 +35,13 @@ def carry_out(task: Task) -> None:
     """Train; a search that was cut short goes on from what it tried when it is asked for again."""
     from diagnostics import lifecycle
     from diagnostics.training.features import BUILTIN
-    from diagnostics.training.rows import Allowed
     from diagnostics.training.search import SearchSettings
     from planner.diagnose import alarm_policy
 
     began, asked = time.monotonic(), Asked(**task.job.request)
     named = frozenset(asked.countries) if isinstance(asked.countries, list) else None
     fleet = alarm_policy(task.settings.watch.alarms, task.settings.watch.scenario)
-    allowed = Allowed(named, asked.countries == "all", fleet.opted_out | set(asked.opted_out), fleet.countries)
+    allowed = fleet.allowed(named, asked.countries == "all", asked.opted_out)
     search = SearchSettings(asked.time_limit_s, asked.false_alarms_per_host_day, asked.seed)
     request = lifecycle.TrainRequest(
         telemetry_of(task.settings), asked.hardware, f"job {task.job.id}", asked.why,

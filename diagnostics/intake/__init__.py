@@ -8,7 +8,7 @@ from diagnostics.intake.contract import BatchReport, IntakeError, IntakeSettings
 from diagnostics.intake.ingest import ingest
 from diagnostics.intake.names import Names
 from diagnostics.intake.read import Coverage, Wanted, coverage, read_frame, read_pool
-from diagnostics.intake.store import Store, compact, forget, open_store
+from diagnostics.intake.store import Store, clusters, compact, forget, open_store
 
 __all__ = ["BatchReport", "Coverage", "IntakeError", "IntakeSettings", "Names", "Refusal", "Sender", "Store", "Wanted",
-           "compact", "coverage", "forget", "ingest", "open_store", "read_frame", "read_pool"]  # fmt: skip
+           "clusters", "compact", "coverage", "forget", "ingest", "open_store", "read_frame", "read_pool"]  # fmt: skip

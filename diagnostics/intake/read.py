@@ -25,7 +25,9 @@ _IS_COUNTER = f"suffix(metric, '{COUNTER}')"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows: None is all. `clusters` are hashes. By cluster a value is the mean over its hosts."""
+    """Which rows: None is all. `clusters` are hashes. By cluster a value is the mean over its hosts, by host each host
+    has its own.
+    """
 
     hardware_class: str | None = None
     countries: Collection[str] | None = None
@@ -69,7 +71,8 @@ class Coverage:
 
 
 def read_frame(store: Store, wanted: Wanted | None = None, settings: IntakeSettings | None = None) -> pd.DataFrame:
-    """Rows as country, cluster (a hash), hardware_class, metric, ts (UTC), value, sorted; no row where none is.
+    """Rows as country, cluster (a hash), by host also host (a hash, empty where the cluster names none),
+    hardware_class, metric, ts (UTC), value, sorted; no row where none is.
 
     Counters become rates a second: the rise since the row before, or, where a counter fell, what it counted since it
     began again at 0 (as Prometheus does it); across more than three steps a rate is not known. Where a moment was sent
@@ -101,7 +104,7 @@ def read_pool(
     with store.reading(), connect(store, settings.memory_mib) as database:
         # Names stay in the database: a row comes out as a number of its series, a step and a value.
         database.execute(f"CREATE TEMP TABLE pooled AS {_rows(store, wanted)}", _values(wanted))
-        keys = "cluster, hardware_class, metric"
+        keys = "cluster, host, hardware_class, metric"
         names = database.execute(f"SELECT DISTINCT {keys} FROM pooled ORDER BY {keys}").fetchall()
         if not names:
             raise _nothing(store, wanted)
@@ -115,7 +118,8 @@ def read_pool(
     grid = np.full((len(names), int(step.max()) - first + 1), np.nan)
     grid[series, step - first] = value
     start = np.datetime64(first * step_us, "us").astype("datetime64[m]")
-    return Telemetry(tuple(Series(*name) for name in names), grid, start, step_minutes)
+    hosts = tuple(Series(f"{cluster}/{host}" if host else cluster, *name) for cluster, host, *name in names)
+    return Telemetry(hosts, grid, start, step_minutes)
 
 
 def _nothing(store: Store, wanted: Wanted) -> IntakeError:
@@ -182,7 +186,7 @@ def _rows(store: Store, wanted: Wanted) -> str:
     if not _any(store):
         raise IntakeError(f"{store.folder}: nothing is stored yet")
     step_us = wanted.step_minutes * 60_000_000
-    name = "cluster" if wanted.by == "cluster" else "if(host = '', cluster, cluster || '/' || host)"
+    names = "cluster" if wanted.by == "cluster" else "cluster, host"
     keys = "country, hardware_class, cluster, host, metric"
     return f"""
         WITH once AS ({_once(store, wanted)}),
@@ -198,7 +202,7 @@ def _rows(store: Store, wanted: Wanted) -> str:
         stepped AS (
             SELECT {keys}, make_timestamptz(epoch_us(ts) // {step_us} * {step_us}) AS moment, avg(value) AS value
             FROM gauges GROUP BY ALL)
-        SELECT country, {name} AS cluster, hardware_class, metric, moment AS ts, avg(value) AS value
+        SELECT country, {names}, hardware_class, metric, moment AS ts, avg(value) AS value
         FROM stepped GROUP BY ALL ORDER BY ALL"""
 
 

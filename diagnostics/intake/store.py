@@ -127,6 +127,13 @@ def _begun(folder: Path) -> bool:
                for path in folder.iterdir())
 
 
+def clusters(store: Store) -> frozenset[str]:
+    """Hashes of the clusters that have rows; what a crash left behind is put right first."""
+    with store.writing():
+        return frozenset(path.name.removeprefix("cluster=")
+                         for path in store.rows.glob("country=*/hardware_class=*/cluster=*"))
+
+
 def forget(store: Store, cluster: str) -> int:
     """Delete every row of a cluster, by its hash, and return how many there were: who takes consent back is gone."""
     with store.writing():

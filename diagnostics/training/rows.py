@@ -43,16 +43,19 @@ class Host(NamedTuple):
 class Allowed:
     """Which rows may be trained on. `countries` None: all, provided that there is only one (`anywhere`: any number);
     rows of clusters in `opted_out`, or with `telemetry_opt_in` false, are never used. `clusters_in` has countries of
-    clusters that are known beside the rows, which then need not say them.
+    clusters that are known beside the rows, which then need not say them. Of each set in `expected` one cluster at
+    least must have rows, or what was said of them (an opt-out, a scenario) was said of nobody; another file than the
+    one that it was said of need not have them, so it is no part of a version.
     """
 
     countries: frozenset[str] | None = None
     anywhere: bool = False
     opted_out: frozenset[str] = frozenset()
     clusters_in: Mapping[str, str] = field(default_factory=dict)
+    expected: tuple[frozenset[str], ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, the same for equal rules."""
+        """Plain values, the same for equal rules whatever file they were said of."""
         return {"countries": sorted(self.countries) if self.countries is not None else None,
                 "anywhere": self.anywhere, "opted_out": sorted(self.opted_out),
                 "clusters_in": dict(sorted(self.clusters_in.items()))}
@@ -180,6 +183,8 @@ def rows_of(frame: pd.DataFrame, allowed: Allowed, step_minutes: int = 60) -> Ro
     if not len(frame):
         raise TrainingError("no rows: at least a week of measurements is needed")
     frame, left_out = _only_allowed(frame.set_axis(range(len(frame))), allowed)  # rows keep their numbers in the file
+    if "host" in frame:  # a cluster that names no host is one, as where there is no such column
+        frame = frame.assign(host=frame["host"].where(frame["host"].notna() & (frame["host"] != ""), frame["cluster"]))
     keys = [_coded(frame, name) for name in ("cluster", "host" if "host" in frame else "cluster", "hardware_class",
                                              "country")]
     metrics, metric = _coded(frame, "metric")
@@ -212,6 +217,7 @@ def _check_columns(found: Sequence[str], known: Sequence[str]) -> None:
 
 def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, dict[str, int]]:
     """The rows that may be used, and how many of the others there are by reason."""
+    _check_expected(frame["cluster"].unique().tolist(), allowed.expected)
     left_out: dict[str, int] = {}
     out = frame["cluster"].isin(allowed.opted_out).to_numpy()
     if "telemetry_opt_in" in frame:
@@ -238,6 +244,18 @@ def _only_allowed(frame: pd.DataFrame, allowed: Allowed) -> tuple[pd.DataFrame, 
         raise NotAllowedError(f"country: rows of {', '.join(countries)} and none of "
                               f"{', '.join(sorted(allowed.countries))}, which alone may be used{opted}")
     return inside[may], left_out
+
+
+def _check_expected(there: Sequence[object], expected: Sequence[frozenset[str]]) -> None:
+    """Refuse what was said of clusters that have no rows: taken for granted, it would keep nobody's rows out."""
+    for names in expected:
+        if names.isdisjoint(there):
+            near = [one for name in sorted(names) for one in get_close_matches(name, map(str, there), n=1)][:1]
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            who = "cluster" if len(names) == 1 else "clusters"
+            raise TrainingError(f"{who} {', '.join(sorted(names)[:5])}: no row is theirs; rows are of "
+                                f"{', '.join(sorted(map(str, there))[:5])}{hint} (hashes become names again by "
+                                "`planner telemetry export --scenario --key`)")
 
 
 def _in_countries(frame: pd.DataFrame, known: Mapping[str, str]) -> pd.DataFrame:

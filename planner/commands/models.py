@@ -82,13 +82,12 @@ class Rights:
     def allowed(self) -> Allowed:
         """The rules. Raises InputError for a list without a country, or a scenario that cannot be read."""
         fleet = alarm_policy(None, self.scenario)
-        out, known = fleet.opted_out | set(self.opted_out), fleet.countries
         if self.countries is None or self.countries.strip().lower() == "all":
-            return Allowed(None, self.countries is not None, out, known)
+            return fleet.allowed(None, self.countries is not None, self.opted_out)
         names = frozenset(name.strip().upper() for name in self.countries.split(",") if name.strip())
         if not names:
             raise InputError([f"--countries: {self.countries!r}: ISO 3166 codes with commas between, or all"])
-        return Allowed(names, opted_out=out, clusters_in=known)
+        return fleet.allowed(names, False, self.opted_out)  # noqa: FBT003
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from planner.outputs import writing
 from planner.telemetry import (
     Batches,
     called,
-    cluster_hash,
     covered,
     export_rows,
     names_of,
     opened,
     senders_of,
     store_batches,
+    stored_as,
     told,
 )
 from planner.terminal import percent, plain
@@ -108,22 +108,30 @@ def show(folder: Path, known: Known | None, as_json: bool) -> int:
 
 
 def export(folder: Path, wanted: Wanted, output: Path, known: Known | None, as_json: bool) -> int:
-    """Write rows as `planner diagnose` reads them."""
+    """Write rows as `planner diagnose` reads them; with a scenario, those of clusters that agree in it."""
     names = called(known.names, known.senders) if known else {}
+    agreed = called(known.names, [one for one in known.senders if one.opted_in]) if known else None
     store = opened(folder, known.names if known else None)
     with writing("-o", output):
-        rows = export_rows(store, wanted, output, names)
+        done = export_rows(store, wanted, output, agreed, names)
     if as_json:
-        print_json({"output": str(output), "rows": rows})
-    else:
-        typer.echo(plain(f"{rows:,} rows are written to {output}"))
+        print_json({"output": str(output), "rows": done.rows, "left_out": done.left_out})
+        return DONE
+    typer.echo(plain(f"{done.rows:,} rows are written to {output}"))
+    for cluster, rows in done.left_out.items():
+        typer.echo(plain(f"left out: {rows:,} rows of {cluster}, which does not agree in the scenario "
+                         f"(telemetry_opt_in); `planner telemetry forget {folder} --cluster {cluster}` deletes them"))
     return DONE
 
 
-def forget_cluster(folder: Path, cluster: str, known: Known, as_json: bool) -> int:
-    """Delete every row of a cluster; the answer is no when there was none."""
+def forget_cluster(folder: Path, cluster: str, scenario: Path | None, key: Path | None, as_json: bool) -> int:
+    """Delete every row of a cluster, by its name or its hash; the answer is no when there was none."""
+    names = None if key is None else names_of(key)
+    senders = () if scenario is None else senders_of(scenario, prices_of(None))
+    store = opened(folder, names)
+    hashed = stored_as(store, names, senders, cluster)
     with told():
-        rows = forget(opened(folder, known.names), cluster_hash(known.names, known.senders, cluster))
+        rows = forget(store, hashed)
     if as_json:
         print_json({"cluster": cluster, "rows": rows})
     else:

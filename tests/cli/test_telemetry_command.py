@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from diagnostics.synthetic import Fleet, Site, make_fleet
+from diagnostics.training.rows import read_rows
 from planner.cli import run
+from planner.commands.models import Rights
+from planner.watch import Watch, watched
 
 SCENARIO = """
 name: t
@@ -63,12 +67,92 @@ def test_batches_go_in_and_come_out_for_diagnose(folder: Path, capsys: pytest.Ca
     assert planner(folder, "export", store, "-o", str(out), "--by", "host") == 0
     assert run(["models", "train", str(out), "--hardware", "all-flash-nvme", "--store", str(folder / "models")]) == 2
     assert "3.0 days of telemetry: at least 12 are needed" in capsys.readouterr().err  # all else is as it is needed
+    assert run(["diagnose", str(out), "--scenario", str(folder), "--by", "host", "--json"]) == 0
+    diagnosed = [one["cluster"] for one in json.loads(capsys.readouterr().out)["clusters"]]
+    assert [name.split("/")[0] for name in diagnosed] == ["sao-paulo"] * 2
 
     assert run(["telemetry", "compact", store, "--json"]) == 0
     assert run(["telemetry", "show", store]) == 0
     assert "sao-paulo" not in capsys.readouterr().out
     assert planner(folder, "forget", store, "--cluster", "sao-paulo") == 0
     assert planner(folder, "show", store) == 1
+
+
+@pytest.fixture
+def agreed(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A store of both clusters, which agreed when they sent."""
+    (folder / "scenario.yaml").write_text(SCENARIO.replace("telemetry_opt_in: false", "telemetry_opt_in: true"))
+    batches = [str(folder / f"day{day}.parquet") for day in range(3)]
+    assert planner(folder, "ingest", *batches, "--store", str(folder / "store"), "--arrived", "2026-10-04T00:10Z") == 0
+    capsys.readouterr()
+    return folder
+
+
+def export(folder: Path, *more: str) -> Path:
+    out = folder / "rows.parquet"
+    assert run(["telemetry", "export", str(folder / "store"), "-o", str(out), "--by", "host", "--json", *more]) == 0
+    return out
+
+
+@pytest.mark.parametrize("opted_out", [("quiet",), ()])
+def test_who_opted_out_is_not_trained_on_by_the_way_that_is_documented(
+    agreed: Path, capsys: pytest.CaptureFixture[str], opted_out: tuple[str, ...]
+) -> None:
+    """Ingest, export by host, train: rows of a cluster that is named, or that no longer agrees in the scenario, are
+    left out, hosts and all, and countries are those of the scenario.
+    """
+    known = ("--scenario", str(agreed), "--key", str(agreed / "key"))
+    rows = export(agreed, *known)
+    frame = pd.read_parquet(rows)
+    assert frame.groupby("cluster")["host"].nunique().to_dict() == {"quiet": 1, "sao-paulo": 2}
+    if not opted_out:
+        (agreed / "scenario.yaml").write_text(SCENARIO)
+    frame.drop(columns="country").to_parquet(rows)
+    used = read_rows(rows, Rights("BR", opted_out, agreed).allowed)
+    assert [(host.cluster, host.country) for host in used.hosts] == [("sao-paulo", "BR")] * 2
+    assert used.left_out == {"cluster opted out": int((frame["cluster"] == "quiet").sum())}
+    opted = watched(Watch(rows, scenario=agreed, by="host")).telemetry.opted_out
+    assert {name.split("/")[0] for name in opted} == (set() if opted_out else {"quiet"})
+
+
+def test_a_name_that_keeps_nobody_out_is_refused(agreed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt cluster, and rows of hashes beside a scenario of names, end training by name."""
+    rows = str(export(agreed, "--scenario", str(agreed), "--key", str(agreed / "key")))
+    train = ["models", "train", rows, "--hardware", "all-flash-nvme", "--store", str(agreed / "models")]
+    assert run([*train, "--opted-out", "queit"]) == 2
+    assert "cluster queit: no row is theirs; rows are of quiet, sao-paulo; did you mean 'quiet'?" in (
+        capsys.readouterr().err)
+    export(agreed)
+    assert run([*train, "--scenario", str(agreed)]) == 2
+    assert "clusters quiet, sao-paulo: no row is theirs" in capsys.readouterr().err
+
+
+def test_rows_of_who_took_consent_back_stay_in_the_store_until_they_are_forgotten(
+    agreed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Export by a scenario leaves them out and counts them, also those of a cluster that it has no longer; what forgets
+    them takes the name or the hash, and refuses what the store does not have.
+    """
+    store, key = str(agreed / "store"), ("--key", str(agreed / "key"))
+    known = ("--scenario", str(agreed), *key)
+    (agreed / "scenario.yaml").write_text(SCENARIO)
+    assert set(pd.read_parquet(export(agreed, *known))["cluster"]) == {"sao-paulo"}
+    assert json.loads(capsys.readouterr().out)["left_out"] == {"quiet": 12 * 72 - 2}
+    gone = SCENARIO.replace("  - {<<: *c, name: quiet, telemetry_opt_in: false}\n", "")
+    (agreed / "scenario.yaml").write_text(gone)
+    export(agreed, *known)
+    (left,) = json.loads(capsys.readouterr().out)["left_out"]
+
+    assert run(["telemetry", "forget", store, "--cluster", "queit", *key]) == 2
+    assert f"--cluster: 'queit': {store} has no rows of it; `planner telemetry show`" in capsys.readouterr().err
+    assert run(["telemetry", "forget", store, "--cluster", "sao-palo", *known]) == 2
+    assert "has no rows of it; did you mean 'sao-paulo'?" in capsys.readouterr().err
+    assert run(["telemetry", "forget", store, "--cluster", "quiet"]) == 2
+    assert "a name takes --key" in capsys.readouterr().err
+    assert run(["telemetry", "forget", store, "--cluster", left]) == 0
+    assert run(["telemetry", "forget", store, "--cluster", "quiet", *key]) == 2
+    assert run(["telemetry", "forget", store, "--cluster", "sao-paulo", *key]) == 0
+    assert planner(agreed, "forget", store, "--cluster", "sao-paulo") == 1  # the scenario has it, the store no more
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -20,6 +20,7 @@ from diagnostics.intake import (
     Sender,
     Store,
     Wanted,
+    clusters,
     compact,
     coverage,
     forget,
@@ -156,6 +157,9 @@ def test_finer_rows_are_rolled_up_and_hosts_are_averaged(store: Store, tmp_path:
     send(store, tmp_path / "a.csv")
     assert read(store)["iops"] == [6.0]
     assert sorted(read(store, by="host")["iops"]) == [2.0, 10.0]
+    by_host = read_frame(store, Wanted(by="host"))
+    assert set(by_host["cluster"]) == {NAMES.cluster("alpha")}
+    assert sorted(by_host["host"]) == sorted(NAMES.host("alpha", host) for host in ("h1", "h2"))
     assert read(store, by="cluster", step_minutes=15)["iops"] == [5.5, 3.0]
 
 
@@ -337,7 +341,9 @@ def test_a_cluster_that_takes_its_consent_back_is_forgotten(store: Store, tmp_pa
     """All of its rows go, and nobody else's."""
     send(store, batch(tmp_path / "a.csv", [1.0, 2.0]))
     send(store, batch(tmp_path / "b.csv", [3.0], cluster="beta"))
+    assert clusters(store) == {NAMES.cluster("alpha"), NAMES.cluster("beta")}
     assert forget(store, NAMES.cluster("alpha")) == 2
+    assert clusters(store) == {NAMES.cluster("beta")}
     assert forget(store, NAMES.cluster("alpha")) == 0
     assert {found.country for found in coverage(store)} == {"DE"}
 
@@ -374,10 +380,10 @@ def test_the_order_and_form_of_batches_do_not_matter(
         frame.to_parquet(path) if form == "parquet" else frame.to_csv(path, index=False)
         assert send(store, path, hours=24 * 6).status == "stored"
     frame = read_frame(store, Wanted(by="host"))
-    beta = frame[frame["cluster"] == f"{NAMES.cluster('beta')}/{NAMES.host('beta', 'host-002')}"]
+    beta = frame[(frame["cluster"] == NAMES.cluster("beta")) & (frame["host"] == NAMES.host("beta", "host-002"))]
     for number, metric in enumerate(GAUGES):
         np.testing.assert_allclose(beta[beta["metric"] == metric]["value"], fleet.gauges[3, number], rtol=1e-12)
-    hosts = from_frame(frame.drop(columns="country"))
+    hosts = from_frame(frame, by="host")
     for kind, country in (("all-flash-nvme", "BR"), ("mixed-disk", "DE")):
         pool = read_pool(store, kind, [country])
         rows = [hosts.series.index(series) for series in pool.series]

@@ -186,6 +186,21 @@ def test_workloads_hosts_countries_and_consent_are_read(tmp_path: Path) -> None:
     assert found.merged_rows == 1
     assert found.countries == {"a": "NA", "b": "PT"}
     assert found.opted_out == {"b"}
+    hosts = read_telemetry(file, by="host")
+    assert [series[:3] for series in hosts.series] == [("a/h1", "h", "m"), ("a/h2", "h", "m"), ("b", "h", "rows")]
+    assert hosts.values[:, 0].tolist() == [1.0, 3.0, 5.0]
+    assert (hosts.countries, hosts.opted_out) == ({"a/h1": "NA", "a/h2": "NA", "b": "PT"}, {"b"})
+    assert hosts.known({"a": 1, "c": 2}) == {"a/h1": 1, "a/h2": 1}
+
+
+def test_a_cluster_is_not_taken_for_a_host(tmp_path: Path) -> None:
+    """Hosts read by themselves have names that no cluster has, or they are refused; their cluster's word is theirs."""
+    file, at = tmp_path / "t.csv", "2026-11-01T00:00:00Z"
+    file.write_text(MORE + f"a,h,m,{at},1,,,h1,,true\na,h,m,{at},3,,,h2,,false\n")
+    assert read_telemetry(file, by="host").opted_out == {"a/h1", "a/h2"}
+    file.write_text(MORE + f"a,h,m,{at},1,,,h1,,true\na/h1,h,m,{at},3,,,,,true\n")
+    with pytest.raises(TelemetryError, match="cluster: row 2: 'a/h1': a host of a is called a/h1, too: read by"):
+        read_telemetry(file, by="host")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,30 @@ def test_opted_out_clusters_are_never_used() -> None:
         rows_of(two().assign(telemetry_opt_in=["maybe", "true"]), ALL)
 
 
+def test_what_is_said_of_clusters_without_rows_is_refused() -> None:
+    """A misspelt name keeps nobody's rows out, nor does a scenario of other clusters: both are told, the nearest with
+    them. Of another file than the one that it was said of it need not hold.
+    """
+    def of(*names: str) -> Allowed:
+        return Allowed(anywhere=True, opted_out=frozenset({"clustr-a"}), expected=tuple(map(frozenset, (names,))))
+
+    told = two().assign(cluster=["cluster-a", "b"])
+    with pytest.raises(TrainingError, match=r"cluster clustr-a: no row is theirs; rows are of b, cluster-a; did you "
+                                            r"mean 'cluster-a'\?"):
+        rows_of(told, of("clustr-a"))
+    with pytest.raises(TrainingError, match=r"clusters x, y: no row is theirs; rows are of b, cluster-a \(hashes "):
+        rows_of(told, of("x", "y"))
+    assert len(rows_of(told, of("x", "b")).hosts) == 2
+    assert len(rows_of(told, allowed_from(of("x").to_dict())).hosts) == 2
+
+
+def test_a_cluster_that_names_no_host_is_one() -> None:
+    """Beside clusters with hosts, whatever stands for nothing in the column."""
+    for nothing in ("", None, float("nan")):
+        rows = rows_of(two().assign(host=["h1", nothing]).astype({"host": object}), ALL)
+        assert [host[:2] for host in rows.hosts] == [("a", "h1"), ("b", "b")]
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"ts": "2026-11-02T00:10:00"}, "ts: row 1: .*ISO-8601 with a time zone"),
     ({"ts": "yesterday"}, "ts: row 1: 'yesterday'"),
