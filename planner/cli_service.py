@@ -48,12 +48,13 @@ def host(
         str | None, typer.Option(help="The service's postgresql://USER@HOST/NAME; left out: SQLite in its folder.")
     ] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of the model files.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; 0: any.")] = 0,
+    address: Annotated[str, typer.Option("--host", help="Address of /metrics and /healthz.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of these; 0: any that is free.")] = 0,
     tenant: Annotated[str, typer.Option(help="Whose plan in force, telemetry and models.")] = "default",
 ) -> None:
     """Serve what the plan in force gives a cluster: score its telemetry, watch for drift, train models."""
     given = {"data": data, "database": database, "models": models}
-    import_module("api.hosting.run").host(config, given, cluster, port, tenant)
+    import_module("api.hosting.run").host(config, given, cluster, port, tenant, address)
 
 
 def settings(

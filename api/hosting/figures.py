@@ -1,15 +1,11 @@
-"""A host's figures for Prometheus, and whether it is well, on a port of its own."""
+"""A host's figures for Prometheus, and whether it is well."""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 STUCK_S = 30.0
@@ -74,47 +70,3 @@ class Figures:
     def text(self) -> bytes:
         """All figures as Prometheus reads them."""
         return generate_latest(self.registry)
-
-
-class Answering:
-    """Answers `/metrics` and `/healthz` on this machine; port 0 takes a free one."""
-
-    def __init__(self, figures: Figures, address: str, port: int) -> None:
-        """Raises OSError when the port is in use."""
-        self._server = ThreadingHTTPServer((address, port), _handler(figures))
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="figures", daemon=True)
-
-    def start(self) -> None:
-        """Answer from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer no more."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def _handler(figures: Figures) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, figures.text())
-            elif self.path == "/healthz":
-                status = HTTPStatus.OK if figures.well else HTTPStatus.SERVICE_UNAVAILABLE
-                said = {"status": "ok" if figures.well else f"no round has ended for {STUCK_S:.0f} s"}
-                self._answer(status, "application/json", json.dumps(said).encode())
-            else:
-                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"only /metrics and /healthz\n")
-
-        def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: these are asked every few seconds."""
-
-    return Handler

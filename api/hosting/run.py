@@ -19,36 +19,40 @@ from api.configured import read_settings
 from api.database.engine import engine_of, upgrade
 from api.database.tables import jobs, keys
 from api.database.tenancy import DEFAULT, EVERYONE, of_tenant
-from api.hosting.figures import Answering
+from api.hosting.answering import Answering
 from api.hosting.host import Host
 from api.hosting.leases import ALIVE_S
 from api.hosting.models import Models
 from api.hosting.sealing import Sealing, sealer_of
 from api.hosting.training import Training
+from api.listening import need_keys
 from api.observability.requests import log_as_json
 from api.settings import Settings
 from planner.errors import InputError
 
-ADDRESS = "127.0.0.1"
-"""Figures are for this machine: whoever scrapes them from elsewhere does so through something that asks who it is."""
+HERE = "127.0.0.1"
+"""Figures are for this machine unless it is said otherwise; then they are for those who have a key."""
 
 
-def host(config: Path | None, given: Mapping[str, Any], cluster: str, port: int = 0, tenant: str = DEFAULT) -> None:
+def host(config: Path | None, given: Mapping[str, Any], cluster: str, port: int = 0, tenant: str = DEFAULT,
+         address: str = HERE) -> None:
     """Serve a cluster by the settings of the service: a file, the environment, and what is `given` with the command.
+    Where it answers is said with the command only, as the settings say where the service does.
 
     Raises InputError where models are given with the command, which are those of the tenant `default`, for another one.
     """
     if tenant != DEFAULT and given.get("models") is not None:
         instead = f"models of {tenant} stand in the file of settings, `models` in [tenants.{tenant}]"
         raise InputError([f"--models: {given['models']}: that is of the tenant {DEFAULT}: {instead}"])
-    run(read_settings(config, os.environ, given), cluster, port, tenant)
+    run(read_settings(config, os.environ, given), cluster, port, tenant, address)
 
 
-def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) -> None:
+def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT, address: str = HERE) -> None:
     """Serve until interrupted or told to end (SIGTERM), then give leases back. Prints where its figures are.
 
     Raises:
-        InputError: the database cannot be used, nobody knows the tenant, or the port is in use.
+        InputError: the database cannot be used, nobody knows the tenant, the port is in use, or others could reach the
+            address and there is no key.
 
     """
     settings = settings.of(tenant)
@@ -58,6 +62,7 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
         upgrade(settings.store)
         every = engine_of(settings.store, ALIVE_S)
         _known(settings, every, tenant)
+        need_keys(settings, address)
     except (SQLAlchemyError, RuntimeError) as error:
         raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
     log_as_json()
@@ -67,17 +72,14 @@ def run(settings: Settings, cluster: str, port: int = 0, tenant: str = DEFAULT) 
 
     engine, training = of_tenant(every, tenant), Training(settings, tenant, name)
     serving = Host(engine, name, cluster, models, Sealing(sealer), training, settings.model_stores)
-    try:
-        answering = Answering(serving.figures, ADDRESS, port)
-    except OSError as error:
-        raise InputError([f"--port: {port}: {error.strerror}; name another, or 0 for any that is free"]) from None
+    answering = Answering(serving.figures, settings, address, port)
     answering.start()
-    for asked in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(asked, lambda *_: serving.stop())
-    whose = "" if tenant == DEFAULT else f" of {tenant}"
-    sys.stderr.write(f"planner hosts {cluster}{whose}: figures at http://{ADDRESS}:{answering.port}/metrics\n")
-    sys.stderr.flush()
     try:
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(asked, lambda *_: serving.stop())
+        whose = "" if tenant == DEFAULT else f" of {tenant}"
+        sys.stderr.write(f"planner hosts {cluster}{whose}: figures at {answering.address}/metrics\n")
+        sys.stderr.flush()
         serving.run()
     finally:
         answering.stop()

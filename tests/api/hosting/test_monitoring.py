@@ -14,8 +14,12 @@ import httpx
 import pytest
 import yaml
 
-from api.hosting.figures import Answering, Figures
+from api.database.tenancy import DEFAULT
+from api.hosting.answering import Answering
+from api.hosting.figures import Figures
 from api.observability.requests import Metrics
+from api.security.keys import Keys
+from api.settings import Settings
 from diagnostics.health.prometheus import expression
 from planner.cli import run
 from planner.hosting import Hosted
@@ -93,15 +97,18 @@ def test_every_rule_is_valid_and_fires_on_what_hosts_send(tmp_path: Path) -> Non
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_real_prometheus_scrapes_real_hosts(
     start_thread: Callable[[str], Any], in_force: Callable[[Hosted], str], made_up: Callable[..., Hosted], fleet: Any,
-    send: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path,
+    send: Callable[..., Any], eventually: Callable[..., Any], settings: Settings, tmp_path: Path,
 ) -> None:  # fmt: skip
     """Two hosts score rows: Prometheus has how many, by the name of their cluster; of the one that ends, and of no
-    other, it knows that it is down.
+    other, it knows that it is down. It has a key, as there are some.
     """
     prometheus = tool("prometheus")
     in_force(made_up())
     hosts = {name: start_thread(name).host for name in ("a", "c")}
-    answering = {name: Answering(host.figures, ADDRESS, 0) for name, host in hosts.items()}
+    keys = Keys(settings.store, "test")
+    key = keys.create("prometheus", ["sre"], DEFAULT, None)[1]
+    keys.close()
+    answering = {name: Answering(host.figures, settings, ADDRESS, 0) for name, host in hosts.items()}
     for one in answering.values():
         one.start()
     rows = fleet(1)
@@ -109,8 +116,8 @@ def test_a_real_prometheus_scrapes_real_hosts(
     with socket.socket() as free:
         free.bind((ADDRESS, 0))
         port = free.getsockname()[1]
-    targets = [f"{ADDRESS}:{one.port}" for one in answering.values()]
-    jobs = [{"job_name": "hosts", "static_configs": [{"targets": targets}]}]
+    targets = [one.address.removeprefix("http://") for one in answering.values()]
+    jobs = [{"job_name": "hosts", "authorization": {"credentials": key}, "static_configs": [{"targets": targets}]}]
     config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
@@ -171,18 +178,3 @@ def test_figures_name_the_versions_that_are_in_memory() -> None:
         figures.loaded(versions)
         told = re.findall(r'model_info\{hardware_class="(\w+)",version="(\w+)"\} 1', figures.text().decode())
         assert dict(told) == versions
-
-
-def test_a_host_that_ends_no_round_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`/healthz` answers 503 then, and other addresses 404."""
-    figures = Figures("edge")
-    answering = Answering(figures, ADDRESS, 0)
-    answering.start()
-    try:
-        address = f"http://{ADDRESS}:{answering.port}"
-        assert httpx.get(f"{address}/healthz").status_code == 200
-        monkeypatch.setattr("api.hosting.figures.STUCK_S", -1.0)
-        assert httpx.get(f"{address}/healthz").status_code == 503
-        assert httpx.get(f"{address}/other").status_code == 404
-    finally:
-        answering.stop()
