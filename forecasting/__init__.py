@@ -4,9 +4,10 @@
 reads no files, keeps no state and knows nothing of workloads or machines.
 """
 
-from forecasting.engine import Forecast, Learned, forecast, learn, look_back, predict, quantile_column
+from forecasting.engine import Forecast, Learned, forecast, learn, look_back, predict
 from forecasting.history import History, TooShortError
 from forecasting.models import FORECASTERS, default_models
+from forecasting.scoring import quantile_column
 from forecasting.validate import BadFrameError, Checked, Note, Refusal, check
 
 __all__ = [

@@ -11,27 +11,32 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from forecasting.conformal import Calibration, calibrate, stretches, uncalibrated
-from forecasting.ensemble import BackTest, Ensemble, fit_ensemble
+from forecasting.conformal import stretches
+from forecasting.ensemble import Ensemble, fit_ensemble
 from forecasting.history import DAY, Floats, History, fewest_points, goes_far
-from forecasting.long import fit_far
-from forecasting.metrics import scores
+from forecasting.long import FAR, N_PATHS, fit_far
 from forecasting.models import default_models, load
 from forecasting.panel import Panel, make_panel
 from forecasting.paths import joint_paths
+from forecasting.scoring import (
+    OURS,
+    SCORED,
+    join_scores,
+    keep_still,
+    quantile_column,
+    score_far,
+    score_models,
+    score_young,
+    unscored,
+)
 from forecasting.shifts import describe, follow_shifts
-from forecasting.sparse import Sparse, fit_sparse
 from forecasting.validate import Checked, Horizon, Note, Refusal, check, steps_ahead, too_short, young
-from forecasting.young import FEWEST_TEACHERS, borrow, teachers
+from forecasting.young import FEWEST_TEACHERS, YOUNG, borrow, teachers
 
-N_PATHS = 400
 PATH_LEVELS = (0.01, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.99)
 """Levels that sample paths are drawn through beside those asked for."""
-SCORED = (0.1, 0.5, 0.9)
-"""Levels that the back-test scores."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +46,12 @@ class Forecast:
     `quantiles`: a row for each series and step with `unique_id`, `ds` (UTC), `model` and a column for each level
     (`q0.9`). `paths`: sample paths [n_paths, horizon] by series; the draws of all series belong together, so path i of
     one may be added to path i of another. `models`: what each series is forecast with, by series. `backtest`: a row for
-    each series that was learned from (2,000 at most), model and origin with `pinball` (mean loss at the levels 0.1, 0.5
-    and 0.9), `size` (mean of what came), `wql` (twice their ratio), `mase`, `coverage_p90` and `note`; model `forecast`
-    is what the weighted average would have said, calibrated on other origins or other series, and has beside these the
-    share under each level asked for (`coverage_q0.9`). `refused`: `unique_id` and `reason` of each series that was not
-    forecast. `notes`: `unique_id` and `note` of what was made of a series before it was forecast, as steps filled in.
+    each series that models learned from (2,000 at most), model and origin with `pinball` (mean loss at the levels 0.1,
+    0.5 and 0.9), `size` (mean of what came), `wql` (twice their ratio), `mase`, `coverage_p90` and `note`; model
+    `forecast` is what the weighted average would have said, calibrated on other origins or other series, and has beside
+    these the share under each level asked for (`coverage_q0.9`). `refused`: `unique_id` and `reason` of each series
+    that was not forecast. `notes`: `unique_id` and `note` of what was made of a series before it was forecast, as steps
+    filled in.
     """
 
     quantiles: pd.DataFrame
@@ -87,7 +93,7 @@ class Learned:
         ahead = steps_ahead(self.horizon, panel.step)
         asked = sorted({*self.levels, *SCORED, *PATH_LEVELS})
         ensemble, test = fit_ensemble(panel, ahead, asked, self.models, self.seed, threads)
-        return ensemble, _backtest_frame(test, self.levels, sparse=ensemble.sparse)
+        return ensemble, score_models(test, self.levels, sparse=ensemble.sparse)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,25 +164,32 @@ def predict(learned: Learned, frame: pd.DataFrame, backtest: bool = False) -> Fo
 
     What is said of a series does not hang on what else is in the frame, so a frame may be cut into any parts by series.
     Series of a step that none learned from had are learned from one by one. With `backtest` all series are asked what
-    would have been said from the past origins. Raises BadFrameError for a frame that cannot be read.
+    would have been said from the past origins; one whose history allows none has a row without origin and figures,
+    whose `note` says so. Raises BadFrameError for a frame that cannot be read.
     """
-    found = _say(learned, learned.check(frame), 0, backtest)
+    checked = learned.check(frame)
+    found = _say(learned, checked, 0, backtest)
     if not backtest:
         return found
     # What was learned from has scores with calibrations that did not see them.
     others = found.backtest[~found.backtest["unique_id"].isin(set(learned.backtest["unique_id"]))]
     own = learned.backtest[learned.backtest["unique_id"].isin(found.models)]
-    return replace(found, backtest=_joined([others, own]))
+    scores = join_scores([others, own])
+    scored = set(scores.loc[(scores["model"] == OURS) & scores["wql"].notna(), "unique_id"])
+    without = {one.unique_id: _why_unscored(learned, one) for one in checked.series
+               if one.unique_id in found.models and one.unique_id not in scored}
+    return replace(found, backtest=join_scores([scores, unscored(without)]))
 
 
 def look_back(learned: Learned, frame: pd.DataFrame) -> pd.DataFrame:
     """What would have been said of the series of a frame from the latest past origin, beside what came.
 
     A row a series and step with `unique_id`, `ds`, `y` and a column for each level asked for, as in `Forecast`; series
-    that had not begun then, or whose step was not learned, have none. Raises BadFrameError.
+    that had not begun then, or whose step was not learned, have none, nor have those that are young or forecast far
+    ahead. Raises BadFrameError.
     """
-    tables = []
-    for panel in (follow_shifts(one)[0] for one in _panels(learned.check(frame).series)):
+    tables, near = [], [one for one in learned.check(frame).series if not young(one) and not learned.is_far(one)]
+    for panel in (follow_shifts(one)[0] for one in _panels(near)):
         ensemble = learned.ensembles.get(panel.step)
         test = ensemble.back_test(panel) if ensemble is not None else None
         if ensemble is None or test is None:
@@ -207,7 +220,7 @@ def _asked(horizon: Horizon, quantiles: Sequence[float], seed: int, models: Sequ
     for name in names:
         load(name)
     return Learned(horizon, _checked_levels(quantiles), names, seed, tuple(dict.fromkeys(known)),
-                   tuple(dict.fromkeys(holidays)), bool(names), {}, {}, _joined([]))
+                   tuple(dict.fromkeys(holidays)), bool(names), {}, {}, join_scores([]))
 
 
 def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:
@@ -219,7 +232,7 @@ def _learn(asked: Learned, checked: Checked, threads: int) -> Learned:
         found = {panel.step: asked.fit(panel, threads) for panel in panels}
     return replace(asked, ensembles={step: ensemble for step, (ensemble, _) in found.items()},
                    teachers={} if asked.named else {panel.step: teachers(panel, asked.seed) for panel in panels},
-                   backtest=_joined([table for _, table in found.values()]))
+                   backtest=join_scores(table for _, table in found.values()))
 
 
 def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Forecast:
@@ -234,8 +247,8 @@ def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Fo
     with threadpool_limits(1):
         done = [_forecast_panel(learned, panel, n_paths, backtest) for some in _panels(near)
                 for panel in _taught(learned, some)]
-        done += [_forecast_far(learned, panel, n_paths) for panel in _panels(far)]
-        done += [_forecast_young(learned, panel, n_paths) for panel in _panels(newcomers)
+        done += [_forecast_far(learned, panel, n_paths, backtest) for panel in _panels(far)]
+        done += [_forecast_young(learned, panel, n_paths, backtest) for panel in _panels(newcomers)
                  if panel.step in learned.teachers]
     there = {name for one in done for name, row in zip(one.panel.ids, one.said, strict=True) if np.isfinite(row).all()}
     short += [Refusal(one.unique_id, f"{too_short(len(one), one.step)}, or {FEWEST_TEACHERS} longer series to borrow "
@@ -245,6 +258,14 @@ def _say(learned: Learned, checked: Checked, n_paths: int, backtest: bool) -> Fo
               if not np.isfinite(row).all() and count >= fewest_points(one.panel.step)]
     refused = sorted([*checked.refused, *short, *silent], key=lambda r: r.unique_id)
     return _collect(done, refused, list(checked.notes), learned.levels)
+
+
+def _why_unscored(learned: Learned, one: History) -> str:
+    """Why nothing can be held back of a series; the same words for all whose horizon is as many steps."""
+    if not young(one) and not learned.is_far(one):
+        return "history too short for any past origin"
+    ahead = steps_ahead(learned.horizon, one.step)
+    return f"history too short to hold back {ahead} steps and be forecast from what is left"
 
 
 def _reaches(learned: Learned, one: History) -> bool:
@@ -267,11 +288,6 @@ def _taught(learned: Learned, panel: Panel) -> list[Panel]:
     return [make_panel([panel.history(i)]) for i in range(len(panel))]
 
 
-def quantile_column(level: float) -> str:
-    """Name of the column that holds a quantile: `q0.9`."""
-    return f"q{level:g}"
-
-
 def _checked_levels(quantiles: Sequence[float]) -> tuple[float, ...]:
     levels = tuple(sorted({float(level) for level in quantiles}))
     if not levels or not all(0 < level < 1 for level in levels):
@@ -281,9 +297,11 @@ def _checked_levels(quantiles: Sequence[float]) -> tuple[float, ...]:
 
 def _forecast_panel(learned: Learned, panel: Panel, n_paths: int, backtest: bool) -> _Done:
     panel, shifts = follow_shifts(panel)
-    ensemble = learned.ensembles.get(panel.step) or learned.fit(panel)[0]
+    ensemble, own = learned.ensembles.get(panel.step), join_scores([])
+    if ensemble is None:
+        ensemble, own = learned.fit(panel)
     said = ensemble.quantiles(panel)
-    _keep_still(panel, said)
+    keep_still(panel, said)
     levels = ensemble.calibration.levels
     paths = joint_paths(panel, np.nan_to_num(said), levels, n_paths, learned.seed) if n_paths else np.empty(0)
     paths.setflags(write=False)
@@ -292,26 +310,27 @@ def _forecast_panel(learned: Learned, panel: Panel, n_paths: int, backtest: bool
     test = ensemble.back_test(panel.pick(unseen)) if len(unseen) else None
     notes = [Note(panel.ids[one.row], describe(panel, one)) for one in shifts]
     return _Done(panel, notes, said[:, :, wanted], ensemble.names(panel), paths,
-                 _backtest_frame(test, learned.levels, ensemble.calibration, ensemble.sparse))
+                 join_scores([own, score_models(test, learned.levels, ensemble.calibration, ensemble.sparse)]))
 
 
-def _forecast_far(learned: Learned, panel: Panel, n_paths: int) -> _Done:
-    fitted, kept, said = fit_far(panel), [], []
-    for block in fitted.weeks(steps_ahead(learned.horizon, panel.step), n_paths or N_PATHS, learned.seed):
+def _forecast_far(learned: Learned, panel: Panel, n_paths: int, backtest: bool) -> _Done:
+    fitted, kept, said, ahead = fit_far(panel), [], [], steps_ahead(learned.horizon, panel.step)
+    for block in fitted.weeks(ahead, n_paths or N_PATHS, learned.seed):
         said.append(np.quantile(block, learned.levels, axis=1).transpose(1, 2, 0))
         kept += [block] if n_paths else []
     paths = np.concatenate(kept, axis=2) if kept else np.empty(0)
     paths.setflags(write=False)
     unused = "columns known ahead and holidays are not used so far ahead"
     notes = [Note(name, unused) for name in panel.ids] if panel.known.shape[2] else []
-    return _Done(panel, notes, np.concatenate(said, axis=1), ["long"] * len(panel), paths, _joined([]))
+    scores = score_far(panel, ahead, learned.levels, learned.seed) if backtest else join_scores([])
+    return _Done(panel, notes, np.concatenate(said, axis=1), [FAR] * len(panel), paths, scores)
 
 
-def _forecast_young(learned: Learned, panel: Panel, n_paths: int) -> _Done:
+def _forecast_young(learned: Learned, panel: Panel, n_paths: int, backtest: bool) -> _Done:
     old, asked = learned.teachers[panel.step], np.array(sorted({*learned.levels, 0.5, *PATH_LEVELS}))
-    said, likest = borrow(old, panel, steps_ahead(learned.horizon, panel.step), asked, learned.seed)
-    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
-    said[still] = panel.values[still, -1][:, None, None]
+    ahead = steps_ahead(learned.horizon, panel.step)
+    said, likest = borrow(old, panel, ahead, asked, learned.seed)
+    keep_still(panel, said)
     paths = np.empty(0)
     if n_paths:
         alike = replace(old.pick(likest), ids=panel.ids)  # errors of the likest stand for those not yet seen
@@ -320,8 +339,8 @@ def _forecast_young(learned: Learned, panel: Panel, n_paths: int) -> _Done:
     text = "points of history: the level is the series' own, shape and spread are those of series like it"
     notes = [Note(name, f"{count} {text}")
              for name, count, row in zip(panel.ids, panel.count.tolist(), said, strict=True) if np.isfinite(row).all()]
-    return _Done(panel, notes, said[:, :, np.searchsorted(asked, learned.levels)], ["similar"] * len(panel), paths,
-                 _joined([]))
+    scores = score_young(old, panel, ahead, learned.levels, learned.seed) if backtest else join_scores([])
+    return _Done(panel, notes, said[:, :, np.searchsorted(asked, learned.levels)], [YOUNG] * len(panel), paths, scores)
 
 
 def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], levels: tuple[float, ...]) -> Forecast:
@@ -331,7 +350,7 @@ def _collect(done: list[_Done], refused: list[Refusal], notes: list[Note], level
         quantiles=_quantile_frame(series, levels),
         paths=MappingProxyType({name: one.paths[i] for name, one, i in series if one.paths.size}),
         models=MappingProxyType({name: one.models[i] for name, one, i in series}),
-        backtest=_joined([one.backtest for one in done]),
+        backtest=join_scores(one.backtest for one in done),
         refused=pd.DataFrame([asdict(refusal) for refusal in refused], columns=["unique_id", "reason"]),
         notes=pd.DataFrame([asdict(note) for note in sorted(notes, key=lambda note: note.unique_id)],
                            columns=["unique_id", "note"]),
@@ -358,75 +377,3 @@ def _quantile_frame(series: list[tuple[str, _Done, int]], levels: tuple[float, .
         }
         | {quantile_column(level): stacked[:, q] for q, level in enumerate(levels)}
     )
-
-
-def _backtest_frame(test: BackTest | None, asked: tuple[float, ...],
-                    calibration: Calibration | None = None, sparse: Sparse | None = None) -> pd.DataFrame:
-    """Scores of every model, and of their calibrated average, from every origin.
-
-    Without a calibration learned elsewhere, that of each origin is learned from the other origins, and so are the
-    shares of intermittent demand, where `sparse` says that it is told apart.
-    """
-    if test is None:
-        return _joined([])
-    panel, levels, tables = test.panel, np.array(SCORED), []
-    unit, level = panel.units()
-    raw = uncalibrated(levels, test.length)
-    for j, back in enumerate(test.back.tolist()):
-        past, seen = panel.values[:, : max(0, panel.columns - back)], np.isfinite(test.truth[j]).all(axis=1)
-        known = _held_out(test, j, asked) if calibration is None else calibration
-        held = replace(known, stretch=stretches(test.length)).quantiles(test.mixed[j], unit, level)
-        shared = _sparse_held_out(test, j, known) if sparse is not None and calibration is None else sparse
-        held = held if shared is None else shared.blend_past(panel, back, held)
-        _keep_still(panel, held)
-        scored, wanted = (held[:, :, np.searchsorted(known.levels, some)] for some in (levels, asked))
-        models = [raw.quantiles(said, unit, level) for said in test.said[:, j]]
-        origin = pd.DatetimeIndex(panel.end - (back - 1) * panel.step).as_unit("ns").tz_localize("UTC")
-        for name, said in zip((*test.models, "forecast"), (*models, scored), strict=True):
-            can = seen & np.isfinite(said).all(axis=(1, 2))
-            found = scores(test.truth[j], said, levels, past, panel.seasons[0])
-            figures = {"pinball": found.pinball, "size": found.size, "wql": found.wql, "mase": found.mase,
-                       "coverage_p90": found.covered}
-            if name == "forecast":
-                under = (test.truth[j][..., None] <= wanted).mean(axis=1)
-                figures |= {f"coverage_{quantile_column(one)}": under[:, q] for q, one in enumerate(asked)}
-            table = {"unique_id": np.array(panel.ids, object), "model": name, "origin": origin}
-            table |= {column: np.where(can, values, np.nan) for column, values in figures.items()}
-            note = np.where(can, None, "too short for this model")  # type: ignore[call-overload]
-            tables.append(pd.DataFrame(table | {"note": note})[seen])
-    return _joined(tables)
-
-
-def _keep_still(panel: Panel, said: Floats) -> None:
-    """What never moved is forecast not to move."""
-    still = np.nanmin(panel.values, axis=1) == np.nanmax(panel.values, axis=1)
-    said[still] = panel.values[still, -1][:, None, None]
-
-
-def _held_out(test: BackTest, j: int, asked: tuple[float, ...]) -> Calibration:
-    """What would have been learned had origin j not been there; where there are no others, what was."""
-    others, levels = _others(test, j), np.array(sorted({*SCORED, *asked}))
-    return calibrate(test.truth[others], test.mixed[others], levels, *test.panel.units())
-
-
-def _sparse_held_out(test: BackTest, j: int, known: Calibration) -> Sparse | None:
-    """The same for the shares of intermittent demand."""
-    others, (unit, level) = _others(test, j), test.panel.units()
-    said = np.stack([known.quantiles(mixed, unit, level) for mixed in test.mixed[others]])
-    return fit_sparse(test.panel, test.back[others], test.truth[others], said, known.levels, unit, test.length)
-
-
-def _others(test: BackTest, j: int) -> NDArray[np.bool_]:
-    """Origins [J] other than j; all where there are no others."""
-    return np.arange(len(test.back)) != j if len(test.back) > 1 else np.array([True])
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of back-tests as one, in order of series, model and origin."""
-    columns = ["unique_id", "model", "origin", "pinball", "size", "wql", "mase", "coverage_p90", "note"]
-    full = [table for table in tables if len(table)]
-    if not full:
-        return pd.DataFrame([], columns=columns).assign(origin=pd.to_datetime([], utc=True))
-    frame = pd.concat(full, ignore_index=True)
-    frame = frame[[*columns, *(name for name in frame.columns if name not in columns)]]
-    return frame.sort_values(["unique_id", "model", "origin"], kind="stable", ignore_index=True)

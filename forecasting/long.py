@@ -27,6 +27,10 @@ from forecasting.history import DAY, Floats
 from forecasting.jit import jit
 from forecasting.panel import Ints, Panel
 
+FAR = "long"
+"""What forecasts of it are named."""
+N_PATHS = 400
+"""Sample paths where nobody says how many."""
 SHAPE_DAYS = 364
 """Past days that days ahead are drawn from at most."""
 _SAME_WEEKDAY = 8

@@ -15,6 +15,8 @@ from forecasting.conformal import Calibration, calibrate
 from forecasting.history import Floats
 from forecasting.panel import LEVELS, Ints, Panel
 
+YOUNG = "similar"
+"""What forecasts of it are named."""
 FEWEST_TEACHERS, FEWEST_ALIKE = 10, 5
 """Longer series that must be there, and those of them that a stretch must come from: of fewer nobody can say that a new
 one is like them.

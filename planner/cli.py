@@ -423,7 +423,7 @@ def _forecast(
     quantiles: Annotated[str, typer.Option(help="Levels with commas between.")] = "0.5,0.9,0.99",
     output: Annotated[Path | None, to_write("Write them here (.parquet, .csv).", "-o", "--output")] = None,
     seed: Seed = 0,
-    backtest: Annotated[bool, typer.Option("--backtest", help="Score every series from past origins.")] = False,
+    backtest: Annotated[bool, typer.Option("--backtest", help="Score series from past origins.")] = False,
     report: Annotated[Path | None, to_write("Write an HTML report here.")] = None,
     known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "
                                             "rows without a value.")] = "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,9 @@ def run_report(batch: Batch, history: str) -> dict[str, Any]:
         "series": {"given": batch.layout.series, "points": batch.layout.rows, "forecast": batch.forecast_series,
                    "refused": len(refused), "mended": len({name for name, _ in notes})},
         "models": dict(sorted(batch.models.items(), key=lambda row: (-row[1], row[0]))),
-        "backtest": {"of": "all series" if asked.backtest else "series learned from", "models": _plain(pooled)},
+        "backtest": {"of": "all series" if asked.backtest else "series learned from",
+                     "scored": int(pooled.loc[pooled["model"] == OURS, "series"].sum()),
+                     "not_scored": not_scored(batch.backtest()), "models": _plain(pooled)},
         "refused": [{"unique_id": name, "reason": reason} for name, reason in refused[:MOST_TOLD]],
         "notes": [{"unique_id": name, "note": note} for name, note in notes[:MOST_TOLD]],
         "cost": {"seconds": batch.seconds, "cpu_seconds": batch.cpu_seconds,
@@ -70,6 +73,14 @@ def pooled_scores(tables: Iterator[pd.DataFrame]) -> pd.DataFrame:
     made = made.rename_axis("model").reset_index()
     return made.sort_values(["wql", "model"]).sort_values("model", key=lambda name: name != OURS, kind="stable",
                                                           ignore_index=True)
+
+
+def not_scored(tables: Iterator[pd.DataFrame]) -> list[dict[str, Any]]:
+    """Why series have no scores, and how many for each reason, the most frequent first."""
+    reasons = Counter[str]()
+    for table in tables:
+        reasons.update(table.loc[table["origin"].isna(), "note"])
+    return [{"reason": reason, "series": count} for reason, count in reasons.most_common()]
 
 
 def series_scores(tables: Iterator[pd.DataFrame]) -> pd.DataFrame:

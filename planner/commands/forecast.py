@@ -158,8 +158,12 @@ def _show(batch: Batch, files: Files, report: dict[str, Any]) -> None:
         typer.echo(f"and {given['forecast'] - len(peaks):,} more series")
     scores = pooled_scores(batch.backtest())
     if batch.asked.backtest and len(scores):
-        _show_scores(f"Back-test of {report['backtest']['of']}, over origins", scores)
+        scored = report["backtest"]["scored"]
+        of = report["backtest"]["of"] if scored == given["forecast"] else f"{scored:,} of {given['forecast']:,} series"
+        _show_scores(f"Back-test of {of}, over origins", scores)
         _show_series(batch)
+    for row in report["backtest"]["not_scored"]:
+        typer.echo(f"not scored: {row['series']:,} series: {row['reason']}")
     _lines("note", [(row["unique_id"], row["note"]) for row in report["notes"]])
     _lines("refused", [(row["unique_id"], row["reason"]) for row in report["refused"]])
     typer.echo(f"{given['forecast']:,} of {given['given']:,} series forecast in {cost['seconds']:.0f} s, "

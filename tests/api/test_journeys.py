@@ -16,6 +16,7 @@ line of it is said here by the program itself.
 import csv
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -43,6 +45,14 @@ def promised(journey: int) -> dict[str, list[str]]:
     part = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[journey]
     rows = re.findall(r"^\| (.+?) \| (.*`.*) \|$", part, re.MULTILINE)
     return {mistake: re.findall(r"`([^`]+)`", words) for mistake, words in rows}
+
+
+def command(journey: int) -> list[str]:
+    """The first command of a journey as the page prints it, without the program."""
+    part = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[journey]
+    printed = re.search(r"^    planner (.+)$", part, re.MULTILINE)
+    assert printed
+    return shlex.split(printed[1])
 
 
 def check(journey: int, told: Told) -> None:
@@ -197,7 +207,13 @@ def test_forecasts(terminal: Terminal) -> None:
     good = [row for row in rows if row[1] == "good"]
     naive = written("naive.csv", "ts,workload,value", [(at.removesuffix("Z"), name, value) for at, name, value in good])
     said = terminal.says(0, "forecast", history, "--horizon", "24h")
-    far = terminal.says(0, "forecast", history, "--horizon", "90d")
+    old = demand(("old", at, wave(at)) for at in range(-150 * 24, 21 * 24))
+    written("rows.csv", "ts,workload,value", [*good, *old])
+    pd.read_csv("rows.csv", parse_dates=["ts"]).to_parquet("history.parquet", index=False)
+    far = terminal.says(0, *command(4))
+    scores = pd.read_parquet("forecast.backtest.parquet")
+    assert set(scores.loc[scores["wql"].notna(), "unique_id"]) == {"old"}
+    assert "Back-test of 1 of 2 series" in far
     lines = {name: line for line in said.splitlines() if (name := line.partition(": ")[2].partition(":")[0])}
     check(4, {
         "gaps": lines["holes"], "one time twice": lines["double"], "steps of two lengths": lines["uneven"],

@@ -305,6 +305,7 @@ def test_a_run_tells_what_it_did(history: Path, tmp_path: Path, capsys: pytest.C
     assert sum(told["models"].values()) == SERIES
     assert [row["unique_id"] for row in told["refused"]] == ["young"]
     assert told["cost"]["cpu_seconds"] > 0
+    assert (told["backtest"]["scored"], told["backtest"]["not_scored"]) == (SERIES, [])
     models = told["backtest"]["models"]
     assert models["forecast"]["wql"] < models["seasonal_naive"]["wql"]
     assert 0.7 < models["forecast"]["coverage_q0.9"] < 1
@@ -312,6 +313,28 @@ def test_a_run_tells_what_it_did(history: Path, tmp_path: Path, capsys: pytest.C
     assert set(scores["unique_id"]) == {f"s{k:02d}" for k in range(SERIES)}
     shown = page.read_text()
     assert all(words in shown for words in ("Back-test by model", "Back-test by series", 'id="fan2"', "young"))
+
+
+def test_series_without_scores_are_counted_with_the_reason(history: Path, tmp_path: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    """Fifteen days ahead sixteen days hold nothing back: text, JSON, report, page and table say so, with numbers."""
+    output, page = tmp_path / "out.parquet", tmp_path / "page.html"
+    asked = ["forecast", str(history), "--horizon", "15d", "--backtest", "-o", str(output)]
+    assert run([*asked, "--report", str(page)]) == 0
+    reason = "history too short to hold back 360 steps and be forecast from what is left"
+    said = capsys.readouterr().out
+    assert f"not scored: {SERIES} series: {reason}" in said
+    assert "Back-test" not in said
+    told = json.loads((tmp_path / "out.report.json").read_text())["backtest"]
+    assert (told["scored"], told["models"]) == (0, {})
+    assert told["not_scored"] == [{"reason": reason, "series": SERIES}]
+    assert f"{SERIES} series: {reason}" in page.read_text()
+    table = pd.read_parquet(tmp_path / "out.backtest.parquet")
+    assert sorted(table["unique_id"]) == [f"s{k:02d}" for k in range(SERIES)]
+    assert set(table["note"]) == {reason}
+    assert table["coverage_q0.9"].dtype == float
+    assert run([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["backtest"]["not_scored"][0]["series"] == SERIES
 
 
 def test_pooled_scores_are_those_of_all_rows() -> None:
