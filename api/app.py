@@ -45,7 +45,7 @@ from api.security.keys import Keys
 from api.security.limits import Rates
 from api.security.oidc import Issuer
 from api.security.sessions import Sessions
-from api.settings import Settings, is_loopback
+from api.settings import Settings
 from api.web import problems
 from api.web.answers import Answers
 from api.web.gate import Gate
@@ -57,7 +57,7 @@ def create_app(settings: Settings, traces: Traces | None = None) -> FastAPI:
     """The service for one data folder. Its workers take jobs from its queue from start to shutdown."""
     metrics = Metrics()
     issuer = None if settings.oidc is None else Issuer(settings.oidc)
-    doorkeeper = Doorkeeper(issuer, Rates(settings.limits), loopback=is_loopback(settings.host))
+    doorkeeper = Doorkeeper(issuer, Rates(settings.limits), loopback=settings.is_local)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

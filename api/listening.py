@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.database.engine import upgrade
@@ -11,9 +12,11 @@ from api.settings import Settings, is_loopback
 from planner.errors import InputError
 
 
-def need_keys(settings: Settings, host: str) -> None:
-    """Refuse to listen where others can ask while there is nothing that they could be known by. Raises InputError."""
-    if is_loopback(host) or settings.oidc is not None:
+def need_keys(settings: Settings, host: str, proxies: Sequence[str] = ()) -> None:
+    """Refuse to listen where others can ask, themselves or through proxies, while there is nothing that they could be
+    known by. Raises InputError.
+    """
+    if (is_loopback(host) and not proxies) or settings.oidc is not None:
         return
     upgrade(settings.store)
     keys = Keys(settings.store, "service")
@@ -22,7 +25,8 @@ def need_keys(settings: Settings, host: str) -> None:
     keys.close()
     if not valid:
         how = "make one with `planner keys create NAME --role admin`, or name who signs tokens (oidc)"
-        raise InputError([f"--host: {host}: others could ask, and there is no valid key: {how}"])
+        where = f"proxies: {proxies[0]}" if is_loopback(host) else f"--host: {host}"
+        raise InputError([f"{where}: others could ask, and there is no valid key: {how}"])
 
 
 def listen(host: str, port: int) -> socket.socket:

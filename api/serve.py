@@ -34,19 +34,19 @@ def run(settings: Settings) -> None:
     """Serve until interrupted. Prints the address when it is ready.
 
     Raises:
-        InputError: others could reach the address and there is no key, it is in use, or the data folder cannot be used.
+        InputError: others could ask and there is no key, the address is in use, or the data folder cannot be used.
 
     """
-    host, traces = settings.host, opened(os.environ)
+    host, proxies, traces = settings.host, list(settings.proxies), opened(os.environ)
     with owned(settings):  # a quick answer; the application holds it while it runs
-        need_keys(settings, host)
+        need_keys(settings, host, proxies)
     listener = listen(host, settings.port)
     sys.stderr.write(f"planner serves {address_of(listener, host)} from {settings.data}\n")
     log_as_json()
     app = create_app(settings, traces)
     config = uvicorn.Config(app, loop="uvloop", http=BoundedHead, ws="none", log_config=None, access_log=False,
-                            proxy_headers=False, server_header=False, date_header=True,
-                            timeout_graceful_shutdown=FINISH_S)
+                            proxy_headers=bool(proxies), forwarded_allow_ips=proxies, server_header=False,
+                            date_header=True, timeout_graceful_shutdown=FINISH_S)
     signal.signal(signal.SIGTERM, _end)
     try:
         with looked_at_once():

@@ -210,6 +210,10 @@ class Settings(Holdings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    proxies: tuple[str, ...] = Field(
+        (), description="addresses and networks (10.0.0.0/8) of proxies before it, which are believed for whom they "
+        "ask (X-Forwarded-For, X-Forwarded-Proto); nobody else is"
+    )
     data: Path = Field(
         description="folder of what the service keeps: its store, unless `database` names one, and its "
         "name among services that share a database. Left out: `planner` in the user's data "
@@ -250,6 +254,18 @@ class Settings(Holdings):
         except InputError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                network = ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy}: no address or network; 10.0.0.5 is one, and 10.0.0.0/8") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{proxy}: everybody could say to be anybody: name the proxies")
+        return proxies
+
     @field_validator("tenants")
     @classmethod
     def _are_names(cls, tenants: dict[str, Holdings]) -> dict[str, Holdings]:
@@ -258,6 +274,11 @@ class Settings(Holdings):
                 allowed = "small letters, digits and hyphens within, 63 at most; what `default` has stands above"
                 raise ValueError(f"{name}: {allowed}")
         return tenants
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can ask: the service listens there, and through no proxy."""
+        return is_loopback(self.host) and not self.proxies
 
     @property
     def model_folder(self) -> Path:

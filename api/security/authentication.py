@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from http import HTTPStatus
@@ -26,6 +27,8 @@ from api.web.problems import Problem, problem_response
 TOKEN_S = 5.0
 """How long a token is believed before its signature is checked again."""
 MOST_TOKENS = 10_000
+AT_ONCE = 4
+"""Signatures of tokens that are checked at a time; others wait for their turn."""
 _CREDENTIALS = frozenset({"authorization", "x-api-key"})
 _REALM = 'Bearer realm="planner"'
 _HOW = "send a key or token as Authorization: Bearer, or a key as X-API-Key"
@@ -41,6 +44,7 @@ class Doorkeeper:
         self._keyring: Keyring | None = None
         self._sessions: Sessions | None = None
         self._believed: dict[bytes, tuple[Caller, float]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._log = structlog.get_logger("api")
 
     def start(self, keyring: Keyring, sessions: Sessions) -> None:
@@ -63,7 +67,7 @@ class Doorkeeper:
         """Who makes a request. Raises Problem for somebody who is not known, and for one request too many."""
         address = scope["client"][0] if scope.get("client") else ""
         try:
-            caller = await self._caller(scope, Headers(scope=scope), address)
+            caller = await self._caller(scope, Headers(scope=scope))
         except _NotKnown as why:
             self._log.warning("refused", why=why.reason, address=address)
             self._rates.refused(address)
@@ -71,29 +75,26 @@ class Doorkeeper:
         self._rates.admit(scope["method"], caller.tenant, caller.name)
         return caller
 
-    async def _caller(self, scope: Scope, headers: Headers, address: str) -> Caller:
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
         keyring = self._keyring
         assert keyring is not None
         if self._loopback and self._issuer is None and not keyring.any:
             return _local(headers)
-        session = None if _CREDENTIALS & set(headers.keys()) else await self._session(headers, address)
+        session = None if _CREDENTIALS & set(headers.keys()) else await self._session(headers)
         if session is not None:
             meant(scope, headers, session)
             scope[SCOPE] = session
             return _of(keyring, keyring.caller_of(session.key_id))
         text = _credential(headers)
         if not text.startswith(PREFIX):
-            return await self._by_token(text, address)
+            return await self._by_token(text)
         return _of(keyring, keyring.caller(text.encode()))
 
-    async def _session(self, headers: Headers, address: str) -> Session | None:
-        """The session of a request. Cookies that nobody has had lately are not looked up for who was refused too often.
-        """
+    async def _session(self, headers: Headers) -> Session | None:
+        """The session of a request."""
         assert self._sessions is not None
         cookie = cookie_of(headers)
-        if cookie is None or (not self._sessions.seen(cookie) and self._rates.suspicious(address)):
-            return None
-        return await self._sessions.of(cookie)
+        return None if cookie is None else await self._sessions.of(cookie)
 
     def sign_in(self, text: str, address: str) -> tuple[Session, Caller]:
         """A session of a browser that has a key, and whose that is. Raises Problem where it has none, and for one guess
@@ -119,15 +120,13 @@ class Doorkeeper:
         """Whether a browser may sign in with a key."""
         return self._keyring is not None and self._keyring.any
 
-    async def _by_token(self, text: str, address: str) -> Caller:
+    async def _by_token(self, text: str) -> Caller:
         if self._issuer is None:
             raise _invalid("no key, and there is no provider of tokens")
         digest, now = hashlib.sha256(text.encode()).digest(), time.time()
         caller, until = self._believed.get(digest, (None, 0.0))
         if caller is not None and now < until:
             return caller
-        if self._rates.suspicious(address):
-            raise _invalid("a token, after too many others from there")
         try:
             caller, expires = await self._read(self._issuer, text)
         except InvalidTokenError as error:
@@ -139,13 +138,18 @@ class Doorkeeper:
         self._believed[digest] = caller, min(expires, now + TOKEN_S)
         return caller
 
-    @staticmethod
-    async def _read(issuer: Issuer, text: str) -> tuple[Caller, float]:
+    async def _read(self, issuer: Issuer, text: str) -> tuple[Caller, float]:
+        """Whose a token is. One that does not say what it must is refused at a glance; the signatures of others are
+        checked beside what answers requests. Who sends forged ones without end makes others wait for their turn, and
+        shuts nobody out.
+        """
         try:
-            return issuer.caller(text)
+            issuer.glance(text)
         except UnknownKeyError:
             await run_in_threadpool(issuer.keys.refresh)
-            return issuer.caller(text)
+            issuer.glance(text)
+        async with self._turns:
+            return await run_in_threadpool(issuer.caller, text)
 
 
 def _of(keyring: Keyring, caller: Caller | None) -> Caller:

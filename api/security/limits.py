@@ -37,11 +37,6 @@ class Rates:
         """Count a request of somebody who is not known. Raises Problem (429) when it was one too many."""
         self._count("refused", address)
 
-    def suspicious(self, address: str) -> bool:
-        """Whether there were too many of somebody who is not known: signatures need not be checked for them."""
-        now = time.time()
-        return any(self._now(limit, "refused", address, now)[1] >= limit.amount for limit in self._limits["refused"])
-
     def _count(self, what: What, who: str) -> None:
         now = time.time()
         for limit in self._limits[what]:

@@ -7,11 +7,13 @@ only.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -42,6 +44,8 @@ BELIEVED_S: Final = 1.0
 STALE_S: Final = 900.0
 """The same while the database is away."""
 MOST_BELIEVED: Final = 10_000
+AT_ONCE: Final = 4
+"""Cookies nobody has had lately that are looked up at a time; others wait for their turn."""
 SCOPE: Final = "planner.session"
 """Where the session of a request stands in its scope."""
 _BYTES, _LETTERS = 32, 43
@@ -75,6 +79,7 @@ class Sessions:
         self._engine = engine_of(url)
         self._all = of_tenant(self._engine, EVERYONE)
         self._lock, self._believed = threading.Lock(), dict[str, tuple[Session, float]]()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -92,18 +97,16 @@ class Sessions:
             connection.execute(insert(sessions).values(digest=made.digest, key_id=key_id, until=made.until))
         return made
 
-    def seen(self, cookie: str) -> bool:
-        """Whether a cookie was lately that of a session."""
-        return _digest(cookie) in self._believed
-
     async def of(self, cookie: str) -> Session | None:
-        """The session of a cookie; None where there is none, or no more. Raises Problem while the database does not
-        say.
+        """The session of a cookie; None where there is none, or no more. Who guesses cookies without end makes others
+        whose session was not seen lately wait for their turn, and shuts nobody out. Raises Problem while the database
+        does not say.
         """
         session, seen_at = self._believed.get(_digest(cookie), (None, float("-inf")))
         if session is None or time.monotonic() - seen_at >= BELIEVED_S:
             try:
-                session = await run_in_threadpool(self._look_up, cookie)
+                async with self._turns if session is None else nullcontext():
+                    session = await run_in_threadpool(self._look_up, cookie)
             except SQLAlchemyError:
                 if session is None or time.monotonic() - seen_at >= STALE_S:
                     away = "sessions cannot be read: the database does not answer"

@@ -1,22 +1,30 @@
 """What one caller cannot take from the others: requests by the second, connections that stay silent, slow bodies."""
 
 import json
+import re
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
+from api.database.engine import upgrade
 from api.security.keys import Keys
 from api.security.limits import Rates
+from api.serve import run
 from api.settings import Limits, Settings
 from api.web.problems import Problem
+from planner.errors import InputError
 
+PROXY, STRANGER = "127.0.0.2", "127.0.0.3"
+"""Addresses of this machine that requests may come from."""
 FEW = {"reads": "20/minute", "writes": "5/minute", "refused": "10/minute", "body_s": 1}
 
 
@@ -24,15 +32,12 @@ FEW = {"reads": "20/minute", "writes": "5/minute", "refused": "10/minute", "body
 def limited(tmp_path_factory: pytest.TempPathFactory, start: Any) -> Iterator[tuple[Any, dict[str, str]]]:
     """A service that bears little, and keys of three callers of two tenants."""
     folder = tmp_path_factory.mktemp("limited")
-    served = start(folder, limits=FEW)
+    upgrade(Settings(data=folder).store)
     store = Keys(Settings(data=folder).store, "test")
     keys = {name: store.create(name, ["admin"], tenant, None)[1]
             for name, tenant in (("a", "default"), ("b", "default"), ("c", "acme"), ("d", "acme"))}  # fmt: skip
     store.close()
-    give_up = time.monotonic() + 10
-    while served.http.get("/v1/jobs").status_code != 401:
-        assert time.monotonic() < give_up
-        time.sleep(0.1)
+    served = start(folder, limits=FEW, proxies=[PROXY])
     yield served, keys
     served.kill()
 
@@ -63,6 +68,36 @@ def test_strangers_too_often(limited: Any) -> None:
     assert found == sorted(found)
     assert service.http.get("/v1/jobs", headers={"X-API-Key": keys["d"]}).status_code == 200
     assert service.http.get("/healthz").status_code == 200
+
+
+def guesses(service: Any, by: str, addresses: list[str]) -> list[int]:
+    """What an address of this machine hears for keys that are nobody's, saying for whom it asks."""
+    with httpx.Client(base_url=service.http.base_url, transport=httpx.HTTPTransport(local_address=by)) as client:
+        return [client.get("/v1/jobs", headers={"X-API-Key": "pk_", "X-Forwarded-For": address}).status_code
+                for address in addresses]
+
+
+def test_a_proxy_says_who_asks(limited: Any) -> None:
+    """Behind a proxy of the settings, who guesses too often is alone in hearing 429; others cannot say that they are
+    somebody else.
+    """
+    service, _ = limited
+    assert guesses(service, PROXY, ["203.0.113.7"] * 12 + ["203.0.113.8"]) == [401] * 10 + [429] * 2 + [401]
+    assert guesses(service, PROXY, ["203.0.113.9, 203.0.113.7"]) == [429]
+    assert guesses(service, STRANGER, [f"203.0.113.{number}" for number in range(12)]) == [401] * 10 + [429] * 2
+
+
+def test_a_proxy_before_a_service_makes_it_one_that_others_can_ask(tmp_path: Path) -> None:
+    """It does not start without a key, as where it listens for others itself."""
+    with pytest.raises(InputError, match=r"proxies: 127\.0\.0\.2: others could ask, and there is no valid key"):
+        run(Settings(data=tmp_path, port=0, proxies=(PROXY,)))
+
+
+@pytest.mark.parametrize("proxy", ["*", "0.0.0.0/0", "::/0", "10.0.0.5/8", "proxy.example"])
+def test_not_everybody_is_a_proxy(tmp_path: Path, proxy: str) -> None:
+    """Whoever could say to be anybody is no proxy, and names are none."""
+    with pytest.raises(ValidationError, match=re.escape(f"{proxy}: ")):
+        Settings(data=tmp_path, proxies=(proxy,))
 
 
 def talked(service: Any, head: bytes, pieces: list[bytes], wait_s: float) -> tuple[bytes, float]:

@@ -1,9 +1,11 @@
 """Tokens: real signatures, and everything that is wrong with some of them."""
 
+import asyncio
 import base64
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,9 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.access import NEEDED
+from api.access import NEEDED, Caller
+from api.security.authentication import AT_ONCE, Doorkeeper
+from api.security.keyring import Keyring
+from api.security.keys import Keys
+from api.security.limits import Rates
 from api.security.oidc import InvalidTokenError, Issuer, NoAccessError, UnknownKeyError
-from api.settings import Oidc
+from api.security.sessions import Sessions
+from api.settings import Limits, Oidc
+from api.web.problems import Problem
 
 ISSUER, AUDIENCE = "https://login.example/", "planner"
 
@@ -264,6 +272,61 @@ def test_keys_from_an_address(provider: Any, signer: Signer, monkeypatch: pytest
     monkeypatch.setattr("api.security.oidc.STALE_S", 0.0)
     with pytest.raises(UnknownKeyError):
         issuer.caller(signer.token(headers={"kid": "new"}))
+
+
+class Watched(Issuer):
+    """A provider that notes how many signatures are being checked at a time, and whose."""
+
+    def __init__(self, provider: Oidc) -> None:
+        super().__init__(provider)
+        self.checked, self.now, self.most, self._lock = list[str](), 0, 0, threading.Lock()
+
+    def caller(self, token: str) -> tuple[Caller, float]:
+        with self._lock:
+            self.checked.append(token)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            time.sleep(0.001)
+            return super().caller(token)
+        finally:
+            with self._lock:
+                self.now -= 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_forged_tokens_shut_nobody_out(oidc: dict[str, Any], signer: Signer, database: str) -> None:
+    """While an address sends more wrong tokens than are borne, each new good token from there is known. Signatures are
+    checked of those only that say what they must, a few at a time.
+    """
+    issuer = Watched(Oidc(**oidc))
+    issuer.keys.refresh()
+    doorkeeper = Doorkeeper(issuer, Rates(Limits(refused="5/hour")), loopback=False)
+    doorkeeper.start(Keyring(Keys(database, "test")), Sessions(database))
+    head = signer.token().rpartition(".")[0]
+    forged = [f"{head}.{b64(bytes([number]) * 256)}" for number in range(100)]
+    wrong = [signer.token(exp=1, jti=str(number)) for number in range(100)]
+    good = [signer.token(sub=f"user-{number}") for number in range(50)]
+
+    async def known(token: str) -> str | int:
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        try:
+            return (await doorkeeper.admitted({"type": "http", "method": "GET", "path": "/v1/plans",
+                                               "client": ("203.0.113.7", 1), "headers": headers})).name
+        except Problem as problem:
+            return problem.status
+
+    async def at_once(tokens: list[str]) -> list[str | int]:
+        return await asyncio.gather(*map(known, tokens))
+
+    try:
+        found = asyncio.run(at_once([*wrong, *forged, *good]))
+    finally:
+        doorkeeper.stop()
+    assert found[-len(good):] == [f"user/user-{number}" for number in range(50)]
+    assert Counter(found[:-len(good)]) == {401: 5, 429: 195}
+    assert sorted(issuer.checked) == sorted([*forged, *good])
+    assert 1 < issuer.most <= AT_ONCE
 
 
 def test_tokens_over_http(serve: Any, oidc: dict[str, Any], signer: Signer) -> None:

@@ -162,6 +162,38 @@ def test_a_service_that_others_can_reach_is_never_open(database: str) -> None:
         doorkeeper.stop()
 
 
+def test_guessed_cookies_shut_nobody_out(database: str) -> None:
+    """While an address sends more cookies that are nobody's than are borne, a session from there that this service has
+    not seen is known.
+    """
+    keys, begun = Keys(database, "test"), Sessions(database)
+    key, _ = keys.create("ann", ["viewer"], "default", HOUR)
+    session = begun.begin(key.id, "default")
+    begun.close()
+    doorkeeper = Doorkeeper(None, Rates(Limits(refused="5/hour")), loopback=False)
+    doorkeeper.start(Keyring(keys), Sessions(database))
+
+    async def known(cookie: str) -> str | int:
+        headers = [(b"cookie", f"planner_session={cookie}".encode())]
+        try:
+            return (await doorkeeper.admitted({"type": "http", "method": "GET", "path": "/v1/plans",
+                                               "client": ("203.0.113.7", 1), "headers": headers})).name
+        except Problem as problem:
+            return problem.status
+
+    async def attacked() -> list[str | int]:
+        guesses = [f"{number:043d}" for number in range(40)]
+        first = await asyncio.gather(*map(known, guesses[:20]))
+        return first + await asyncio.gather(*map(known, [*guesses[20:], session.cookie]))
+
+    try:
+        found = asyncio.run(attacked())
+    finally:
+        doorkeeper.stop()
+    assert sorted(found[:-1]) == [401] * 5 + [429] * 35
+    assert str(found[-1]).endswith("/ann")
+
+
 def test_a_new_key_is_known_to_a_running_service(serve: Any, tmp_path: Path) -> None:
     """A service on this machine is open until the first key is made; after the last one was revoked it stays closed."""
     service = serve(tmp_path / "data")
