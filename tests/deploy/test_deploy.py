@@ -1,13 +1,17 @@
 """What the service and its hosts are deployed with: valid, hardened, and naming only what the program has."""
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import kubernetes_validate
 import pytest
 import typer
@@ -107,6 +111,66 @@ def test_the_settings_are_what_the_program_reads(text: str, tmp_path: Path) -> N
     (tmp_path / "planner.toml").write_text(text)
     settings = read_settings(tmp_path / "planner.toml", {}, {})
     assert settings.host == "0.0.0.0" or settings.models_database is not None
+
+
+OF_ROOT = ("useradd ", "python3.11 -m venv", "/opt/planner/.venv/bin/pip ", "chown ", "systemctl ")
+"""How commands of the guide begin that make a user, install, and start the unit."""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> tuple[Callable[[str], str], str]:
+    """What the guide for systemd says, done in folders of the test: where they lie instead, and what was printed."""
+    places = {"/etc/systemd/system": tmp_path / "units", "/etc/planner": tmp_path / "etc",
+              "/var/lib/planner": tmp_path / "lib" / "planner", "/opt/planner/.venv/bin": Path(sys.executable).parent,
+              "runuser -u planner -- ": ""}  # fmt: skip
+
+    def here(text: str) -> str:
+        for place, instead in places.items():
+            text = text.replace(place, str(instead))
+        return text
+
+    (tmp_path / "units").mkdir()
+    guide = (DEPLOY / "README.md").read_text().partition("**One machine, systemd.**")[2].partition("\n**")[0]
+    commands = [line.strip() for line in guide.splitlines() if line.startswith("    ")]
+    rest = [line for line in commands if not line.startswith(OF_ROOT)]
+    assert len(commands) - len(rest) == len(OF_ROOT)
+    done = subprocess.run(["bash", "-ec", here("\n".join(rest))], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return here, done.stdout
+
+
+def test_the_guide_for_systemd_ends_in_a_service_that_is_ready(installed: tuple[Callable[[str], str], str],
+                                                               tmp_path: Path) -> None:
+    """Its commands, then what the unit starts with the settings of the file, but on a free port of this machine: it is
+    ready, takes the key that was shown, and has the nightly plan.
+    """
+    here, shown = installed
+    unit = here((tmp_path / "units" / "planner.service").read_text())
+    (environment,) = re.findall("^Environment=(.*)$", unit, re.MULTILINE)
+    (command,) = re.findall("^ExecStart=(.*)$", unit, re.MULTILINE)
+    said = dict(one.split("=", 1) for one in environment.split() if one.startswith("PLANNER_"))
+    (file,) = (tmp_path / "etc").glob("*.toml")
+    file.write_text(here(file.read_text()))
+    variables = {name: text.replace("%S", str(tmp_path / "lib")) for name, text in said.items()}
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        service = subprocess.Popen(command.split(), stderr=out, cwd=tmp_path,
+                                   env=os.environ | variables | {"PLANNER_HOST": "127.0.0.1", "PLANNER_PORT": "0"})
+    try:
+        give_up = time.monotonic() + 120
+        while (address := re.match(r"planner serves (\S+) ", log.read_text())) is None:
+            assert service.poll() is None, log.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        (key,) = shown.split()
+        with httpx.Client(base_url=address[1], headers={"X-API-Key": key}, timeout=120) as client:
+            assert client.get("/readyz").json() == {"status": "ok"}
+            assert [one["name"] for one in client.get("/v1/schedules").json()["schedules"]] == ["nightly"]
+            client.headers.clear()
+            assert client.get("/v1/schedules").status_code == 401
+    finally:
+        service.terminate()
+        assert service.wait(60) == 0
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
