@@ -156,17 +156,22 @@ class ForecastSettings(BaseModel):
     quantiles: str = Field("0.5,0.9,0.99", description="levels between 0 and 1, by commas")
     known: list[str] = Field(default=[], description="columns of the history that are known ahead")
     holidays: list[str] = Field(default=[], description="countries whose holidays are known ahead: DE, BR")
+    models: list[str] = Field(
+        default=[], max_length=100, description="forecasters that are weighed beside seasonal_naive; a single one is "
+        "used as it is; those worth their time when left out: ets, theta, arima, structural, prophet"
+    )
     backtest: bool = Field(default=False, description="score every series on its past")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     name: Annotated[str, Field(min_length=1, max_length=200)] = Field("forecast", description="for people")
     priority: Priority = 0
 
     def asked(self) -> dict[str, Any]:
-        """The settings as the job reads them. Raises InputError for a horizon or levels that make no sense."""
-        from planner.outlook import parse_levels, span_minutes
+        """The settings as the job reads them. Raises InputError for a horizon, levels or models that make no sense."""
+        from planner.outlook import parse_levels, parse_models, span_minutes
 
         return {"horizon_minutes": span_minutes(self.horizon), "quantiles": list(parse_levels(self.quantiles)),
-                "known": self.known, "holidays": self.holidays, "backtest": self.backtest, "seed": self.seed}
+                "known": self.known, "holidays": self.holidays, "models": list(parse_models(self.models)),
+                "backtest": self.backtest, "seed": self.seed}
 
 
 class ForecastOf(ForecastSettings):

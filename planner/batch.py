@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LEARN_SERIES, LEARN_POINTS = 2_000, 8_000_000
 """Of more series so many are learned from, drawn by chance, and fewer where they are long."""
-LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "scikit-learn", "scipy", "statsforecast", "statsmodels")
+LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "prophet", "scikit-learn", "scipy", "statsforecast", "statsmodels")
 """Whose versions decide the figures."""
 
 Told = Callable[[str, float], None]
@@ -47,7 +47,9 @@ Told = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be forecast: `horizon_minutes` ahead, at quantile `levels`; `backtest` scores all series."""
+    """What is to be forecast: `horizon_minutes` ahead, at quantile `levels`; `backtest` scores all series. `models` are
+    the forecasters that are tried, where none are named those of `forecasting.default_models`.
+    """
 
     horizon_minutes: int
     levels: tuple[float, ...]
@@ -55,6 +57,7 @@ class Asked:
     known: tuple[str, ...] = ()
     holidays: tuple[str, ...] = ()
     backtest: bool = False
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +260,8 @@ def _learn(path: Path, layout: Layout, asked: Asked) -> Learned:
     most = max(1, LEARN_POINTS * layout.series // layout.rows)
     frame = layout.pick(np.sort(order[:most]))
     try:
-        return learn(frame, np.timedelta64(asked.horizon_minutes, "m"), asked.levels, asked.seed, known=asked.known,
-                     holidays=asked.holidays)
+        return learn(frame, np.timedelta64(asked.horizon_minutes, "m"), asked.levels, asked.seed, asked.models or None,
+                     known=asked.known, holidays=asked.holidays)
     except (BadFrameError, ValueError) as error:
         raise InputError([f"{path.name}: {error}"]) from None
 

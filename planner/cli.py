@@ -428,6 +428,9 @@ def _forecast(
     known: Annotated[str, typer.Option(help="Columns known ahead, with commas between: they go on over the horizon, in "
                                             "rows without a value.")] = "",
     holidays: Annotated[str, typer.Option(help="Countries whose holidays count: BR,US-CA.")] = "",
+    models: Annotated[str, typer.Option(help="Forecasters with commas between, as ets,theta: these and seasonal_naive "
+                                             "are weighed, a single one is used as it is. Left out: those worth "
+                                             "their time.")] = "",
     engine: Annotated[str | None, typer.Option(help="serial, processes or ray: the same figures. Left out: processes "
                                                     "where there is more than one part.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Most parts at once. Left out: one a processor.")] = None,
@@ -439,10 +442,11 @@ def _forecast(
     """
     from planner.batch import Asked
     from planner.commands import forecast as commands
-    from planner.outlook import parse_levels, span_minutes
+    from planner.outlook import parse_levels, parse_models, span_minutes
 
     columns, countries = (tuple(name.strip() for name in text.split(",") if name.strip()) for text in (known, holidays))
-    asked = Asked(span_minutes(horizon), parse_levels(quantiles), seed, columns, countries, backtest)
+    asked = Asked(span_minutes(horizon), parse_levels(quantiles), seed, columns, countries, backtest,
+                  parse_models(models.split(",")))
     return commands.forecast(history, asked, commands.Files(output, report), engine, workers, as_json)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from planner import __version__
@@ -31,7 +32,7 @@ def run_report(batch: Batch, history: str) -> dict[str, Any]:
     return {
         "history": history, "input_sha256": batch.input_sha256, "version": __version__,
         "horizon_minutes": asked.horizon_minutes, "quantiles": list(batch.learned.levels), "seed": asked.seed,
-        "known": list(asked.known), "holidays": list(asked.holidays),
+        "known": list(asked.known), "holidays": list(asked.holidays), "models_asked": list(asked.models),
         "series": {"given": batch.layout.series, "points": batch.layout.rows, "forecast": batch.forecast_series,
                    "refused": len(refused), "mended": len({name for name, _ in notes})},
         "models": dict(sorted(batch.models.items(), key=lambda row: (-row[1], row[0]))),
@@ -107,6 +108,20 @@ def parse_levels(text: str) -> tuple[float, ...]:
     if any(float(f"{level:g}") != level for level in levels):  # columns are named q0.999999
         raise InputError([f"--quantiles: {text!r}: at most six digits of a level are told apart"])
     return levels
+
+
+def parse_models(names: Iterable[str]) -> tuple[str, ...]:
+    """Forecasters by name, each once; none is the planner's own choice. Raises InputError for one that there is not."""
+    asked = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if asked:
+        from forecasting import FORECASTERS
+
+        for name in asked:
+            if name not in FORECASTERS:
+                near = get_close_matches(name.lower(), FORECASTERS, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise InputError([f"--models: {name!r}: there are {', '.join(FORECASTERS)}{hint}"])
+    return asked
 
 
 def span_minutes(horizon: str) -> int:

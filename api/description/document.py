@@ -64,6 +64,7 @@ PARAMETERS: Final[dict[str, tuple[str, Any]]] = {
     "quantiles": ("levels between 0 and 1, by commas", "0.5,0.9,0.99"),
     "known": ("columns that are known ahead", None),
     "holidays": ("countries whose holidays are known ahead", None),
+    "models": ("forecasters that are weighed beside seasonal_naive", None),
     "backtest": ("score every series on its past", False),
     "priority": ("of jobs that wait, the highest is first", 0),
 }

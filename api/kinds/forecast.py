@@ -26,7 +26,8 @@ def carry_out(task: Task) -> None:
     """Forecast, and keep the run report, the quantiles and, where asked for, the scores of every series."""
     began, request, given = time.monotonic(), task.job.request, task.store.file(task.job.id, HISTORY)
     asked = Asked(request["horizon_minutes"], tuple(request["quantiles"]), request["seed"], tuple(request["known"]),
-                  tuple(request["holidays"]), request["backtest"])
+                  tuple(request["holidays"]), request["backtest"],
+                  tuple(request.get("models", ())))  # jobs that wait since before models could be named have none
 
     def told(phase: str, share: float) -> None:
         task.report({"seconds": time.monotonic() - began, "phase": phase, "share": share})

@@ -67,12 +67,12 @@ class Forecasts:
 
     def ask(self, history: Path | bytes, horizon: str, *, media_type: str | None = None,
             quantiles: Sequence[float] = (0.5, 0.9, 0.99), known: Sequence[str] = (), holidays: Sequence[str] = (),
-            backtest: bool = False, seed: int = 0, name: str = "forecast", priority: int = 0, key: str | None = None
-            ) -> JobState:
+            models: Sequence[str] = (), backtest: bool = False, seed: int = 0, name: str = "forecast",
+            priority: int = 0, key: str | None = None) -> JobState:
         """Queue a forecast of a history, a file (.csv, .parquet) or its bytes, so far ahead (`48h`, `7d`, `90min`)."""
         query = {"horizon": horizon, "quantiles": ",".join(map(str, quantiles)), "known": list(known) or None,
-                 "holidays": list(holidays) or None, "backtest": backtest, "seed": seed, "name": name,
-                 "priority": priority}
+                 "holidays": list(holidays) or None, "models": list(models) or None, "backtest": backtest,
+                 "seed": seed, "name": name, "priority": priority}
         content, kind = given(history, media_type)
         headers = {"Content-Type": kind, **keyed(key)}
         return self._to.read(JobState, "POST", "/v1/forecasts", query=query, content=content, headers=headers,

@@ -57,11 +57,12 @@ def ask(service: Any, content: bytes, **parameters: str) -> httpx.Response:
 
 def test_a_forecast_from_a_history_to_its_quantiles(service: Any) -> None:
     """A history in; a run report, quantiles as Parquet and as lines of JSON, and scores of its past out."""
-    asked = ask(service, history(), backtest="true", quantiles="0.5,0.9", name="mine")
+    asked = ask(service, history(), backtest="true", quantiles="0.5,0.9", name="mine", models="ets")
     assert asked.status_code == 202
     state = done(service, asked.headers["Location"])
     assert (state["status"], state["name"], state["kind"]) == ("done", "mine", "forecast")
     assert state["result"]["series"]["forecast"] == 3
+    assert (state["settings"]["models"], state["result"]["models"]) == (["ets"], {"ets": 3})
     quantiles = service.http.get(f"{asked.headers['Location']}/quantiles")
     table = pd.read_parquet(io.BytesIO(quantiles.content))
     assert len(table) == 3 * 24
@@ -69,7 +70,7 @@ def test_a_forecast_from_a_history_to_its_quantiles(service: Any) -> None:
     lines = service.http.get(f"{asked.headers['Location']}/quantiles", headers={"Accept": "application/x-ndjson"}).text
     assert json.loads(lines.splitlines()[0])["unique_id"] == "s0"
     scores = pd.read_parquet(io.BytesIO(service.http.get(f"{asked.headers['Location']}/backtest").content))
-    assert {"forecast", "seasonal_naive"} <= set(scores["model"])
+    assert set(scores["model"]) == {"forecast", "ets"}
 
 
 @pytest.mark.parametrize(("content", "parameters", "status", "says"), [
@@ -77,6 +78,7 @@ def test_a_forecast_from_a_history_to_its_quantiles(service: Any) -> None:
     (history(1, 1), {"horizon": "24 moons"}, 422, "24 moons"),
     (history(1, 1), {"quantiles": "0.5,2"}, 422, "2"),
     (history(1, 1), {"horizen": "24h"}, 422, "horizen"),
+    (history(1, 1), {"models": "etz"}, 422, "did you mean ets?"),
 ])
 def test_a_forecast_that_makes_no_sense_is_refused_at_once(service: Any, content: bytes, parameters: Json, status: int,
                                                            says: str) -> None:

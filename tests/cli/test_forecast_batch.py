@@ -188,6 +188,8 @@ def test_another_input_or_setting_is_refused_by_name(history: Path, tmp_path: Pa
     pd.testing.assert_frame_equal(quantiles(history, folder), first, check_exact=True)
     with pytest.raises(InputError, match="seed was 0, now 7; ask for the same"):
         quantiles(history, folder, seed=7)
+    with pytest.raises(InputError, match=r'models was \[\], now \["ets", "theta"\]'):
+        quantiles(history, folder, models=("ets", "theta"))
     with pytest.raises(InputError, match="horizon_minutes was 1440, now 2880"):
         run_batch(history, Asked(2880, (0.5, 0.9)), folder, "serial", 1, told_nothing)
     other = tmp_path / "other.parquet"
@@ -355,7 +357,26 @@ def test_pooled_scores_are_those_of_all_rows() -> None:
     assert row["forecasts"] == 19
 
 
+def test_models_that_are_named_are_those_that_are_used(history: Path, tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is weighed beside seasonal naive, in every part; the run report has what was asked, and the page too."""
+    output, page = tmp_path / "out.parquet", tmp_path / "page.html"
+    few = tmp_path / "few.parquet"
+    long_frame().query("unique_id < 's03'").to_parquet(few, index=False)
+    asked = ["forecast", str(few), *DAY, "--models", "theta, ets,theta", "-o", str(output), "--report", str(page)]
+    assert run(asked) == 0
+    told = json.loads((tmp_path / "out.report.json").read_text())
+    assert told["models_asked"] == ["theta", "ets"]
+    assert set(told["backtest"]["models"]) == {"forecast", "theta", "ets", "seasonal_naive"}
+    assert "theta, ets" in page.read_text()
+    capsys.readouterr()
+    assert run(["forecast", str(few), *DAY, "--models", "structural", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["models"].values()) == {"structural"}
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
+    (["--models", "prophett"], "--models: 'prophett': there are seasonal_naive, recent, boosting, ridge, ets, "),
+    (["--models", "ets,Theta"], "did you mean theta?"),
     (["--engine", "dask"], "--engine: dask: allowed are serial, processes, ray"),
     (["--workers", "0"], "--workers"), (["-o", "out.json"], "ends with .json; .parquet or .csv is needed"),
     (["--report", "/nowhere/page.html"], "/nowhere"), (["--horizon", "0h"], "above 0"),
