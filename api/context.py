@@ -30,6 +30,7 @@ from api.jobs.schedules import Schedules
 from api.jobs.workers import Workers
 from api.marks import Marks
 from api.notices import Dispatcher
+from api.past_tasks import PastTasks
 from api.settings import Settings
 from api.store.jobs import JobRow
 from api.store.store import Store
@@ -51,6 +52,7 @@ class Service:
     directing: Directing
     schedules: Schedules
     states: Together[JobRow]
+    past_tasks: PastTasks
 
 
 class Services:
@@ -76,7 +78,8 @@ class Services:
                 marks = Marks(store.engine)
                 self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks),
                                              Policy(settings.watch), marks, Explainer(settings, store), directing,
-                                             Schedules(store, self._queue), Together(store.jobs_by_id))
+                                             Schedules(store, self._queue), Together(store.jobs_by_id),
+                                             PastTasks(settings.library))
             return self._made[tenant]
 
     def acting(self, made: Service, request: Acting) -> Service:

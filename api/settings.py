@@ -176,6 +176,8 @@ class Holdings(Section):
         None, description="folder of histories (.csv, .parquet) that schedules may forecast by name"
     )
     tables: Path | None = Field(None, description="folder of tables and of rules for them that jobs may check by name")
+    library: Path | None = Field(None, description="file of past tasks (.csv, .parquet), as `planner learn` writes it, "
+                                 "that profiles are predicted from; read again once it has changed")
     telemetry: Path | None = Field(None, description="file (.csv, .parquet) that diagnoses are made from")
     watch: Watching = Field(Watching(), description="what diagnoses go by")
     models: Path | None = Field(
@@ -197,7 +199,7 @@ class Holdings(Section):
             raise ValueError(f"{path}: not a folder; name one that holds {info.field_name}")
         return path
 
-    @field_validator("telemetry", "feature_sets")
+    @field_validator("telemetry", "feature_sets", "library")
     @classmethod
     def _is_file(cls, path: Path | None) -> Path | None:
         if path is not None and not path.is_file():

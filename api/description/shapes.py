@@ -83,6 +83,15 @@ class Difference(BaseModel):
     notes: list[str]
 
 
+class PastTask(BaseModel):
+    """A past task, how like it is (0 to 1), and what it used."""
+
+    application: str
+    finished: str | None
+    likeness: float
+    used: dict[str, float | str]
+
+
 class PredictedProfile(BaseModel):
     """What a described task will need, each figure with its interval, confidence, reason and source."""
 
@@ -92,7 +101,7 @@ class PredictedProfile(BaseModel):
     replicas: list[int] = Field(description="slot by slot")
     batch: Part | None
     figures: list[Part]
-    neighbours: list[Part] = Field(description="past tasks that it was compared with")
+    neighbours: list[PastTask] = Field(description="the three past tasks that are most like it, the likest first")
     produces: Part | None
 
 

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import threading
 from http import HTTPStatus
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body
 
 from api.access import Route
+from api.context import ServiceDep
 from api.description.shapes import PredictedProfile
 from api.web.problems import Problem
+from planner.errors import InputError
 
 router = APIRouter(prefix="/v1/profiles", tags=["profiles"], route_class=Route)
 
-_EXAMPLE = {"kind": "etl", "task": {"volume_gb": 200, "cadence": "daily"}}
+_EXAMPLES: Final = [
+    {"kind": "etl", "task": {"volume_gb": 200, "cadence": "daily"}},
+    {"name": "web", "kind": "serving", "description": "Answer shoppers in real time",
+     "history": {"rows": [{"ts": "2026-11-01T00:00:00Z", "value": 410}, {"ts": "2026-11-01T01:00:00Z", "value": 385}],
+                 "per_replica": 40}},
+]
+_FORECASTING = threading.Lock()
+"""One history is forecast at a time: it takes memory."""
 
 
 @router.post("/predict", response_model=None, responses={200: {"model": dict[str, PredictedProfile]}})
-def predict(body: Annotated[dict[str, Any], Body(examples=[_EXAMPLE])]) -> dict[str, Any]:
-    """What a described task needs, or several under `tasks` that may work on what those before them make: the same
-    description as `planner profile` takes. Answers by name.
+def predict(body: Annotated[dict[str, Any], Body(examples=_EXAMPLES)], service: ServiceDep) -> dict[str, Any]:
+    """What a task needs by its description, by its past demand (`history`) or by both; or several tasks under `tasks`
+    that may work on what those before them make: the same description as `planner profile` takes, with the rows of a
+    history in it. Past tasks are those of the tenant's `library`. Answers by name.
     """
-    from planner.errors import NotEnoughEvidenceError  # numba and pandas: the service answers before they are loaded
-    from planner.profiles.described import parse_tasks, predict_tasks
+    from planner.errors import NotEnoughEvidenceError
+    from planner.profiles.described import parse_tasks, predict_tasks  # numba and pandas: the service answers before
 
+    tasks = parse_tasks(body, "body")
+    past = service.past_tasks.current()
     try:
-        found = predict_tasks(parse_tasks(body, "body"), None, "body")
+        if any(task.history for task in tasks):
+            with _FORECASTING:
+                found = predict_tasks(tasks, past, "body", _no_file)
+        else:
+            found = predict_tasks(tasks, past, "body", _no_file)
     except NotEnoughEvidenceError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"not enough evidence: {error}") from None
     return {name: profile.model_dump(mode="json") for name, profile in found.items()}
+
+
+def _no_file(name: str) -> Path:
+    """Files of the service's machine are no business of who asks."""
+    rows = "rows as [{ts: 2026-11-02T00:00:00Z, value: 40}, ...]"
+    raise InputError([f"history.file: {name}: a request brings its history along: {rows}"])

@@ -43,7 +43,7 @@ def profile(path: Path, kind: str | None, library: Path | None, as_json: bool) -
             raise InputError([f"--library: {library}: a scenario names its own; write library: FILE into it"])
         return _scenario(path, as_json)
     try:
-        found = predict_tasks(tasks, past, path.name)
+        found = predict_tasks(tasks, past, path.name, path.parent.joinpath)
     except NotEnoughEvidenceError as error:
         typer.echo(str(error), err=True)
         return NO
@@ -71,7 +71,7 @@ def learn(path: Path, used: Path, library: Path, name: str | None, as_json: bool
         raise InputError([f"{used.name}: {name}: unknown field: {did_you_mean(name, list(OF_A_RUN))}" for name in odd])
     source = chosen[0].task.get("input_from")
     before = tasks[: tasks.index(chosen[0])]
-    upstream = predict_tasks(before, None, path.name).get(str(source)) if source else None
+    upstream = predict_tasks(before, None, path.name, path.parent.joinpath).get(str(source)) if source else None
     grown = add_row(library, row_of_run(chosen[0], upstream, what))
     return _told(grown, chosen[0], library, as_json)
 

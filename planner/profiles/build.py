@@ -13,7 +13,7 @@ from planner.profiles.blend import Asked, blended
 from planner.profiles.constants import NETWORK_SHARE
 from planner.profiles.etl import etl_profile
 from planner.profiles.heard import hear
-from planner.profiles.history import Demand, forecast_demand, wanted
+from planner.profiles.history import Demand, Floats, forecast_demand, wanted
 from planner.profiles.library import Library, Run, read_library
 from planner.profiles.model import Counts, Dataset, Profile, Profiles, Slots, TrainedModel
 from planner.profiles.parts import Stated
@@ -109,6 +109,22 @@ def serving_replicas(
     return servers_needed(requests_per_s, per_replica, wait_s, level)
 
 
+def replicas_for(demand: Floats, kind: Kind, slo: Slo, per_replica: float | None, level: float, where: str
+                 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], str]:
+    """Replicas [T] for a demand [T], and how they follow from it: Erlang C (`serving_replicas`) for serving with a
+    latency SLO, otherwise demand / per_replica, rounded up. Raises InputError with lines that begin with `where`.
+    """
+    if per_replica is None:
+        raise InputError([f"{where}.per_replica: missing; how much one replica does is needed"])
+    most = demand.max(initial=0.0)
+    if most / per_replica >= MOST_SERVERS / 2:
+        raise InputError([f"{where}.per_replica: {most:g} / {per_replica:g} replicas are more than can be counted"])
+    if kind == "serving" and slo.latency_ms is not None:
+        how = f"{level:.0%} of requests are answered in time (Erlang C, {per_replica:g} a second and replica)"
+        return serving_replicas(demand, per_replica, slo, level), f"So many replicas that {how}."
+    return np.ceil(demand / per_replica - 1e-9).astype(np.int64), f"One replica does {per_replica:g}."
+
+
 def _demand(scenario: Scenario, seed: int) -> Mapping[str, Demand]:
     wants = [want for workload in scenario.workloads if (want := wanted(workload, scenario.folder))]
     return forecast_demand(wants, scenario.horizon, scenario.service_level, seed)
@@ -137,21 +153,9 @@ def _row(
 
 def _sized(workload: Workload, demand: Demand, level: float, described: Profile | None) -> tuple[Any, str]:
     per_replica = workload.per_replica or (described.per_replica if described else None)
-    if per_replica is None:
-        raise InputError(
-            [f"{_place(workload)}.replicas.history.per_replica: missing; how much one replica does is needed"]
-        )
-    if demand.quantile.max(initial=0.0) / per_replica >= MOST_SERVERS / 2:
-        most = f"{demand.quantile.max():g} / {per_replica:g}"
-        raise InputError(
-            [f"{_place(workload)}.replicas.history.per_replica: {most} replicas are more than can be counted"]
-        )
-    if workload.kind == "serving" and workload.slo.latency_ms is not None:
-        row = serving_replicas(demand.quantile, per_replica, workload.slo, level)
-        how = f"{level:.0%} of requests are answered in time (Erlang C, {per_replica:g} a second and replica)"
-        return row, f"{demand.why} So many replicas that {how}."
-    row = np.ceil(demand.quantile / per_replica - 1e-9).astype(np.int64)
-    return row, f"{demand.why} One replica does {per_replica:g}."
+    row, how = replicas_for(demand.quantile, workload.kind, workload.slo, per_replica, level,
+                            f"{_place(workload)}.replicas.history")
+    return row, f"{demand.why} {how}"
 
 
 def _in_pipeline_order(scenario: Scenario) -> Iterator[Workload]:

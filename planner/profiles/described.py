@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from planner.errors import InputError
+from planner.errors import InputError, NotEnoughEvidenceError
 from planner.profiles.build import WEEK_OF_HOURS, predict_profile
+from planner.profiles.demanded import PastDemand, as_stated, counted, undescribed, week_ahead, with_load, without_runs
 from planner.profiles.library import Library
 from planner.profiles.model import Dataset, Profile
 from planner.profiles.parts import Stated
-from planner.scenario.model import Hardware, Model, Slo
+from planner.scenario.model import Hardware, Model, Request, Slo
 from planner.scenario.values import Name, Some
 from planner.scenario.words import Places, translate
 from planner.scenario.yaml_file import read_yaml
 
 
 class DescribedTask(Model):
-    """A task that is to run: fields (`task`) and words (`description`) together.
+    """A task that is to run: fields (`task`) and words (`description`) together, or its past demand, or both.
 
-    `application` groups its runs in a library (its name, when left out).
+    `application` groups its runs in a library (its name, when left out). `request` is what one replica is given, where
+    that is settled.
     """
 
     name: Name = "task"
@@ -33,6 +35,8 @@ class DescribedTask(Model):
     task: dict[str, Any] = Field(default_factory=dict)
     slo: Slo = Field(default_factory=Slo)
     hardware: Hardware = Field(default_factory=Hardware)
+    history: PastDemand | None = None
+    request: Request | None = None
 
 
 class DescribedTasks(Model):
@@ -68,16 +72,39 @@ def parse_tasks(raw: object, where: str) -> tuple[DescribedTask, ...]:
     return tasks
 
 
-def predict_tasks(tasks: tuple[DescribedTask, ...], library: Library | None, where: str) -> dict[str, Profile]:
-    """Profiles by name; what a task makes is what the task that names it works on. Raises InputError."""
+def predict_tasks(tasks: tuple[DescribedTask, ...], library: Library | None, where: str, find: Callable[[str], Path]
+                  ) -> dict[str, Profile]:
+    """Profiles by name; what a task makes is what the task that names it works on. Histories are in files where `find`
+    says. Raises InputError, NotEnoughEvidenceError.
+    """
     found: dict[str, Profile] = {}
     for task in tasks:
         place = where if task.name == "task" else f"{where}: {task.name}"
-        upstream = _upstream(task, found, place)
-        stated = Stated(task.slo, task.hardware, task.description)
-        found[task.name] = predict_profile(task.kind, task.task, WEEK_OF_HOURS, upstream, stated, where=place,
-                                           library=library)
+        found[task.name] = _predict(task, _upstream(task, found, place), library, place, find)
     return found
+
+
+def _predict(task: DescribedTask, upstream: Profile | None, library: Library | None, where: str,
+             find: Callable[[str], Path]) -> Profile:
+    stated = Stated(task.slo, task.hardware, task.description)
+    demand = None if task.history is None else week_ahead(task.history, task.name, find)
+    fields = task.task if demand is None else with_load(task.kind, task.task, demand)
+    try:
+        made = predict_profile(task.kind, fields, WEEK_OF_HOURS, upstream, stated, where=where, library=library)
+    except NotEnoughEvidenceError as error:
+        if task.history is None:
+            raise
+        if task.history.per_replica is None or task.request is None:
+            enough = "request and history.per_replica say what one replica is and does, where the description does not"
+            raise NotEnoughEvidenceError([*error.problems, f"{where}: history: {enough}"]) from None
+        made = undescribed(task.kind, stated, task.request)
+    if task.request is not None:
+        made = as_stated(made, task.request)
+    if demand is None or task.history is None:
+        return made
+    if not (task.task or task.description):
+        made = without_runs(made)
+    return counted(made, demand, task.history.per_replica, where)
 
 
 def row_of_run(task: DescribedTask, upstream: Profile | None, used: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,9 +49,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demand:
-    """`quantile` [T] of the demand in every slot, and how it was found, in words."""
+    """`quantile` [T] of the demand in every slot at a level, `low` [T] at 1 - level, and how they were found, in words.
+    """
 
     quantile: Floats
+    low: Floats
     why: str
 
 
@@ -64,20 +66,25 @@ def wanted(workload: Workload, folder: Path) -> Wanted | None:
 
 
 def forecast_demand(wants: list[Wanted], horizon: Horizon, level: float, seed: int) -> Mapping[str, Demand]:
-    """Demand of every workload at quantile `level` in every slot of the horizon, by workload.
+    """Demand of every workload at quantile `level` in every slot of the horizon, by workload, from the files wanted.
+    See `demand_ahead`.
+    """
+    return demand_ahead(select_history(wants), wants, horizon, level, seed) if wants else {}
+
+
+def demand_ahead(frame: pd.DataFrame, wants: list[Wanted], horizon: Horizon, level: float, seed: int
+                 ) -> Mapping[str, Demand]:
+    """Demand of every workload at quantile `level` in every slot of the horizon, from a long frame of their histories.
 
     A horizon of several windows has the forecast for each window's own dates. Steps shorter than a slot: the busiest
     step of a slot counts, path by path. Longer ones: each of their slots has their demand. Only what lies before the
     horizon is used. Raises InputError with a line for every series that cannot be forecast: a history that ends before
     the horizon begins, is too short, has gaps, and so on.
     """
-    if not wants:
-        return {}
     import pandas as pd  # pandas takes half a second to load, and most scenarios have no history
 
     from forecasting import check
 
-    frame = select_history(wants)
     frame = frame[frame["ds"] < pd.Timestamp(horizon.start)]
     by_name = {want.workload: want for want in wants}
     empty = sorted(set(by_name) - set(frame["unique_id"]))
@@ -107,7 +114,7 @@ def select_history(wants: list[Wanted]) -> pd.DataFrame:
     import pandas as pd
 
     tables = {path: read_history(path) for path in sorted({want.path for want in wants})}
-    return pd.concat([_select(tables[want.path], want) for want in wants], ignore_index=True)
+    return pd.concat([select(tables[want.path], want) for want in wants], ignore_index=True)
 
 
 def read_history(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
@@ -212,7 +219,7 @@ def numbers_of(values: pd.Series, path: Path, first: int = 0, *, flags: bool = F
     return numbers
 
 
-def _select(table: pd.DataFrame, want: Wanted) -> pd.DataFrame:
+def select(table: pd.DataFrame, want: Wanted) -> pd.DataFrame:
     """The rows of one workload and metric as a long frame for forecasting."""
     rows = table
     wide = rows["workload"].equals(rows["metric"])
@@ -287,15 +294,17 @@ def _forecast_part(
         refused = zip(done.refused["unique_id"], done.refused["reason"], strict=True)
         raise InputError([f"{by_name[str(name)].where}: {reason}" for name, reason in refused])
     return {
-        name: Demand(_slot_quantile(paths, at, level), _why(done, name, level))
+        name: Demand(*_slot_quantiles(paths, at, level), _why(done, name, level))
         for name, paths in done.paths.items()
     }
 
 
-def _slot_quantile(paths: Floats, at: NDArray[np.int64], level: float) -> Floats:
-    """Quantile [T] over paths [n, steps] of the busiest of the steps `at` [T, fine] that a slot holds or lies in."""
-    quantile: Floats = np.quantile(paths[:, at].max(axis=2), level, axis=0)
-    return quantile
+def _slot_quantiles(paths: Floats, at: NDArray[np.int64], level: float) -> tuple[Floats, Floats]:
+    """Quantiles [T] at `level` and 1 - level over paths [n, steps] of the busiest of the steps `at` [T, fine] that a
+    slot holds or lies in.
+    """
+    most: Floats = np.quantile(paths[:, at].max(axis=2), (level, 1 - level), axis=0)
+    return most[0], most[1]
 
 
 def _why(done: Forecast, name: str, level: float) -> str:

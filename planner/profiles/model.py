@@ -28,8 +28,9 @@ class Slots:
         return self.minutes / 60
 
 
-Source = Literal["formula", "library", "both", "none"]
-"""Where a figure comes from: formulas, past tasks, past tasks that correct formulas; none: not enough evidence."""
+Source = Literal["formula", "library", "both", "history", "stated", "none"]
+"""Where a figure comes from: formulas, past tasks, past tasks that correct formulas, past demand of the task itself,
+what it states; none: not enough evidence."""
 
 
 class Figure(Model):

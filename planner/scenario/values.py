@@ -38,7 +38,10 @@ def _instant(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("no_zone")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:  # in another zone it is in the year 0, or 10000
+            raise ValueError(NO_TIME) from None
     return value
 
 

@@ -306,14 +306,23 @@ def serve_long() -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def serve_all(tmp_path_factory: pytest.TempPathFactory, scenarios: Path) -> Iterator[Serve]:
+def past_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of past tasks that services for all tests have: that of the example."""
+    library = tmp_path_factory.mktemp("past") / "library.csv"
+    shutil.copy(ROOT / "examples" / "new-tasks" / "library.csv", library)
+    return library
+
+
+@pytest.fixture(scope="session")
+def serve_all(tmp_path_factory: pytest.TempPathFactory, scenarios: Path, past_tasks: Path) -> Iterator[Serve]:
     """Start a service for all tests that do not end it, on the database at an address; None: on SQLite."""
     running: list[Served] = []
 
     def one(database: str | None) -> Served:
         telemetry = ROOT / "examples" / "hybrid" / "telemetry.parquet"
         folder = tmp_path_factory.mktemp("service")
-        running.append(started(folder, scenarios=scenarios, telemetry=telemetry, database=database))
+        running.append(started(folder, scenarios=scenarios, telemetry=telemetry, library=past_tasks,
+                               database=database))
         return running[-1]
 
     yield one

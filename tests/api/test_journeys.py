@@ -284,6 +284,13 @@ def test_profiles(service: Any) -> None:
         assert answer.status_code == status, answer.text
         return answer.text if status == 200 else str(answer.json()["detail"])
 
+    def history(rows: list[Json] | None, **more: str) -> str:
+        known = ({} if rows is None else {"rows": rows}) | more
+        answer = service.http.post("/v1/profiles/predict", json={"kind": "serving", "history": known},
+                                   timeout=180)
+        assert answer.status_code == 422, answer.text
+        return str(answer.json()["detail"])
+
     claims = "CREATE TABLE claims (id BIGINT, name VARCHAR(80), amount DECIMAL(9,2))"
     check(6, {
         '`rows: "400M"`': ask(422, "training", data={"rows": "400M"}, model="unknown", cadence="daily"),
@@ -291,6 +298,9 @@ def test_profiles(service: Any) -> None:
         "nothing that says how much": ask(422, "training"),
         "a latency of 0 ms": ask(422, "serving", latency_ms=0, requests_per_s=10),
         "a schema as SQL text": ask(200, "etl", volume_gb=500, source_schema=claims),
+        "a day of history": history([{"ts": f"2026-11-02T{hour:02d}:00:00Z", "value": 40} for hour in range(24)]),
+        "a history whose times have no zone": history([{"ts": "2026-11-02T00:00:00", "value": 40}]),
+        "a file in a request": history(None, file="past.csv"),
     })
 
 

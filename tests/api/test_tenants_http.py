@@ -18,6 +18,7 @@ from diagnostics.store import ModelStore, NewVersion
 
 Json = dict[str, Any]
 TELEMETRY = Path(__file__).resolve().parents[2] / "examples" / "hybrid" / "telemetry.parquet"
+LIBRARY = TELEMETRY.parents[1] / "new-tasks" / "library.csv"
 TENANTS = ("acme", "globex")
 SAME = ("date", "x-request-id", "content-length", "etag")
 """Headers that differ from answer to answer, whoever asks; the tag is a hash of an answer that repeats the name."""
@@ -61,7 +62,8 @@ def two(tmp_path_factory: pytest.TempPathFactory, start: Any, tiny: Json) -> Ite
         made = NewVersion("tape", f"{number:064d}", "rows.parquet", "code", "0" * 64, {"number": number}, {})
         models.register(made, f"model {number}".encode(), "trainer", "made for a test")
     models.close()
-    acme = {"scenarios": str(held.parent), "models": str(models.folder), "telemetry": str(TELEMETRY)}
+    acme = {"scenarios": str(held.parent), "models": str(models.folder), "telemetry": str(TELEMETRY),
+            "library": str(LIBRARY)}
     served = start(folder, tenants={"acme": acme}, limits={"reads": "100000/second", "writes": "100000/second"})
     yield Two(served, keys)
     served.kill()
@@ -273,3 +275,12 @@ def test_the_paths_of_settings_are_not_told(two: Two, tmp_path: Path) -> None:
         answer = two.ask(tenant, "POST", "/v1/plans", json={"scenario": "/etc/passwd"})
         assert "/held" not in answer.text
         assert str(tmp_path.parent) not in answer.text
+
+
+def test_past_tasks_of_one_tenant_teach_no_other(two: Two) -> None:
+    """What acme's runs used corrects and explains acme's profiles; globex has formulas alone."""
+    asked = {"kind": "etl", "task": {"volume_gb": 800, "cadence": "daily"}}
+    acme, globex = (two.ask(tenant, "POST", "/v1/profiles/predict", json=asked).json()["task"] for tenant in TENANTS)
+    assert len(acme["neighbours"]) == 3
+    assert globex["neighbours"] == []
+    assert {figure["source"] for figure in globex["figures"]} == {"formula"}

@@ -113,3 +113,20 @@ def test_a_finished_run_does_not_rewrite_its_description(tmp_path: Path, capsys:
     assert run(["learn", str(tmp_path / "task.yaml"), str(tmp_path / "used.yaml"), "--library", str(library)]) == 2
     assert line in capsys.readouterr().err
     assert not library.exists()
+
+
+def test_a_task_may_come_with_its_past_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The history lies beside the description, with rows of other tasks; without one that is meant they are named."""
+    rows = [f"2026-10-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z,{name},{times * (18 + hour % 24)}"
+            for hour in range(9 * 24) for name, times in (("web", 1), ("shop", 5))]
+    (tmp_path / "past.csv").write_text("\n".join(["ts,workload,value", *rows]) + "\n")
+    task = tmp_path / "task.yaml"
+    task.write_text("{name: web, kind: etl, history: {file: past.csv, per_replica: 10}, "
+                    "request: {vcpu: 4, memory_gib: 16}}\n")
+    assert run(["profile", str(task), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["replicas"][0], found["replicas"][23]) == (2, 5)
+    assert (found["request"]["vcpu"], found["batch"], len(found["replicas"])) == (4, None, 168)
+    task.write_text(task.read_text().replace("name: web", "name: wep"))
+    assert run(["profile", str(task)]) == 2
+    assert "past.csv: workload: no rows for 'wep'; did you mean web?" in capsys.readouterr().err
