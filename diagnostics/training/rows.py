@@ -251,11 +251,11 @@ def _check_expected(there: Sequence[object], expected: Sequence[frozenset[str]])
     for names in expected:
         if names.isdisjoint(there):
             near = [one for name in sorted(names) for one in get_close_matches(name, map(str, there), n=1)][:1]
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else (
+                "; hashes become names again by `planner telemetry export --scenario --key`")
             who = "cluster" if len(names) == 1 else "clusters"
             raise TrainingError(f"{who} {', '.join(sorted(names)[:5])}: no row is theirs; rows are of "
-                                f"{', '.join(sorted(map(str, there))[:5])}{hint} (hashes become names again by "
-                                "`planner telemetry export --scenario --key`)")
+                                f"{', '.join(sorted(map(str, there))[:5])}{hint}")
 
 
 def _in_countries(frame: pd.DataFrame, known: Mapping[str, str]) -> pd.DataFrame:

@@ -110,9 +110,9 @@ def test_what_is_said_of_clusters_without_rows_is_refused() -> None:
 
     told = two().assign(cluster=["cluster-a", "b"])
     with pytest.raises(TrainingError, match=r"cluster clustr-a: no row is theirs; rows are of b, cluster-a; did you "
-                                            r"mean 'cluster-a'\?"):
+                                            r"mean 'cluster-a'\?$"):
         rows_of(told, of("clustr-a"))
-    with pytest.raises(TrainingError, match=r"clusters x, y: no row is theirs; rows are of b, cluster-a \(hashes "):
+    with pytest.raises(TrainingError, match=r"clusters x, y: no row is theirs; rows are of b, cluster-a; hashes "):
         rows_of(told, of("x", "y"))
     assert len(rows_of(told, of("x", "b")).hosts) == 2
     assert len(rows_of(told, allowed_from(of("x").to_dict())).hosts) == 2
