@@ -25,6 +25,7 @@ from api.directing.directing import Directing
 from api.directing.probing import Prober
 from api.explaining import Explainer
 from api.hosting.policy import Policy
+from api.hosting.sealing import sealer_of
 from api.jobs.durable import Queue
 from api.jobs.schedules import Schedules
 from api.jobs.workers import Workers
@@ -78,14 +79,15 @@ class Services:
                 marks = Marks(store.engine)
                 self._made[tenant] = Service(settings, store, self._workers, Diagnoses(settings, marks),
                                              Policy(settings.watch), marks, Explainer(settings, store), directing,
-                                             Schedules(store, self._queue), Together(store.jobs_by_id),
-                                             PastTasks(settings.library))
+                                             Schedules(store, self._queue, sealer_of(settings)),
+                                             Together(store.jobs_by_id), PastTasks(settings.library))
             return self._made[tenant]
 
     def acting(self, made: Service, request: Acting) -> Service:
         """That of one tenant for what a request does, which is recorded with what it changes in the database."""
         store = made.store.acting(request)
-        return replace(made, store=store, marks=Marks(store.engine), schedules=Schedules(store, self._queue))
+        schedules = Schedules(store, self._queue, sealer_of(made.settings))
+        return replace(made, store=store, marks=Marks(store.engine), schedules=schedules)
 
     def record(self, tenant: str, deed: Deed) -> None:
         """Add to the record of a tenant; without a database, to the log."""

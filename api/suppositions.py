@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.context import Service
+from api.hosting.sealing import Sealing
 from api.life_cycle.lives import Lives
 from api.requests import IN_FORCE, NewPareto, NewWhatIf
 from api.scenarios import Scenarios
@@ -58,7 +59,7 @@ def _submission(service: Service, body: NewWhatIf | NewPareto, kind: Kind, fits:
         scenario = held.read(named or body.scenario, Path(folder))
         fits(scenario)
     request = body.model_dump(exclude={"scenario", "priority"})
-    text = json.dumps(body.scenario) if named is None else None
+    text = Sealing.of(service.settings).seal(json.dumps(body.scenario)) if named is None else None
     if named is not None:
         request["scenario"] = named
     clusters = tuple(cluster.name for cluster in scenario.clusters)

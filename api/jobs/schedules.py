@@ -20,6 +20,7 @@ from api.database.engine import alone_in
 from api.database.tables import jobs, schedules, ticks
 from api.store.jobs import Repeatable, Submission
 from api.store.store import Store
+from diagnostics.sealing import Sealer, SealError
 from planner.errors import InputError
 
 Origin = Literal["api", "settings"]
@@ -94,19 +95,21 @@ class Schedules:
     """The schedules of a tenant's store; `tick`, `resume` and `catch_up` are for those of everyone, by who keeps time.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, sealer: Sealer | None = None) -> None:
+        """What is asked may hold a whole scenario, and is sealed at rest; who only keeps the time needs no sealer."""
+        self._store, self._clock, self._sealer = store, clock, sealer or Sealer()
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name."""
         with self._store.engine.connect() as connection:
-            return [_schedule(row) for row in connection.execute(select(schedules).order_by(schedules.c.name))]
+            rows = connection.execute(select(schedules).order_by(schedules.c.name))
+            return [_schedule(row, self._sealer) for row in rows]
 
     def find(self, name: str) -> Schedule | None:
         """One of them."""
         with self._store.engine.connect() as connection:
             row = connection.execute(select(schedules).where(schedules.c.name == name)).one_or_none()
-        return None if row is None else _schedule(row)
+        return None if row is None else _schedule(row, self._sealer)
 
     def add(self, schedule: Schedule) -> bool:
         """Keep a schedule and call its moments from now on; False when there is one of its name."""
@@ -114,7 +117,7 @@ class Schedules:
             alone_in(connection, "schedules")
             if connection.execute(select(schedules.c.name).where(schedules.c.name == schedule.name)).first():
                 return False
-            connection.execute(insert(schedules).values(**_row(schedule)))
+            connection.execute(insert(schedules).values(**_row(schedule, self._sealer)))
         self._clock.follow({schedule.id: schedule.cron})
         return True
 
@@ -159,7 +162,7 @@ class Schedules:
                 return
             waiting = select(jobs.c.id).join(ticks).where(ticks.c.schedule == schedule_id, jobs.c.status.in_(OPEN))
             busy = connection.execute(waiting.limit(1)).first() is not None
-            job_id = None if busy else store.put(connection, _schedule(row).submission)
+            job_id = None if busy else store.put(connection, _submission(row))
             connection.execute(insert(ticks).values(schedule=schedule_id, at=moment, job_id=job_id))
 
     def ticks(self, schedule: Schedule, limit: int) -> list[Tick]:
@@ -185,17 +188,25 @@ class Schedules:
                 self._clock.fire(schedule.id, last)
 
 
-def _schedule(row: Row[*tuple[Any, ...]]) -> Schedule:
-    given = json.loads(row.submission)
-    submission = Submission(**given | {"clusters": tuple(given["clusters"])})
-    return Schedule(row.name, row.cron, row.kind, json.loads(row.request), submission, row.origin,
+def _schedule(row: Row[*tuple[Any, ...]], sealer: Sealer) -> Schedule:
+    try:
+        request = json.loads(sealer.unseal(row.request.encode()))
+    except SealError as error:  # its moments go on, and it can be removed
+        request = {"unreadable": str(error)}
+    return Schedule(row.name, row.cron, row.kind, request, _submission(row), row.origin,
                     datetime.fromisoformat(row.created_at), row.id)
 
 
-def _row(schedule: Schedule) -> dict[str, str]:
+def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
+    given = json.loads(row.submission)
+    return Submission(**given | {"clusters": tuple(given["clusters"])})
+
+
+def _row(schedule: Schedule, sealer: Sealer) -> dict[str, str]:
     return {"id": schedule.id, "name": schedule.name, "cron": schedule.cron, "kind": schedule.kind,
             "origin": schedule.origin, "created_at": _text(schedule.created_at),
-            "request": json.dumps(schedule.request), "submission": json.dumps(asdict(schedule.submission))}
+            "request": sealer.seal(json.dumps(schedule.request).encode()).decode(),
+            "submission": json.dumps(asdict(schedule.submission))}
 
 
 def _asked(wanted: Wanted) -> tuple[str, str, str]:

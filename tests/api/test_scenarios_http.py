@@ -12,6 +12,7 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from api.routes.asking import ASKS
 from planner.client import Client, ConflictError, InvalidError, NotFoundError, StaleError
 
 Json = dict[str, Any]
@@ -174,8 +175,8 @@ def planned_by_the_clock(client: Client, reference: str) -> None:
 
 
 def test_scenarios_at_rest_are_sealed_and_of_a_quota(serve: Any, tmp_path: Path, tiny: Json) -> None:
-    """With a key nothing of what was sent, by itself or with a plan, can be read in the store; it is planned all the
-    same. What is beyond the quota of the tenant is refused with what is kept.
+    """With a key nothing of what was sent, by itself, with a job of any kind or with a schedule, can be read in the
+    store; it is planned all the same. What is beyond the quota of the tenant is refused with what is kept.
     """
     served = serve(encryption_keys=Fernet.generate_key().decode(), limits={"scenario_bytes": 2500})
     client = Client(str(served.http.base_url))
@@ -183,10 +184,21 @@ def test_scenarios_at_rest_are_sealed_and_of_a_quota(serve: Any, tmp_path: Path,
     assert client.plans.make(version.reference, solver="first-fit").status == "done"
     plan_id = served.ask({"scenario": tiny | {"name": "inline"}}).json()["id"]
     assert served.ended(plan_id)["status"] == "done"
+    fields = {kind: body.model_fields.get("scenario") for kind, (body, _) in ASKS.items()}
+    kinds = [kind for kind, field in fields.items() if field is not None and "dict" in str(field.annotation)]
+    assert set(kinds) >= {"plan", "capacity", "what_if", "pareto"}
+    for kind in kinds:
+        more = {"changes": ["demand etl:+40%"]} if kind == "what_if" else {}
+        asked = {"scenario": tiny | {"name": "inline"}} | more
+        schedule = {"name": kind.replace("_", "-"), "cron": "0 0 29 2 *", "kind": kind, "request": asked}
+        assert served.http.post("/v1/schedules", json=schedule).json()["request"] == asked
+        assert served.http.post("/v1/jobs", json={"kind": kind, "request": asked}).status_code == 202
     with sqlite3.connect(tmp_path / "data" / "planner.sqlite") as store:
         kept = [bytes(row[0]) for row in store.execute("SELECT content FROM scenario_versions")]
         kept += [row[0].encode() for row in store.execute("SELECT given FROM documents WHERE given IS NOT NULL")]
-    assert len(kept) == 2
+        kept += ["|".join(row).encode() for row in store.execute("SELECT request, submission FROM schedules")]
+        kept += [row[0].encode() for row in store.execute("SELECT request FROM jobs")]
+    assert len(kept) == 2 + 2 * len(kinds) + 2 + len(kinds)
     assert not any(b"claims-etl" in one for one in kept)
     client.scenarios.send(named(tiny, "quiet", 4))
     full = served.http.post("/v1/scenarios", json=named(tiny, "quiet", 5))

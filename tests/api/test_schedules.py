@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from api.database.tenancy import EVERYONE
 from api.jobs.durable import Queue
 from api.jobs.schedules import Schedule, Schedules, Wanted
 from api.store.jobs import Submission
 from api.store.store import Store
+from diagnostics.sealing import Sealer
 from planner.errors import InputError
 
 NOW = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
@@ -82,6 +84,15 @@ def test_a_schedule_is_kept_as_it_was_made(schedules: Schedules, clock: Heard) -
     assert schedules.remove("hourly")
     assert not schedules.remove("hourly")
     assert (schedules.all(), clock.crons) == ([], {})
+
+
+def test_without_the_key_a_schedule_goes_on(store: Store, clock: Heard, tick: Tick) -> None:
+    """What is asked is sealed at rest; who has lost the key is told so in its place, and its moments make jobs."""
+    Schedules(store, clock, Sealer(Fernet.generate_key().decode())).add(hourly())
+    (left,) = Schedules(store, clock, Sealer(Fernet.generate_key().decode())).all()
+    assert "sealed with a key that is not among them" in left.request["unreadable"]
+    tick("hourly", NOW)
+    assert [store.given(row.id) for row in store.jobs("plan", 10, None)] == [JOB.given]
 
 
 def test_a_moment_makes_one_job_whoever_calls_it(schedules: Schedules, store: Store, tick: Tick) -> None:
