@@ -15,7 +15,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,10 +26,10 @@ from planner import __version__
 from planner.errors import InputError
 
 STORE, LIST = "planner.sqlite", "backup.json"
-UNFINISHED = ".restoring"
-"""Folder of a restore that did not end, in a data folder that nobody may serve from until it has."""
-_LEFT_OUT = ("lock",)
-_SIDE_FILES = ("-wal", "-shm", "-journal")
+_UNPACKED = ".restoring"
+"""Folder of what a restore unpacks, in a data folder that nobody may serve from until all is in its place."""
+_LEFT_OUT = ("lock", _UNPACKED)
+_SIDE_FILES = ("-wal", "-shm", "-journal", ".part")
 _MAGIC = b"SQLite format 3\0"
 _CHUNK = 2**20
 
@@ -48,18 +48,23 @@ def backup(data: Path, output: Path, as_json: bool) -> int:
 
 def restore(source: Path, data: Path, as_json: bool) -> int:
     """Put a backup into a folder that is empty, or not there."""
-    unfinished = data / UNFINISHED
-    if data.exists() and any(data.iterdir()) and (not unfinished.is_dir() or (data / STORE).exists()):
+    if data.exists() and any(data.iterdir()) and not unfinished(data):
         raise InputError([f"--data: {data}: not empty: a backup is restored into a new folder: nothing is overwritten"])
     data.mkdir(parents=True, exist_ok=True)
     for left in data.iterdir():  # of a restore that did not end
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    unfinished.mkdir()
-    listed = _unpacked(source, unfinished)
-    for path in sorted(unfinished.iterdir(), key=lambda one: one.name == STORE):  # the store last: then all is there
+    unpacked = data / _UNPACKED
+    unpacked.mkdir()
+    listed = _unpacked(source, unpacked)
+    for path in sorted(unpacked.iterdir(), key=lambda one: one.name == STORE):  # the store last: then all is there
         path.rename(data / path.name)
-    unfinished.rmdir()
+    unpacked.rmdir()
     return _say(as_json, f"{data}: {len(listed['files'])} files of {listed['made_at']}", listed | {"data": str(data)})
+
+
+def unfinished(data: Path) -> bool:
+    """Whether a restore into a data folder has yet to put its store there."""
+    return (data / _UNPACKED).is_dir() and not (data / STORE).exists()
 
 
 def _pack(data: Path, output: Path, folder: Path) -> dict[str, Any]:
@@ -69,11 +74,13 @@ def _pack(data: Path, output: Path, folder: Path) -> dict[str, Any]:
     with tarfile.open(output, "w:gz", compresslevel=1) as tar:
         for path in paths:
             name = path.relative_to(data).as_posix()
-            copied = _copied(path, folder) if _is_sqlite(path) else path
-            hashes[name] = _sha256(copied)
+            try:
+                copied = _copied(path, folder) if _is_sqlite(path) else Path(shutil.copy(path, folder / "copy"))
+            except FileNotFoundError:  # by now: a search has ended, a model is retired
+                continue
+            hashes[name] = _sha256(copied)  # of the copy: what is being written grows
             tar.add(copied, name, recursive=False)
-            if copied != path:
-                copied.unlink()
+            copied.unlink()
         listed = {"version": __version__, "made_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "files": hashes}
         (folder / LIST).write_text(json.dumps(listed, indent=1), encoding="utf-8")
         tar.add(folder / LIST, LIST)
@@ -91,8 +98,9 @@ def _files(data: Path) -> Iterator[Path]:
 
 
 def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
+    with suppress(FileNotFoundError), path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+    return False
 
 
 def _copied(path: Path, folder: Path) -> Path:

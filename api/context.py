@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from api.access import acting_of, caller_of
-from api.backup import UNFINISHED
+from api.backup import unfinished
 from api.database.bell import Bell
 from api.database.engine import upgrade
 from api.database.recording import Acting, Deed, record
@@ -130,7 +130,7 @@ def owned(settings: Settings) -> Iterator[None]:
         lock = (settings.data / "lock").open("w")
     except OSError as error:
         raise InputError([f"data folder: {settings.data}: {error.strerror}; name another"]) from None
-    if (settings.data / UNFINISHED).exists():
+    if unfinished(settings.data):
         raise InputError([f"data folder: {settings.data}: a restore did not end: run `planner restore` again"])
     with lock:
         try:
@@ -157,23 +157,22 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
             queue.open()
         except (SQLAlchemyError, RuntimeError) as error:
             raise InputError([f"database: {str(error).splitlines()[0]}"]) from error
-        store = Store(settings.store, queue)
-        bell = Bell(settings.store)
-        bell.start()
-        workers = Workers(store, queue, settings)
-        services = Services(settings, store, queue, workers, bell)
-        prober = Prober(services.of(DEFAULT).directing, settings.probes, workers.name)
-        prober.start()
-        dispatcher = Dispatcher(store, queue, settings.channels)
-        dispatcher.start()
-        workers.start()
-        try:
+        with ExitStack() as ending:  # whatever of it has started is ended, also where the rest cannot start
+            store = Store(settings.store, queue)
+            ending.callback(store.close)
+            ending.callback(queue.close)
+            bell = Bell(settings.store)
+            workers = Workers(store, queue, settings)
+            services = Services(settings, store, queue, workers, bell)
+            ending.callback(services.stop)
+            bell.start()
+            ending.callback(bell.stop)
+            prober = Prober(services.of(DEFAULT).directing, settings.probes, workers.name)
+            prober.start()
+            ending.callback(prober.stop)
+            dispatcher = Dispatcher(store, queue, settings.channels)
+            dispatcher.start()
+            ending.callback(dispatcher.stop)
+            workers.start()
+            ending.callback(workers.stop)
             yield services, store
-        finally:
-            workers.stop()
-            dispatcher.stop()
-            prober.stop()
-            bell.stop()
-            services.stop()
-            queue.close()
-            store.close()

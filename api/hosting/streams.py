@@ -68,8 +68,8 @@ def push(engine: Engine, rows: Sequence[Given], clusters: Mapping[str, Watched],
          kept_days: float | None = None) -> Pushed:
     """Take in rows of clusters that the plan in force knows; each (cluster, time) counts once.
 
-    Rows of other clusters, without a finite value, from the future, or older than rows are kept (`kept_days`, which
-    nobody knows any more whether they came before) are refused by name, the others are stored.
+    Rows of other clusters, without a finite value, from the future, before 1970, or older than rows are kept
+    (`kept_days`: nobody knows any more whether they came before) are refused by name, the others are stored.
     """
     refused = dict[str, int]()
     kept: dict[str, dict[int, Given]] = defaultdict(dict)
@@ -102,6 +102,8 @@ def _wrong(row: Given, clusters: Mapping[str, Watched], times: tuple[float, floa
         return f"cluster: {row.cluster!r}: not a cluster of the plan in force{hint}"
     if known.hardware_class is None:
         return f"cluster: {row.cluster}: hardware_class: not given in the scenario: nothing knows what is usual there"
+    if row.ts < 0:
+        return f"cluster: {row.cluster}: ts: before 1970: set its clock"
     if row.ts < times[0]:
         return f"cluster: {row.cluster}: ts: older than rows are kept (retention.telemetry_days)"
     if row.ts > times[1]:

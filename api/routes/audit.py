@@ -37,7 +37,7 @@ class EntryList(BaseModel):
 @router.get("", response_model=EntryList)
 def list_audit(
     service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
     caller: Annotated[str | None, Query(max_length=500, description="only of this one")] = None,
 ) -> EntryList:

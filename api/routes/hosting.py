@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 from api.access import Route
 from api.context import Service, ServiceDep
@@ -66,7 +67,7 @@ def get_verdicts(
     name: str,
     service: ServiceDep,
     page: PageDep,
-    since: Annotated[datetime | None, Query(description="only rows from then on")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="only rows from then on")] = None,
 ) -> VerdictsOf:
     """What models said of the rows of a cluster, the newest first: which version, which host, and what is off."""
     hosted = _hosted(service)

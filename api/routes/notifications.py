@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -51,13 +52,14 @@ def list_notifications(
     service: ServiceDep,
     channel: str | None = None,
     state: State | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> NotificationList:
     """What was told over which channel, what waits, and what did not arrive and why."""
     rows = records(service.store, limit, before, channel, state)
-    only = "".join(f"&{name}={value}" for name, value in (("channel", channel), ("state", state)) if value)
-    following = f"/v1/notifications?limit={limit}&before={rows[-1].notice}{only}" if len(rows) == limit else None
+    only = {name: value for name, value in (("channel", channel), ("state", state)) if value}
+    more = {"limit": limit, "before": rows[-1].notice} | only if rows else {}
+    following = f"/v1/notifications?{urlencode(more)}" if len(rows) == limit else None
     found = [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
     return NotificationList(next=following, notifications=[
         Notification(id=row.pop("notice"), fields=json.loads(row.pop("fields")), **row) for row in found])

@@ -12,6 +12,9 @@ from api.database.tables import assignments, machines
 from api.store.rows import insert_all
 from planner.plan import Plan
 
+_SHOWN = [column for column in assignments.columns if column.name not in ("tenant", "plan_id")]
+_KEY = (assignments.c.workload, func.coalesce(assignments.c.user_region, ""), assignments.c.copy, assignments.c.part)
+
 
 class Placements:
     """What runs where, in the database of an engine."""
@@ -22,9 +25,8 @@ class Placements:
     def units(
         self, plan_id: str, *, cluster: str | None = None, workload: str | None = None
     ) -> list[dict[str, Any]]:
-        """Placed units of a plan, in the order of the plan, of one cluster or one workload."""
-        query = select(*[column for column in assignments.columns if column.name not in ("tenant", "plan_id")])
-        query = query.where(assignments.c.plan_id == plan_id)
+        """Placed units of a plan, of one cluster or one workload, by workload, user region, copy and part."""
+        query = select(*_SHOWN).where(assignments.c.plan_id == plan_id).order_by(*_KEY)
         if cluster is not None:
             query = query.where(assignments.c.cluster == cluster)
         if workload is not None:
@@ -37,10 +39,7 @@ class Placements:
         """Placed units of a plan by workload, user region, copy and part, so many at a time; no connection is held
         while the reader takes them.
         """
-        key = (assignments.c.workload, func.coalesce(assignments.c.user_region, ""), assignments.c.copy,
-               assignments.c.part)
-        shown = [column for column in assignments.columns if column.name not in ("tenant", "plan_id")]
-        query = select(*shown).where(assignments.c.plan_id == plan_id).order_by(*key).limit(rows)
+        query = select(*_SHOWN).where(assignments.c.plan_id == plan_id).order_by(*_KEY).limit(rows)
         for column, value in ((assignments.c.cluster, cluster), (assignments.c.workload, workload)):
             if value is not None:
                 query = query.where(column == value)
@@ -49,7 +48,7 @@ class Placements:
             beyond = query
             if last is not None:
                 after = last["workload"], last["user_region"] or "", last["copy"], last["part"]
-                beyond = query.where(tuple_(*key) > tuple_(*(literal(value) for value in after)))
+                beyond = query.where(tuple_(*_KEY) > tuple_(*(literal(value) for value in after)))
             with self._engine.connect() as connection:
                 found = [dict(row) for row in connection.execute(beyond).mappings()]
             if found:

@@ -4,13 +4,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.backup import UNFINISHED
 from api.context import owned
 from api.database.engine import upgrade
 from api.settings import Settings
@@ -58,6 +58,34 @@ def test_there_and_back(data: Path, tmp_path: Path) -> None:
     with sqlite3.connect(back / "planner.sqlite") as store:
         assert store.execute("SELECT executor FROM workers").fetchall() == [("a-0",)]
     upgrade(f"sqlite:///{back / 'planner.sqlite'}")
+
+
+def test_what_is_being_written_is_kept_as_it_was_at_some_time(data: Path, tmp_path: Path) -> None:
+    """Files that grow, come and go while they are read make no backup that cannot be restored, nor end it."""
+    file, back, over = tmp_path / "b.tar.gz", tmp_path / "back", threading.Event()
+    runs = data / "models" / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+
+    def search() -> None:
+        with (runs / "tried.jsonl").open("a") as journal:
+            while not over.wait(0.0005):
+                journal.write("x" * 100_000 + "\n")
+                journal.flush()
+                (runs / "passing").write_text("gone")
+                (runs / "passing").unlink()
+                (runs / "rows.part").write_text("half")
+
+    writer = threading.Thread(target=search)
+    writer.start()
+    try:
+        for _ in range(5):
+            assert run(["backup", "--data", str(data), "-o", str(file)]) == 0
+    finally:
+        over.set()
+        writer.join()
+    assert run(["restore", str(file), "--data", str(back)]) == 0
+    assert (data / "models/runs/tried.jsonl").read_bytes().startswith((back / "models/runs/tried.jsonl").read_bytes())
+    assert not (back / "models/runs/rows.part").exists()
 
 
 @pytest.mark.soak
@@ -140,11 +168,14 @@ def test_a_restore_that_is_killed_is_begun_again(data: Path, tmp_path: Path) -> 
     (data / "big").write_bytes(os.urandom(BIG))
     assert run(["backup", "--data", str(data), "-o", str(file)]) == 0
     _kill(["restore", str(file), "--data", str(back)],
-          lambda: any(path.stat().st_size > 2**20 for path in back.glob(f"{UNFINISHED}/big")))
+          lambda: any(path.stat().st_size > 2**20 for path in back.glob(".restoring/big")))
     with pytest.raises(InputError, match="a restore did not end"), owned(Settings(data=back)):
         pass
     assert run(["restore", str(file), "--data", str(back)]) == 0
     assert contents(back) == contents(data)
+    (back / ".restoring").mkdir()  # as where it is killed before its last step: all is there
+    with owned(Settings(data=back)):
+        pass
 
 
 def _kill(arguments: list[str], when: Any) -> None:

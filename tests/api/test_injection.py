@@ -51,7 +51,7 @@ def named(tmp_path: Path) -> Iterator[list[Callable[[str], Path]]]:
     engine.dispose()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text(max_size=30) | st.sampled_from(PATHS))
 def test_no_text_leads_out_of_a_folder(tmp_path: Path, named: list[Callable[[str], Path]], name: str) -> None:
     """Whatever text is given as a name is refused, or is a file of the folder itself."""

@@ -1,5 +1,6 @@
 """What was accepted is not lost: not by an orderly stop, not by kill -9, and never twice."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +19,9 @@ import httpx
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
+from api.context import running
 from api.database.engine import upgrade
+from api.jobs.workers import Workers
 from api.security.keys import Keys
 from api.serve import run
 from api.settings import Settings
@@ -50,6 +54,19 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_what_has_started_ends_where_the_rest_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full when the workers start, for one: nothing goes on looking at clusters and telling people."""
+    settings, before = Settings(data=tmp_path / "data", workers=1), set(threading.enumerate())
+
+    def full(_: Workers) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Workers, "start", full)
+    with pytest.raises(OSError, match="No space left"), running(settings):
+        pass
+    assert not [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
 
 
 @pytest.mark.soak
