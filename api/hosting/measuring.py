@@ -26,6 +26,7 @@ from diagnostics.lifecycle import open_model
 from diagnostics.store import MeasuredCost, ModelStore, Version
 from diagnostics.training.model import HealthModel
 from planner.hosting import MEASURED, Cost, Watched
+from planner.hosting.cost import HOSTS
 
 CLUSTERS, TURNS = 20, 40
 """That many clusters send a row each, that often."""
@@ -36,7 +37,8 @@ _COUNTRY = "IE"
 def measure(store: ModelStore, version: Version) -> Cost:
     """Measure a version and keep it in the store. CPU seconds of scoring and of comparing months are measured here,
     with reading and writing on SQLite; those of training are what its search took where it was made; memory is that of
-    this process. What is not measured stands as built in: memory of training, and the time to a verdict.
+    this process. What is not measured stands as built in: memory of training and what it reads, and the time to a
+    verdict.
     """
     model = open_model(store, version)
     rows = list(_rows(model))
@@ -46,7 +48,7 @@ def measure(store: ModelStore, version: Version) -> Cost:
     trained = sum(float(one["seconds"]) for one in version.made.trials if "seconds" in one)
     cost = Cost(
         score_cpu_s=scoring,
-        drift_cpu_s=drift,
+        drift_cpu_s=round(drift * HOSTS / len(rows[0]), 5),
         train_cpu_s=trained or MEASURED.train_cpu_s,
         score_memory_gib=memory,
         drift_memory_gib=memory,

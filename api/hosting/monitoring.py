@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import chain
 
 import numpy as np
 
@@ -22,9 +23,10 @@ def compare(reader: Reader, cluster: str, hardware_class: str, day: int) -> tupl
 
 
 def hourly(reader: Reader, cluster: str, hardware_class: str, first: int, after: int) -> Telemetry | None:
-    """Hourly means over hosts and rows of a cluster; None where there is no row."""
+    """Hourly means over hosts and rows of a cluster, whose rows are read a day at a time; None where there is none."""
     sums: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
-    for ts, hosts in reader.between(cluster, first, after):
+    days = (reader.between(cluster, day, min(after, day + DAY_S)) for day in range(first, after, DAY_S))
+    for ts, hosts in chain.from_iterable(days):
         hour = (ts - first) // HOUR_S
         for metrics in hosts.values():
             for metric, value in metrics.items():

@@ -7,7 +7,8 @@ outcome: `go_on`, or why the run ends there. All of it is on record (`api.hostin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -83,7 +84,9 @@ class Steps:
     # Data -------------------------------------------------------------------------------------------------------------
 
     def ingest(self, _: Facts) -> Facts:
-        """Write the rows that may be trained on into a file: of this country, of clusters that agreed, names hashed."""
+        """Write what may be trained on into a file: rows of this country, of clusters that agreed, names hashed, as
+        means of the steps of models.
+        """
         import pandas as pd
 
         from diagnostics.intake import IntakeError, Names
@@ -100,15 +103,14 @@ class Steps:
         if not newest:
             return _end("no rows of a cluster that opted in")
         after = max(newest.values()) + 1
-        columns: dict[str, list[Any]] = {name: [] for name in ("cluster", "host", "metric", "ts", "value")}
+        columns: dict[str, Any] = {"cluster": [], "host": [], "metric": [], "ts": array("q"), "value": array("d")}
         for cluster in agreed:
-            for ts, hosts in self.reader.between(cluster, after - self.settings.retraining.days * DAY_S, after):
-                for host, metrics in hosts.items():
-                    for metric, value in metrics.items():
-                        for name, one in zip(
-                            columns, (names.cluster(cluster), names.host(cluster, host), metric, ts, value), strict=True
-                        ):
-                            columns[name].append(one)
+            hashed, hosts = names.cluster(cluster), dict[str, str]()
+            for host, metric, at, mean in self._means(cluster, after - self.settings.retraining.days * DAY_S, after):
+                if host not in hosts:
+                    hosts[host] = names.host(cluster, host)
+                for name, one in zip(columns, (hashed, hosts[host], metric, at, mean), strict=True):
+                    columns[name].append(one)
         frame = pd.DataFrame(columns)
         frame["ts"] = pd.to_datetime(frame["ts"], unit="s", utc=True)
         frame["hardware_class"], frame["country"] = self.hardware_class, self.work.watches.country
@@ -120,6 +122,22 @@ class Steps:
         beside.write_bytes(sealer_of(self.settings).seal(content.getvalue()))
         beside.replace(path)
         return _on(data=str(path), values=len(frame), clusters=len(agreed))
+
+    def _means(self, cluster: str, first: int, after: int) -> Iterator[tuple[str, str, int, float]]:
+        """Means of a cluster's values by host, metric and step, day by day: models know nothing finer, and a cluster
+        that sends more rows takes no more memory.
+        """
+        step_s = self.settings.retraining.step_minutes * 60
+        for day in range(first - first % DAY_S, after, DAY_S):
+            sums: dict[tuple[str, str, int], list[float]] = {}
+            for ts, hosts in self.reader.between(cluster, max(first, day), min(after, day + DAY_S)):
+                for host, metrics in hosts.items():
+                    for metric, value in metrics.items():
+                        cell = sums.setdefault((host, metric, ts - ts % step_s), [0.0, 0.0])
+                        cell[0] += value
+                        cell[1] += 1.0
+            for (host, metric, at), (total, count) in sums.items():
+                yield host, metric, at, total / count
 
     def validate(self, facts: Facts) -> Facts:
         """Refuse rows that cannot be read, are too few days, or are mostly holes."""

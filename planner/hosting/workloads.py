@@ -95,7 +95,7 @@ def _added(scenario: Scenario, sending: list[Cluster], costs: Mapping[str, Cost]
     inside: dict[str, int] = defaultdict(int)
     for cluster in scenario.clusters:
         inside[cluster.country or ""] += 1
-    pools: dict[tuple[str, str], list[str]] = defaultdict(list)
+    pools: dict[tuple[str, str], list[Cluster]] = defaultdict(list)
     own = [workload.watches for workload in scenario.workloads if workload.watches is not None]
     done = {(name, watches.purpose) for watches in own for name in watches.clusters}
     for cluster in sorted(sending, key=lambda one: one.name):
@@ -105,9 +105,9 @@ def _added(scenario: Scenario, sending: list[Cluster], costs: Mapping[str, Cost]
         if (cluster.name, "drift") not in done:
             yield _monitor(scenario.horizon, cluster, cost)
         if cluster.telemetry_opt_in:
-            pools[cluster.hardware_class or "", cluster.country or ""].append(cluster.name)
-    for (hardware_class, country), names in sorted(pools.items()):
-        yield _training(scenario.horizon, (hardware_class, country), tuple(names), costs[hardware_class])
+            pools[cluster.hardware_class or "", cluster.country or ""].append(cluster)
+    for (hardware_class, country), clusters in sorted(pools.items()):
+        yield _training(scenario.horizon, (hardware_class, country), clusters, costs[hardware_class])
 
 
 def _watches(cluster: Cluster, purpose: str) -> Watches:
@@ -154,7 +154,9 @@ def _availability(scenario: Scenario, cluster: Cluster) -> float:
 
 
 def _monitor(horizon: Horizon, cluster: Cluster, cost: Cost) -> Workload:
-    slots = _slots(cost.drift_cpu_s, horizon)
+    sends = watched(cluster)
+    assert sends is not None
+    batch, replicas = _daily(horizon, cost.drift_s(sends.rows_per_hour, sends.hosts))
     return Workload(
         name=f"drift-monitor-{cluster.name}",
         kind="drift_monitor",
@@ -163,41 +165,43 @@ def _monitor(horizon: Horizon, cluster: Cluster, cost: Cost) -> Workload:
         survive="none",
         request=Request(vcpu=1.0, memory_gib=cost.drift_memory_gib),
         residency=Residency(allow=(cluster.country or "",)),
-        replicas=(1,) * horizon.slots,
-        batch=_daily(horizon, slots),
+        replicas=(replicas,) * horizon.slots,
+        batch=batch,
         preemptible=True,
         watches=_watches(cluster, "drift"),
     )
 
 
-def _training(horizon: Horizon, group: tuple[str, str], clusters: tuple[str, ...], cost: Cost) -> Workload:
+def _training(horizon: Horizon, group: tuple[str, str], clusters: list[Cluster], cost: Cost) -> Workload:
     hardware_class, country = group
+    streams = [sends for sends in map(watched, clusters) if sends is not None]
+    cpu_s = cost.train_s(sum(sends.rows_per_hour * sends.hosts for sends in streams))
+    batch, replicas = _daily(horizon, cpu_s)
     return Workload(
         name=f"training-{hardware_class}-{country.lower()}",
         kind="training",
         description=f"Trains the model of {hardware_class} hardware on rows of {len(clusters)} clusters in {country}",
         owner=OWNER,
         survive="none",
-        request=Request(vcpu=1.0, memory_gib=cost.train_memory_gib),
+        request=Request(vcpu=1.0, memory_gib=cost.train_gib(sum(sends.hosts for sends in streams))),
         residency=Residency(allow=(country,)),
-        replicas=(1,) * horizon.slots,
-        batch=_daily(horizon, _slots(cost.train_cpu_s, horizon)),
+        replicas=(replicas,) * horizon.slots,
+        batch=batch,
         preemptible=True,
-        watches=Watches(hardware_class=hardware_class, clusters=clusters, country=country, purpose="train"),
-    )
+        watches=Watches(hardware_class=hardware_class, clusters=tuple(one.name for one in clusters), country=country,
+                        purpose="train"),
+    )  # fmt: skip
 
 
-def _slots(cpu_s: float, horizon: Horizon) -> int:
-    """Slots that so many CPU seconds take on one processor, within the horizon."""
-    return min(horizon.slots, max(1, ceil(cpu_s / (60.0 * horizon.slot_minutes) - 1e-9)))
-
-
-def _daily(horizon: Horizon, duration: int) -> Batch | None:
-    """Once a day; where a day is no longer than a run or the horizon shorter than a day, all the time."""
+def _daily(horizon: Horizon, cpu_s: float) -> tuple[Batch | None, int]:
+    """When so many CPU seconds a day are worked off, and on how many processors: once a day on one; where a day is no
+    longer than a run or the horizon shorter than a day, all the time, on as many as it takes.
+    """
     per_day = MINUTES_PER_DAY // horizon.slot_minutes
+    duration = max(1, ceil(cpu_s / (60.0 * horizon.slot_minutes) - 1e-9))
     if not duration < per_day <= horizon.slots:
-        return None
-    return Batch(duration_slots=duration, latest_slot=per_day - duration, every_slots=per_day)
+        return None, max(1, ceil(cpu_s / (60.0 * MINUTES_PER_DAY) - 1e-9))
+    return Batch(duration_slots=duration, latest_slot=per_day - duration, every_slots=per_day), 1
 
 
 def _with_workloads(scenario: Scenario, added: tuple[Workload, ...]) -> Scenario:

@@ -1,6 +1,6 @@
 """Diagnostics are workloads of the plan: one model and one monitor per hardware class and country that opted in."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from planner.catalog import builtin_catalog
 from planner.errors import InputError
-from planner.hosting import MEASURED, hosted_of, hosted_text, parse_hosted, with_diagnostics
+from planner.hosting import MEASURED, Cost, hosted_of, hosted_text, parse_hosted, with_diagnostics
 from planner.planning import PlanRequest, make_plan
 from planner.resolve import resolve
 from planner.scenario import parse_scenario
-from planner.scenario.model import Scenario, User, Watches
+from planner.scenario.model import Scenario, User, Watches, Workload
 from planner.scenario.replica_rows import ReplicaRows
 from planner.watch import Watch, watched
 
@@ -88,6 +88,53 @@ def test_replicas_and_requests_hold_the_measured_load_twice(rows: float, hosts: 
     assert work.request is not None
     assert 0.05 <= work.request.vcpu <= 1.0
     assert work.replicas[0] * (work.request.vcpu + 0.0005) >= 2 * cost * rows * hosts / 3600
+
+
+def processor_seconds(work: Workload) -> float:
+    """What a workload requests of processors, a day."""
+    assert work.request is not None
+    assert isinstance(work.replicas, tuple)
+    slots = 24 if work.batch is None else work.batch.duration_slots
+    return work.replicas[0] * work.request.vcpu * slots * 3600.0
+
+
+@given(rows=st.floats(0.1, 1e5), hosts=st.integers(1, 5000), times=st.floats(1, 100), more=st.integers(0, 5000))
+def test_drift_and_training_request_what_their_telemetry_takes(
+    rows: float, hosts: int, times: float, more: int
+) -> None:
+    """Whatever two clusters send: processors for two months of rows, and memory for what training keeps of each host;
+    who sends more never requests less.
+    """
+
+    def added(rows: float, hosts: int) -> dict[str, Workload]:
+        sends = {"telemetry": {"rows_per_hour": rows, "hosts": hosts}}
+        after = with_diagnostics(scenario([cluster | sends for cluster in CLUSTERS[:2]], slots=24))
+        return {one.kind: one for one in after.workloads}
+
+    less, larger = added(rows, hosts), added(rows * times, hosts + more)
+    sent = rows * hosts
+    assert processor_seconds(less["drift_monitor"]) >= MEASURED.drift_cpu_s * sent / 4
+    assert processor_seconds(less["training"]) >= MEASURED.train_cpu_s + 2 * sent * 56 * 24 * MEASURED.train_row_cpu_s
+    training, drift = less["training"].request, less["drift_monitor"].request
+    assert training is not None
+    assert drift is not None
+    assert training.memory_gib >= MEASURED.train_memory_gib + 2 * hosts * MEASURED.train_host_gib - 0.0005
+    assert drift.memory_gib == MEASURED.drift_memory_gib
+    for kind in ("drift_monitor", "training"):
+        before, after = less[kind], larger[kind]
+        assert processor_seconds(after) >= processor_seconds(before)
+        assert before.request is not None
+        assert after.request is not None
+        assert after.request.memory_gib >= before.request.memory_gib
+
+
+def test_figures_without_those_of_rows_have_the_usual_ones() -> None:
+    """What was measured or stated before there were any is read as before; unknown ones are refused."""
+    newer = {"train_row_cpu_s", "train_host_gib"}
+    older = {name: value for name, value in asdict(MEASURED).items() if name not in newer}
+    assert Cost.from_dict(older) == MEASURED
+    with pytest.raises(InputError, match="known beside them train_row_cpu_s, train_host_gib"):
+        Cost.from_dict(older | {"train_rows": 1.0})
 
 
 def test_a_scenario_may_ask_for_them_itself() -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, insert
 
 from api.database.tables import drifts
 from api.hosting.leases import Leases
+from api.hosting.monitoring import compare as compare_months
 from api.hosting.results import Said, keep_verdicts
 from api.hosting.rollouts import begin_canary, canaries, note, record
 from api.hosting.scoring import score
@@ -214,6 +215,32 @@ def test_rows_that_may_not_be_trained_on_are_not(
     found = Steps(engine, told, NAME, work(clusters), "run").done("ingest", {})
     assert found["outcome"].startswith(why)
     assert not (settings.model_folder / "rows").exists()
+
+
+@on_sqlite
+def test_rows_are_read_by_the_day_and_trained_on_by_the_step(
+    engine: Engine, settings: Settings, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that sends more rows takes no more memory: months are read a day at a time, and what is kept of an hour
+    of rows is their mean by host and metric, as models have it.
+    """
+    first = 1_789_948_800 + 3 * 3600
+    send({"a": [(first + 900 * at, {"h": {"iops": float(at)}, "g": {"iops": 1.0}}) for at in range(4 * 72)]})
+    asked: list[int] = []
+    between = Reader.between
+
+    def noted(self: Reader, cluster: str, start: int, after: int) -> Any:
+        asked.append(after - start)
+        return between(self, cluster, start, after)
+
+    monkeypatch.setattr(Reader, "between", noted)
+    frame = pd.read_parquet(Steps(engine, settings, NAME, work(), "run").ingest({})["data"])
+    assert len(frame) == 2 * 72
+    rising = frame[frame["value"] != 1.0].sort_values("ts")
+    assert rising["value"].tolist() == [4 * hour + 1.5 for hour in range(72)]
+    assert rising["ts"].tolist() == [pd.Timestamp(first + 3600 * hour, unit="s", tz="UTC") for hour in range(72)]
+    compare_months(Reader(engine, "IE", Sealing()), "a", "mixed-disk", (first + 72 * 3600) // 86_400)
+    assert max(asked) <= 86_400
 
 
 @on_sqlite
