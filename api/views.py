@@ -120,8 +120,10 @@ class ClusterRuns(BaseModel):
 
     cluster: str
     plan: str
+    plans: list[str] = Field(description="the plans that this is of: more than one where several in force use the "
+                                         "cluster and none was asked for; `plan` is the one put in force last")
     state: str | None = Field(description="of the life of that plan")
-    in_force: str | None = Field(description="the plan that is in force, perhaps another")
+    in_force: str | None = Field(description="the plan of its scenario that is in force, perhaps another")
     runs: list[Unit]
     machines: list[Machines]
     served: list[Served] = Field(description="the planner's own work that its hosts serve now")
@@ -133,7 +135,7 @@ class Whereabouts(BaseModel):
     workload: str
     plan: str
     state: str | None = Field(description="of the life of that plan")
-    in_force: str | None = Field(description="the plan that is in force, perhaps another")
+    in_force: str | None = Field(description="the plan of its scenario that is in force, perhaps another")
     units: list[Unit]
     served: list[Served] = Field(description="of the planner's own work: who served it, the newest first")
 
@@ -146,6 +148,8 @@ class Directed(BaseModel):
     cluster: str
     home: str = Field(description="the plan's own place; another than `cluster` while it is lost")
     plan: str
+    state: Literal["in_force", "applying", "draft"] = Field(
+        description="of that plan; draft: nobody has put a plan in force yet, and this is the newest one")
 
 
 class StandingReport(BaseModel):

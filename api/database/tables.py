@@ -46,6 +46,7 @@ jobs = Table(
     Column("errors", Text, nullable=False, default="[]"),
     Column("idempotency_key", String),
     Column("body_sha256", String, nullable=False),
+    Column("schedule", String),
     Index("jobs_by_status", "tenant", "status", "seq"),
     Index("jobs_by_kind", "tenant", "kind", "seq"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),

@@ -1,23 +1,24 @@
-"""Directing by the plan in force and the health of clusters, both of which the store keeps for all services on it."""
+"""Directing by the plans in force and the health of clusters, both of which the store keeps for all services on it."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.bell import Bell
 from api.database.events import Event
 from api.directing.mending import Mending
-from api.life_cycle.lives import Lives
-from api.life_cycle.steps import Life
 from api.store.files import ROUTES
 from api.store.health import Heard
+from api.store.running import By, Running, running
 from api.store.store import Store
 from api.web.problems import Problem
 from planner.directing import ClusterHealth, Director, Hysteresis, Report, Routes, partway
@@ -27,7 +28,9 @@ from planner.plan import Plan, Wave
 PAUSE_S = 0.04
 """Between looks at the database, however often it is written to."""
 PLAN_S = 0.2
-"""Between looks which plan is in force, which takes longer."""
+"""Between looks which plans are in force, which takes longer."""
+
+NONE = "no plan is in force: POST /v1/plans asks for one, and its life cycle puts it in force"
 
 
 class Way:
@@ -36,21 +39,27 @@ class Way:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._routes: dict[str, Routes] = {}
-        self._waves: tuple[str, tuple[Wave, ...]] = "", ()
+        self._waves: dict[str, tuple[Wave, ...]] = {}
 
-    def routes(self, plan_id: str, applying: Life | None) -> Routes:
-        """Those of the plan in force, as far as the waves of the one that is being applied have not changed them."""
-        used = [plan_id] if applying is None else [plan_id, applying.plan_id]
+    def routes(self, plans: Sequence[Running]) -> list[Routes]:
+        """Those of the plans in force, as far as the waves of what is being applied have not changed them."""
+        coming = [one.applying.plan_id for one in plans if one.applying is not None]
+        used = [*(one.plan_id for one in plans), *coming]
         self._routes = {name: self._routes.get(name) or self._read(name) for name in used}
-        before = self._routes[plan_id]
+        self._waves = {name: self._waves[name] if name in self._waves else self._read_waves(name) for name in coming}
+        return [self._partway(one) for one in plans]
+
+    def _partway(self, one: Running) -> Routes:
+        before, applying = self._routes[one.plan_id], one.applying
         if applying is None:
             return before
-        if self._waves[0] != applying.plan_id:
-            document = self._store.result(applying.plan_id)
-            assert document is not None
-            self._waves = applying.plan_id, Plan.model_validate_json(document).waves
-        after = self._routes[applying.plan_id]
-        return partway(before, after, self._waves[1], applying.waves_done, applying.made)
+        after, waves = self._routes[applying.plan_id], self._waves[applying.plan_id]
+        return partway(before, after, waves, applying.waves_done, applying.made)
+
+    def _read_waves(self, plan_id: str) -> tuple[Wave, ...]:
+        document = self._store.result(plan_id)
+        assert document is not None
+        return Plan.model_validate_json(document).waves
 
     def _read(self, plan_id: str) -> Routes:
         file = self._store.file(plan_id, ROUTES)
@@ -65,15 +74,16 @@ class Directing:
 
     def __init__(self, store: Store, bell: Bell) -> None:
         self._store, self._bell, self._how = store, bell, Hysteresis()
-        self._mending = Mending(store)
+        self._mending = defaultdict[str, Mending](lambda: Mending(store))
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._looking = threading.Thread(target=self._look, name="directing")
-        self._followed: tuple[str, Life | None] | None = None
+        self._followed: tuple[Running, ...] = ()
+        self._by: dict[str, By | Literal["applying"]] = {}
         self._way = Way(store)
         self._version = 0
         self._unkept, self._counting = Counter[str](), threading.Lock()
-        self._director: Director | None = None
+        self._director = Director(hysteresis=self._how)
 
     def start(self) -> None:
         """Direct by what the store has, and go on looking."""
@@ -87,10 +97,14 @@ class Directing:
 
     @property
     def director(self) -> Director:
-        """Directs by the plan in force. Raises Problem when there is none."""
-        if self._director is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "no plan is in force yet: POST /v1/plans asks for one")
+        """Directs by the plans in force. Raises Problem when there is none."""
+        if not self._director.routes:
+            raise Problem(HTTPStatus.NOT_FOUND, NONE)
         return self._director
+
+    def by(self, plan_id: str) -> By | Literal["applying"]:
+        """Why requests go by a plan that was directed by."""
+        return self._by[plan_id]
 
     def report(self, cluster: str, report: Report) -> None:
         """Take in a report: the next request goes by it. To be followed by `keep`. Raises UnknownClusterError."""
@@ -118,7 +132,7 @@ class Directing:
                 self._count(cluster, -1)
             health = ClusterHealth.from_dict(json.loads(content))
             if not self._unkept[cluster]:
-                self.director.learn({cluster: health})
+                self._director.learn({cluster: health})
         return health
 
     def _count(self, cluster: str, more: int) -> None:
@@ -127,26 +141,22 @@ class Directing:
             self._unkept[cluster] += more
 
     def refresh(self) -> None:
-        """Follow the plan that is in force by now, and the waves of the one that is being applied in its place."""
+        """Follow the plans that are in force by now, and the waves of those that are being applied in their place."""
         with self._lock:
-            plan_id, seen, life = self._store.in_force(ROUTES), None, None
-            while plan_id != seen and plan_id is not None:  # its last wave may have put the other in force meanwhile
-                life = Lives(self._store.engine).applied_over(plan_id)
-                if (plan_id, life) == self._followed:
-                    return
-                plan_id, seen = self._store.in_force(ROUTES), plan_id
-            if plan_id is None:
+            plans = running(self._store.engine)
+            if plans == self._followed:
                 return
-            routes = self._way.routes(plan_id, life)
-            if self._director is None:
-                self._director = Director(routes, hysteresis=self._how)
-            else:
-                self._director.follow(routes)
-            self._followed = plan_id, life
+            routes = self._way.routes(plans)
+            for one in plans:  # before any request goes by it; what was is kept, as some may be on their way
+                self._by[one.plan_id] = one.by
+                if one.applying is not None:
+                    self._by[one.applying.plan_id] = "applying"
+            self._director.follow(*routes)
+            self._followed = plans
         self._listen()
 
     def _look(self) -> None:
-        """Follow what other services put in force and were told, and see to it that the plan in force is mended."""
+        """Follow what other services put in force and were told, and see to it that plans in force are mended."""
         heard, looked = 0, float("-inf")
         while not self._stopping.wait(PAUSE_S):
             heard = self._bell.wait(heard)
@@ -160,8 +170,6 @@ class Directing:
     def _listen(self) -> None:
         """Learn what was said of clusters since the last time; a cluster with a report on its way waits for that."""
         with self._lock:
-            if self._director is None:
-                return
             rows = Heard(self._store.engine).since(self._version)
             if rows:
                 self._version = max(version for _, version, _ in rows)
@@ -169,12 +177,11 @@ class Directing:
                 self._director.learn({name: health for name, health in heard.items() if not self._unkept[name]})
 
     def _mend(self) -> None:
-        """Ask for a plan that does without what is lost, or goes back to what is there again."""
+        """Ask for plans that do without what is lost, or go back to what is there again."""
         director = self._director
-        if director is not None:
-            routes = director.routes
-            down = frozenset(routes.down) & routes.clusters.keys()
-            self._mending.look(routes.plan_id, down, director.lost, lambda name: director.health(name).since)
+        for routes in director.routes:
+            down, lost = frozenset(routes.down) & routes.clusters.keys(), director.lost & routes.clusters.keys()
+            self._mending[routes.name].look(routes.plan_id, down, lost, lambda name: director.health(name).since)
 
 
 def happened_to(cluster: str, before: ClusterHealth, after: ClusterHealth, report: Report) -> list[Event]:

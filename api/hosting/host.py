@@ -149,7 +149,7 @@ class Host:
             self._leases.bury(living.silent)
         wanted = {} if hosted is None else self._wanted(hosted, frozenset(living.alive.values()), lost)
         before = self._duty.epochs
-        epochs = self._leases.hold(wanted, "" if hosted is None else hosted.plan_id)
+        epochs = self._leases.hold(wanted, {} if hosted is None else {name: hosted.plan_of(name) for name in wanted})
         taken = sorted(name for name, epoch in epochs.items() if before.get(name) != epoch)
         if taken or epochs.keys() != before.keys():
             self.figures.takeovers.inc(len(taken))

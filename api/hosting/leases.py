@@ -46,9 +46,9 @@ class Leases:
             connection.execute(update(hosts).where(hosts.c.host == self.host).values(until=row["until"]))
             return _living(connection, moment)
 
-    def hold(self, wanted: Collection[str], plan_id: str = "") -> dict[str, int]:
+    def hold(self, wanted: Collection[str], plans: Mapping[str, str] | None = None) -> dict[str, int]:
         """Give back what is not wanted, take what is and is free, and say what is held: epochs by workload. Who holds
-        what is kept, and by which plan.
+        what is kept, and by which of `plans`, by workload.
         """
         mine = leases.c.holder == self.host
         with self._engine.connect() as connection:
@@ -70,7 +70,7 @@ class Leases:
                 taken = update(leases).where(leases.c.workload == name, leases.c.epoch == epoch)
                 if connection.execute(taken.values(holder=self.host, epoch=epoch + 1)).rowcount:
                     begun[name] = {"workload": name, "epoch": epoch + 1, "host": self.host, "cluster": self.cluster,
-                                   "plan_id": plan_id, "since": moment, "until": None}  # fmt: skip
+                                   "plan_id": (plans or {}).get(name, ""), "since": moment, "until": None}  # fmt: skip
             if begun:
                 _end(connection, moment, list(begun))
                 connection.execute(insert(tenures), list(begun.values()))

@@ -1,35 +1,54 @@
-"""What the plan in force says of diagnostics, looked for again as often as asked."""
+"""What the plans in force say of diagnostics, looked for again as often as asked."""
 
 from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from api.store.files import HOSTED, ROUTES
+from api.store.files import HOSTED
+from api.store.running import running
 from api.store.store import Store
 from planner.errors import InputError
-from planner.hosting import Hosted, parse_hosted
+from planner.hosting import Hosted, parse_hosted, together
+
+
+def check_beside(engine: Engine, plan_id: str) -> None:
+    """Whether hosts can follow a plan beside those in force of other scenarios. Raises InputError."""
+    store = Store.on(engine)
+    mine = store.job(plan_id)
+    plans = [plan_id, *(one.plan_id for one in running(engine) if one.by == "in_force")]
+    rows = store.jobs_by_id(plans)
+    beside = [one for one in plans if one == plan_id or (mine is not None and rows[one].name != mine.name)]
+    found = [_read(store, one) for one in beside]
+    together([one for one in found if one is not None])
+
+
+def _read(store: Store, plan_id: str) -> Hosted | None:
+    """What a plan says of diagnostics; None of one that a version made which kept nothing of this."""
+    file = store.file(plan_id, HOSTED)
+    return None if file is None else parse_hosted(file[1], f"plan {plan_id}")
 
 
 class Following:
-    """Follows the plan in force."""
+    """Follows the plans in force."""
 
     def __init__(self, engine: Engine) -> None:
-        self._store = Store.on(engine)
-        self._seen: str | None = None
+        self._engine, self._store = engine, Store.on(engine)
+        self._said: dict[str, Hosted | None] = {}
         self._hosted: Hosted | None = None
 
     def now(self) -> Hosted | None:
-        """What is in force; None where no plan is, or where it was made by a version that kept nothing of this.
+        """What is in force; None where no plan is, or where all were made by a version that kept nothing of this.
 
         Raises:
-            InputError: what the plan says cannot be read.
+            InputError: what a plan says cannot be read, or the plans cannot all hold; once of a plan that says nothing.
 
         """
-        plan_id = self._store.in_force(ROUTES)
-        if plan_id != self._seen:
-            file = None if plan_id is None else self._store.file(plan_id, HOSTED)
-            self._hosted = None if file is None else parse_hosted(file[1], f"plan {plan_id}")
-            self._seen = plan_id
-            if plan_id is not None and file is None:
-                raise InputError([f"plan {plan_id}: says nothing of diagnostics: plan again"])
+        plans = [one.plan_id for one in running(self._engine)]
+        if plans != list(self._said):
+            before = self._said
+            said = {plan_id: before[plan_id] if plan_id in before else _read(self._store, plan_id) for plan_id in plans}
+            self._hosted = together([one for one in said.values() if one is not None])
+            self._said = said
+            if silent := [plan_id for plan_id, one in said.items() if one is None and plan_id not in before]:
+                raise InputError([f"plan {plan_id}: says nothing of diagnostics: plan again" for plan_id in silent])
         return self._hosted

@@ -76,6 +76,7 @@ class Work(BaseModel):
     """A workload of the planner's own: what it watches, where the plan has it, and who serves it now."""
 
     workload: str
+    plan: str
     purpose: str
     hardware_class: str
     clusters: list[str]
@@ -88,9 +89,9 @@ class Work(BaseModel):
 
 
 class Hosting(BaseModel):
-    """All hosted work of the plan in force."""
+    """All hosted work of the plans in force."""
 
-    plan: str
+    plan: str = Field(description="the plan that was put in force last")
     work: list[Work]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -162,7 +162,7 @@ class Schedules:
                 return
             waiting = select(jobs.c.id).join(ticks).where(ticks.c.schedule == schedule_id, jobs.c.status.in_(OPEN))
             busy = connection.execute(waiting.limit(1)).first() is not None
-            job_id = None if busy else store.put(connection, _submission(row))
+            job_id = None if busy else store.put(connection, replace(_submission(row), schedule=schedule_id))
             connection.execute(insert(ticks).values(schedule=schedule_id, at=moment, job_id=job_id))
 
     def ticks(self, schedule: Schedule, limit: int) -> list[Tick]:

@@ -16,12 +16,15 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from api.database.bell import ring
 from api.database.engine import alone_in
 from api.database.events import Event, note
-from api.database.tables import in_force, life_cycles, life_events
+from api.database.tables import assignments, in_force, life_cycles, life_events
 from api.database.times import written
 from api.life_cycle.shadows import is_shadow
-from api.life_cycle.steps import Change, Fleet, Life, State
+from api.life_cycle.steps import Change, Fleet, Life, NotPossibleError, State
 from planner.plan import Plan
 
+_RUNS: tuple[State, ...] = ("in_force", "applying")
+"""States in which requests go by a plan."""
+_WORKLOADS = select(assignments.c.workload).distinct()
 EventRow = Row[*tuple[Any, ...]]
 """Columns of `life_events`, by name."""
 
@@ -60,13 +63,6 @@ class Lives:
             life = _of_scenario(connection, scenario, state)
         return None if life is None else life.plan_id
 
-    def applied_over(self, plan_id: str) -> Life | None:
-        """The plan that is being applied in place of one in force; None when there is none."""
-        query = select(life_cycles).where(life_cycles.c.predecessor == plan_id, life_cycles.c.state == "applying")
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _life(row)
-
     def states(self, plan_ids: Iterable[str]) -> dict[str, State]:
         """States of plans by id; those that have no life are left out."""
         query = select(life_cycles.c.plan_id, life_cycles.c.state).where(life_cycles.c.plan_id.in_(list(plan_ids)))
@@ -83,14 +79,19 @@ class Lives:
                verification: Mapping[str, Any] | None = None) -> Standing:
         """Take a step: `step` is told how things stand, and nobody else changes that until its changes are kept.
 
-        What `step` raises is raised, and nothing has changed then.
+        What `step` raises is raised, and nothing has changed then; so is NotPossibleError for a plan with a workload
+        that a plan in force of another scenario has, too.
         """
         with self._engine.begin() as connection:
             alone_in(connection, "life_cycles")
             standing = _standing(connection, plan_id)
             assert standing is not None
-            for change in step(standing):
+            changes = tuple(step(standing))
+            for change in changes:
                 _keep(connection, change, who, why)
+            for change in changes:
+                if change.after.state in _RUNS and change.before.state not in _RUNS:
+                    _check_apart(connection, change.after)
             if verification is not None:
                 found = {"verification": json.dumps(dict(verification))}
                 connection.execute(update(life_cycles).where(life_cycles.c.plan_id == plan_id).values(**found))
@@ -127,11 +128,28 @@ def _keep(connection: Connection, change: Change, who: str, why: str) -> None:
         ring(connection)
 
 
+def _check_apart(connection: Connection, life: Life) -> None:
+    """Requests name a workload and no scenario: no two scenarios may run one of the same name."""
+    there = select(life_cycles.c.plan_id, life_cycles.c.scenario).where(
+        life_cycles.c.scenario != life.scenario, life_cycles.c.state.in_(_RUNS))
+    others = {row.plan_id: row.scenario for row in connection.execute(there)}
+    if not others:
+        return
+    mine = set(connection.execute(_WORKLOADS.where(assignments.c.plan_id == life.plan_id)).scalars())
+    for other, scenario in sorted(others.items()):
+        theirs = set(connection.execute(_WORKLOADS.where(assignments.c.plan_id == other)).scalars())
+        if both := sorted(mine & theirs):
+            more = f" and {len(both) - 1} more" if both[1:] else ""
+            raise NotPossibleError(f"plan {life.plan_id}: workload {both[0]}{more}: the scenario {scenario} runs that, "
+                                   f"too, by plan {other}: rename it in one of the scenarios, or retire or roll back "
+                                   f"plan {other} first")
+
+
 def _standing(connection: Connection, plan_id: str) -> Standing | None:
     row = connection.execute(select(life_cycles).where(life_cycles.c.plan_id == plan_id)).one_or_none()
     if row is None:
         return None
-    life = _life(row)
+    life = life_of(row)
     fleet = Fleet(_of_scenario(connection, life.scenario, "in_force"),
                   _of_scenario(connection, life.scenario, "applying"),
                   None if life.predecessor is None else _by_id(connection, life.predecessor),
@@ -144,13 +162,14 @@ def _standing(connection: Connection, plan_id: str) -> Standing | None:
 def _of_scenario(connection: Connection, scenario: str, state: State) -> Life | None:
     query = select(life_cycles).where(life_cycles.c.scenario == scenario, life_cycles.c.state == state)
     row = connection.execute(query).one_or_none()
-    return None if row is None else _life(row)
+    return None if row is None else life_of(row)
 
 
 def _by_id(connection: Connection, plan_id: str) -> Life:
-    return _life(connection.execute(select(life_cycles).where(life_cycles.c.plan_id == plan_id)).one())
+    return life_of(connection.execute(select(life_cycles).where(life_cycles.c.plan_id == plan_id)).one())
 
 
-def _life(row: EventRow) -> Life:
+def life_of(row: EventRow) -> Life:
+    """A row of `life_cycles`."""
     return Life(row.plan_id, row.scenario, row.content_id, row.parent, row.valid_until, tuple(json.loads(row.moves)),
                 row.state, row.waves_done, tuple(json.loads(row.made)), row.predecessor)

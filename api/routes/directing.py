@@ -31,7 +31,7 @@ def _parameter(name: str, where: str, what: str) -> dict[str, Any]:
     responses={200: {"model": Directed}},
     openapi_extra={
         "parameters": [
-            _parameter("workload", "path", "a workload of the plan in force"),
+            _parameter("workload", "path", "a workload of a plan in force"),
             _parameter("region", "query", "the user region that the request comes from, as aws/eu-west-1"),
             _parameter("key", "query", "the same key goes to the same cluster while that is there"),
         ]
@@ -47,13 +47,13 @@ async def direct(request: Request) -> Response:
         near = difflib.get_close_matches(odd[0], _ASKED, n=1)
         hint = f"'{near[0]}'?" if near else f"allowed are {', '.join(_ASKED)}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {odd[0]}: not known; {hint}")
-    director = (await service_of(request)).directing.director
-    found = director.direct(request.path_params["workload"], asked.get("region"), asked.get("key"))
+    directing = (await service_of(request)).directing
+    found = directing.director.direct(request.path_params["workload"], asked.get("region"), asked.get("key"))
     way = "home" if found.cluster == found.home else "fallback"
     request.app.state.metrics.directed.labels(found.cluster, way).inc()
     answer = {
         "workload": found.workload, "user_region": found.user_region, "cluster": found.cluster, "home": found.home,
-        "plan": found.plan_id,
+        "plan": found.plan_id, "state": directing.by(found.plan_id),
     }  # fmt: skip
     body = json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})

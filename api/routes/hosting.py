@@ -13,6 +13,7 @@ from pydantic import AwareDatetime
 from api.access import Route
 from api.context import Service, ServiceDep
 from api.description.shapes import HostedAlarms
+from api.directing.directing import NONE
 from api.hosting.leases import standing
 from api.hosting.plans import Following
 from api.hosting.requests import (
@@ -90,6 +91,7 @@ def get_hosting(service: ServiceDep) -> Hosting:
         work.append(
             Work(
                 workload=name,
+                plan=hosted.plan_of(name),
                 purpose=one.watches.purpose,
                 hardware_class=one.watches.hardware_class,
                 clusters=list(one.watches.clusters),
@@ -160,7 +162,7 @@ def _nearest(hosted: Hosted, cluster: str | None) -> str | None:
 def _hosted(service: Service) -> Hosted:
     hosted = Following(service.store.engine).now()
     if hosted is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "no plan is in force yet: POST /v1/plans asks for one")
+        raise Problem(HTTPStatus.NOT_FOUND, NONE)
     return hosted
 
 

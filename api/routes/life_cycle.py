@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 from api.access import CallerDep, Route
 from api.context import Service, ServiceDep
 from api.description.shapes import Difference
+from api.hosting.plans import check_beside
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives, Standing
 from api.life_cycle.steps import Change, NotPossibleError
@@ -27,6 +28,7 @@ from api.views import JobState, job_state
 from api.web.preconditions import expect, tag
 from api.web.problems import Problem
 from planner.diff import diff
+from planner.errors import InputError
 from planner.plan import Plan
 
 router = APIRouter(prefix="/v1/plans/{plan_id}", tags=["life cycle"], route_class=Route)
@@ -120,8 +122,8 @@ def get_way_back(plan_id: str, service: ServiceDep) -> WayBack:
 
 @router.post("/roll-back", response_model=WayBack)
 def roll_back(asked: AskedDep, body: Reason | None = None) -> WayBack:
-    """Give up on a plan that is being applied or in force: the plan before it is in force again, and the answer has the
-    moves that undo what was made of this one.
+    """Give up on a plan that is being applied or in force: the plan before it is in force again, if there was one, and
+    the answer has the moves that undo what was made of this one.
     """
     _step(asked, body, lambda now: steps.roll_back(now.life, now.fleet))
     return get_way_back(asked.plan_id, asked.service)
@@ -129,7 +131,7 @@ def roll_back(asked: AskedDep, body: Reason | None = None) -> WayBack:
 
 @router.post("/retire", response_model=LifeCycle)
 def retire(asked: AskedDep, body: Reason | None = None) -> LifeCycle:
-    """Say that a plan is not wanted any more. Where it was in force none is, and requests go by it until one is."""
+    """Say that a plan is not wanted any more. Where it was in force nothing of its scenario is then."""
     return _step(asked, body, lambda now: steps.retire(now.life, now.fleet))
 
 
@@ -202,8 +204,12 @@ def _plan(service: Service, plan_id: str) -> Plan:
 
 
 def _with_routes(asked: Asked) -> None:
-    """Refuse plans by which nobody can be directed."""
+    """Refuse plans by which nobody can be directed, or that hosts cannot follow beside those of other scenarios."""
     if asked.service.store.file(asked.plan_id, ROUTES) is None:
         _standing(asked.service, asked.plan_id)
         detail = f"plan {asked.plan_id}: made by an earlier version, which kept no routes: ask for a new plan"
         raise Problem(HTTPStatus.CONFLICT, detail)
+    try:
+        check_beside(asked.service.store.engine, asked.plan_id)
+    except InputError as why:
+        raise Problem(HTTPStatus.CONFLICT, f"plan {asked.plan_id}: {why}") from None

@@ -43,6 +43,7 @@ class Submission:
     """A job that is asked for: its settings, and what is given with it as text, or as a file (name, type, content).
 
     Of plans, `given` is the scenario as JSON (None: the settings name one), and `clusters` are those of the scenario.
+    `schedule` is the id of the schedule that asks; None: somebody does.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Submission:
     kind: Kind = "plan"
     priority: int = 0
     file: tuple[str, str, bytes] | None = None
+    schedule: str | None = None
 
     @property
     def quick(self) -> bool:

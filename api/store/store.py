@@ -21,7 +21,7 @@ from api.database.bell import ring
 from api.database.engine import engine_of
 from api.database.events import Event, Findings, note, note_findings
 from api.database.recording import Acting, about, acting
-from api.database.tables import documents, files, in_force, jobs, life_cycles, workers
+from api.database.tables import documents, files, jobs, life_cycles, workers
 from api.database.tenancy import EVERYONE, of_tenant
 from api.database.times import written
 from api.life_cycle.lives import begin_life
@@ -33,7 +33,7 @@ from api.store.placements import place
 from api.store.rows import insert_all
 from planner.plan import Plan, plan_text
 
-_UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key")
+_UNSEEN = ("tenant", "clusters", "body_sha256", "idempotency_key", "schedule")
 _SUMMARY = [column for column in jobs.columns if column.name not in _UNSEEN]
 _JOB = select(*_SUMMARY).where(jobs.c.id == bindparam("job_id"))
 _JOB_OF_KIND = _JOB.where(jobs.c.kind == bindparam("of_kind"))
@@ -121,6 +121,7 @@ class Store:
             "clusters": json.dumps(submission.clusters),
             "idempotency_key": submission.idempotency_key,
             "body_sha256": submission.body_sha256,
+            "schedule": submission.schedule,
         })
         connection.execute(_ADD_DOCUMENT, {"job_id": job_id, "given": submission.given})
         if submission.file is not None:
@@ -273,19 +274,6 @@ class Store:
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
-    # Directing --------------------------------------------------------------------------------------------------------
-
-    def in_force(self, routes: str) -> str | None:
-        """Id of the plan put in force last; where none ever was, of the newest that is done and has a file `routes`,
-        and whose scenario is no shadow.
-        """
-        put = select(in_force.c.plan_id).order_by(in_force.c.seq.desc()).limit(1)
-        beside = Shadows(self._engine).names()
-        made = jobs.c.kind == "plan", jobs.c.status == "done", files.c.name == routes, jobs.c.name.not_in(beside)
-        newest = select(jobs.c.id).join(files).where(*made).order_by(jobs.c.seq.desc()).limit(1)
-        with self._engine.connect() as connection:
-            return connection.execute(put).scalar() or connection.execute(newest).scalar()
-
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def jobs(self, kind: Kind | None, limit: int, before: int | None, status: Status | None = None,
@@ -350,8 +338,8 @@ class Store:
             return connection.execute(query).scalar()
 
     def newest_done(self) -> str | None:
-        """Id of the plan that was asked for last among those that are done."""
-        done = jobs.c.kind == "plan", jobs.c.status == "done"
+        """Id of the plan that was asked for last among those that are done and not of a shadow."""
+        done = jobs.c.kind == "plan", jobs.c.status == "done", jobs.c.name.not_in(Shadows(self._engine).names())
         query = select(jobs.c.id).where(*done).order_by(jobs.c.seq.desc()).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()

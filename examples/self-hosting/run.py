@@ -129,8 +129,13 @@ class Demo:
             told(f"model {version} of {hardware} trained on a month of telemetry and promoted")
 
     def plan(self) -> None:
-        """A service, a plan of the scenario with its diagnostics, three hosts."""
-        served = self.start("service", "serve", "--port", "0", "--scenarios", str(HERE.parent))
+        """A service, a plan of the scenario with its diagnostics from this hour on, put in force; three hosts."""
+        here = self.folder / "scenarios" / "self-hosting"
+        shutil.copytree(HERE, here)
+        start = time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime())
+        text = (HERE / "scenario.yaml").read_text(encoding="utf-8")
+        (here / "scenario.yaml").write_text(re.sub(r"start: [^,]+", f"start: {start}", text, count=1), encoding="utf-8")
+        served = self.start("service", "serve", "--port", "0", "--scenarios", str(here.parent))
         self.address = self.until(lambda: re.search(r"planner serves (http\S+)", served.read_text()), "service")[1]
         self.until(lambda: self.ask("/readyz", quiet=True), "service")
         told(f"service at {self.address}")
@@ -144,11 +149,20 @@ class Demo:
         kinds = ", ".join(f"{kind} {cost:.2f}" for kind, cost in costs.items())
         told(f"plan of {len(plan['assignments'])} placed units: USD {plan['cost_usd']:.2f}, of which diagnostics "
              f"USD {sum(costs.values()):.2f} ({kinds})")  # fmt: skip
+        self.put_in_force(job)
         for site in SITES:
             self.start(site.cluster, "host", "--cluster", site.cluster)
         served = self.until(self.served, "hosts")
         scoring = [f"{name} on {cluster}" for name, cluster in served.items() if name.startswith("diagnostics-")]
         told(f"{len(SITES)} hosts serve {len(served)} workloads: {', '.join(scoring)}")
+
+    def put_in_force(self, plan: str) -> None:
+        """Have the plan checked, approve it and apply it: nothing runs yet, so nothing moves."""
+        check = self.ask(f"/v1/plans/{plan}/verify", {})["id"]
+        self.until(lambda: self.ask(f"/v1/jobs/{check}")["status"] not in ("queued", "running"), "check of the plan")
+        self.ask(f"/v1/plans/{plan}/approve", {"why": "looks right"})
+        life = self.ask(f"/v1/plans/{plan}/apply", {"why": "the first"})
+        told(f"plan checked, approved and applied: {life['state'].replace('_', ' ')}")
 
     def score(self) -> None:
         """A month of rows, each with one verdict."""
@@ -192,7 +206,8 @@ class Demo:
         self.wait_for(DRIFT - 1)
         told(f"host of {victim} killed: {after} serves munich {taken:.1f} s later; every row has its verdict")
         self.until(lambda: self.ask(f"/v1/clusters/{victim}/health")["state"] == "down", "health")
-        told(f"  {victim} is down to directing, too, after {time.monotonic() - began:.1f} s; a mended plan is made")
+        after_s = time.monotonic() - began
+        told(f"  {victim} is down to directing, too, after {after_s:.1f} s; a mended plan is made, to be approved")
         self.start(victim, "host", "--cluster", victim)
 
     def drift(self) -> None:
@@ -290,7 +305,8 @@ class Demo:
     def ask(self, path: str, body: Json | None = None, *, quiet: bool = False) -> Json:
         """Ask the service; with a body, POST it."""
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.address + path, content, {"Content-Type": "application/json"})  # noqa: S310
+        headers = {"Content-Type": "application/json", "If-Match": "*"}
+        request = urllib.request.Request(self.address + path, content, headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own service
                 found: Json = json.loads(answer.read())

@@ -211,13 +211,16 @@ class ShadowState(Answer):
 
 
 class Directed(Answer):
-    """Where a request goes; `home` is the plan's own place, another than `cluster` while it is lost."""
+    """Where a request goes; `home` is the plan's own place, another than `cluster` while it is lost. `state` is the
+    plan's: it is a draft as long as nobody has put a plan in force.
+    """
 
     workload: str
     user_region: str | None
     cluster: str
     home: str
     plan: str
+    state: Literal["in_force", "applying", "draft"]
 
 
 class StandingReport(Answer):
@@ -285,10 +288,13 @@ class Served(Answer):
 
 
 class ClusterRuns(Answer):
-    """What a plan runs on a cluster; `in_force` is the plan that is, perhaps another; `served` what hosts serve now."""
+    """What a plan runs on a cluster, or all `plans` in force that use it, of which `plan` is the one put in force last;
+    `in_force` is the plan of its scenario that is, perhaps another; `served` what hosts serve now.
+    """
 
     cluster: str
     plan: str
+    plans: list[str]
     state: str | None
     in_force: str | None
     runs: list[Unit]
@@ -388,6 +394,7 @@ class Work(Answer):
     """A workload of the planner's own diagnostics, and who serves it."""
 
     workload: str
+    plan: str
     purpose: str
     hardware_class: str
     clusters: list[str]
@@ -400,7 +407,7 @@ class Work(Answer):
 
 
 class Hosting(Answer):
-    """Who serves what by the plan in force."""
+    """Who serves what by the plans in force; `plan` is the one put in force last."""
 
     plan: str
     work: list[Work]

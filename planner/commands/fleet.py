@@ -117,7 +117,8 @@ def _portions(path: Path) -> Iterator[list[Mapping[str, Any]]]:
 
 
 def _show_plan(plan: str, state: str | None, in_force: str | None) -> None:
-    other = "" if in_force in (None, plan) else f"; in force is {in_force}"
+    force = "nothing of its scenario is in force" if in_force is None else f"in force is {in_force}"
+    other = "" if in_force == plan else f"; {force}"
     typer.echo(plain(f"plan {plan}: {state or 'no life'}{other}"))
 
 

@@ -1,4 +1,4 @@
-"""Directs requests by the plan in force and live health."""
+"""Directs requests by the plans in force and live health."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zlib import crc32
 
 from planner.directing.choice import BUCKETS, GOLDEN, Choice, Draws, Place
 from planner.directing.errors import (
+    DirectingError,
     NoClusterError,
     NotInForceError,
     ShedError,
@@ -45,10 +46,12 @@ class Director:
     A call reads one snapshot of plan, slot and health, which is replaced as a whole when any of them changes: it takes
     no lock, and a call that begins after `report` or `follow` has returned sees what that said. A plan directs from its
     first slot to `grace_s` after its last one, which then stays in force: one failed planning run turns nobody away.
-    `seed` is where turns begin; give every process its own, so that they do not all begin at the same cluster.
+    Plans of several scenarios may direct together; a workload goes by the first of them that places it, and a cluster
+    that several name is one cluster. `seed` is where turns begin; give every process its own, so that they do not all
+    begin at the same cluster.
     """
 
-    def __init__(self, routes: Routes, *, health: Mapping[str, ClusterHealth] | None = None,
+    def __init__(self, *routes: Routes, health: Mapping[str, ClusterHealth] | None = None,
                  hysteresis: Hysteresis | None = None, grace_s: float = GRACE_S, seed: int = 0,
                  clock: Callable[[], float] = time.time) -> None:
         """`clock` gives POSIX seconds; `health` is what was known of clusters before."""
@@ -74,18 +77,23 @@ class Director:
         return choice.targets[choice.buckets()[crc32(key.encode("utf-8", "surrogatepass")) & _LAST_BUCKET]]
 
     @property
-    def routes(self) -> Routes:
+    def routes(self) -> tuple[Routes, ...]:
         """What is in force."""
         return self._now.routes
 
     @property
-    def lost(self) -> frozenset[str]:
-        """Clusters of the plan in force that are lost now."""
-        now = self._now if self._clock() < self._now.until else self._turned()
-        return now.lost & now.routes.clusters.keys()
+    def clusters(self) -> frozenset[str]:
+        """Clusters of the plans in force."""
+        return self._now.clusters
 
-    def follow(self, routes: Routes) -> None:
-        """Direct by another plan from now on."""
+    @property
+    def lost(self) -> frozenset[str]:
+        """Clusters of the plans in force that are lost now."""
+        now = self._now if self._clock() < self._now.until else self._turned()
+        return now.lost & now.clusters
+
+    def follow(self, *routes: Routes) -> None:
+        """Direct by other plans from now on; by none, every request is refused."""
         with self._lock:
             self._now = self._snapshot(routes, self._clock())
 
@@ -113,7 +121,7 @@ class Director:
         return health.returns_at(self._hysteresis)
 
     def _known(self, cluster: str) -> ClusterHealth:
-        known = self._now.routes.clusters
+        known = self._now.clusters
         if cluster not in known:
             raise UnknownClusterError(f"cluster: {cluster}: not known{nearest(cluster, known)}")
         return self._health.get(cluster, ClusterHealth())
@@ -126,27 +134,31 @@ class Director:
                 self._now = self._snapshot(self._now.routes, moment)
             return self._now
 
-    def _snapshot(self, routes: Routes, moment: float) -> _Now:
+    def _snapshot(self, routes: tuple[Routes, ...], moment: float) -> _Now:
         """What holds now; what has been worked out already is kept where nothing has changed."""
         how = self._hysteresis
         self._health = {name: one.settled(moment, how) for name, one in self._health.items()}
         lost = frozenset(name for name, one in self._health.items() if one.lost)
         change = min((one.changes_at(how) for one in self._health.values()), default=inf)
-        slot, until = _slot(routes, moment, self._grace_s)
+        held = [_slot(one, moment, self._grace_s) for one in routes]
+        slots, until = tuple(slot for slot, _ in held), min([change, *(until for _, until in held)])
         before: _Now | None = getattr(self, "_now", None)
-        until = min(until, change)
-        if before is not None and (before.routes is routes) and (before.lost, before.slot) == (lost, slot):
+        same = before is not None and before.routes is routes
+        if before is not None and same and (before.lost, before.slots) == (lost, slots):
             return replace(before, until=until)
         self._draws.forget()
-        return _Now(routes, slot, lost, until, _Ways(routes, slot, lost, self._draws, self._seed))
+        known = before.clusters if before is not None and same else frozenset[str]().union(
+            *(one.clusters for one in routes))
+        return _Now(routes, known, slots, lost, until, _Ways(routes, slots, lost, self._draws, self._seed))
 
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """What holds until `until` (POSIX seconds). `slot` of None: the plan does not hold."""
+    """What holds until `until` (POSIX seconds). A slot of None: that plan does not hold."""
 
-    routes: Routes
-    slot: int | None
+    routes: tuple[Routes, ...]
+    clusters: frozenset[str]
+    slots: tuple[int | None, ...]
     lost: frozenset[str]
     until: float
     ways: _Ways
@@ -168,34 +180,50 @@ def _slot(routes: Routes, moment: float, grace_s: float) -> tuple[int | None, fl
 class _Ways(dict[str, "_Way"]):
     """The way of every workload, worked out when first asked for."""
 
-    def __init__(self, routes: Routes, slot: int | None, lost: frozenset[str], draws: Draws, seed: int) -> None:
+    def __init__(self, routes: tuple[Routes, ...], slots: tuple[int | None, ...], lost: frozenset[str], draws: Draws,
+                 seed: int) -> None:
         super().__init__()
-        self.routes, self.slot, self.lost, self.draws, self.seed = routes, slot, lost, draws, seed
+        self.routes, self.slots, self.lost, self.draws, self.seed = routes, slots, lost, draws, seed
 
     def __missing__(self, workload: str) -> _Way:
-        if self.slot is None:
-            start, end = self.routes.bounds()
-            why = f"it holds from {start:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}: put another plan in force"
-            raise NotInForceError(f"plan {self.routes.name} {self.routes.plan_id[:12]}: not in force now: {why}")
-        streams = self.routes.workloads.get(workload)
-        if streams is None:
-            if workload in self.routes.shed:
-                without = f" without {', '.join(self.routes.down)}" if self.routes.down else ""
-                raise ShedError(f"workload: {workload}: shed by the plan in force, which has no room for it{without}")
-            if workload in self.routes.unplaced:
-                raise UnknownWorkloadError(f"workload: {workload}: the plan in force places it nowhere")
-            known = self.routes.workloads
-            raise UnknownWorkloadError(f"workload: {workload}: not in the plan in force{nearest(workload, known)}")
-        way = self[workload] = _Way(self, self.slot, workload, {stream.user_region: stream for stream in streams})
-        return way
+        if self.routes and all(slot is None for slot in self.slots):
+            raise _not_now(self.routes[0])
+        for routes, slot in zip(self.routes, self.slots, strict=True):
+            if (streams := routes.workloads.get(workload)) is not None:
+                if slot is None:
+                    raise _not_now(routes)
+                by_region = {stream.user_region: stream for stream in streams}
+                way = self[workload] = _Way(self, routes, slot, workload, by_region)
+                return way
+        raise self._nowhere(workload)
+
+    def _nowhere(self, workload: str) -> DirectingError:
+        """Why there is no way for a workload that no plan places."""
+        for routes in self.routes:
+            if workload in routes.shed:
+                without = f" without {', '.join(routes.down)}" if routes.down else ""
+                return ShedError(f"workload: {workload}: shed by the plan in force, which has no room for it{without}")
+            if workload in routes.unplaced:
+                return UnknownWorkloadError(f"workload: {workload}: the plan in force places it nowhere")
+        known = [name for routes in self.routes for name in routes.workloads]
+        which = "the plan" if len(self.routes) == 1 else "any plan"
+        return UnknownWorkloadError(f"workload: {workload}: not in {which} in force{nearest(workload, known)}")
+
+
+def _not_now(routes: Routes) -> NotInForceError:
+    start, end = routes.bounds()
+    why = f"it holds from {start:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ}: put another plan in force"
+    return NotInForceError(f"plan {routes.name} {routes.plan_id[:12]}: not in force now: {why}")
 
 
 class _Way(dict[str | None, Choice[Direction]]):
     """The choice of every user region of a workload, worked out when first asked for."""
 
-    def __init__(self, ways: _Ways, slot: int, workload: str, streams: Mapping[str | None, Stream]) -> None:
+    def __init__(self, ways: _Ways, routes: Routes, slot: int, workload: str,
+                 streams: Mapping[str | None, Stream]) -> None:
         super().__init__()
-        self._ways, self._slot, self._workload, self._streams = ways, slot, workload, streams
+        self._ways, self._routes, self._slot, self._workload = ways, routes, slot, workload
+        self._streams = streams
 
     def __missing__(self, region: str | None) -> Choice[Direction]:
         if region is not None and None in self._streams:
@@ -225,7 +253,7 @@ class _Way(dict[str | None, Choice[Direction]]):
 
     def _direction(self, region: str | None, unit: Unit) -> Direction | None:
         """Where a unit's requests go: home, else to the first fallback that is there, else nowhere of its own."""
-        lost, routes = self._ways.lost, self._ways.routes
+        lost, routes = self._ways.lost, self._routes
         losses = [loss for loss in routes.clusters[unit.cluster] if loss in unit.fallbacks]
         ways = [unit.cluster, *(unit.fallbacks[loss] for loss in losses)]
         there = next((cluster for cluster in ways if cluster not in lost), None)

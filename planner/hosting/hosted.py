@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -78,6 +78,52 @@ class Hosted(_Part):
     def losses(self) -> dict[str, tuple[str, ...]]:
         """What takes each cluster: itself, its region, its provider."""
         return {name: cluster.losses for name, cluster in self.clusters.items()}
+
+    def plan_of(self, workload: str) -> str:  # noqa: ARG002 - plans together know it by the workload
+        """The plan that has a workload."""
+        return self.plan_id
+
+
+class _Together(Hosted):
+    """What several plans say; `plans` by workload."""
+
+    plans: dict[str, str]
+
+    def plan_of(self, workload: str) -> str:
+        """The plan that has a workload."""
+        return self.plans[workload]
+
+
+def together(plans: Sequence[Hosted]) -> Hosted | None:
+    """What plans of several scenarios say of one fleet, with the id of the first; None where there is no plan.
+
+    Of a cluster or a workload that several have the first one's word counts, but telemetry that any of them keeps out
+    of pools is kept out. Raises InputError where they do not agree in which country a cluster is, or where workloads of
+    two say of its rows what is said once.
+    """
+    if len(plans) < 2:
+        return plans[0] if plans else None
+    clusters: dict[str, Watched] = {}
+    work: dict[str, HostedWork] = {}
+    plan_of: dict[str, str] = {}
+    for plan in plans:
+        for name, cluster in plan.clusters.items():
+            known = clusters.setdefault(name, cluster)
+            if known.country != cluster.country:
+                both = f"{cluster.country!r} by plan {plan.plan_id[:12]} and {known.country!r} by another in force"
+                raise InputError([f"cluster: {name}: country: {both}: correct one, and plan that scenario again"])
+            clusters[name] = known.model_copy(update={"opted_in": known.opted_in and cluster.opted_in})
+        for name, one in plan.work.items():
+            work.setdefault(name, one)
+            plan_of.setdefault(name, plan.plan_id)
+    by: dict[tuple[str, str], str] = {}
+    for name, one in work.items():
+        for where in one.watches.clusters if one.watches.purpose != "train" else ():
+            first = by.setdefault((one.watches.purpose, where), name)
+            if first != name:
+                both = f"{first} and {name} of two plans watch it ({one.watches.purpose})"
+                raise InputError([f"cluster: {where}: {both}: leave one out, and plan that scenario again"])
+    return _Together(plan_id=plans[0].plan_id, clusters=clusters, work=work, plans=plan_of)
 
 
 def hosted_of(plan: Plan, scenario: Scenario) -> Hosted:

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -124,7 +124,7 @@ class Served:
         """Id of a plan that is put into the store as if it had been made, and checked and approved."""
         held = Store(self.database, _Nowhere())
         store, lives = held.of(DEFAULT), Lives(held.of(DEFAULT).engine)
-        plan_id = store.submit(Submission(plan.name, {}, "{}", (), plan.plan_id))
+        plan_id = store.submit(Submission(plan.name, {}, "{}", ("cheap", "dear"), plan.plan_id))
         job = store.begin(plan_id, 3)
         assert job is not None
         clusters = {name: (name,) for name in ("cheap", "dear")}
@@ -136,6 +136,12 @@ class Served:
             lives.change(plan_id, lambda now: steps.approve(now.life), "test")
         held.close()
         return plan_id
+
+    def withdraw(self) -> None:
+        """Have no plan applied or in force, so that tests that share the service keep out of each other's way."""
+        for state, step in (("applying", "roll-back"), ("in_force", "retire")):
+            for plan in self.http.get("/v1/plans", params={"state": state}).json()["plans"]:
+                assert self.step(plan["id"], step).status_code == 200
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""
@@ -373,7 +379,8 @@ def tiny() -> Json:
 def document() -> Callable[..., Plan]:
     """Makes plans of two units that move to and fro, both of them in every wave; `mark` tells them apart."""
 
-    def one(name: str = "tiny", parent: Plan | None = None, waves: int = 0, mark: float = 0.0) -> Plan:
+    def one(name: str = "tiny", parent: Plan | None = None, waves: int = 0, mark: float = 0.0,
+            works: Sequence[str] = ("a", "b")) -> Plan:
         places = [{"cluster": cluster, "pool": "p"} for cluster in ("cheap", "dear")]
         ways = [{"from": places[at % 2], "to": places[(at + 1) % 2]} for at in range(waves)]
         start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -383,8 +390,8 @@ def document() -> Callable[..., Plan]:
             "bound": 0.0, "gap": 0.0, "parent": parent and parent.plan_id, "machines": [],
             "horizon": {"start": start.isoformat(), "slots": 4, "slot_minutes": 60},
             "valid_until": (start + timedelta(hours=4)).isoformat(),
-            "assignments": [{"workload": work, **places[waves % 2]} for work in ("a", "b")],
-            "waves": [{"wave": at, "moves": [{"workload": work, **way} for work in ("a", "b")]}
+            "assignments": [{"workload": work, **places[waves % 2]} for work in works],
+            "waves": [{"wave": at, "moves": [{"workload": work, **way} for work in works]}
                       for at, way in enumerate(ways, 1)],
         }  # fmt: skip
         return Plan.model_validate(content, strict=False).with_id()

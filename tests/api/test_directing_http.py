@@ -41,12 +41,12 @@ def test_directing(serve: Any, now: Json) -> None:
     """Requests go where the plan in force says, to the fallback once a cluster is lost, and nowhere when all are."""
     service = serve()
     http, direct = service.http, "/v1/direct/claims-etl"
-    problem(http.get(direct), 404, "no plan is in force yet")
-    problem(http.put("/v1/clusters/cheap/health", json=DOWN), 404, "no plan is in force yet")
+    problem(http.get(direct), 404, "no plan is in force: POST /v1/plans")
+    problem(http.put("/v1/clusters/cheap/health", json=DOWN), 404, "no plan is in force: POST /v1/plans")
     plan_id = done(service, now)
     answer = http.get(direct, params={"region": "aws/eu-west-1", "key": "customer/1"})
     assert answer.json() == {"workload": "claims-etl", "user_region": None, "cluster": "cheap",
-                             "home": "cheap", "plan": plan_id}  # fmt: skip
+                             "home": "cheap", "plan": plan_id, "state": "draft"}  # fmt: skip
     assert answer.headers["cache-control"] == "no-store"
 
     health = http.put("/v1/clusters/cheap/health", json=DOWN).json()
@@ -79,7 +79,9 @@ def test_directing(serve: Any, now: Json) -> None:
 
 @pytest.mark.soak
 def test_which_plan_directs(serve: Any, now: Json) -> None:
-    """The newest plan directs until one is put in force, which stays so through newer plans and restarts."""
+    """The newest draft directs until a plan is put in force, which stays so through newer plans and restarts; rolled
+    back, none directs.
+    """
     service = serve()
     first = done(service, now)
     now["clusters"][0]["pools"][0]["offers"][0]["price_usd_per_hour"] = 3.0
@@ -90,7 +92,8 @@ def test_which_plan_directs(serve: Any, now: Json) -> None:
     service.approve(first)
     put = service.step(first, "in-force")
     assert (put.status_code, put.json()["state"]) == (200, "in_force")
-    assert service.http.get(direct).json()["cluster"] == "cheap"
+    answer = service.http.get(direct).json()
+    assert (answer["cluster"], answer["state"]) == ("cheap", "in_force")
     done(service, now | {"name": "third"}, directs=False)
     assert service.http.get(direct).json()["plan"] == first
     service.kill()
@@ -112,6 +115,9 @@ def test_which_plan_directs(serve: Any, now: Json) -> None:
     next_year = now | {"name": "future", "horizon": now["horizon"] | {"start": "2027-11-02T00:00:00Z"}}
     early = done(service, next_year, directs=False)
     service.approve(early)
+    problem(service.step(early, "in-force"), 409, f"claims-etl: the scenario tiny runs that, too, by plan {first}")
+    assert service.step(first, "roll-back").status_code == 200
+    problem(service.http.get(direct), 404, "no plan is in force: ")
     assert service.step(early, "in-force").status_code == 200
     problem(service.http.get(direct), 409, "not in force now: it holds from 2027-11-02T00:00:00Z to 2027-11-02T04")
 

@@ -313,6 +313,7 @@ def test_a_lost_cluster(terminal: Terminal, service: Any, shop: Json, document: 
     later = terminal.says(0, "replan", scenario, "second.json", "--waves-done", "0", "--down", "dear", "-o", "3.json")
     back = terminal.says(0, "replan", scenario, "3.json", "--restore", "cheap", "--restore", "dear")
 
+    service.withdraw()
     assert service.step(service.hold(document()), "in-force").status_code == 200
     health = "/v1/clusters/{}/health"
 
@@ -325,6 +326,7 @@ def test_a_lost_cluster(terminal: Terminal, service: Any, shop: Json, document: 
     report("dear", "down")
     nowhere = service.http.get("/v1/direct/a")
     assert nowhere.status_code == 503
+    service.withdraw()
     check(7, {
         "an unknown cluster": terminal.says(2, *replan, "chaep"),
         "an unknown cluster, over HTTP": unknown.json()["detail"],

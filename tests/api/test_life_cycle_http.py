@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,17 @@ Documents = Callable[..., Plan]
 def service(each_service: Any) -> Any:
     """One on each kind of database."""
     return each_service
+
+
+@pytest.fixture(autouse=True)
+def _withdrawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test finds or leaves a plan in force, as others have workloads of the same names."""
+    shared = request.getfixturevalue("service") if "service" in request.fixturenames else None
+    if shared is not None:
+        shared.withdraw()
+    yield
+    if shared is not None:
+        shared.withdraw()
 
 
 def scenario(name: str, price: float = 1.0) -> Json:
@@ -142,6 +153,52 @@ def test_requests_follow_the_waves(service: Any, document: Documents) -> None:
     assert directed() == [("cheap", first)] * 2
     service.step(third, "waves/1")
     assert directed() == [("dear", third)] * 2
+
+
+def test_scenarios_are_directed_side_by_side(service: Any, document: Documents) -> None:
+    """Two scenarios have a plan in force each, and requests, `where` and `runs` go by both; a third one with a workload
+    of the same name is refused by that. Nothing goes by what was rolled back or retired, nor is it said to be in force.
+    """
+    direct, where = "/v1/direct/{}", "/v1/where/{}"
+
+    def directed(work: str) -> tuple[str, str, str]:
+        answer = service.http.get(direct.format(work)).json()
+        return answer["cluster"], answer["plan"], answer["state"]
+
+    start = document("left")
+    left, right = service.hold(start), service.hold(document("right", works=("c", "d")))
+    for plan_id in (left, right):
+        assert service.step(plan_id, "in-force").json()["state"] == "in_force"
+    assert (directed("a"), directed("c")) == (("cheap", left, "in_force"), ("cheap", right, "in_force"))
+    refused = service.step(service.hold(document("third", works=("d", "e"))), "in-force")
+    problem(refused, 409, f"workload d: the scenario right runs that, too, by plan {right}: rename it in one of the")
+    service.hold(document("newer"), approved=False)
+
+    found = service.http.get(where.format("a")).json()
+    assert (found["plan"], found["state"], found["in_force"]) == (left, "in_force", left)
+    runs = service.http.get("/v1/clusters/cheap/runs").json()
+    assert (runs["plan"], runs["plans"]) == (right, [right, left])
+    assert [unit["workload"] for unit in runs["runs"]] == ["c", "d", "a", "b"]
+    coming = service.hold(document("left", start, 1))
+    service.step(coming, "apply")
+    service.step(coming, "waves/1", {"moves": [0]})
+    assert (directed("a"), directed("b")) == (("dear", coming, "applying"), ("cheap", left, "in_force"))
+    service.step(coming, "roll-back")
+    lost = {"state": "down", "by": "person", "source": "ann"}
+    assert service.http.put("/v1/clusters/cheap/health", json=lost).status_code == 200
+    for work in ("b", "d"):
+        problem(service.http.get(direct.format(work)), 503, "no cluster is left: all of cheap are lost")
+    service.http.put("/v1/clusters/cheap/health", json=lost | {"state": "up"})
+
+    assert service.step(left, "roll-back").status_code == 200
+    problem(service.http.get(direct.format("a")), 404, "a: not in the plan in force")
+    old = service.http.get(where.format("a"), params={"plan": left}).json()
+    assert (old["state"], old["in_force"]) == ("rolled_back", None)
+    problem(service.http.get(where.format("a")), 404, "placed workload: a: not known")
+    assert directed("c") == ("cheap", right, "in_force")
+    assert service.step(right, "retire").status_code == 200
+    problem(service.http.get(direct.format("c")), 404, "no plan is in force")
+    assert service.http.get(where.format("a")).json()["in_force"] is None
 
 
 def turned(move: Json) -> Json:

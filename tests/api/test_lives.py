@@ -22,6 +22,7 @@ from api.life_cycle.lives import Lives, Standing
 from api.life_cycle.shadows import FleetRunsError, Shadows
 from api.life_cycle.steps import Change, NotPossibleError
 from api.store.jobs import Submission
+from api.store.running import Running, running
 from api.store.store import Store
 from planner.plan import Plan
 
@@ -79,7 +80,7 @@ def test_every_step_is_kept_with_who_and_why(store: Store, document: Documents) 
     ]  # fmt: skip
     assert after.verification == {"violations": []}
     assert len(versions) == 3
-    assert store.in_force("routes.json") == plan_id
+    assert [one.plan_id for one in running(store.engine)] == [plan_id]
     assert Lives(store.engine).standing("nope") is None
 
 
@@ -103,10 +104,10 @@ def test_the_plan_before_comes_back(store: Store, document: Documents) -> None:
     for number in (1, 2):
         assert standing(store, first).life.state == "in_force"
         lives.change(second, lambda now, number=number: steps.wave(now.life, number, None, now.fleet), "ann")
-    assert (standing(store, first).life.state, store.in_force("routes.json")) == ("retired", second)
+    assert (standing(store, first).life.state, running(store.engine)) == ("retired", (Running(second),))
     assert lives.of_scenario("tiny", "in_force") == second
     lives.change(second, lambda now: steps.roll_back(now.life, now.fleet), "ann", "errors")
-    assert (standing(store, first).life.state, store.in_force("routes.json")) == ("in_force", first)
+    assert (standing(store, first).life.state, running(store.engine)) == ("in_force", (Running(first),))
     assert [event.note for event in standing(store, first).events][-2:] == [
         f"plan {second} took its place", f"again: plan {second} was rolled back"]
 
@@ -198,9 +199,9 @@ def test_plans_of_a_shadow_are_not_applied(store: Store, document: Documents) ->
     assert begun is not None
     assert store.finish_plan(begun, document("real"), {"routes.json": ("a/b", b"{}")})
     newer = made(store, document(mark=2.0), {"routes.json": ("a/b", b"{}")})
-    assert store.in_force("routes.json") == job
+    assert running(store.engine) == (Running(job, "draft"),)
     shadows.remove("tiny")
-    assert store.in_force("routes.json") == newer
+    assert running(store.engine) == (Running(newer, "draft"),)
     assert Lives(store.engine).change(plan_id, apply, "ann").life.state == "in_force"
     with pytest.raises(FleetRunsError, match=plan_id):
         shadows.add("tiny", "ann", "")

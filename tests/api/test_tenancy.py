@@ -22,6 +22,7 @@ from api.marks import Marks, Said
 from api.store.health import Heard
 from api.store.jobs import IdempotencyConflictError, Job, Submission
 from api.store.placements import Placements
+from api.store.running import Running, running
 from api.store.store import Store
 from planner.plan import Plan
 
@@ -78,7 +79,7 @@ READS: dict[str, Callable[[Store, str], Any]] = {
     "assignments": lambda store, plan_id: Placements(store.engine).units(plan_id),
     "workloads": lambda store, plan_id: Placements(store.engine).workloads(plan_id),
     "machines": lambda store, plan_id: Placements(store.engine).machines(plan_id, "cheap"),
-    "in_force": lambda store, _: store.in_force("routes.json"),
+    "running": lambda store, _: running(store.engine),
     "health": lambda store, _: Heard(store.engine).since(0),
     "find_key": lambda store, _: store.find_key("k", "a"),
 }
@@ -157,7 +158,7 @@ def test_another_tenants_plan_is_not_put_in_force(stores: tuple[Store, Store, St
     assert Lives(globex.engine).standing(job.id) is None
     assert Lives(globex.engine).of_scenario("tiny", "in_force") is None
     assert done(globex, everyone).id != job.id
-    assert globex.in_force("routes.json") != acme.in_force("routes.json") == job.id
+    assert running(globex.engine) != running(acme.engine) == (Running(job.id),)
 
 
 def test_every_table_is_a_tenants_or_the_services() -> None:

@@ -229,7 +229,7 @@ def test_a_plan_that_ends_while_directing(routes: Any) -> None:
     with pytest.raises(NotInForceError):
         director.direct("web")
     later = PlanHorizon(start=START + timedelta(days=1), slots=1)
-    director.follow(director.routes.model_copy(update={"horizon": later}))
+    director.follow(director.routes[0].model_copy(update={"horizon": later}))
     assert director.direct("web").cluster == "a"
 
 
@@ -260,3 +260,35 @@ def test_the_same_everywhere(routes: Any) -> None:
     director = Director(routes({"web": [("a", 0.5, {}), ("b", 0.3, {}), ("c", 0.2, {})]}), clock=START.timestamp)
     assert "".join(director.direct("web", key=key).cluster for key in KEYS[:24]) == "ccaacaababccabaaabbabaac"
     assert director.direct("web", key="\ud800").cluster in "abc"
+
+
+def test_plans_of_several_scenarios(routes: Any, clock: Any) -> None:
+    """Each workload goes by its own plan, its slots and fallbacks; a cluster of both is one, a loss counts for both.
+    A plan that is over refuses its own workloads only, and without plans every request is refused.
+    """
+    by_slot = routes({"web": [("a", tuple([1.0] + [0.0] * 23), {"a": "b"}), ("c", tuple([0.0] + [1.0] * 23), {})]})
+    short = routes({"etl": [("a", 1.0, {"a": "d"})]}, slots=1, clusters="adz").model_copy(update={"plan_id": "1" * 64})
+    director = Director(by_slot, short, clock=clock, grace_s=0)
+
+    def found(workload: str) -> tuple[str, str]:
+        direction = director.direct(workload)
+        return direction.cluster, direction.plan_id[0]
+
+    assert (found("web"), found("etl")) == (("a", "0"), ("a", "1"))
+    assert director.clusters == set("abcdefz")
+    director.report("a", DOWN)
+    assert (found("web"), found("etl"), director.lost) == (("b", "0"), ("d", "1"), {"a"})
+    clock.now += 3600
+    assert found("web") == ("c", "0")
+    with pytest.raises(NotInForceError, match="to 2026-11-02T01:00:00Z"):
+        director.direct("etl")
+    with pytest.raises(UnknownWorkloadError, match=r"wep: not in any plan in force; 'web'\?"):
+        director.direct("wep")
+    director.follow(short)
+    with pytest.raises(UnknownClusterError):
+        director.health("b")
+    director.follow()
+    with pytest.raises(UnknownWorkloadError, match="web: not in any plan in force"):
+        director.direct("web")
+    director.follow(by_slot)
+    assert (found("web"), director.lost) == (("c", "0"), {"a"})

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +71,17 @@ def hosted(plan_id: str = "", **places: list[str]) -> Hosted:
     return parse_hosted(json.dumps({"schema": 1, "plan_id": plan_id, "clusters": clusters, "work": work}), "made up")
 
 
-def put_in_force(database: str, what: Hosted, tenant: str = DEFAULT) -> str:
-    """A plan of a tenant that says so, in force; its id."""
+def put_in_force(database: str, what: Hosted, tenant: str = DEFAULT, name: str = "made") -> str:
+    """A plan of a tenant's scenario that says so, in force; its id."""
     queue = Queue(database)
     queue.open()
     store = Store(database, queue)
     mine = store.of(tenant)
     try:
-        job = store.begin(mine.submit(Submission("made", {}, None, tuple(what.clusters), "x")), 3)
+        job = store.begin(mine.submit(Submission(name, {}, None, tuple(what.clusters), "x")), 3)
         assert job is not None
         document: Json = {
-            "schema": 1, "name": "made", "status": "optimal", "mode": "min_cost", "cost_usd": 0.0,
+            "schema": 1, "name": name, "status": "optimal", "mode": "min_cost", "cost_usd": 0.0,
             "costs": {"machines": 0.0, "egress": 0, "storage": 0, "moves": 0, "carbon": 0},
             "sla_attainment": 1.0, "bound": 0.0, "gap": 0.0, "assignments": [], "machines": [],
         }  # fmt: skip
@@ -307,7 +307,7 @@ def made_up() -> Callable[..., Hosted]:
 @pytest.fixture
 def in_force(database: str) -> Callable[..., str]:
     """Put what a plan of a tenant says in force."""
-    return lambda what, tenant=DEFAULT: put_in_force(database, what, tenant)
+    return partial(put_in_force, database)
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -116,7 +116,8 @@ def test_it_is_asked_from_the_command_line(
     version = ModelStore(model_files).serving("mixed-disk").id
     said = eventually(lambda: f"{version} (24 rows)" in planner("where", "diagnostics-b") and
                       planner("where", "diagnostics-b"))  # fmt: skip
-    assert served.http.get("/v1/plans").json()["plans"][0]["id"] in said
+    plan_id = served.http.get("/v1/plans").json()["plans"][0]["id"]
+    assert f"{plan_id}: draft; nothing of its scenario is in force" in said
     assert "diagnostics-b" in planner("runs", "a")
     matrix = planner("versions", "--days", "400")
     assert "7.2" in matrix

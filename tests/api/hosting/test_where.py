@@ -21,11 +21,11 @@ def test_who_held_what_from_when_to_when_is_kept(engine: Engine) -> None:
     """Every taking is a line with the plan it was by; it ends when it is given back, or when another takes it."""
     first, second = Leases(engine, "first", "a"), Leases(engine, "second", "b")
     first.beat()
-    first.hold(["one", "two"], "plan-1")
-    first.hold(["one"], "plan-2")
+    first.hold(["one", "two"], {"one": "plan-1", "two": "plan-1"})
+    first.hold(["one"], {"one": "plan-2"})
     first.leave()
     second.beat()
-    second.hold(["one"], "plan-2")
+    second.hold(["one"], {"one": "plan-2"})
     lines = [(one.epoch, one.host, one.cluster, one.plan, one.until is None) for one in
              sorted(tenures_of(engine, workload="one"), key=lambda one: one.epoch)]  # fmt: skip
     assert lines == [(1, "first", "a", "plan-1", False), (2, "second", "b", "plan-2", True)]
