@@ -223,6 +223,8 @@ class OneClusterDiagnosed(_Diagnosed, DiagnosedCluster):
 class HostedAlarms(BaseModel):
     """Super alarms of what hosts said."""
 
+    complete_from: str | None = Field(description="rows before it were not looked at, asked for or not; of those since "
+                                      "then none is left out. null where no row has a verdict")
     super_alarms: list[SuperAlarm]
 
 

@@ -26,6 +26,8 @@ class Said(NamedTuple):
     run: str | None = None
 
 
+NO_ALARMS = json.dumps([])
+"""What is kept as the alarms of a row without any."""
 Held = Callable[[], AbstractContextManager[Callable[[], bool]]]
 """Keeps models from changing while it lasts, and says whether they have changed before."""
 
@@ -135,6 +137,44 @@ def verdicts_of(engine: Engine, clusters: Sequence[str], first: int, after: int,
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
     return [dict(row) | {"alarms": json.loads(row["alarms"])} for row in rows]
+
+
+class InAlarm(NamedTuple):
+    """Rows that tell which alarms there were: all with an alarm, and all others of the clusters in alarm, with none.
+    From `first` (POSIX seconds) on none is missing.
+    """
+
+    rows: list[dict[str, Any]]
+    first: int
+
+
+def rows_in_alarm(engine: Engine, clusters: Sequence[str], first: int, after: int, most: int) -> InAlarm:
+    """Rows of clusters from `first` to before `after`, whichever version scored them: the newest, `most` at most of
+    those with an alarm, and of those without. Of clusters without alarms there is the newest row at most, which says
+    how late it is.
+    """
+    known = (verdicts.c.cluster.in_(sorted(clusters)), verdicts.c.ts >= first, verdicts.c.ts < after)
+    alarmed = select(verdicts.c.cluster, verdicts.c.ts, verdicts.c.alarms).where(*known, verdicts.c.alarms != NO_ALARMS)
+    with engine.connect() as connection:
+        found = connection.execute(alarmed.order_by(verdicts.c.ts.desc()).limit(most + 1)).all()
+        first = _whole_from(first, [row.ts for row in found], most)
+        theirs = verdicts.c.cluster.in_(sorted({row.cluster for row in found}))
+        quiet = select(verdicts.c.cluster, verdicts.c.ts).where(*known, verdicts.c.alarms == NO_ALARMS,
+                                                                verdicts.c.ts >= first,
+                                                                or_(theirs, verdicts.c.ts == after - 1))
+        others = connection.execute(quiet.order_by(verdicts.c.ts.desc()).limit(most + 1)).all()
+    first = _whole_from(first, [row.ts for row in others], most)
+    rows = [{"cluster": row.cluster, "ts": row.ts, "alarms": json.loads(row.alarms)}
+            for row in found if row.ts >= first]  # fmt: skip
+    rows += [{"cluster": row.cluster, "ts": row.ts, "alarms": []} for row in others if row.ts >= first]
+    return InAlarm(rows, first)
+
+
+def _whole_from(first: int, times: Sequence[int], most: int) -> int:
+    """From when on no row is missing where no more than `most` were to be read: of the time of the first that is not
+    among them others may be.
+    """
+    return first if len(times) <= most else times[most] + 1
 
 
 def newest_row(engine: Engine, clusters: Sequence[str]) -> int:

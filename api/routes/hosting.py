@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
@@ -15,6 +15,7 @@ from api.context import Service, ServiceDep
 from api.description.shapes import HostedAlarms
 from api.directing.directing import NONE
 from api.hosting.leases import standing
+from api.hosting.looking import HOURS, Looked, look
 from api.hosting.plans import Following
 from api.hosting.requests import (
     Accepted,
@@ -28,23 +29,18 @@ from api.hosting.requests import (
     VersionServes,
     Work,
 )
-from api.hosting.results import newest_row, verdicts_of
+from api.hosting.results import verdicts_of
 from api.hosting.rollouts import record
 from api.hosting.sealing import Sealing
-from api.hosting.streams import Given, push, watched_metrics
+from api.hosting.streams import Given, push
 from api.hosting.whereabouts import serving_versions
 from api.web.paging import PageDep
 from api.web.problems import Problem, unknown
 from planner.hosting import Hosted
 
-if TYPE_CHECKING:
-    from diagnostics.alarms import SuperAlarm
-
 router = APIRouter(prefix="/v1", tags=["hosting"], route_class=Route)
 
 FOREVER = 2**31 - 1
-MOST_ROWS = 100_000
-"""Verdicts that are looked at for super alarms."""
 
 
 @router.post("/telemetry", response_model=Accepted)
@@ -123,26 +119,26 @@ def get_versions(
 @router.get("/hosting/alarms", response_model=None, responses={200: {"model": HostedAlarms}})
 def get_hosted_alarms(
     service: ServiceDep,
-    hours: Annotated[float, Query(gt=0, le=24 * 90, description="rows of the last so many hours")] = 48.0,
+    hours: Annotated[float, Query(gt=0, le=24 * 90, description="rows of the last so many hours")] = HOURS,
 ) -> dict[str, Any]:
-    """What belongs together of what models said: super alarms with hypotheses, severity, and what to do."""
+    """What belongs together of what models said: super alarms with hypotheses, severity, and what to do.
+
+    Of the hours asked for the newest 100,000 rows with an alarm are looked at, and so many without of the same
+    clusters: the answer is complete from `complete_from` on.
+    """
     from diagnostics.alarms.recorded import as_dict
 
-    return {"super_alarms": [as_dict(one) for one in hosted_alarms(service, hours)]}
+    found = hosted_alarms(service, hours)
+    first = found.complete_from
+    return {"complete_from": None if first is None else f"{_utc(first):%Y-%m-%dT%H:%M:%SZ}",
+            "super_alarms": [as_dict(one) for one in found.super_alarms]}
 
 
-def hosted_alarms(service: Service, hours: float) -> tuple[SuperAlarm, ...]:
+def hosted_alarms(service: Service, hours: float) -> Looked:
     """Super alarms of rows of the last so many hours. Raises Problem where no plan is in force, InputError for a policy
     that cannot be used.
     """
-    from api.hosting.alarms import super_alarms  # numpy and more: the service answers before they are loaded
-
-    hosted, engine = _hosted(service), service.store.engine
-    watched = sorted({name for work in hosted.work.values() for name in work.watches.clusters})
-    after = newest_row(engine, watched) + 1
-    said = verdicts_of(engine, watched, after - int(hours * 3600), after, MOST_ROWS)
-    metrics = watched_metrics(engine, watched, Sealing.of(service.settings))
-    return super_alarms(said, hosted.clusters, metrics, service.policy.now())
+    return look(service.store.engine, _hosted(service), service.policy.now(), Sealing.of(service.settings), hours)
 
 
 @router.get("/retraining", response_model=Retrained)
