@@ -65,10 +65,6 @@ class History:
         """Natural seasons in steps, shortest first, of which two whole ones are there; (1,) where there is none."""
         return tuple(m for m in natural_seasons(self.step) if 2 * m <= len(self)) or (1,)
 
-    def head(self, points: int) -> History:
-        """The first `points` of this history."""
-        return History(self.unique_id, self.start, self.step, self.values[:points])
-
     def times(self) -> Times:
         """Begin of every step seen [n]."""
         return self.start + np.arange(len(self)) * self.step

@@ -32,12 +32,6 @@ def bootstrap(point: Floats, errors: Floats, n_paths: int, seed: int) -> Floats:
     return np.maximum(point + noise, 0.0)
 
 
-def quantiles_of(paths: Floats, levels: tuple[float, ...]) -> Floats:
-    """Quantiles [len(levels), H] of sample paths [n_paths, H]; they cannot cross when levels rise."""
-    values: Floats = np.quantile(paths, levels, axis=0)
-    return values
-
-
 def joint_paths(panel: Panel, said: Floats, levels: Floats, n_paths: int, seed: int) -> Floats:
     """Sample paths [N, n_paths, H] with quantiles `said` [N, H, Q] at `levels` [Q].
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -91,8 +90,8 @@ class StoreFigures(Collector):
         yield errors
 
     def _notices(self) -> Iterable[Metric]:
-        told = CounterMetricFamily("planner_notices", "What people were told, by what became of it.",
-                                   labels=("channel", "state"))
+        told = GaugeMetricFamily("planner_notices", "What people were told, by what became of it.",
+                                 labels=("channel", "state"))  # what waits is sent: a series falls
         query = select(notices.c.channel, notices.c.state, func.count()).group_by(notices.c.channel, notices.c.state)
         with self._store.engine.connect() as connection:
             for channel, state, count in connection.execute(query):

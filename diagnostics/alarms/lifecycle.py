@@ -109,10 +109,6 @@ class Ledger:
         """The ledger with these too; in any order and however often gives the same."""
         return Ledger(self.events | frozenset(events))
 
-    def forget(self, before: datetime) -> Ledger:
-        """The ledger without events before a time, to keep it small; what fired then is forgotten with them."""
-        return Ledger(frozenset(event for event in self.events if event.at >= before))
-
 
 def alarms_at(ledger: Ledger, at: datetime, policy: LifePolicy | None = None) -> tuple[Alarm, ...]:
     """Every alarm as it stands at a time, by beginning and fingerprint; events after it are not looked at."""
