@@ -30,7 +30,7 @@ from api.store.store import Store
 from benchmarks import service_kills
 from planner.errors import InputError
 
-KILLS, DATABASE_EVERY = 40, 10
+KILLS, DATABASE_EVERY = 30, 10
 
 
 class Nowhere:
