@@ -12,6 +12,7 @@ is ended, and gives its memory back.
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -51,6 +52,7 @@ REST_S = 120.0
 ORPHANED = 3
 """Exit status when the service has gone."""
 
+_LOG: Final = logging.getLogger(__name__)
 _OVERRUN = 1.1
 _LOADED = ["api.kinds.loaded"]
 
@@ -95,16 +97,28 @@ class Carrying:
         away it is tried again: nobody else would, as for the queue it has begun.
         """
         self._note(1)
-        while not self._stopping.is_set():
-            try:
-                job = self._store.begin(job_id, self._settings.max_attempts)
-                if job is not None:
-                    self._finish(job)
-                break
-            except (OperationalError, _AwayError):
-                self._stopping.wait(AWAY_S)
-        self._note(-1)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    job = self._store.begin(job_id, self._settings.max_attempts)
+                    if job is not None:
+                        self._attempt(job)
+                    break
+                except (OperationalError, _AwayError):
+                    self._stopping.wait(AWAY_S)
+        finally:
+            self._note(-1)
         self._hold()
+
+    def _attempt(self, job: Job) -> None:
+        """See to it that a job ends also where what carries it out does not work: no room for its files, say."""
+        try:
+            self._finish(job)
+        except (OperationalError, _AwayError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+            _LOG.exception("job %s could not be carried out", job.id)
+            self._store.fail(job, [f"could not be carried out: {type(error).__name__}: {error}".splitlines()[0]])
 
     def _finish(self, job: Job) -> None:
         """See to it that a job ends, or goes back into the queue."""
