@@ -6,7 +6,7 @@ import sqlite3
 from enum import Enum
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 _SQLITE_AWAY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
                                  sqlite3.SQLITE_CANTOPEN})
@@ -14,9 +14,10 @@ _SQLITE_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _PRIMARY: Final = 0xFF
 """Of a result code of SQLite: what kind it is; the bits above say which of these."""
 _DISK_FULL: Final = "53100"
-_AWAY: Final = ("08", "53", "57", "40001", "40P01", "55P03")
+_AWAY: Final = ("08", "53", "57", "40001", "40P01", "55P03", "25006", "25P03")
 """How states of PostgreSQL begin that pass: connections, resources, somebody who ends it; serialization, deadlock and a
-lock that was not to be had.
+lock that was not to be had; a server that only reads, as one whose place another is taking, and one that ended who was
+silent in a transaction.
 """
 
 
@@ -29,10 +30,12 @@ class Outage(Enum):
     """There is no room on its disk."""
 
 
-def outage(error: OperationalError) -> Outage | None:
-    """Why a database could not; None where it was the statement, which fails the next time, too. Drivers have one class
-    of error for both.
+def outage(error: Exception) -> Outage | None:
+    """Why a database could not; None where it was the statement, which fails the next time, too, or no database at all.
+    Drivers have one class of error for both, and several for the first.
     """
+    if not isinstance(error, DBAPIError):
+        return None
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         kind = code & _PRIMARY
@@ -41,4 +44,5 @@ def outage(error: OperationalError) -> Outage | None:
     if state is not None:
         return Outage.FULL if state == _DISK_FULL else Outage.AWAY if state.startswith(_AWAY) else None
     # without a word of the server: there was no connection for a statement, or it broke under one
-    return Outage.AWAY if error.statement is None or error.connection_invalidated else None
+    unconnected = isinstance(error, OperationalError) and error.statement is None
+    return Outage.AWAY if unconnected or error.connection_invalidated else None

@@ -20,8 +20,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from sqlalchemy.exc import OperationalError
-
 from api.database.outages import outage
 from api.jobs.log import print_to
 from api.settings import Settings
@@ -109,7 +107,7 @@ def run(order: Mapping[str, Any]) -> None:
     except CannotBeError as why:
         _fail(store, job, [str(why)])
     except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
-        if isinstance(error, OperationalError) and outage(error) is not None:
+        if outage(error) is not None:
             raise SystemExit(AWAY) from None
         traceback.print_exc()
         print_line(traceback.format_exc())

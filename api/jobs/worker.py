@@ -27,8 +27,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from api.database.outages import outage
 from api.jobs.durable import Doing, Queue, work
 from api.jobs.job import AWAY, run
 from api.jobs.log import Log
@@ -104,7 +105,9 @@ class Carrying:
                     if job is not None:
                         self._attempt(job)
                     break
-                except (OperationalError, _AwayError):
+                except (DBAPIError, _AwayError) as error:
+                    if not _away(error):
+                        raise
                     self._stopping.wait(AWAY_S)
         finally:
             self._note(-1)
@@ -114,9 +117,9 @@ class Carrying:
         """See to it that a job ends also where what carries it out does not work: no room for its files, say."""
         try:
             self._finish(job)
-        except (OperationalError, _AwayError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+        except Exception as error:
+            if _away(error):
+                raise
             _LOG.exception("job %s could not be carried out", job.id)
             self._store.fail(job, [f"could not be carried out: {type(error).__name__}: {error}".splitlines()[0]])
 
@@ -215,6 +218,11 @@ class Carrying:
             if time.monotonic() > until:
                 return f"the job's process ran for more than {seconds:.0f} s and was ended"
         return None
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database did not answer, here or where the job is."""
+    return isinstance(error, _AwayError) or outage(error) is not None
 
 
 def _end_forkserver() -> None:

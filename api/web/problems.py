@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 
 from api.database.outages import Outage, outage
@@ -88,7 +88,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(error, _cannot_be_kept)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(OperationalError, _store_error)
+    app.add_exception_handler(DBAPIError, _store_error)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -170,7 +170,7 @@ def _store_error(request: Request, error: Exception) -> Response:
     """The store was full, or away: nothing was kept of the request, which may come again. Any other statement that it
     refused is a fault.
     """
-    assert isinstance(error, OperationalError)
+    assert isinstance(error, DBAPIError)
     why = outage(error)
     if why is None:
         return _fault(request, error)

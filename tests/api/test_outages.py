@@ -84,6 +84,11 @@ def ended_by_the_server(engine: Engine) -> None:
     ask(engine, "SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+def raised(engine: Engine, state: str) -> None:
+    """What a server says by a state of its own."""
+    ask(engine, f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{state}'; END $$")
+
+
 CASES: dict[str, tuple[int, Callable[[Engine], None]]] = {
     "no such column": (500, lambda engine: ask(engine, "SELECT nothing FROM jobs")),
     "no such table": (500, lambda engine: ask(engine, "SELECT 1 FROM nothing")),
@@ -97,6 +102,10 @@ ON_ONE: dict[str, tuple[str, int, Callable[[Engine], None]]] = {
     "locked by ourselves": ("sqlite", 503, another_writer_here),
     "too deep": ("postgresql", 500, lambda engine: ask(engine, f"SELECT {'(' * 60_000}1{')' * 60_000}")),
     "ended by the server": ("postgresql", 503, ended_by_the_server),
+    "only reads": ("postgresql", 503, lambda engine: ask(engine, "SET TRANSACTION READ ONLY",
+                                                         "UPDATE jobs SET name = ''")),
+    "ended who was silent": ("postgresql", 503, lambda engine: raised(engine, "25P03")),
+    "broken inside": ("postgresql", 500, lambda engine: raised(engine, "XX000")),
     "took too long": ("postgresql", 503, lambda engine: ask(engine, "SET LOCAL statement_timeout = 50",
                                                             "SELECT pg_sleep(9)")),
 }  # fmt: skip
