@@ -20,7 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from api.database.outages import outage
+from sqlalchemy.exc import DBAPIError
+
+from api.database.outages import Outage, outage
 from api.jobs.log import print_to
 from api.settings import Settings
 from api.store.jobs import Job, Kind
@@ -47,8 +49,8 @@ LOOK_S = 1.0
 """How often a process looks whether it was left alone."""
 ORPHANED = 3
 """Exit status when the worker has gone."""
-AWAY = 4
-"""Exit status when the database did not answer: what was done is to be done again."""
+AWAY, FULL = 4, 5
+"""Exit statuses when the database did not answer, so that what was done is to be done again, or had no room for it."""
 
 
 class CannotBeError(Exception):
@@ -99,6 +101,17 @@ def run(order: Mapping[str, Any]) -> None:
     store = Store(settings.store).of(job.tenant)
     print_line(f"attempt {job.attempt} of {job.kind}")
     try:
+        _carry_out(job, store, settings)
+    except DBAPIError as error:
+        why = outage(error)
+        if why is None:
+            raise
+        raise SystemExit(AWAY if why is Outage.AWAY else FULL) from None
+
+
+def _carry_out(job: Job, store: Store, settings: Settings) -> None:
+    """Carry a job out and say how it ended. Raises what the driver does where the database cannot take that."""
+    try:
         with tempfile.TemporaryDirectory(prefix=f"planner-{job.kind}-") as folder:
             task = Task(job, store, settings, Path(folder))
             cast(_Kind, import_module(KINDS[job.kind])).carry_out(task)
@@ -106,9 +119,9 @@ def run(order: Mapping[str, Any]) -> None:
         _fail(store, job, error.problems)
     except CannotBeError as why:
         _fail(store, job, [str(why)])
-    except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+    except Exception as error:
         if outage(error) is not None:
-            raise SystemExit(AWAY) from None
+            raise
         traceback.print_exc()
         print_line(traceback.format_exc())
         _fail(store, job, [f"a fault of the planner: {type(error).__name__}: {error}".splitlines()[0]])

@@ -20,18 +20,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from api.database.outages import outage
+from api.database.outages import Outage, outage
 from api.jobs.durable import Doing, Queue, work
-from api.jobs.job import AWAY, run
+from api.jobs.job import AWAY, FULL, run
 from api.jobs.log import Log
 from api.jobs.schedules import Schedules
 from api.notices import Courier
@@ -52,8 +54,10 @@ REST_S = 120.0
 """How long after the last job what jobs are forked from is ended: it takes as much memory as all else."""
 ORPHANED = 3
 """Exit status when the service has gone."""
+NO_ROOM = "the store has no room on its disk for what this made: make room, and ask again"
 
 _LOG: Final = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 _OVERRUN = 1.1
 _LOADED = ["api.kinds.loaded"]
 
@@ -95,33 +99,44 @@ class Carrying:
 
     def carry_out(self, job_id: str) -> None:
         """Carry out a job that has not ended; it is then done or failed, or it was cancelled. While the database is
-        away it is tried again: nobody else would, as for the queue it has begun.
+        away it is tried again, which costs no attempt: nobody else would, as for the queue it has begun.
         """
         self._note(1)
         try:
-            while not self._stopping.is_set():
-                try:
-                    job = self._store.begin(job_id, self._settings.max_attempts)
-                    if job is not None:
-                        self._attempt(job)
-                    break
-                except (DBAPIError, _AwayError) as error:
-                    if not _away(error):
-                        raise
-                    self._stopping.wait(AWAY_S)
+            again = True
+            while again and not self._stopping.is_set():
+                job = self._answered(partial(self._store.begin, job_id, self._settings.max_attempts))
+                again = job is not None and self._attempt(job)
         finally:
             self._note(-1)
         self._hold()
 
-    def _attempt(self, job: Job) -> None:
-        """See to it that a job ends also where what carries it out does not work: no room for its files, say."""
+    def _answered(self, ask: Callable[[], _Answer]) -> _Answer | None:
+        """What the database answers, asked until it can; None when the process is to end before."""
+        while True:
+            try:
+                return ask()
+            except DBAPIError as error:
+                if outage(error) is None:
+                    raise
+            if self._stopping.wait(AWAY_S):
+                return None
+
+    def _attempt(self, job: Job) -> bool:
+        """See to it that a job ends also where what carries it out does not work: no room for its files, say. Whether
+        the database was away meanwhile, and the job is to be begun again as if it had not been.
+        """
         try:
             self._finish(job)
-        except Exception as error:
-            if _away(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
+            why = outage(error)
+            if isinstance(error, _AwayError) or why is Outage.AWAY:
+                self._answered(partial(self._store.requeue, job))
+                return True
             _LOG.exception("job %s could not be carried out", job.id)
-            self._store.fail(job, [f"could not be carried out: {type(error).__name__}: {error}".splitlines()[0]])
+            said = f"could not be carried out: {type(error).__name__}: {error}".splitlines()[0]
+            self._answered(partial(self._store.fail, job, [NO_ROOM if why is Outage.FULL else said]))
+        return False
 
     def _finish(self, job: Job) -> None:
         """See to it that a job ends, or goes back into the queue."""
@@ -130,9 +145,9 @@ class Carrying:
         with nullcontext() if self._traces is None else self._traces.job(job.kind, told):
             reason = self._in_a_process(job, seconds)
         if self._stopping.is_set():
-            self._store.requeue(job)
+            self._answered(partial(self._store.requeue, job))
         elif reason is not None:
-            self._store.fail(job, [reason])
+            self._answered(partial(self._store.fail, job, [reason]))
 
     def stop(self) -> None:
         """End the processes of jobs and put the jobs back into the queue, also those that wait for what they need to be
@@ -210,6 +225,8 @@ class Carrying:
             process.join(POLL_S)
             if process.exitcode == AWAY:
                 raise _AwayError
+            if process.exitcode == FULL:
+                return NO_ROOM
             if process.exitcode is not None:
                 return None if process.exitcode == 0 else f"the job's process ended {_ending(process.exitcode)}"
             self._keep(job, log)
@@ -218,11 +235,6 @@ class Carrying:
             if time.monotonic() > until:
                 return f"the job's process ran for more than {seconds:.0f} s and was ended"
         return None
-
-
-def _away(error: Exception) -> bool:
-    """Whether the database did not answer, here or where the job is."""
-    return isinstance(error, _AwayError) or outage(error) is not None
 
 
 def _end_forkserver() -> None:

@@ -1,18 +1,29 @@
 """A worker sees every job to an end, whatever happens to what carries it out."""
 
+import json
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
+from api.jobs import worker
 from api.jobs.worker import Carrying
 from api.settings import Settings
 from api.store.jobs import Submission
 from api.store.store import Store
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+REFUSE = """
+CREATE SEQUENCE refused;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('refused') <= %d THEN RAISE EXCEPTION 'not now' USING ERRCODE = '%s'; END IF; RETURN NEW;
+END $$;
+CREATE TRIGGER refusing BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
 
 
 class Nowhere:
@@ -54,3 +65,29 @@ def test_a_job_whose_files_cannot_be_made_fails(
     ending.start()
     ending.join(20)
     assert not ending.is_alive()
+
+
+def ended(store: Store, settings: Settings, refusals: int, state: str) -> tuple[str, int, str]:
+    """Status, attempt and errors of a job after a server refused so many results."""
+    engine = create_engine(settings.store)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(REFUSE % (refusals, state))
+    engine.dispose()
+    job_id = asked(store)
+    Carrying(store, settings).carry_out(job_id)
+    row = store.job(job_id)
+    assert row is not None
+    return row.status, row.attempt, row.errors
+
+
+@on_postgresql
+def test_a_database_that_is_away_costs_no_attempt(store: Store, settings: Settings) -> None:
+    """It may be away (here it only reads) for the results of more attempts than a job has."""
+    assert ended(store, settings, settings.max_attempts, "25006") == ("done", 1, "[]")
+
+
+@on_postgresql
+def test_a_disk_without_room_for_what_a_job_made_is_the_reason(store: Store, settings: Settings) -> None:
+    """It is not made again, and nothing else is said to be at fault."""
+    status, attempt, errors = ended(store, settings, 9, "53100")
+    assert (status, attempt, json.loads(errors)) == ("failed", 1, [worker.NO_ROOM])
