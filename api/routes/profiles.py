@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,7 +26,8 @@ _EXAMPLES: Final = [
                  "per_replica": 40}},
 ]
 _FORECASTING = threading.Lock()
-"""One history is forecast at a time: it takes memory."""
+_PLACES = threading.BoundedSemaphore(4)
+"""Histories are forecast one at a time, as it takes memory, and few wait for that: others need the threads."""
 
 
 @router.post("/predict", response_model=None, responses={200: {"model": dict[str, PredictedProfile]}})
@@ -39,14 +42,24 @@ def predict(body: Annotated[dict[str, Any], Body(examples=_EXAMPLES)], service: 
     tasks = parse_tasks(body, "body")
     past = service.past_tasks.current()
     try:
-        if any(task.history for task in tasks):
-            with _FORECASTING:
-                found = predict_tasks(tasks, past, "body", _no_file)
-        else:
+        with _turn() if any(task.history for task in tasks) else nullcontext():
             found = predict_tasks(tasks, past, "body", _no_file)
     except NotEnoughEvidenceError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"not enough evidence: {error}") from None
     return {name: profile.model_dump(mode="json") for name, profile in found.items()}
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """The turn of a request with a history. Raises Problem where too many wait for theirs."""
+    if not _PLACES.acquire(blocking=False):
+        detail = "history: others are being forecast and wait for it: ask again in 5 s"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})
+    try:
+        with _FORECASTING:
+            yield
+    finally:
+        _PLACES.release()
 
 
 def _no_file(name: str) -> Path:

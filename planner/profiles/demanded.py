@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOADS = ("requests_per_s", "concurrent_requests")
+MOST_ROWS = 2016
+"""Of a history that comes along: whoever asks waits for its forecast."""
 RUNS = ("run_hours", "warehouse_dwu")
 """Figures of work that comes in runs."""
 SURE = 2 * DEFAULT_LEVEL - 1
@@ -52,6 +54,9 @@ class PastDemand(Model):
     def _from_one_place(self) -> Self:
         if (self.file is None) == (self.rows is None):
             raise ValueError("give file, or rows as [{ts: 2026-11-02T00:00:00Z, value: 40}, ...]")
+        count = len(self.rows or ())
+        if count > MOST_ROWS:
+            raise ValueError(f"{count:,} rows: at most {MOST_ROWS:,}, twelve weeks of hours: the newest do")
         return self
 
 

@@ -1,6 +1,8 @@
 """Profiles over HTTP: from a description, from past demand, from both, with what past tasks of the service teach."""
 
 import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from math import pi, sin
 from pathlib import Path
@@ -107,10 +109,26 @@ def test_with_both_the_history_says_how_much_and_the_description_what_a_replica_
     ("serving", {"rows": [POINTS[0] | {"ts": "0001-01-01T00:00:00+05:00"}]}, "not a time"),
     ("serving", {"rows": [POINTS[0] | {"ts": "9999-01-01T00:00:00Z"}]}, "from 1678 to 2261"),
     ("serving", {"rows": [POINTS[0] | {"value": "40"}]}, "a number: write 40"),
+    ("serving", {"rows": POINTS * 7}, "2,352 rows: at most 2,016, twelve weeks of hours: the newest do"),
     ("serving", {"rows": []}, "at least one item"), ("serving", {}, "give file, or rows as"),
     ("serving", {"file": "/etc/passwd"}, "history.file: /etc/passwd: a request brings its history along: rows as"),
-    ("training", {"rows": POINTS}, "request and history.per_replica say what one replica is and does")])
+    ("training", {"rows": POINTS[-170:]}, "request and history.per_replica say what one replica is and does")])
 def test_a_history_that_says_nothing_is_refused_with_what_would_do(service: Any, kind: str, history: Json, words: str
                                                                    ) -> None:
     """As those of scenarios are; files of the service's machine are nobody's business."""
     assert words in ask(service, 422, kind=kind, history=history)["detail"]
+
+
+def test_a_crowd_of_histories_is_asked_to_come_again(service: Any) -> None:
+    """Of many at once some are answered and the others told when to ask again; requests without one are not held up."""
+    def one(_: int) -> tuple[int, str | None]:
+        body = {"kind": "serving", "history": {"rows": POINTS[-170:]}}
+        answer = service.http.post("/v1/profiles/predict", json=body, timeout=180)
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    with ThreadPoolExecutor(12) as crowd:
+        asked = [crowd.submit(one, at) for at in range(12)]
+        assert ask(service, **ETL)["kind"] == "etl"
+        answers = Counter(one.result() for one in asked)
+    assert set(answers) == {(200, None), (503, "5")}
+    assert answers[200, None] >= 4
