@@ -1,7 +1,8 @@
 """Telemetry as streams, one a cluster: rows come in once, are numbered, and are read from where the last reader was.
 
-Numbers of a cluster have no gaps and become visible in their order (its row in `streams` is locked meanwhile), so that
-a reader that goes on after the highest number it has done leaves nothing out, however late a row comes.
+Rows of a cluster are numbered one by one and become visible in that order (its row in `streams` is locked meanwhile): a
+reader that goes on after the highest number it has done leaves nothing out, however late a row comes. Numbers that are
+not there are of rows that were removed because of their age.
 
 Rows never leave their country: whoever reads them says in which country it is (`Reader`), and gets those only.
 """
@@ -14,9 +15,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf, isfinite
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, and_, func, insert, select, update
 
 from api.database.tables import cursors, drifts, stream_rows, streams, verdicts
 from api.hosting.sealing import Sealing
@@ -32,6 +33,7 @@ MOST_AHEAD_S = 300.0
 DAY_S = 86_400
 MOST_AT_ONCE = 2000
 """Rows that a reader takes at a time, over all clusters."""
+_READ = (stream_rows.c.cluster, stream_rows.c.number, stream_rows.c.ts, stream_rows.c.arrived_at, stream_rows.c.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +213,9 @@ class Reader:
             stream_rows.c.number > cursors.c.number,
             stream_rows.c.number <= cursors.c.number + depth,
         )
+        behind = self._behind(workloads)
         query = (
-            select(
-                cursors.c.workload,
-                stream_rows.c.cluster,
-                stream_rows.c.number,
-                stream_rows.c.ts,
-                stream_rows.c.arrived_at,
-                stream_rows.c.content,
-            )
+            select(cursors.c.workload, *_READ)
             .select_from(cursors)
             .join(streams, and_(streams.c.cluster == cursors.c.cluster, streams.c.last > cursors.c.number))
             .join(stream_rows, here)
@@ -227,7 +223,11 @@ class Reader:
             .order_by(stream_rows.c.cluster, stream_rows.c.number)
         )
         with self._engine.connect() as connection:
-            found = connection.execute(query).all()
+            found = list(connection.execute(query))
+            read = {(row.workload, row.cluster) for row in found}
+            for one in connection.execute(behind).all():
+                if (one.workload, one.cluster) not in read:
+                    found += connection.execute(self._beyond(one.workload, one.cluster, depth))
         rows = []
         for row in found:
             if row.cluster in self.broken:
@@ -237,6 +237,27 @@ class Reader:
             except InputError as error:
                 self.broken[row.cluster] = f"row {row.number} of {row.cluster}: {error.problems[0]}"
         return rows
+
+    def _behind(self, workloads: Collection[str]) -> Select[tuple[str, str]]:
+        """What of these workloads may have rows to read."""
+        return (
+            select(cursors.c.workload, cursors.c.cluster)
+            .join(streams, and_(streams.c.cluster == cursors.c.cluster, streams.c.last > cursors.c.number))
+            .where(cursors.c.workload.in_(sorted(workloads)), streams.c.country == self.country)
+        )
+
+    def _beyond(self, workload: str, cluster: str, depth: int) -> Select[tuple[Any, ...]]:
+        """The first rows of a cluster that a workload has not done, where so many after those were removed."""
+        return (
+            select(cursors.c.workload, *_READ)
+            .select_from(cursors)
+            .join(streams, streams.c.cluster == cursors.c.cluster)
+            .join(stream_rows, and_(stream_rows.c.cluster == cursors.c.cluster,
+                                    stream_rows.c.number > cursors.c.number))
+            .where(cursors.c.workload == workload, cursors.c.cluster == cluster, streams.c.country == self.country)
+            .order_by(stream_rows.c.number)
+            .limit(depth)
+        )  # fmt: skip
 
     def at(self, clusters: Collection[str], times: Collection[int]) -> dict[tuple[str, int], Measures]:
         """Rows of clusters at some times, for models that look back."""
@@ -301,15 +322,16 @@ class Reader:
 
     def lag(self, workloads: Collection[str]) -> int:
         """How many rows these workloads have not done yet."""
-        behind = func.sum(streams.c.last - cursors.c.number)
+        ahead = and_(stream_rows.c.cluster == cursors.c.cluster, stream_rows.c.number > cursors.c.number)
         query = (
-            select(behind)
+            select(func.count())
             .select_from(cursors)
             .join(streams, streams.c.cluster == cursors.c.cluster)
+            .join(stream_rows, ahead)
             .where(cursors.c.workload.in_(sorted(workloads)), streams.c.country == self.country)
         )
         with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar() or 0)
+            return int(connection.execute(query).scalar_one())
 
 
 def watched_metrics(engine: Engine, clusters: Collection[str], sealing: Sealing) -> dict[str, set[tuple[str, str]]]:

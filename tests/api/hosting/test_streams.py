@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from api.database.tables import stream_rows
+from api.hosting import streams
 from api.hosting.sealing import Sealing
 from api.hosting.streams import Given, Reader, done, push
 from api.hosting.transactions import writing
@@ -53,6 +54,23 @@ def test_every_row_is_read_once_whatever_the_order_they_come_in(engine: Engine, 
     assert sum(one.stored for one in pushed) == len(given)
     assert sum(one.again for one in pushed) == len(twice) - len(given)
     assert reader.lag(["score-a", "score-b"]) == 0
+
+
+@pytest.mark.parametrize("removed", [range(1, 31), range(11, 41)], ids=["the first", "in the middle"])
+def test_rows_that_were_removed_hold_up_nobody(
+    engine: Engine, send: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, removed: range
+) -> None:
+    """Who has not read them goes on after them, however many they are; they do not count as waiting."""
+    monkeypatch.setattr(streams, "MOST_AT_ONCE", 10)
+    send({"a": [(1000 + 60 * number, VALUES) for number in range(1, 61)]})
+    reader = Reader(engine, "IE", Sealing())
+    reader.begin([("score-a", "a")])
+    with writing(engine) as connection:
+        connection.execute(delete(stream_rows).where(stream_rows.c.number.in_(removed)))
+    left = [("a", 1000 + 60 * number) for number in range(1, 61) if number not in removed]
+    assert reader.lag(["score-a"]) == len(left)
+    assert read_all(reader, engine, ["score-a"], 20) == left
+    assert reader.lag(["score-a"]) == 0
 
 
 def test_rows_do_not_leave_their_country(
