@@ -28,6 +28,10 @@ def _read(store: Store, plan_id: str) -> Hosted | None:
     return None if file is None else parse_hosted(file[1], f"plan {plan_id}")
 
 
+class SilentError(InputError):
+    """Plans in force were made by a version that kept nothing of diagnostics; `Following` goes on with the others."""
+
+
 class Following:
     """Follows the plans in force."""
 
@@ -40,7 +44,8 @@ class Following:
         """What is in force; None where no plan is, or where all were made by a version that kept nothing of this.
 
         Raises:
-            InputError: what a plan says cannot be read, or the plans cannot all hold; once of a plan that says nothing.
+            InputError: what a plan says cannot be read, or the plans cannot all hold.
+            SilentError: once of plans that say nothing.
 
         """
         plans = [one.plan_id for one in running(self._engine)]
@@ -50,5 +55,5 @@ class Following:
             self._hosted = together([one for one in said.values() if one is not None])
             self._said = said
             if silent := [plan_id for plan_id, one in said.items() if one is None and plan_id not in before]:
-                raise InputError([f"plan {plan_id}: says nothing of diagnostics: plan again" for plan_id in silent])
+                raise SilentError([f"plan {plan_id}: says nothing of diagnostics: plan again" for plan_id in silent])
         return self._hosted

@@ -1,5 +1,6 @@
 """Who may read what hosts keep, and how long it is kept."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -10,16 +11,22 @@ import pandas as pd
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, select, update
 
-from api.database.tables import stream_rows, verdicts
+from api.database.tables import files, stream_rows, verdicts
 from api.hosting.models import Models
 from api.hosting.retention import purge
-from api.hosting.sealing import sealer_of
+from api.hosting.sealing import Sealing, sealer_of
 from api.hosting.steps import Steps
+from api.hosting.streams import Given, push
+from api.jobs.job import Task
+from api.kinds.purge import carry_out
 from api.settings import Retention, Settings
+from api.store.jobs import Submission
+from api.store.store import Store
 from diagnostics.sealing import Sealer
 from diagnostics.store import ChangedFileError, ModelStore
+from planner.errors import InputError
 from planner.hosting import Hosted, HostedWork
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -121,11 +128,55 @@ def test_what_is_older_than_it_may_be_is_removed_but_no_row_that_waits(
     newest = rows["a"][-1][0]
     days = (time.time() - newest) / DAY_S + 2  # all but the last two of five days
     gone = purge(engine, Retention(telemetry_days=days, verdicts_days=days + 1, training_days=30), tmp_path)
-    assert gone == {"rows": 72, "verdicts": 48, "drifts": 0, "files": 1}
+    assert gone == ({"rows": 72, "verdicts": 48, "drifts": 0, "files": 1}, ())
     with engine.connect() as connection:
         by_cluster = select(stream_rows.c.cluster, func.count()).group_by(stream_rows.c.cluster)
         kept = {row[0]: row[1] for row in connection.execute(by_cluster)}
     assert kept == {"a": 48, "c": 120}  # nobody has scored c yet
     assert not old.exists()
     assert new.exists()
-    assert purge(engine, Retention(telemetry_days=days), tmp_path)["rows"] == 0
+    assert purge(engine, Retention(telemetry_days=days), tmp_path).removed["rows"] == 0
+
+
+class Nowhere:
+    """A queue from which nobody takes."""
+
+    def put(self, *_: object, **__: object) -> None: ...
+
+
+@on_sqlite
+def test_one_tenants_plan_stops_nobodys_retention(
+    database: str, in_force: Callable[..., str], made_up: Callable[..., Hosted], tmp_path: Path
+) -> None:
+    """A plan that says nothing of diagnostics lets no row wait, and is told; one that cannot be read fails the job, but
+    rows of other tenants are removed all the same.
+    """
+    settings = Settings(data=tmp_path, database=database, retention={"telemetry_days": 1})
+    everyone = Store(database, Nowhere())
+    store, plans = everyone.of("default"), {name: in_force(made_up(), name) for name in ("acme", "bad")}
+    rows = [Given("a", ts, {"host": {"iops": 1.0}}) for ts in (1000, 2000)]
+    for tenant in ("acme", "bad", "zeta"):
+        push(everyone.of(tenant).engine, rows, made_up().clusters, Sealing())
+    file = files.c.name == "hosted.json"
+    with everyone.engine.begin() as connection:
+        connection.execute(delete(files).where(file, files.c.job_id == plans["acme"]))
+        connection.execute(update(files).where(file, files.c.job_id == plans["bad"]).values(content=b"{"))
+
+    def purged() -> dict[str, Any]:
+        job = store.begin(store.submit(Submission("purge", {}, None, (), "a", kind="purge")), 3)
+        assert job is not None
+        carry_out(Task(job, store, settings, tmp_path))
+        made: dict[str, Any] = json.loads(store.result(job.id) or "")
+        return made
+
+    with pytest.raises(InputError, match=f"^tenant bad: plan {plans['bad']}"):
+        purged()
+    with everyone.engine.begin() as connection:
+        left = connection.execute(select(stream_rows.c.tenant, func.count()).group_by(stream_rows.c.tenant)).all()
+        connection.execute(delete(files).where(file))
+    made = purged()
+    everyone.close()
+    assert [tuple(row) for row in left] == [("bad", 2)]
+    assert {tenant: one["rows"] for tenant, one in made["removed"].items()} == {
+        "acme": 0, "bad": 2, "default": 0, "zeta": 0}  # fmt: skip
+    assert made["silent"] == {name: [f"plan {plans[name]}: says nothing of diagnostics: plan again"] for name in plans}
