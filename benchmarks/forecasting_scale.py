@@ -1,10 +1,12 @@
 """Many series at once: CPU time a series and peak memory of `planner forecast`, by engine, with the same figures out.
 
     python -m benchmarks.forecasting_scale [--series 100000] [--weeks 8] [--engines processes,ray] [--json FILE]
+    python -m benchmarks.forecasting_scale --engines none [--json FILE]
 
 Hourly series are drawn from a seed (a day, a week, growth, noise and a share that is silent at night, of sizes four
 orders of magnitude apart) and written as one Parquet file; each engine forecasts all of them 48 hours ahead at three
-quantiles in a process of its own. Learning, reading and writing count.
+quantiles in a process of its own. Learning, reading and writing count. Before that, the first use of `forecasting` is
+measured: its import, and a forecast of the first 100 of these series, in new processes.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import argparse
 import hashlib
 import json
 import os
+import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +33,22 @@ from benchmarks.measure import run_measured
 LIMIT_S = 4 * 3600.0
 BLOCK = 1_000
 """Series written at a time."""
+FIRST, TRIES = 100, 5
+"""Series of a first forecast, and how often it is made; the first time, which may compile, does not count."""
+FIRST_USE = """
+import json, resource, sys, time
+def now():
+    return time.perf_counter(), time.process_time()
+begun = now()
+import forecasting
+imported = now()
+import pandas as pd
+made = forecasting.forecast(pd.read_parquet(sys.argv[1]), 48, (0.5, 0.9, 0.99))
+done = now()
+assert len(made.models) == int(sys.argv[2]) and "prophet" not in sys.modules
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([[after[i] - begun[i] for i in (0, 1)] + [peak] for after in (imported, done)]))
+"""
 
 
 def draw(series: NDArray[np.int64], weeks: int, seed: int) -> NDArray[np.float64]:
@@ -62,22 +83,42 @@ def write(file: Path, series: int, weeks: int, seed: int) -> None:
                 "y": draw(numbers, weeks, seed).ravel()}, schema))
 
 
+def first_use(history: Path, weeks: int, seed: int) -> list[dict[str, Any]]:
+    """Seconds until `forecasting` is imported, and until 100 series have been read and forecast: middles of several new
+    processes.
+    """
+    write(history, FIRST, weeks, seed)
+    command = [sys.executable, "-c", FIRST_USE, str(history), str(FIRST)]
+    told = [json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+            for _ in range(1 + TRIES)][1:]
+    rows = []
+    for metric, tries in zip(("import_seconds", "first_forecast_seconds"), zip(*told, strict=True), strict=True):
+        seconds, cpu, peak = (statistics.median(column) for column in zip(*tries, strict=True))
+        rows.append({"instance": f"hourly-{FIRST}x{weeks}w", "method": "forecasting", "metric": metric,
+                     "value": seconds, "unit": "s", "seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak})
+        print(f"{metric}: {seconds:.2f} s, {cpu:.2f} CPU s, {peak:.0f} MiB")
+    return rows
+
+
 def main() -> None:
     """Run the command line."""
     made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     made.add_argument("--series", type=int, default=100_000)
     made.add_argument("--weeks", type=int, default=8)
-    made.add_argument("--engines", default="processes,ray", help="with commas")
+    made.add_argument("--engines", default="processes,ray", help="with commas; none: the first use alone")
     made.add_argument("--workers", type=int, default=os.cpu_count())
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--json", type=Path, help="write the figures here")
     asked = made.parse_args()
-    rows, digests = [], {}
+    machine, digests = describe_machine(), {}
+    engines = [] if asked.engines == "none" else asked.engines.split(",")
     with tempfile.TemporaryDirectory() as name:
         history = Path(name) / "history.parquet"
-        write(history, asked.series, asked.weeks, asked.seed)
-        print(f"{asked.series} series, {history.stat().st_size / 2**20:.0f} MiB")
-        for engine in asked.engines.split(","):
+        rows = first_use(history, asked.weeks, asked.seed)
+        if engines:
+            write(history, asked.series, asked.weeks, asked.seed)
+            print(f"{asked.series} series, {history.stat().st_size / 2**20:.0f} MiB")
+        for engine in engines:
             output = Path(name) / f"{engine}.parquet"
             used = run_measured([sys.executable, "-m", "planner", "forecast", str(history), "--engine", engine,
                                  "--workers", str(asked.workers), "-o", str(output)], LIMIT_S)
@@ -96,7 +137,7 @@ def main() -> None:
             print(f"{engine}: {1000 * cpu / asked.series:.2f} CPU ms a series, {used.seconds:.0f} s, "
                   f"{used.peak_mib:.0f} MiB, sha256 {digests[engine][:16]}")
     if asked.json:
-        found = {"benchmark": "forecasting_scale", "machine": describe_machine(), "rows": rows}
+        found = {"benchmark": "forecasting_scale", "machine": machine, "rows": rows}
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
