@@ -26,6 +26,7 @@ from api.directing.probing import Prober
 from api.explaining import Explainer
 from api.hosting.policy import Policy
 from api.hosting.sealing import sealer_of
+from api.hosting.telling import Teller, Telling
 from api.jobs.durable import Queue
 from api.jobs.schedules import Schedules
 from api.jobs.workers import Workers
@@ -82,6 +83,11 @@ class Services:
                                              Schedules(store, self._queue, sealer_of(settings)),
                                              Together(store.jobs_by_id), PastTasks(settings.library))
             return self._made[tenant]
+
+    def teller(self, tenant: str) -> Teller:
+        """Who notes the alarms of hosts of one tenant."""
+        made = self.of(tenant)
+        return Teller(made.store.engine, made.policy, made.settings)
 
     def acting(self, made: Service, request: Acting) -> Service:
         """That of one tenant for what a request does, which is recorded with what it changes in the database."""
@@ -173,6 +179,9 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
             dispatcher = Dispatcher(store, queue, settings.channels)
             dispatcher.start()
             ending.callback(dispatcher.stop)
+            telling = Telling(store.engine, services.teller, settings.channels)
+            telling.start()
+            ending.callback(telling.stop)
             workers.start()
             ending.callback(workers.stop)
             yield services, store

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import Connection, Row, func, insert, select
 
@@ -19,6 +19,8 @@ what is only there to see whether it arrives.
 """
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+GRAVITY: Final[dict[str, Severity]] = {"page": "critical", "ticket": "warning", "log": "info"}
+"""How grave an alarm is by what it asks of people."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,18 @@ def note(connection: Connection, *happened: Event, scope: str | None = None) -> 
 
 def note_findings(connection: Connection, found: Findings) -> None:
     """Note what was found, and the end of what was found there before and is no more."""
-    mine = events.c.scope == found.scope
-    last = select(func.max(events.c.seq)).where(mine).group_by(events.c.fingerprint)
+    still = {event.fingerprint for event in found.events}
+    over = [replace(event_of(row), resolved=True) for row in unresolved(connection, found.scope)
+            if row.fingerprint not in still]  # fmt: skip
+    note(connection, *found.events, *over, scope=found.scope)
+
+
+def unresolved(connection: Connection, scope: str) -> Sequence[Row[*tuple[Any, ...]]]:
+    """What was noted in a scope and has not ended: the row of `events` of each that was noted last, oldest first."""
+    last = select(func.max(events.c.seq)).where(events.c.scope == scope).group_by(events.c.fingerprint)
     numbers = connection.execute(last).scalars().all()
     before = select(events).where(events.c.seq.in_(numbers), events.c.resolved.is_(False))
-    still = {event.fingerprint for event in found.events}
-    over = [replace(event_of(row), resolved=True) for row in connection.execute(before) if row.fingerprint not in still]
-    note(connection, *found.events, *over, scope=found.scope)
+    return connection.execute(before.order_by(events.c.seq)).all()
 
 
 def event_of(row: Row[*tuple[Any, ...]]) -> Event:

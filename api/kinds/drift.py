@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from api.database.events import Event, Findings, Severity, stamp
+from api.database.events import GRAVITY, Event, Findings, stamp
 from api.diagnoses import watch_of
 from api.jobs.job import CannotBeError, Task
 from api.marks import Marks
 
 if TYPE_CHECKING:
     from planner.watch import Findings as Found
-
-GRAVITY: Final[dict[str, Severity]] = {"page": "critical", "ticket": "warning", "log": "info"}
-"""How grave an alarm is by what it asks of people."""
 
 
 class Asked(BaseModel):

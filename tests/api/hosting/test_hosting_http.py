@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.database.engine import engine_of
-from api.database.tables import verdicts
+from api.database.tables import cursors, verdicts
 from api.database.tenancy import DEFAULT, of_tenant
 from api.hosting.rollouts import note
 from diagnostics.store import ModelStore, NewVersion
@@ -32,7 +32,9 @@ def served(
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(model_files, folder / "models")
     (folder / "alarms.yaml").write_text("users: [{match: {cluster: a}, affected: 0.5}]", encoding="utf-8")
-    served = serve_long(folder / "data", models=folder / "models", watch={"alarms": str(folder / "alarms.yaml")})
+    nobody = {"name": "nobody", "kind": "webhook", "url": "http://127.0.0.1:1/", "about": ["alarm"]}
+    served = serve_long(folder / "data", models=folder / "models", watch={"alarms": str(folder / "alarms.yaml")},
+                        channels=[nobody])
     scenario = watched_scenario()
     scenario["clusters"][1]["software_version"] = "7.2"
     scenario["model_stores"] = [{"name": "dublin", "region": "aws/eu-west-1"}]
@@ -169,8 +171,8 @@ def test_who_reads_verdicts_is_on_record(served: Any) -> None:
     ]
 
 
-def test_alarms_of_hosts_go_by_the_policy_of_the_watch(served: Any) -> None:
-    """What the policy says that users of a notice pages; of b nobody says anything."""
+def test_alarms_of_hosts_go_by_the_policy_of_the_watch(served: Any, eventually: Callable[..., Any]) -> None:
+    """What the policy says that users of a notice pages; of b nobody says anything. People are told of what lasts."""
     said = {"model_version": "m", "status": "alarm", "score": 9.0, "threshold": 3.0, "workload": "w", "host": "h",
             "epoch": 1, "seconds": 0.1}  # fmt: skip
     alarm = {"host": "host-1", "metric": "read_latency_ms", "value": 40.0, "expected": 4.0, "z": 12.0}
@@ -178,6 +180,13 @@ def test_alarms_of_hosts_go_by_the_policy_of_the_watch(served: Any) -> None:
     with engine.begin() as connection:
         connection.execute(verdicts.insert(), [said | {"cluster": cluster, "ts": LATER + at, "alarms": dumps([alarm])}
                                                for cluster, at in (("a", 0), ("b", 7200))])  # fmt: skip
+        connection.execute(cursors.insert().values(workload="w", cluster="b", number=1))
     engine.dispose()
     found = served.http.get("/v1/hosting/alarms?hours=3").json()["super_alarms"]
     assert [(one["severity"], one["users_affected"]) for one in found] == [("page", 0.5), ("ticket", None)]
+
+    def told() -> list[tuple[str, bool]]:
+        rows = served.http.get("/v1/notifications", params={"channel": "nobody"}).json()["notifications"]
+        return [(row["severity"], row["resolved"]) for row in rows if row["fields"].get("clusters") == "b"]
+
+    assert eventually(told) == [("warning", False)]
