@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
 from numba.core import event
+from numba.core.bytecode import FunctionIdentity
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=np.generic)
+
+
+# Numba numbers the functions that kernels are made of anew in each process, and names them by these numbers. Kernels
+# that two processes compiled and kept on disk shared names of different functions, sort and argsort of an array among
+# them: a third process that loaded both ran the wrong one and crashed. So numbers are drawn.
+FunctionIdentity._unique_ids = iter(partial(secrets.randbits, 62), None)  # type: ignore[assignment]  # noqa: SLF001
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
