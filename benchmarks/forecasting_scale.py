@@ -38,7 +38,8 @@ FIRST, TRIES = 100, 5
 FIRST_USE = """
 import json, resource, sys, time
 def now():
-    return time.perf_counter(), time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.perf_counter(), time.process_time(), peak
 begun = now()
 import forecasting
 imported = now()
@@ -46,8 +47,7 @@ import pandas as pd
 made = forecasting.forecast(pd.read_parquet(sys.argv[1]), 48, (0.5, 0.9, 0.99))
 done = now()
 assert len(made.models) == int(sys.argv[2]) and "prophet" not in sys.modules
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([[after[i] - begun[i] for i in (0, 1)] + [peak] for after in (imported, done)]))
+print(json.dumps([[after[0] - begun[0], after[1] - begun[1], after[2]] for after in (imported, done)]))
 """
 
 

@@ -81,6 +81,16 @@ def test_figures_of_many_series_are_those_measured() -> None:
         assert same == ("the same bytes" if name != "processes" else "")
 
 
+def test_figures_of_the_first_use_are_those_measured() -> None:
+    """Seconds of the import and of a first forecast, which are within what is aimed at."""
+    page = (ROOT / "docs" / "forecasting.md").read_text(encoding="utf-8")
+    found = json.loads((RESULTS / "forecasting-first.json").read_text())["rows"]
+    told = rows(page, "`forecasting` is imported", "100 such series have been read and forecast, import included")
+    for (name, *cells, aim), row in zip(told, found, strict=True):
+        assert_said([name, *cells], [row["seconds"], row["cpu_seconds"]])
+        assert row["value"] == row["seconds"] < float(aim)
+
+
 def test_results_name_the_libraries_that_made_them() -> None:
     """Versions of every library that a method of the benchmark is of stand in what it writes."""
     versions = describe_machine()["versions"]
