@@ -9,8 +9,10 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 _SQLITE_AWAY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
-                                 sqlite3.SQLITE_CANTOPEN})
-_SQLITE_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+                                 sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR})
+_SQLITE_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC,
+                                 sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""With a full disk it cannot write, nor make the file longer that its processes share."""
 _PRIMARY: Final = 0xFF
 """Of a result code of SQLite: what kind it is; the bits above say which of these."""
 _DISK_FULL: Final = "53100"
@@ -38,8 +40,7 @@ def outage(error: Exception) -> Outage | None:
         return None
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
-        kind = code & _PRIMARY
-        return Outage.FULL if kind in _SQLITE_FULL else Outage.AWAY if kind in _SQLITE_AWAY else None
+        return Outage.FULL if code in _SQLITE_FULL else Outage.AWAY if code & _PRIMARY in _SQLITE_AWAY else None
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return Outage.FULL if state == _DISK_FULL else Outage.AWAY if state.startswith(_AWAY) else None

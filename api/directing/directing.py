@@ -22,6 +22,7 @@ from api.store.running import By, Running, running
 from api.store.store import Store
 from api.web.problems import Problem
 from planner.directing import ClusterHealth, Director, Hysteresis, Report, Routes, partway
+from planner.directing.errors import DirectingError
 from planner.directing.routes import parse_routes
 from planner.plan import Plan, Wave
 
@@ -160,7 +161,8 @@ class Directing:
         heard, looked = 0, float("-inf")
         while not self._stopping.wait(PAUSE_S):
             heard = self._bell.wait(heard)
-            with suppress(SQLAlchemyError):  # the database is away: /readyz says so; go on with what is known
+            # the database is away (/readyz says so), or a plan was withdrawn meanwhile: go on with what is known
+            with suppress(SQLAlchemyError, DirectingError):
                 self._listen()
                 if time.monotonic() - looked > PLAN_S:
                     looked = time.monotonic()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from api.database.tables import life_cycles
 from api.store.files import HOSTED
 from api.store.running import running
 from api.store.store import Store
@@ -12,14 +13,21 @@ from planner.hosting import Hosted, parse_hosted, together
 
 
 def check_beside(engine: Engine, plan_id: str) -> None:
-    """Whether hosts can follow a plan beside those in force of other scenarios. Raises InputError."""
+    """Whether hosts can follow a plan beside each of other scenarios that is in force or being applied. Raises
+    InputError.
+    """
     store = Store.on(engine)
-    mine = store.job(plan_id)
-    plans = [plan_id, *(one.plan_id for one in running(engine) if one.by == "in_force")]
-    rows = store.jobs_by_id(plans)
-    beside = [one for one in plans if one == plan_id or (mine is not None and rows[one].name != mine.name)]
-    found = [_read(store, one) for one in beside]
-    together([one for one in found if one is not None])
+    mine, row = _read(store, plan_id), store.job(plan_id)
+    if mine is None or row is None:
+        return
+    there = select(life_cycles.c.plan_id).where(
+        life_cycles.c.scenario != row.name, life_cycles.c.state.in_(("in_force", "applying")))
+    with engine.connect() as connection:
+        others = list(connection.execute(there.order_by(life_cycles.c.plan_id)).scalars())
+    for other in others:
+        hosted = _read(store, other)
+        if hosted is not None:
+            together([mine, hosted])
 
 
 def _read(store: Store, plan_id: str) -> Hosted | None:

@@ -97,15 +97,16 @@ class Telling:
             self._thread.join()
 
     def look(self, now: datetime) -> None:
-        """Note what is new of each tenant with new verdicts."""
+        """Note what is new of each tenant with new verdicts, and each hour what lasts or is over without any."""
         for tenant, read in self._read():
-            if self._seen.get(tenant) == read or not self._tenants & {tenant, EVERYONE}:
+            seen = read, now.timestamp() // AGAIN.total_seconds()  # also where nothing is read any more
+            if self._seen.get(tenant) == seen or not self._tenants & {tenant, EVERYONE}:
                 continue
             if tenant not in self._tellers:
                 self._tellers[tenant] = self._of(tenant)
             try:
                 if self._tellers[tenant].tell(now):
-                    self._seen[tenant] = read
+                    self._seen[tenant] = seen
                 self._failed.pop(tenant, None)
             except InputError as error:
                 if self._failed.get(tenant) != str(error):

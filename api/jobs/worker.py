@@ -45,7 +45,13 @@ from api.store.store import Store
 
 POLL_S = 0.2
 AWAY_S = 1.0
-"""How long after the database did not answer it is asked again."""
+"""How long after the database did not answer it is asked again; a job that it did not answer waits twice as long each
+time, up to `AWAY_MOST_S`."""
+AWAY_MOST_S = 60.0
+MOST_AWAY = 10
+"""How often a job is begun again because the database answers the worker and not the job."""
+GIVEN_UP = ("the database answers the worker, and did not answer what the job asked, again and again: the log of the "
+            "database says why (a time limit of statements, perhaps)")
 START_S = 60.0
 """What a job's process may take beyond its time limit, to start, read and write, before it is ended."""
 LIMIT_S = 6 * 3600.0
@@ -99,14 +105,17 @@ class Carrying:
 
     def carry_out(self, job_id: str) -> None:
         """Carry out a job that has not ended; it is then done or failed, or it was cancelled. While the database is
-        away it is tried again, which costs no attempt: nobody else would, as for the queue it has begun.
+        away it is tried again, later each time, which costs no attempt: nobody else would, as for the queue it has
+        begun.
         """
         self._note(1)
         try:
-            again = True
-            while again and not self._stopping.is_set():
+            for times in range(1, MOST_AWAY + 1):
                 job = self._answered(partial(self._store.begin, job_id, self._settings.max_attempts))
-                again = job is not None and self._attempt(job)
+                if job is None or not self._attempt(job, last=times == MOST_AWAY) or times == MOST_AWAY:
+                    break
+                if self._stopping.wait(min(AWAY_S * 2 ** (times - 1), AWAY_MOST_S)):
+                    break
         finally:
             self._note(-1)
         self._hold()
@@ -122,16 +131,18 @@ class Carrying:
             if self._stopping.wait(AWAY_S):
                 return None
 
-    def _attempt(self, job: Job) -> bool:
+    def _attempt(self, job: Job, *, last: bool) -> bool:
         """See to it that a job ends also where what carries it out does not work: no room for its files, say. Whether
-        the database was away meanwhile, and the job is to be begun again as if it had not been.
+        the database was away meanwhile, and the job is to be begun again as if it had not been; the `last` time it
+        fails, as it may be the job that the database cannot take.
         """
         try:
             self._finish(job)
         except Exception as error:  # noqa: BLE001 - whatever it was, the job must say so
             why = outage(error)
             if isinstance(error, _AwayError) or why is Outage.AWAY:
-                self._answered(partial(self._store.requeue, job))
+                ended = partial(self._store.fail, job, [GIVEN_UP]) if last else partial(self._store.requeue, job)
+                self._answered(ended)
                 return True
             _LOG.exception("job %s could not be carried out", job.id)
             said = f"could not be carried out: {type(error).__name__}: {error}".splitlines()[0]

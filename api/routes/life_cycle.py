@@ -125,6 +125,9 @@ def roll_back(asked: AskedDep, body: Reason | None = None) -> WayBack:
     """Give up on a plan that is being applied or in force: the plan before it is in force again, if there was one, and
     the answer has the moves that undo what was made of this one.
     """
+    before = _standing(asked.service, asked.plan_id).life.predecessor
+    if before is not None:
+        _check_hosts(asked, before)
     _step(asked, body, lambda now: steps.roll_back(now.life, now.fleet))
     return get_way_back(asked.plan_id, asked.service)
 
@@ -209,7 +212,12 @@ def _with_routes(asked: Asked) -> None:
         _standing(asked.service, asked.plan_id)
         detail = f"plan {asked.plan_id}: made by an earlier version, which kept no routes: ask for a new plan"
         raise Problem(HTTPStatus.CONFLICT, detail)
+    _check_hosts(asked, asked.plan_id)
+
+
+def _check_hosts(asked: Asked, plan_id: str) -> None:
+    """Refuse to put a plan in force that hosts cannot follow beside those of other scenarios."""
     try:
-        check_beside(asked.service.store.engine, asked.plan_id)
+        check_beside(asked.service.store.engine, plan_id)
     except InputError as why:
-        raise Problem(HTTPStatus.CONFLICT, f"plan {asked.plan_id}: {why}") from None
+        raise Problem(HTTPStatus.CONFLICT, f"plan {plan_id}: {why}") from None

@@ -87,6 +87,17 @@ def test_a_database_that_is_away_costs_no_attempt(store: Store, settings: Settin
 
 
 @on_postgresql
+def test_a_job_that_the_database_cannot_take_is_not_begun_for_ever(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A time limit of statements, say, which ends what it writes each time."""
+    monkeypatch.setattr(worker, "MOST_AWAY", 3)
+    monkeypatch.setattr(worker, "AWAY_S", 0.01)
+    status, attempt, errors = ended(store, settings, 9, "57014")
+    assert (status, attempt, json.loads(errors)) == ("failed", 1, [worker.GIVEN_UP])
+
+
+@on_postgresql
 def test_a_disk_without_room_for_what_a_job_made_is_the_reason(store: Store, settings: Settings) -> None:
     """It is not made again, and nothing else is said to be at fault."""
     status, attempt, errors = ended(store, settings, 9, "53100")

@@ -1,18 +1,22 @@
 """When the plan in force is mended: once for each state of the clusters, and no longer than that state lasts."""
 
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from api.directing import mending
+from api.database.bell import Bell
+from api.directing import directing, mending
+from api.directing.directing import Directing
 from api.directing.mending import Mending
 from api.jobs.durable import Queue
 from api.requests import NewMend
 from api.store.jobs import Submission
 from api.store.store import Store
 from api.web.problems import Problem
+from planner.directing.errors import UnknownClusterError
 
 
 @pytest.fixture
@@ -41,6 +45,29 @@ def asked(store: Store, plan: str) -> list[tuple[str, list[str], list[str]]]:
 
 def look(watching: Mending, plan: str, down: str, lost: str, since: float = 1.0) -> None:
     watching.look(plan, frozenset(down), frozenset(lost), lambda _: since)
+
+
+def test_looking_goes_on_after_a_plan_was_withdrawn_meanwhile(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clusters are known no more when they are asked for; the next look is by what is there."""
+    looks = [threading.Event(), threading.Event()]
+
+    def mend(_: Directing) -> None:
+        looks[looks[0].is_set()].set()
+        raise UnknownClusterError("cluster: a: not known")
+
+    monkeypatch.setattr(Directing, "_mend", mend)
+    monkeypatch.setattr(directing, "PLAN_S", 0.0)
+    bell = Bell(database)
+    service = Directing(store, bell)
+    bell.start()
+    service.start()
+    try:
+        assert all(one.wait(20) for one in looks)
+    finally:
+        service.stop()
+        bell.stop()
 
 
 def test_one_job_for_each_state(store: Store, plan: str, monkeypatch: pytest.MonkeyPatch) -> None:

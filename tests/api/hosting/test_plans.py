@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
+from api.database.tables import life_cycles
 from api.hosting.plans import Following, check_beside
 from api.life_cycle import steps
 from api.life_cycle.lives import Lives
@@ -56,9 +57,13 @@ def test_plans_that_cannot_hold_together_are_refused(engine: Engine, in_force: C
     renamed = mine.model_copy(update={"work": {f"other-{name}": one for name, one in mine.work.items()}})
     with pytest.raises(InputError, match=r"cluster: a: diagnostics-a and other-diagnostics-a of two plans .*\(score\)"):
         together([mine, renamed])
-    in_force(mine, name="left")
+    first = in_force(mine, name="left")
     second = in_force(renamed, name="right")
     with pytest.raises(InputError, match="watch it"):
         check_beside(engine, second)
     with pytest.raises(InputError, match="watch it"):
         Following(engine).now()
+    with engine.begin() as connection:
+        connection.execute(update(life_cycles).where(life_cycles.c.plan_id == first).values(state="applying"))
+    with pytest.raises(InputError, match="watch it"):
+        check_beside(engine, second)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +143,6 @@ def test_tenants_with_new_verdicts_are_looked_at(
         connection.execute(update(cursors).values(number=4))
     ours.look(NOW)
     assert (len(looks), len(noted(engine))) == (4, 1)
+    for _ in range(2):  # no row is read any more: what lasts is told again, and what is over
+        ours.look(NOW + timedelta(hours=1))
+    assert len(looks) == 5
